@@ -1,0 +1,17 @@
+# Everything comes from Debian 12 packages; README.md has the one apt line.
+find_package(Threads REQUIRED)
+find_package(fmt 9.1 REQUIRED)
+find_package(spdlog 1.10 REQUIRED)
+find_package(RapidJSON REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+if(TUTTI_TESTS)
+  find_package(GTest 1.12 REQUIRED)
+endif()
+# RapidJSON's Debian config sets only a variable.
+add_library(tutti_rapidjson INTERFACE)
+target_include_directories(tutti_rapidjson SYSTEM INTERFACE ${RAPIDJSON_INCLUDE_DIRS})

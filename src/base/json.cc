@@ -1,0 +1,367 @@
+#include "base/json.h"
+
+#include <cmath>
+#include <functional>
+
+#include <rapidjson/error/en.h>
+#include <rapidjson/memorystream.h>
+#include <rapidjson/reader.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include "base/check.h"
+#include "base/file.h"
+
+namespace tutti {
+
+namespace {
+
+// Below this many members a linear scan is faster than hashing.
+constexpr size_t kIndexThreshold = 16;
+
+size_t hash_key(std::string_view key) {
+  return std::hash<std::string_view>{}(key);
+}
+
+}  // namespace
+
+JsonObject::JsonObject() = default;
+JsonObject::JsonObject(const JsonObject& other) = default;
+JsonObject::JsonObject(JsonObject&& other) noexcept = default;
+JsonObject& JsonObject::operator=(const JsonObject& other) = default;
+JsonObject& JsonObject::operator=(JsonObject&& other) noexcept = default;
+JsonObject::~JsonObject() = default;
+
+std::ptrdiff_t JsonObject::index_of(std::string_view key) const {
+  if (table_.empty()) {
+    for (size_t i = 0; i < members_.size(); ++i) {
+      if (members_[i].key == key) {
+        return static_cast<std::ptrdiff_t>(i);
+      }
+    }
+    return -1;
+  }
+  const size_t mask = table_.size() - 1;
+  for (size_t slot = hash_key(key) & mask; table_[slot] != 0; slot = (slot + 1) & mask) {
+    if (members_[table_[slot] - 1].key == key) {
+      return static_cast<std::ptrdiff_t>(table_[slot]) - 1;
+    }
+  }
+  return -1;
+}
+
+const Json* JsonObject::find(std::string_view key) const {
+  const std::ptrdiff_t i = index_of(key);
+  return i < 0 ? nullptr : &members_[static_cast<size_t>(i)].value;
+}
+
+Json* JsonObject::find(std::string_view key) {
+  const std::ptrdiff_t i = index_of(key);
+  return i < 0 ? nullptr : &members_[static_cast<size_t>(i)].value;
+}
+
+void JsonObject::index_last() {
+  if (members_.size() <= kIndexThreshold) {
+    return;
+  }
+  const auto insert = [this](size_t position) {
+    const size_t mask = table_.size() - 1;
+    size_t slot = hash_key(members_[position].key) & mask;
+    while (table_[slot] != 0) {
+      slot = (slot + 1) & mask;
+    }
+    table_[slot] = static_cast<uint32_t>(position + 1);
+  };
+  if (table_.size() < members_.size() * 2) {
+    table_.assign(std::max<size_t>(64, table_.size() * 2), 0);
+    for (size_t i = 0; i < members_.size(); ++i) {
+      insert(i);
+    }
+  } else {
+    insert(members_.size() - 1);
+  }
+}
+
+void JsonObject::append(std::string key, Json value) {
+  members_.push_back({std::move(key), std::move(value)});
+  index_last();
+}
+
+Json& JsonObject::set(std::string key, Json value) {
+  if (Json* found = find(key)) {
+    *found = std::move(value);
+    return *found;
+  }
+  append(std::move(key), std::move(value));
+  return members_.back().value;
+}
+
+Json Json::object(std::vector<std::pair<std::string, Json>> members) {
+  JsonObject object;
+  for (auto& [key, value] : members) {
+    object.append(std::move(key), std::move(value));
+  }
+  return Json(std::move(object));
+}
+
+bool Json::as_bool() const {
+  TUTTI_CHECK(is_bool());
+  return std::get<bool>(v_);
+}
+
+int64_t Json::as_int() const {
+  TUTTI_CHECK(is_int());
+  return std::get<int64_t>(v_);
+}
+
+double Json::as_number() const {
+  TUTTI_CHECK(is_number());
+  return is_int() ? static_cast<double>(std::get<int64_t>(v_)) : std::get<double>(v_);
+}
+
+const std::string& Json::as_string() const {
+  TUTTI_CHECK(is_string());
+  return std::get<std::string>(v_);
+}
+
+const JsonArray& Json::as_array() const {
+  TUTTI_CHECK(is_array());
+  return std::get<JsonArray>(v_);
+}
+
+JsonArray& Json::as_array() {
+  TUTTI_CHECK(is_array());
+  return std::get<JsonArray>(v_);
+}
+
+const JsonObject& Json::as_object() const {
+  TUTTI_CHECK(is_object());
+  return std::get<JsonObject>(v_);
+}
+
+JsonObject& Json::as_object() {
+  TUTTI_CHECK(is_object());
+  return std::get<JsonObject>(v_);
+}
+
+const Json* Json::find(std::string_view key) const {
+  return is_object() ? std::get<JsonObject>(v_).find(key) : nullptr;
+}
+
+const char* Json::type_name() const {
+  if (is_null()) {
+    return "null";
+  }
+  if (is_bool()) {
+    return "a boolean";
+  }
+  if (is_int()) {
+    return "an integer";
+  }
+  if (is_double()) {
+    return "a number with a fraction or exponent";
+  }
+  if (is_string()) {
+    return "a string";
+  }
+  return is_array() ? "an array" : "an object";
+}
+
+namespace {
+
+// SAX handler that builds a Json tree; returning false stops the parse with `error` set.
+class Builder {
+ public:
+  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
+
+  bool Null() { return put(Json()); }
+
+  bool Bool(bool b) { return put(Json(b)); }
+
+  bool Int(int i) { return put(Json(static_cast<int64_t>(i))); }
+
+  bool Uint(unsigned u) { return put(Json(static_cast<int64_t>(u))); }
+
+  bool Int64(int64_t i) { return put(Json(i)); }
+
+  bool Uint64(uint64_t u) {
+    return u <= static_cast<uint64_t>(INT64_MAX) ? put(Json(static_cast<int64_t>(u)))
+                                                 : put(Json(static_cast<double>(u)));
+  }
+
+  bool Double(double d) { return std::isfinite(d) ? put(Json(d)) : fail("number out of range"); }
+
+  bool RawNumber(const char*, rapidjson::SizeType, bool) { return false; }
+
+  bool String(const char* s, rapidjson::SizeType n, bool) { return put(Json(std::string(s, n))); }
+
+  bool Key(const char* s, rapidjson::SizeType n, bool) {
+    Frame& top = stack_.back();
+    top.key.assign(s, n);
+    if (top.object.contains(top.key)) {
+      return fail(fmt::format("duplicate key \"{}\"", top.key.substr(0, 80)));
+    }
+    return true;
+  }
+
+  bool StartObject() { return push(/*is_object=*/true); }
+
+  bool StartArray() { return push(/*is_object=*/false); }
+
+  bool EndObject(rapidjson::SizeType) {
+    Json done(std::move(stack_.back().object));
+    stack_.pop_back();
+    return put(std::move(done));
+  }
+
+  bool EndArray(rapidjson::SizeType) {
+    Json done(std::move(stack_.back().array));
+    stack_.pop_back();
+    return put(std::move(done));
+  }
+
+  Json take() { return std::move(root_); }
+
+  const std::string& error() const { return error_; }
+
+ private:
+  struct Frame {
+    bool is_object = false;
+    JsonObject object;
+    JsonArray array;
+    std::string key;
+  };
+
+  bool fail(std::string what) {
+    error_ = std::move(what);
+    return false;
+  }
+
+  bool push(bool is_object) {
+    if (static_cast<int>(stack_.size()) >= limits_.max_depth) {
+      return fail(fmt::format("nested deeper than {} levels", limits_.max_depth));
+    }
+    stack_.emplace_back();
+    stack_.back().is_object = is_object;
+    return true;
+  }
+
+  bool put(Json value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+    } else if (stack_.back().is_object) {
+      stack_.back().object.append(std::move(stack_.back().key), std::move(value));
+    } else {
+      stack_.back().array.push_back(std::move(value));
+    }
+    return true;
+  }
+
+  JsonLimits limits_;
+  std::vector<Frame> stack_;
+  Json root_;
+  std::string error_;
+};
+
+Status describe(std::string_view text, size_t offset, const std::string& what) {
+  offset = std::min(offset, text.size());
+  size_t line = 1;
+  size_t column = 1;
+  for (size_t i = 0; i < offset; ++i) {
+    ++column;
+    if (text[i] == '\n') {
+      ++line;
+      column = 1;
+    }
+  }
+  return invalid("invalid JSON at line {}, column {}: {}", line, column, what);
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+  if (static_cast<int64_t>(text.size()) > limits.max_bytes) {
+    return error(StatusCode::kPayloadTooLarge,
+                 "JSON text of {} bytes is over the limit of {}",
+                 text.size(),
+                 limits.max_bytes);
+  }
+  // RapidJSON's encoded streams stop at a NUL byte; say so instead of reporting a truncated
+  // document.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return describe(text, nul, "NUL byte");
+  }
+  Builder builder(limits);
+  rapidjson::MemoryStream stream(text.data(), text.size());
+  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> input(stream);
+  rapidjson::Reader reader;
+  constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag |
+                              rapidjson::kParseValidateEncodingFlag;
+  const rapidjson::ParseResult result = reader.Parse<kFlags>(input, builder);
+  if (result.IsError()) {
+    return describe(
+        text,
+        result.Offset(),
+        builder.error().empty() ? rapidjson::GetParseError_En(result.Code()) : builder.error());
+  }
+  return builder.take();
+}
+
+Result<Json> parse_json_file(const std::string& path, const JsonLimits& limits) {
+  TUTTI_TRY(const std::string text, read_file(path, limits.max_bytes));
+  Result<Json> parsed = parse_json(text, limits);
+  if (!parsed.ok()) {
+    return std::move(parsed).status().with_context(path);
+  }
+  return parsed;
+}
+
+namespace {
+
+using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+
+void write(Writer& writer, const Json& json) {
+  if (json.is_null()) {
+    writer.Null();
+  } else if (json.is_bool()) {
+    writer.Bool(json.as_bool());
+  } else if (json.is_int()) {
+    writer.Int64(json.as_int());
+  } else if (json.is_double()) {
+    writer.Double(json.as_number());
+  } else if (json.is_string()) {
+    writer.String(json.as_string().data(),
+                  static_cast<rapidjson::SizeType>(json.as_string().size()));
+  } else if (json.is_array()) {
+    writer.StartArray();
+    for (const Json& item : json.as_array()) {
+      write(writer, item);
+    }
+    writer.EndArray();
+  } else {
+    writer.StartObject();
+    for (const JsonMember& m : json.as_object()) {
+      writer.Key(m.key.data(), static_cast<rapidjson::SizeType>(m.key.size()));
+      write(writer, m.value);
+    }
+    writer.EndObject();
+  }
+}
+
+}  // namespace
+
+std::string to_string(const Json& json) {
+  rapidjson::StringBuffer buffer;
+  Writer writer(buffer);
+  write(writer, json);
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  rapidjson::StringBuffer buffer;
+  Writer writer(buffer);
+  writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
+  out.append(buffer.GetString(), buffer.GetSize());
+}
+
+}  // namespace tutti
