@@ -1,0 +1,122 @@
+// A loaded model as its users see it (HTTP routes, `tutti run`): token ids in, text pieces out.
+// Implemented by TextEngine over Engine + Tokenizer; HTTP tests implement it with a fake.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "sched/sampling_params.h"
+
+namespace tutti {
+
+class ChatTemplate;
+class Tokenizer;
+
+struct GenerationRequest {
+  std::vector<int32_t> prompt;  ///< token ids, at least one
+  SamplingParams sampling;
+  std::optional<int64_t> max_tokens;    ///< unset: until the context is full
+  std::vector<std::string> stop;        ///< generation ends before the first of these strings
+  std::vector<int32_t> stop_token_ids;  ///< besides the model's EOS ids
+  bool ignore_eos = false;
+  int32_t n = 1;                    ///< independent choices of the same prompt
+  bool split_reasoning = false;     ///< separate <think>…</think> from the answer
+  bool reasoning_open = false;      ///< the prompt already ends inside <think>
+  bool skip_special_tokens = true;  ///< do not print special tokens
+  std::string request_id;           ///< for logs
+};
+
+struct TokenLogprobs {
+  int32_t token = 0;
+  std::string bytes;  ///< raw bytes of the token, perhaps no whole UTF-8 character
+  float logprob = 0.0F;
+
+  struct Alternative {
+    int32_t token = 0;
+    std::string bytes;
+    float logprob = 0.0F;
+  };
+
+  std::vector<Alternative> top;
+};
+
+/// A piece of one choice. Text is valid UTF-8 and never holds part of a stop string.
+struct GenerationDelta {
+  int32_t choice = 0;
+  std::string content;
+  std::string reasoning;
+  std::vector<int32_t> tokens;          ///< ids behind this piece (EOS not included)
+  std::vector<TokenLogprobs> logprobs;  ///< one per token if asked for
+  std::optional<FinishReason> finish;   ///< set on the last delta of a choice
+};
+
+struct GenerationUsage {
+  int64_t prompt_tokens = 0;
+  int64_t cached_prompt_tokens = 0;
+  int64_t completion_tokens = 0;  ///< of all choices, EOS not counted
+  int64_t reasoning_tokens = 0;
+};
+
+/// Receives one generation. Called on the delivery thread: must return quickly and must not throw.
+/// Exactly one of on_done and on_error ends it.
+class GenerationSink {
+ public:
+  virtual ~GenerationSink() = default;
+  virtual void on_delta(GenerationDelta delta) = 0;
+  virtual void on_done(const GenerationUsage& usage) = 0;
+  virtual void on_error(const Status& status) = 0;
+};
+
+/// Values a request gets when it does not say (generation_config.json over built-in defaults).
+struct GenerationDefaults {
+  SamplingParams sampling;
+  std::vector<int32_t> eos_token_ids;
+};
+
+struct ModelInfo {
+  std::string id;  ///< served name
+  int64_t created_unix = 0;
+  std::string architecture;
+  int64_t max_context = 0;  ///< tokens, prompt + output
+  int64_t vocab_size = 0;
+  int32_t ranks = 1;
+};
+
+struct EngineStats {
+  int64_t requests_running = 0;
+  int64_t requests_waiting = 0;
+  int64_t kv_blocks_total = 0;
+  int64_t kv_blocks_used = 0;
+  uint64_t requests_finished = 0;
+  uint64_t requests_cancelled = 0;
+  uint64_t requests_failed = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t generated_tokens = 0;
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;
+};
+
+class LanguageModel {
+ public:
+  virtual ~LanguageModel() = default;
+  virtual const ModelInfo& info() const = 0;
+  virtual const GenerationDefaults& defaults() const = 0;
+  virtual const Tokenizer* tokenizer() const = 0;         ///< nullptr: ids only
+  virtual const ChatTemplate* chat_template() const = 0;  ///< nullptr: no chat
+
+  /// Validates and queues; the id is for cancel(). Errors: kInvalidArgument, kContextLength,
+  /// kOverloaded, kUnavailable. The sink gets no call if this fails.
+  virtual Result<uint64_t> generate(GenerationRequest request,
+                                    std::shared_ptr<GenerationSink> sink) = 0;
+
+  /// Stops a generation; its sink gets on_error(kCancelled) unless it already ended. Any thread.
+  virtual void cancel(uint64_t generation) = 0;
+
+  virtual Status health() const = 0;  ///< ok while it can take requests
+  virtual EngineStats stats() const = 0;
+};
+
+}  // namespace tutti

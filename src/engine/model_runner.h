@@ -1,0 +1,33 @@
+// What the engine needs from "the model on all its ranks". The real one drives rank threads
+// (ranked_model_runner.h); tests use a fake.
+#pragma once
+#include <cstdint>
+
+#include "base/status.h"
+#include "sched/batch.h"
+
+namespace tutti {
+
+struct RunnerLimits {
+  int64_t block_size = 16;         ///< tokens per KV block
+  int64_t num_blocks = 0;          ///< KV blocks in the pool
+  int64_t max_batch_tokens = 512;  ///< tokens in one step
+  int64_t max_batch_sequences = 64;
+  int64_t max_context = 0;  ///< tokens of prompt + output of one sequence
+  int64_t vocab_size = 0;   ///< ids in [0, vocab_size) are legal input
+};
+
+class ModelRunner {
+ public:
+  virtual ~ModelRunner() = default;
+  virtual const RunnerLimits& limits() const = 0;
+
+  /// Starts a step. Steps finish in the order of submission. Called by the engine thread only.
+  virtual Status submit(Batch batch) = 0;
+
+  /// Waits for the oldest submitted step. A kDevice error means that this runner is unusable from
+  /// now on.
+  virtual Result<StepOutput> collect() = 0;
+};
+
+}  // namespace tutti
