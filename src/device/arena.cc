@@ -1,0 +1,33 @@
+#include "device/arena.h"
+
+#include <algorithm>
+
+namespace tutti {
+
+namespace {
+
+constexpr int64_t kAlignment =
+    256;  // one GPU memory transaction group; also covers AVX-512's 64 bytes
+
+}  // namespace
+
+Result<Arena> Arena::create(Device& device, int64_t bytes) {
+  Arena arena;
+  TUTTI_TRY(arena.buffer_, Buffer::allocate(device, bytes, "activation arena"));
+  return arena;
+}
+
+TensorView Arena::alloc(DType dtype, const Shape& shape) {
+  const int64_t bytes = ceil_div(shape.numel() * dtype_size(dtype), kAlignment) * kAlignment;
+  TUTTI_CHECK_MSG(used_ + bytes <= buffer_.bytes(),
+                  "arena of {} bytes is full: {} used, {} wanted",
+                  buffer_.bytes(),
+                  used_,
+                  bytes);
+  void* data = static_cast<std::byte*>(buffer_.data()) + used_;
+  used_ += bytes;
+  peak_ = std::max(peak_, used_);
+  return {data, dtype, shape};
+}
+
+}  // namespace tutti

@@ -1,0 +1,47 @@
+// Bump allocator for one step's activations: allocation is an addition, reset frees everything.
+// Addresses repeat from step to step when the sizes do, so captured graphs stay valid.
+#pragma once
+#include <cstdint>
+
+#include "base/check.h"
+#include "device/device.h"
+
+namespace tutti {
+
+class Arena {
+ public:
+  static Result<Arena> create(Device& device, int64_t bytes);
+
+  /// Uninitialised; lives until reset(). The arena is sized by the planner: running out is our bug.
+  TensorView alloc(DType dtype, const Shape& shape);
+
+  void reset() { used_ = 0; }
+
+  int64_t used() const { return used_; }
+
+  int64_t peak() const { return peak_; }
+
+  int64_t capacity() const { return buffer_.bytes(); }
+
+  /// Frees, when it goes out of scope, everything allocated since it was made.
+  class Scope {
+   public:
+    explicit Scope(Arena& arena) : arena_(arena), mark_(arena.used_) {}
+
+    ~Scope() { arena_.used_ = mark_; }
+
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Arena& arena_;
+    int64_t mark_;
+  };
+
+ private:
+  Buffer buffer_;
+  int64_t used_ = 0;
+  int64_t peak_ = 0;
+};
+
+}  // namespace tutti

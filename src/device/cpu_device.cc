@@ -1,0 +1,116 @@
+#include "device/cpu_device.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#include "base/checked.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr int64_t kMapThreshold = int64_t{1} << 22;  // from 4 MiB on, two huge pages and more
+constexpr size_t kAlignment = 64;
+
+class CpuStream final : public Stream {
+ public:
+  Status synchronize() override { return ok_status(); }
+};
+
+// A line "MemAvailable:  1234 kB" of /proc/meminfo, in bytes; -1 if it is not there.
+int64_t meminfo(const std::string& key) {
+  std::ifstream in("/proc/meminfo");
+  std::string name;
+  int64_t kib = 0;
+  std::string rest;
+  while (in >> name >> kib && std::getline(in, rest)) {
+    if (name == key + ":") {
+      return kib * 1024;
+    }
+  }
+  return -1;
+}
+
+// First number of a one-line file ("max" and absence give -1).
+int64_t number_in(const char* path) {
+  std::ifstream in(path);
+  int64_t value = -1;
+  return in >> value ? value : -1;
+}
+
+}  // namespace
+
+int64_t CpuDevice::total_bytes() const {
+  const int64_t machine = meminfo("MemTotal");
+  const int64_t limit = number_in("/sys/fs/cgroup/memory.max");
+  return limit > 0 ? std::min(limit, machine) : machine;
+}
+
+int64_t CpuDevice::free_bytes() const {
+  const int64_t machine = meminfo("MemAvailable");
+  const int64_t limit = number_in("/sys/fs/cgroup/memory.max");
+  const int64_t used = number_in("/sys/fs/cgroup/memory.current");
+  return limit > 0 && used >= 0 ? std::min(limit - used, machine) : machine;
+}
+
+void* CpuDevice::allocate(int64_t bytes) {
+  if (bytes < kMapThreshold) {
+    const size_t rounded = (usize(bytes) + kAlignment - 1) / kAlignment * kAlignment;
+    return std::aligned_alloc(kAlignment, rounded);
+  }
+  void* data = mmap(nullptr,
+                    usize(bytes),
+                    PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1,
+                    0);
+  if (data == MAP_FAILED) {
+    return nullptr;
+  }
+  madvise(data, usize(bytes), MADV_HUGEPAGE);  // advice only: failure costs speed, not correctness
+  return data;
+}
+
+void CpuDevice::deallocate(void* data, int64_t bytes) {
+  if (bytes < kMapThreshold) {
+    std::free(data);
+  } else {
+    munmap(data, usize(bytes));
+  }
+}
+
+Status CpuDevice::copy_from_host(void* to, const void* from, int64_t bytes, Stream&) {
+  std::memcpy(to, from, usize(bytes));
+  return ok_status();
+}
+
+Status CpuDevice::copy_to_host(void* to, const void* from, int64_t bytes, Stream&) {
+  std::memcpy(to, from, usize(bytes));
+  return ok_status();
+}
+
+std::unique_ptr<Stream> CpuDevice::new_stream() {
+  return std::make_unique<CpuStream>();
+}
+
+int available_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  std::ifstream in("/sys/fs/cgroup/cpu.max");  // "quota period" in microseconds, or "max period"
+  double quota = 0;
+  double period = 0;
+  if (in >> quota >> period && period > 0) {
+    cpus = std::min(cpus, static_cast<int>(std::ceil(quota / period)));
+  }
+  return std::max(1, cpus);
+}
+
+}  // namespace tutti

@@ -1,0 +1,32 @@
+// The host as a device. Large blocks come straight from the kernel with transparent huge pages
+// asked for: streaming gigabytes of weights otherwise spends its time in TLB misses.
+#pragma once
+#include <memory>
+
+#include "device/device.h"
+
+namespace tutti {
+
+class CpuDevice final : public Device {
+ public:
+  DeviceKind kind() const override { return DeviceKind::kCpu; }
+
+  int index() const override { return 0; }
+
+  std::string name() const override { return "cpu"; }
+
+  int64_t total_bytes() const override;
+  /// What the kernel says is available without swapping, within the cgroup's limit.
+  int64_t free_bytes() const override;
+  void* allocate(int64_t bytes) override;
+  void deallocate(void* data, int64_t bytes) override;
+  Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
+  Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
+  std::unique_ptr<Stream> new_stream() override;
+};
+
+/// CPUs this process may run on (affinity mask and cgroup quota, not the machine's count); at
+/// least 1.
+int available_cpus();
+
+}  // namespace tutti

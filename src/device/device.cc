@@ -1,0 +1,55 @@
+#include "device/device.h"
+
+#include <utility>
+
+#include "base/units.h"
+
+namespace tutti {
+
+Result<Buffer> Buffer::allocate(Device& device, int64_t bytes, const std::string& what) {
+  Buffer buffer;
+  // Size-0 tensors exist (an empty rank share); they still get an address.
+  buffer.data_ = device.allocate(std::max<int64_t>(bytes, 1));
+  if (buffer.data_ == nullptr) {
+    return error(StatusCode::kOutOfMemory,
+                 "{} on {}: needs {}, {} free",
+                 what,
+                 device.name(),
+                 format_bytes(bytes),
+                 format_bytes(device.free_bytes()));
+  }
+  buffer.device_ = &device;
+  buffer.bytes_ = std::max<int64_t>(bytes, 1);
+  return buffer;
+}
+
+Buffer::Buffer(Buffer&& other) noexcept
+    : device_(std::exchange(other.device_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) {
+    device_->deallocate(data_, bytes_);
+  }
+}
+
+Result<Tensor> Tensor::empty(Device& device,
+                             DType dtype,
+                             const Shape& shape,
+                             const std::string& what) {
+  Tensor tensor;
+  TUTTI_TRY(tensor.buffer_, Buffer::allocate(device, shape.numel() * dtype_size(dtype), what));
+  tensor.dtype_ = dtype;
+  tensor.shape_ = shape;
+  return tensor;
+}
+
+}  // namespace tutti

@@ -1,0 +1,87 @@
+// A memory space with a compute queue. The CPU is one; GPUs live in libtutti_cuda.so.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "tensor/tensor_view.h"
+
+namespace tutti {
+
+enum class DeviceKind { kCpu, kCuda };
+
+/// Opaque ordered queue. On the CPU work is done when the call returns.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual Status synchronize() = 0;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceKind kind() const = 0;
+  virtual int index() const = 0;
+  virtual std::string name() const = 0;
+  virtual int64_t total_bytes() const = 0;
+  virtual int64_t free_bytes() const = 0;
+
+  /// Uninitialised memory aligned to at least 64 bytes; nullptr if there is not enough.
+  virtual void* allocate(int64_t bytes) = 0;
+  virtual void deallocate(void* data, int64_t bytes) = 0;
+
+  /// Host <-> device and device <-> device copies, ordered on `stream`.
+  virtual Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
+  virtual Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
+  virtual std::unique_ptr<Stream> new_stream() = 0;
+};
+
+/// Owns one allocation of a device.
+class Buffer {
+ public:
+  Buffer() = default;
+  /// kOutOfMemory names the device, the request and what is free.
+  static Result<Buffer> allocate(Device& device, int64_t bytes, const std::string& what);
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer();
+
+  void* data() const { return data_; }
+
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+/// Owning, move-only tensor.
+class Tensor {
+ public:
+  Tensor() = default;
+  static Result<Tensor> empty(Device& device,
+                              DType dtype,
+                              const Shape& shape,
+                              const std::string& what);
+
+  TensorView view() const { return {buffer_.data(), dtype_, shape_}; }
+
+  bool defined() const { return buffer_.data() != nullptr; }
+
+  int64_t bytes() const { return buffer_.bytes(); }
+
+  DType dtype() const { return dtype_; }
+
+  const Shape& shape() const { return shape_; }
+
+ private:
+  Buffer buffer_;
+  DType dtype_ = DType::kF32;
+  Shape shape_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,238 @@
+// The operations a model is made of, for one rank on one device. The public functions check shapes
+// and dtypes once and call a private virtual; backends never check again and cannot disagree on
+// what is legal.
+//
+// Common contract, unless an op says otherwise:
+//  * activations are f32; sums accumulate in at least f32; one rounding when a result is stored
+//  * a row of a result depends only on that row's inputs: not on how many rows there are, how work
+//  is
+//    split over threads, or how a prompt is cut into chunks (bitwise, on one machine)
+//  * outputs do not overlap inputs unless "in place" is said; zero rows are legal and do nothing
+//  * ops do not allocate device memory, synchronise, or read the environment
+//  * views may be strided in all but the last dimension
+#pragma once
+#include <cstdint>
+
+#include "ops/weight_view.h"
+#include "tensor/tensor_view.h"
+
+namespace tutti {
+
+/// Which elements a rotation pairs: half-split (i, i + d/2) as GPT-NeoX and Llama, or interleaved
+/// (2i, 2i + 1) as GPT-J and DeepSeek's MLA.
+enum class RopeLayout { kHalfSplit, kInterleaved };
+
+/// How a step's tokens map to sequences and cache blocks; all int32 on the device of the ops.
+struct AttentionBatch {
+  ConstTensorView
+      query_begin;  ///< [s + 1]: sequence i owns query rows [query_begin[i], query_begin[i+1])
+  ConstTensorView context_before;  ///< [s]: tokens of sequence i that precede its first query row
+  ConstTensorView block_table;  ///< [s, max_blocks]: block ids; position p is slot p % block_size
+                                ///< of block p / block_size
+  int64_t block_size = 0;
+};
+
+enum class RouterScoring { kSigmoid, kSoftmax };
+
+struct RouterParams {
+  RouterScoring scoring = RouterScoring::kSigmoid;
+  int64_t top_k = 1;
+  int64_t num_groups = 1;  ///< experts form this many groups of equal size, consecutive ids
+  int64_t top_groups = 1;  ///< only experts of the best groups can be chosen
+  bool normalize = true;   ///< divide the chosen weights by their sum (+1e-20)
+  float scale = 1.0F;      ///< applied after normalising
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  virtual const char* name() const = 0;
+
+  /// y[t, :] = f32(table[ids[t] - first_id, :]) if that row exists, else 0 (another rank has it).
+  void embedding(TensorView y,           // [t, d] f32
+                 ConstTensorView table,  // [v, d] f32 | f16 | bf16
+                 ConstTensorView ids,    // [t] i32
+                 int64_t first_id);
+
+  /// y = x / sqrt(mean(x^2) + eps) * weight over the last dimension. In place allowed (y == x).
+  void rms_norm(TensorView y,            // [..., d] f32, rank 2 or 3
+                ConstTensorView x,       // same shape
+                ConstTensorView weight,  // [d] f32
+                float eps);
+
+  /// residual += x; y = rms_norm(residual). residual is in place.
+  void add_rms_norm(TensorView y,            // [t, d] f32
+                    TensorView residual,     // [t, d] f32
+                    ConstTensorView x,       // [t, d] f32
+                    ConstTensorView weight,  // [d] f32
+                    float eps);
+
+  /// y += x.
+  void add(TensorView y, ConstTensorView x);  // [t, d] f32
+
+  /// y = x * w^T (+ bias). bias may be undefined.
+  void linear(TensorView y,              // [t, n] f32
+              ConstTensorView x,         // [t, k] f32
+              const WeightView& weight,  // [n, k]
+              ConstTensorView bias);     // [n] f32
+
+  /// Rows [offsets[g], offsets[g+1]) of x times matrix g: the experts of a mixture.
+  void grouped_linear(TensorView y,              // [r, n] f32
+                      ConstTensorView x,         // [r, k] f32
+                      const WeightView& weight,  // [g, n, k]
+                      ConstTensorView offsets);  // [g + 1] i32, offsets[0] = 0, offsets[g] = r
+
+  /// y[t, h, :] = W[h] * x[t, h, :]: one matrix per head.
+  void batched_linear(TensorView y,               // [t, h, n] f32
+                      ConstTensorView x,          // [t, h, k] f32
+                      const WeightView& weight);  // [h, n, k]
+
+  /// y = silu(gate) * up, silu(z) = z / (1 + exp(-z)). y may be gate or up.
+  void silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up);  // [t, n] f32
+
+  /// table[t, i] = scale * cos(positions[t] * inv_freq[i]), table[t, d/2 + i] = scale * sin(...).
+  /// The angle is the f32 product, as in Hugging Face's rotary embeddings; cos and sin of it are
+  /// exact to f32.
+  void rope_table(TensorView table,           // [t, d] f32
+                  ConstTensorView positions,  // [t] i32
+                  ConstTensorView inv_freq,   // [d / 2] f32
+                  float scale);
+
+  /// Rotates the last dimension of x in place.
+  void rope(TensorView x,           // [t, h, d] f32
+            ConstTensorView table,  // [t, d] f32 from rope_table
+            RopeLayout layout);
+
+  /// cache[slot / block_size, slot % block_size, :] = x[t, :] with slot = slots[t].
+  void write_kv(TensorView cache,        // [blocks, block_size, w] f32
+                ConstTensorView x,       // [t, w] f32
+                ConstTensorView slots);  // [t] i32
+
+  /// Causal attention over a paged cache. Query row j of sequence i stands at position
+  /// context_before[i] + j and sees positions 0..that. Query head h reads KV head h * hkv / h_q.
+  void attention(TensorView out,           // [t, hq, dv] f32
+                 ConstTensorView q,        // [t, hq, d] f32
+                 ConstTensorView k_cache,  // [blocks, block_size, hkv * d] f32
+                 ConstTensorView v_cache,  // [blocks, block_size, hkv * dv] f32
+                 const AttentionBatch& batch,
+                 float scale);
+
+  /// Absorbed MLA (DeepSeek-V2, arXiv:2405.04434): score = (q_latent . c + q_rope . k_rope) * scale
+  /// over the cached [latent | rope] rows, out = sum of probabilities times latent.
+  void mla_attention(TensorView out,            // [t, h, latent] f32
+                     ConstTensorView q_latent,  // [t, h, latent] f32
+                     ConstTensorView q_rope,    // [t, h, rope] f32
+                     ConstTensorView cache,     // [blocks, block_size, latent + rope] f32
+                     const AttentionBatch& batch,
+                     float scale);
+
+  /// Copies the cached rows of all sequences, positions 0 .. context_before + queries - 1, one
+  /// after another.
+  void gather_kv(TensorView y,           // [c, w] f32
+                 ConstTensorView cache,  // [blocks, block_size, w] f32
+                 const AttentionBatch& batch,
+                 ConstTensorView key_begin);  // [s + 1] i32: sequence i fills rows [key_begin[i],
+                                              // key_begin[i+1])
+
+  /// Expanded MLA: keys are [k_nope per head | k_rope shared], values per head, over gathered rows.
+  void mla_expanded_attention(TensorView out,          // [t, h, dv] f32
+                              ConstTensorView q,       // [t, h, nope + rope] f32
+                              ConstTensorView kv,      // [c, h, nope + dv] f32
+                              ConstTensorView k_rope,  // [c, rope] f32
+                              const AttentionBatch& batch,
+                              ConstTensorView key_begin,  // [s + 1] i32
+                              float scale);
+
+  /// Chooses experts. s = sigmoid(logits) or softmax(logits); choice = s + bias. A group's score is
+  /// the sum of its two largest choices; only the top_groups best groups stay; the top_k largest
+  /// choices among them are chosen, largest first, ties to the lower id. weights = s (without
+  /// bias), normalised, then scaled. With num_groups == 1 all experts stay. (DeepSeek-V3,
+  /// arXiv:2412.19437 section 2.1.2.)
+  void moe_route(TensorView experts,      // [t, top_k] i32
+                 TensorView weights,      // [t, top_k] f32
+                 ConstTensorView logits,  // [t, e] f32
+                 ConstTensorView bias,    // [e] f32 or undefined
+                 const RouterParams& params);
+
+  /// Groups (token, choice) pairs by expert, stable in token order.
+  void moe_permute(TensorView row_token,      // [t * top_k] i32: token behind each sorted row
+                   TensorView pair_row,       // [t, top_k] i32: sorted row of each pair
+                   TensorView offsets,        // [e + 1] i32
+                   ConstTensorView experts);  // [t, top_k] i32, values in [0, e)
+
+  /// y[t, :] = sum over j of weights[t, j] * x[pair_row[t, j], :], j ascending.
+  void moe_combine(TensorView y,              // [t, d] f32
+                   ConstTensorView x,         // [t * top_k, d] f32
+                   ConstTensorView pair_row,  // [t, top_k] i32
+                   ConstTensorView weights);  // [t, top_k] f32
+
+  /// y[r, :] = x[rows[r], :].
+  void gather_rows(TensorView y,           // [r, d] f32
+                   ConstTensorView x,      // [t, d] f32
+                   ConstTensorView rows);  // [r] i32
+
+ private:
+  virtual void do_embedding(TensorView y,
+                            ConstTensorView table,
+                            ConstTensorView ids,
+                            int64_t first_id) = 0;
+  virtual void do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) = 0;
+  virtual void do_add_rms_norm(
+      TensorView y, TensorView residual, ConstTensorView x, ConstTensorView weight, float eps) = 0;
+  virtual void do_add(TensorView y, ConstTensorView x) = 0;
+  virtual void do_linear(TensorView y,
+                         ConstTensorView x,
+                         const WeightView& weight,
+                         ConstTensorView bias) = 0;
+  virtual void do_grouped_linear(TensorView y,
+                                 ConstTensorView x,
+                                 const WeightView& weight,
+                                 ConstTensorView offsets) = 0;
+  virtual void do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) = 0;
+  virtual void do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) = 0;
+  virtual void do_rope_table(TensorView table,
+                             ConstTensorView positions,
+                             ConstTensorView inv_freq,
+                             float scale) = 0;
+  virtual void do_rope(TensorView x, ConstTensorView table, RopeLayout layout) = 0;
+  virtual void do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) = 0;
+  virtual void do_attention(TensorView out,
+                            ConstTensorView q,
+                            ConstTensorView k_cache,
+                            ConstTensorView v_cache,
+                            const AttentionBatch& batch,
+                            float scale) = 0;
+  virtual void do_mla_attention(TensorView out,
+                                ConstTensorView q_latent,
+                                ConstTensorView q_rope,
+                                ConstTensorView cache,
+                                const AttentionBatch& batch,
+                                float scale) = 0;
+  virtual void do_gather_kv(TensorView y,
+                            ConstTensorView cache,
+                            const AttentionBatch& batch,
+                            ConstTensorView key_begin) = 0;
+  virtual void do_mla_expanded_attention(TensorView out,
+                                         ConstTensorView q,
+                                         ConstTensorView kv,
+                                         ConstTensorView k_rope,
+                                         const AttentionBatch& batch,
+                                         ConstTensorView key_begin,
+                                         float scale) = 0;
+  virtual void do_moe_route(TensorView experts,
+                            TensorView weights,
+                            ConstTensorView logits,
+                            ConstTensorView bias,
+                            const RouterParams& params) = 0;
+  virtual void do_moe_permute(TensorView row_token,
+                              TensorView pair_row,
+                              TensorView offsets,
+                              ConstTensorView experts) = 0;
+  virtual void do_moe_combine(TensorView y,
+                              ConstTensorView x,
+                              ConstTensorView pair_row,
+                              ConstTensorView weights) = 0;
+  virtual void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) = 0;
+};
+
+}  // namespace tutti
