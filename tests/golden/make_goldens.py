@@ -1,0 +1,805 @@
+#!/usr/bin/env python3
+"""Write the golden fixtures: tiny random checkpoints and the logits transformers gives for them.
+
+    make_goldens.py OUT_DIR [NAME ...] [--notes FILE] [--jobs N]
+    make_goldens.py --plan                  sizes only; needs neither torch nor transformers
+
+Every expected value comes from Hugging Face transformers, run on the CPU in float32 with eager
+attention, on a checkpoint that its own loader read. This file only draws the weights, stores them
+in the format under test and records what came out. README.md describes the files it writes.
+"""
+import argparse
+import json
+import math
+import os
+import random
+import sys
+import tempfile
+import traceback
+
+MAX_BYTES = 300_000
+NEW_TOKENS = 32
+BLOCK = 128
+TARGET_MAX_LOGIT = 8.0
+ITEM = {"f32": 4, "bf16": 2, "f16": 2, "fp8": 1}
+
+# ------------------------------------------------------------------------------------------------
+# What the fixtures are
+# ------------------------------------------------------------------------------------------------
+
+FP8 = {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128]}
+
+
+def dsv3(**changes):
+    config = {
+        "architectures": ["DeepseekV3ForCausalLM"],
+        "model_type": "deepseek_v3",
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "first_k_dense_replace": 1,
+        "moe_layer_freq": 1,
+        "n_shared_experts": 1,
+        "norm_topk_prob": True,
+        "scoring_func": "sigmoid",
+        "topk_method": "noaux_tc",
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": False,
+        "use_cache": True,
+    }
+    config.update(changes)
+    config["num_key_value_heads"] = config["num_attention_heads"]
+    return config
+
+
+def llama(**changes):
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "mlp_bias": False,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": False,
+        "use_cache": True,
+    }
+    config.update(changes)
+    return config
+
+
+FIXTURES = [
+    {
+        "name": "dsv3_base_f32",
+        "what": "low-rank query, grouped expert selection, YaRN with mscale = mscale_all_dim, and inputs of the two inner "
+        "norms small enough that their epsilon (1e-6, not rms_norm_eps 1e-5) decides the result; v4 configuration keys",
+        "weights": "f32",
+        "inner_mean_square": 2e-5,
+        "generation_config": True,
+        "config": dsv3(
+            hidden_size=32, num_hidden_layers=3, num_attention_heads=8, q_lora_rank=24, kv_lora_rank=16,
+            qk_nope_head_dim=8, qk_rope_head_dim=16, v_head_dim=8, intermediate_size=48, moe_intermediate_size=8,
+            n_routed_experts=8, n_group=4, topk_group=2, num_experts_per_tok=3, routed_scaling_factor=2.5,
+            rms_norm_eps=1e-5, vocab_size=160, max_position_embeddings=256, rope_theta=10000,
+            rope_scaling={"type": "yarn", "factor": 8, "original_max_position_embeddings": 32, "beta_fast": 32,
+                          "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0},
+            torch_dtype="float32"),
+    },
+    {
+        "name": "dsv3_qnull_f32",
+        "what": "no query compression, one expert group, unnormalised expert weights, two shared experts, plain rotary "
+        "embedding and a head tied to the embedding; v5 configuration keys",
+        "weights": "f32",
+        "config": dsv3(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=None, kv_lora_rank=24,
+            qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=16, intermediate_size=64, moe_intermediate_size=8,
+            n_routed_experts=8, n_group=1, topk_group=1, num_experts_per_tok=3, n_shared_experts=2,
+            norm_topk_prob=False, routed_scaling_factor=1.0, vocab_size=203, max_position_embeddings=256,
+            tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 1000.0}, dtype="float32"),
+    },
+    {
+        "name": "dsv3_yarn_mscale_f32",
+        "what": "YaRN with mscale different from mscale_all_dim, 16 experts of which 4 from 3 of 4 groups, experts from "
+        "layer 0 on, and the tensors of one multi-token-prediction layer, which must be skipped; v5 configuration keys",
+        "weights": "f32",
+        "config": dsv3(
+            hidden_size=24, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=16, kv_lora_rank=16,
+            qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, intermediate_size=48, moe_intermediate_size=8,
+            n_routed_experts=16, n_group=4, topk_group=3, num_experts_per_tok=4, routed_scaling_factor=2.5,
+            first_k_dense_replace=0, num_nextn_predict_layers=1, vocab_size=163, max_position_embeddings=1024,
+            rope_parameters={"rope_type": "yarn", "rope_theta": 500.0, "factor": 16.0,
+                             "original_max_position_embeddings": 64, "beta_fast": 32.0, "beta_slow": 1.0,
+                             "mscale": 0.707, "mscale_all_dim": 1.0},
+            dtype="float32"),
+    },
+    {
+        "name": "dsv3_bf16",
+        "what": "bfloat16 weights with a float32 selection bias, four heads, three checkpoint files with an index",
+        "weights": "bf16",
+        "shards": 3,
+        "generation_config": True,
+        "config": dsv3(
+            hidden_size=48, num_hidden_layers=3, num_attention_heads=4, q_lora_rank=32, kv_lora_rank=24,
+            qk_nope_head_dim=16, qk_rope_head_dim=16, v_head_dim=16, intermediate_size=96, moe_intermediate_size=16,
+            n_routed_experts=8, n_group=4, topk_group=2, num_experts_per_tok=2, routed_scaling_factor=2.5,
+            vocab_size=203, max_position_embeddings=256, rope_theta=10000.0,
+            rope_scaling={"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 32,
+                          "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0},
+            torch_dtype="bfloat16"),
+    },
+    {
+        "name": "dsv3_fp8",
+        "what": "FP8 weights with 128 x 128 block scales whose edge blocks are partial (dimensions 136, 144 and 256), so "
+        "that tensor-parallel shards begin inside a block; v4 configuration keys",
+        "weights": "fp8",
+        "length": 42,
+        "config": dsv3(
+            hidden_size=136, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=40, kv_lora_rank=24,
+            qk_nope_head_dim=24, qk_rope_head_dim=8, v_head_dim=8, intermediate_size=144, moe_intermediate_size=8,
+            n_routed_experts=8, n_group=4, topk_group=2, num_experts_per_tok=3, routed_scaling_factor=2.5,
+            vocab_size=157, max_position_embeddings=256, rope_theta=10000,
+            rope_scaling={"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 32,
+                          "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0},
+            quantization_config=FP8, torch_dtype="bfloat16"),
+    },
+    {
+        "name": "dsv3_fp8_small_groups",
+        "what": "FP8 weights with two expert groups, no query compression, a latent of 132 (the split between latent and "
+        "rotary rows lies inside a scale block) and some linear layers left in bfloat16; v5 configuration keys",
+        "weights": "fp8",
+        "length": 42,
+        "unquantized": ["model.layers.0.self_attn.kv_a_proj_with_mqa", "model.layers.1.mlp.shared_experts"],
+        "config": dsv3(
+            hidden_size=72, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=None, kv_lora_rank=132,
+            qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=24, intermediate_size=136, moe_intermediate_size=16,
+            n_routed_experts=8, n_group=2, topk_group=1, num_experts_per_tok=2, routed_scaling_factor=1.5,
+            vocab_size=157, max_position_embeddings=256,
+            rope_parameters={"rope_type": "default", "rope_theta": 2000.0},
+            quantization_config=dict(FP8, modules_to_not_convert=[
+                "model.layers.0.self_attn.kv_a_proj_with_mqa", "model.layers.1.mlp.shared_experts", "lm_head"]),
+            dtype="bfloat16"),
+    },
+    {
+        "name": "dsv3_top1_bias_f32",
+        "what": "one expert per token from one of two groups, and attention_bias true (biases on q_a_proj, "
+        "kv_a_proj_with_mqa and o_proj); v5 configuration keys",
+        "weights": "f32",
+        "config": dsv3(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=24, kv_lora_rank=16,
+            qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16, intermediate_size=56, moe_intermediate_size=16,
+            n_routed_experts=8, n_group=2, topk_group=1, num_experts_per_tok=1, routed_scaling_factor=1.5,
+            attention_bias=True, vocab_size=160, max_position_embeddings=256,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, dtype="float32"),
+    },
+    {
+        "name": "dsv3_negative_bias_f32",
+        "what": "a selection bias so negative that experts of dropped groups would win if they were masked with 0 "
+        "instead of -inf; v4 configuration keys without rope scaling",
+        "weights": "f32",
+        "selection_bias": (-1.3, -0.5),
+        "config": dsv3(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=24, kv_lora_rank=16,
+            qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, intermediate_size=48, moe_intermediate_size=16,
+            n_routed_experts=8, n_group=4, topk_group=2, num_experts_per_tok=3, routed_scaling_factor=2.5,
+            vocab_size=160, max_position_embeddings=256, rope_theta=10000.0, rope_scaling=None, torch_dtype="float32"),
+    },
+    {
+        "name": "llama_base_f32",
+        "what": "8 query heads on 2 key-value heads, head_dim unequal to hidden_size / heads, llama3 rope scaling that is "
+        "active within the prompt; v4 configuration keys",
+        "weights": "f32",
+        "generation_config": True,
+        "config": llama(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, head_dim=16,
+            intermediate_size=56, vocab_size=203, max_position_embeddings=512, rope_theta=500000.0,
+            rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                          "original_max_position_embeddings": 64},
+            torch_dtype="float32"),
+    },
+    {
+        "name": "llama_tied_f32",
+        "what": "a head tied to the embedding, biases on all seven projections (o_proj and down_proj too), as many "
+        "key-value heads as heads, no head_dim key, plain rotary embedding; v5 configuration keys",
+        "weights": "f32",
+        "config": llama(
+            hidden_size=64, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=8, intermediate_size=40,
+            vocab_size=203, max_position_embeddings=256, attention_bias=True, mlp_bias=True, rms_norm_eps=1e-6,
+            tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+            dtype="float32"),
+    },
+    {
+        "name": "llama_yarn_f32",
+        "what": "YaRN with an explicit attention_factor, 4 key-value heads; v5 configuration keys",
+        "weights": "f32",
+        "config": llama(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4, head_dim=16,
+            intermediate_size=48, vocab_size=163, max_position_embeddings=128,
+            rope_parameters={"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0,
+                             "original_max_position_embeddings": 32, "beta_fast": 4.0, "beta_slow": 1.0,
+                             "attention_factor": 1.25},
+            dtype="float32"),
+    },
+    {
+        "name": "llama_yarn_auto_f32",
+        "what": "YaRN without attention_factor or betas, where max_position_embeddings / "
+        "original_max_position_embeddings (16) is not the given factor (4); v4 configuration keys",
+        "weights": "f32",
+        "config": llama(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=1, head_dim=16,
+            intermediate_size=48, vocab_size=163, max_position_embeddings=512, rope_theta=2000.0,
+            rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+            torch_dtype="float32"),
+    },
+    {
+        "name": "llama_linear_bf16",
+        "what": "bfloat16 weights, linear rope scaling by 4, two checkpoint files with an index; v4 configuration keys",
+        "weights": "bf16",
+        "shards": 2,
+        "config": llama(
+            hidden_size=64, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4, head_dim=16,
+            intermediate_size=96, vocab_size=203, max_position_embeddings=512, rope_theta=10000.0,
+            rope_scaling={"type": "linear", "factor": 4.0}, torch_dtype="bfloat16"),
+    },
+    {
+        "name": "llama_f16",
+        "what": "float16 weights, 8 query heads on 2 key-value heads, biases on attention only; v5 configuration keys",
+        "weights": "f16",
+        "config": llama(
+            hidden_size=64, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, head_dim=16,
+            intermediate_size=96, vocab_size=203, max_position_embeddings=256, attention_bias=True,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}, dtype="float16"),
+    },
+]
+
+
+def legal_tp(config):
+    sizes = []
+    for tp in (1, 2, 4, 8):
+        kv = config["num_key_value_heads"]
+        if config["num_attention_heads"] % tp == 0 and (kv % tp == 0 or tp % kv == 0):
+            sizes.append(tp)
+    return sizes
+
+
+# ------------------------------------------------------------------------------------------------
+# Names and shapes of a checkpoint
+# ------------------------------------------------------------------------------------------------
+
+
+def attention_shapes(config, prefix):
+    c, h, heads = config, config["hidden_size"], config["num_attention_heads"]
+    if c["model_type"] == "llama":
+        d = c.get("head_dim") or h // heads
+        kv = c["num_key_value_heads"]
+        rows = [("q_proj", heads * d, h), ("k_proj", kv * d, h), ("v_proj", kv * d, h), ("o_proj", h, heads * d)]
+        biased = {"q_proj", "k_proj", "v_proj", "o_proj"} if c["attention_bias"] else set()
+        norms = []
+    else:
+        nope, rope, v, latent = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"], c["kv_lora_rank"]
+        rows, norms = [], [("kv_a_layernorm", latent)]
+        if c["q_lora_rank"] is None:
+            rows += [("q_proj", heads * (nope + rope), h)]
+        else:
+            rows += [("q_a_proj", c["q_lora_rank"], h), ("q_b_proj", heads * (nope + rope), c["q_lora_rank"])]
+            norms += [("q_a_layernorm", c["q_lora_rank"])]
+        rows += [("kv_a_proj_with_mqa", latent + rope, h), ("kv_b_proj", heads * (nope + v), latent),
+                 ("o_proj", h, heads * v)]
+        biased = {"q_a_proj", "kv_a_proj_with_mqa", "o_proj"} if c["attention_bias"] else set()
+    for name, out, width in rows:
+        yield f"{prefix}{name}.weight", (out, width)
+        if name in biased:
+            yield f"{prefix}{name}.bias", (out,)
+    for name, width in norms:
+        yield f"{prefix}{name}.weight", (width,)
+
+
+def mlp_shapes(prefix, hidden, width, bias):
+    for name, out, into in (("gate_proj", width, hidden), ("up_proj", width, hidden), ("down_proj", hidden, width)):
+        yield f"{prefix}{name}.weight", (out, into)
+        if bias:
+            yield f"{prefix}{name}.bias", (out,)
+
+
+def layer_shapes(config, index):
+    c, h, prefix = config, config["hidden_size"], f"model.layers.{index}."
+    yield prefix + "input_layernorm.weight", (h,)
+    yield from attention_shapes(c, prefix + "self_attn.")
+    yield prefix + "post_attention_layernorm.weight", (h,)
+    if c["model_type"] == "llama" or index < c["first_k_dense_replace"]:
+        yield from mlp_shapes(prefix + "mlp.", h, c["intermediate_size"], c.get("mlp_bias", False))
+        return
+    yield prefix + "mlp.gate.weight", (c["n_routed_experts"], h)
+    yield prefix + "mlp.gate.e_score_correction_bias", (c["n_routed_experts"],)
+    for expert in range(c["n_routed_experts"]):
+        yield from mlp_shapes(f"{prefix}mlp.experts.{expert}.", h, c["moe_intermediate_size"], False)
+    yield from mlp_shapes(prefix + "mlp.shared_experts.", h, c["n_shared_experts"] * c["moe_intermediate_size"], False)
+
+
+def tensor_shapes(config):
+    h, vocab, layers = config["hidden_size"], config["vocab_size"], config["num_hidden_layers"]
+    yield "model.embed_tokens.weight", (vocab, h)
+    for index in range(layers):
+        yield from layer_shapes(config, index)
+    yield "model.norm.weight", (h,)
+    if not config["tie_word_embeddings"]:
+        yield "lm_head.weight", (vocab, h)
+    for index in range(layers, layers + config.get("num_nextn_predict_layers", 0)):
+        prefix = f"model.layers.{index}."
+        yield from layer_shapes(config, index)
+        yield prefix + "embed_tokens.weight", (vocab, h)
+        yield prefix + "enorm.weight", (h,)
+        yield prefix + "hnorm.weight", (h,)
+        yield prefix + "eh_proj.weight", (h, 2 * h)
+        yield prefix + "shared_head.norm.weight", (h,)
+        yield prefix + "shared_head.head.weight", (vocab, h)
+
+
+def is_mtp(config, name):
+    parts = name.split(".")
+    return parts[1] == "layers" and int(parts[2]) >= config["num_hidden_layers"]
+
+
+def storage(spec, name, shape):
+    """The stored format of one tensor: f32, bf16, f16 or fp8."""
+    weights = spec["weights"]
+    if is_mtp(spec["config"], name):
+        return "bf16"  # these are never read; the smaller type only saves space
+    if name.endswith("e_score_correction_bias"):
+        return "f32"
+    if weights != "fp8":
+        return weights
+    linear = len(shape) == 2 and "_proj" in name.split(".")[-2]
+    left_out = any(name.startswith(module + ".") for module in spec.get("unquantized", []))
+    return "fp8" if linear and not left_out else "bf16"
+
+
+def plan_bytes(spec):
+    total = 0
+    for name, shape in tensor_shapes(spec["config"]):
+        kind = storage(spec, name, shape)
+        total += math.prod(shape) * ITEM[kind] + len(name) + 60
+        if kind == "fp8":
+            total += 4 * math.prod(-(-n // BLOCK) for n in shape) + len(name) + 70
+    return total + 4 * spec.get("length", 44) * spec["config"]["vocab_size"] + 6000
+
+
+# ------------------------------------------------------------------------------------------------
+# Prompts
+# ------------------------------------------------------------------------------------------------
+
+
+def boundary_ids(vocab):
+    """Ids on both sides of every boundary between vocabulary shards, for 2, 4 and 8 ranks."""
+    ids = {0, vocab - 1}
+    for tp in (2, 4, 8):
+        for rank in range(1, tp):
+            for edge in (rank * vocab // tp, -(-rank * vocab // tp)):
+                ids.update((edge - 1, edge, edge + 1))
+    return sorted(ids)
+
+
+def prompt(vocab, length, rng):
+    ids = boundary_ids(vocab)
+    assert len(ids) + 6 <= length, (len(ids), length)
+    ids += [rng.randrange(vocab) for _ in range(length - len(ids))]
+    rng.shuffle(ids)
+    return ids
+
+
+# ------------------------------------------------------------------------------------------------
+# Weights
+# ------------------------------------------------------------------------------------------------
+
+# Standard deviation of a projection's output per unit of input. Queries and keys are large enough
+# that attention is far from uniform; the router's scores spread over most of (0, 1).
+GAIN = {"q_proj": 1.5, "q_b_proj": 1.4, "k_proj": 1.5, "kv_b_proj": 1.4, "kv_a_proj_with_mqa": 1.4, "gate": 1.2,
+        "gate_proj": 1.3, "up_proj": 1.3, "down_proj": 1.4}
+
+
+def draw(spec, gen):
+    import torch
+
+    config = spec["config"]
+    low, high = spec.get("selection_bias", (-0.1, 0.5))
+    tensors = {}
+    for name, shape in tensor_shapes(config):
+        leaf, kind = name.split(".")[-2:] if "." in name else ("", name)
+        if kind == "e_score_correction_bias":
+            value = torch.rand(shape, generator=gen) * (high - low) + low
+        elif kind == "bias":
+            value = torch.randn(shape, generator=gen) * 0.3
+        elif len(shape) == 1:
+            value = torch.rand(shape, generator=gen) + 0.5
+        elif leaf == "embed_tokens":
+            value = torch.randn(shape, generator=gen) * 0.05
+        else:
+            value = torch.randn(shape, generator=gen) * GAIN.get(leaf, 1.0) / math.sqrt(shape[1])
+        inner = spec.get("inner_mean_square")
+        if inner and leaf == "q_a_proj":
+            value *= math.sqrt(inner)
+        if inner and leaf == "kv_a_proj_with_mqa":
+            value[: config["kv_lora_rank"]] *= math.sqrt(inner) / GAIN[leaf]
+        if storage(spec, name, shape) == "fp8":
+            for r in range(0, shape[0], BLOCK):  # blocks of clearly different scale
+                for c in range(0, shape[1], BLOCK):
+                    value[r : r + BLOCK, c : c + BLOCK] *= 0.6 + torch.rand((), generator=gen).item()
+        tensors[name] = value.float()
+    return tensors
+
+
+def encode(spec, tensors):
+    """The tensors as they are stored."""
+    import torch
+
+    stored = {}
+    for name, value in tensors.items():
+        kind = storage(spec, name, value.shape)
+        if kind != "fp8":
+            stored[name] = value.to({"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[kind])
+            continue
+        rows, cols = value.shape
+        scale = torch.empty((-(-rows // BLOCK), -(-cols // BLOCK)))
+        quantized = torch.empty((rows, cols))
+        for i in range(scale.shape[0]):
+            for j in range(scale.shape[1]):
+                where = (slice(i * BLOCK, (i + 1) * BLOCK), slice(j * BLOCK, (j + 1) * BLOCK))
+                scale[i, j] = value[where].abs().max() / 448.0
+                quantized[where] = (value[where] / scale[i, j]).clamp(-448.0, 448.0)
+        stored[name] = quantized.to(torch.float8_e4m3fn)
+        stored[name + "_scale_inv"] = scale
+    return stored
+
+
+def decode(stored):
+    """Float32 values of stored tensors, under the names a checkpoint without quantization has."""
+    import torch
+
+    values = {}
+    for name, value in stored.items():
+        if name.endswith("_scale_inv"):
+            continue
+        scale = stored.get(name + "_scale_inv")
+        value = value.to(torch.float32)
+        if scale is not None:
+            rows = torch.arange(value.shape[0]) // BLOCK
+            cols = torch.arange(value.shape[1]) // BLOCK
+            value = value * scale[rows][:, cols]
+        values[name] = value.contiguous()
+    return values
+
+
+# ------------------------------------------------------------------------------------------------
+# Files
+# ------------------------------------------------------------------------------------------------
+
+
+def write_json(path, value, indent=2):
+    with open(path, "w") as file:
+        json.dump(value, file, indent=indent)
+        file.write("\n")
+
+
+def write_checkpoint(folder, config, stored, shards=1):
+    from safetensors.torch import save_file
+
+    os.makedirs(folder, exist_ok=True)
+    write_json(os.path.join(folder, "config.json"), config)
+    size = {name: value.numel() * value.element_size() for name, value in stored.items()}
+    if shards == 1:
+        save_file(stored, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+        return
+    total, seen, parts, index = sum(size.values()), 0, [{} for _ in range(shards)], {}
+    for name, value in stored.items():
+        part = min(seen * shards // total, shards - 1)
+        seen += size[name]
+        parts[part][name] = value
+        index[name] = f"model-{part + 1:05d}-of-{shards:05d}.safetensors"
+    for part, tensors in enumerate(parts):
+        path = os.path.join(folder, f"model-{part + 1:05d}-of-{shards:05d}.safetensors")
+        save_file(tensors, path, metadata={"format": "pt"})
+    write_json(os.path.join(folder, "model.safetensors.index.json"),
+               {"metadata": {"total_size": total}, "weight_map": dict(sorted(index.items()))}, 0)
+
+
+def read_checkpoint(folder):
+    from safetensors.torch import load_file
+
+    stored = {}
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".safetensors"):
+            stored.update(load_file(os.path.join(folder, name)))
+    return stored
+
+
+def write_golden(folder, golden):
+    """One line per key, so that a difference between two versions can be read."""
+    with open(os.path.join(folder, "golden.json"), "w") as file:
+        lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in golden.items()]
+        file.write("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+# ------------------------------------------------------------------------------------------------
+# The reference
+# ------------------------------------------------------------------------------------------------
+
+
+def load_reference(config, values, note):
+    """The model, loaded by transformers from a float32 copy of the checkpoint."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    plain = {key: value for key, value in config.items() if key != "quantization_config"}
+    for key in ("torch_dtype", "dtype"):
+        if key in plain:
+            plain[key] = "float32"
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_checkpoint(folder, plain, values)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    model.eval()
+    if config["model_type"] == "deepseek_v3" and hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")
+    problems = {key: sorted(map(str, names)) for key, names in info.items() if names}
+    unexpected = problems.pop("unexpected_keys", [])
+    assert all(is_mtp(config, name) for name in unexpected), unexpected  # the extra layer is not part of the model
+    assert not problems, problems
+    assert all(p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters())
+    assert model.config._attn_implementation == "eager"
+    note(f"class {type(model).__name__}, experts {getattr(model.config, '_experts_implementation', None)}, "
+         f"{len(values)} tensors, {len(unexpected)} unexpected: {unexpected[:3]}")
+    return model
+
+
+def forward(model, ids):
+    import torch
+
+    with torch.no_grad():
+        return model(input_ids=torch.tensor(ids), use_cache=False).logits
+
+
+def greedy(model, prompts):
+    """New ids and top-1/top-2 gaps, recomputing the whole sequence for every token."""
+    rows, gaps = [list(ids) for ids in prompts], [[] for _ in prompts]
+    for _ in range(NEW_TOKENS):
+        best = forward(model, rows)[:, -1].topk(2, dim=-1)
+        for i, row in enumerate(rows):
+            row.append(int(best.indices[i, 0]))
+            gaps[i].append(float(best.values[i, 0] - best.values[i, 1]))
+    return [row[len(ids):] for row, ids in zip(rows, prompts)], gaps
+
+
+def routing(model, config, values, ids):
+    """How clear the expert selection of these sequences is; used to choose a prompt and for notes.
+
+    Returns one row per token and layer: (margin of the selection, selection differs without bias,
+    without groups, with 0 instead of -inf as the mask).
+    """
+    import torch
+
+    if "n_routed_experts" not in config:
+        return None
+    seen, hooks, rows = [], [], []
+    for name, module in model.named_modules():
+        if name.endswith("mlp.gate"):
+            def hook(_, args, kwargs, name=name):
+                seen.append((name, (args or list(kwargs.values()))[0].detach()))
+
+            hooks.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+    forward(model, ids)
+    for hook in hooks:
+        hook.remove()
+    groups, keep, top = config["n_group"], config["topk_group"], config["num_experts_per_tok"]
+
+    def choose(scores, mask):
+        grouped = scores.view(len(scores), groups, -1)
+        sums = grouped.topk(2, dim=-1).values.sum(-1).sort(-1, descending=True)
+        margin = sums.values[:, keep - 1] - sums.values[:, keep] if keep < groups else torch.full((len(scores),), 9.0)
+        kept = torch.zeros_like(sums.values).scatter_(1, sums.indices[:, :keep], 1.0).bool()
+        masked = grouped.masked_fill(~kept[:, :, None], mask).flatten(1).sort(-1, descending=True)
+        gap = masked.values[:, top - 1] - masked.values[:, top]
+        return masked.indices[:, :top].sort(-1).values, torch.minimum(margin, gap.nan_to_num(posinf=9.0))
+
+    for name, states in seen:
+        states = states.reshape(-1, states.shape[-1])
+        scores = (states @ values[name + ".weight"].T).sigmoid()
+        biased = scores + values[name + ".e_score_correction_bias"]
+        picked, margin = choose(biased, float("-inf"))
+        without_bias = choose(scores, float("-inf"))[0]
+        without_groups = biased.topk(top, dim=-1).indices.sort(-1).values
+        zero_mask = choose(biased, 0.0)[0]
+        differs = [(picked != other).any(-1) for other in (without_bias, without_groups, zero_mask)]
+        rows.append(torch.stack([margin] + [d.float() for d in differs], -1))
+    return torch.stack(rows)  # [layer, token, 4]
+
+
+def nmse(got, want):
+    return float(((got - want) ** 2).sum() / (want ** 2).sum())
+
+
+def ablations(model, config, ids, want, note):
+    """What the logits would lose if a feature were ignored. Never an expected value: a check that
+    the fixture can tell."""
+    import torch
+
+    def measure(label, changes):
+        old = [(o, k, getattr(o, k)) for o, k, _ in changes]
+        for o, k, value in changes:
+            setattr(o, k, value)
+        got = forward(model, [ids])[0]
+        for o, k, value in old:
+            setattr(o, k, value)
+        note(f"  without {label}: NMSE {nmse(got, want):.3e}")
+
+    rotary = model.model.rotary_emb
+    attention = [layer.self_attn for layer in model.model.layers]
+    dim = config.get("qk_rope_head_dim") or config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    theta = (config.get("rope_parameters") or config)["rope_theta"]
+    plain = 1.0 / theta ** (torch.arange(0, dim, 2).float() / dim)
+    measure("rotary embedding", [(rotary, "inv_freq", torch.zeros_like(rotary.inv_freq))])
+    measure("rope scaling", [(rotary, "inv_freq", plain)])
+    measure("cos/sin multiplier", [(rotary, "attention_scaling", 1.0)])
+    measure("attention scores", [(a, "scaling", 0.0) for a in attention])
+    if config["model_type"] == "deepseek_v3":
+        head = config["qk_nope_head_dim"] + config["qk_rope_head_dim"]
+        measure("softmax mscale", [(a, "scaling", head ** -0.5) for a in attention])
+        norms = [a.kv_a_layernorm for a in attention]
+        norms += [a.q_a_layernorm for a in attention if config["q_lora_rank"] is not None]
+        note(f"  inner eps {sorted({n.variance_epsilon for n in norms})}")
+        measure("inner eps (outer one instead)", [(n, "variance_epsilon", config["rms_norm_eps"]) for n in norms])
+        outer = [m for layer in model.model.layers for m in (layer.input_layernorm, layer.post_attention_layernorm)]
+        measure("outer eps (inner one instead)", [(n, "variance_epsilon", norms[0].variance_epsilon) for n in outer])
+        owners = [m for m in model.modules() if hasattr(m, "norm_topk_prob")]
+        measure("norm_topk_prob as given", [(m, "norm_topk_prob", not config["norm_topk_prob"]) for m in owners])
+        measure("routed_scaling_factor", [(m, "routed_scaling_factor", 1.0)
+                                          for m in model.modules() if hasattr(m, "routed_scaling_factor")])
+
+
+def chunked(model, ids, size):
+    import torch
+
+    past, out = None, []
+    with torch.no_grad():
+        for start in range(0, len(ids), size):
+            result = model(input_ids=torch.tensor([ids[start : start + size]]), past_key_values=past, use_cache=True)
+            past = result.past_key_values
+            out.append(result.logits[0])
+    return torch.cat(out)
+
+
+def choose_prompt(model, config, values, length, seed, note):
+    """The prompt whose continuation has no near-tie, neither between tokens nor between experts."""
+    rng = random.Random(seed)
+    prompts = [prompt(config["vocab_size"], length, rng) for _ in range(8)]
+    new, gaps = greedy(model, prompts)
+    best, best_key = None, None
+    for ids, tail, gap in zip(prompts, new, gaps):
+        routes = routing(model, config, values, [ids + tail])
+        margin = 9.0 if routes is None else float(routes[..., 0].min())
+        clear = min(gap) > 0.02 and margin > 1e-4 and config["eos_token_id"] not in tail
+        key = (clear, len(set(tail)), min(gap))
+        note(f"  candidate: least gap {min(gap):.4f}, selection margin {margin:.2e}, {len(set(tail))} different new ids")
+        if best_key is None or key > best_key:
+            best, best_key = ids, key
+    if not best_key[0]:
+        note("  WARNING: no candidate prompt is free of near-ties")
+    return best
+
+
+def make(spec, out, seed):
+    """Write one fixture; returns the notes about it."""
+    import numpy
+    import torch
+    import transformers
+
+    lines = [f"== {spec['name']}"]
+    note = lines.append
+    config, length = spec["config"], spec.get("length", 44)
+    gen = torch.Generator().manual_seed(seed)
+    tensors = draw(spec, gen)
+
+    # Scale the last norm so that the logits have the wanted spread, then store.
+    model = load_reference(config, decode(encode(spec, tensors)), lambda text: None)
+    first = prompt(config["vocab_size"], length, random.Random(seed))
+    tensors["model.norm.weight"] *= TARGET_MAX_LOGIT / float(forward(model, [first]).abs().max())
+    folder = os.path.join(out, spec["name"])
+    write_checkpoint(folder, config, encode(spec, tensors), spec.get("shards", 1))
+    if spec.get("generation_config"):
+        write_json(os.path.join(folder, "generation_config.json"),
+                   {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]})
+
+    # From here on only what is in the files counts.
+    values = decode(read_checkpoint(folder))
+    model = load_reference(config, values, note)
+    ids = choose_prompt(model, config, values, length, seed, note)
+    logits = forward(model, [ids])[0]
+    assert logits.shape == (length, config["vocab_size"]) and torch.isfinite(logits).all()
+    new, gaps = greedy(model, [ids])
+    numpy.save(os.path.join(folder, "logits.npy"), logits.numpy().astype("<f4"))
+    rotary, scaling = model.model.rotary_emb, float(model.model.layers[0].self_attn.scaling)
+    write_golden(folder, {
+        "architecture": config["architectures"][0],
+        "what": spec["what"],
+        "weights": spec["weights"],
+        "ids": ids,
+        "greedy": new[0],
+        "greedy_gap": [round(gap, 6) for gap in gaps[0]],
+        "legal_tp": legal_tp(config),
+        "transformers": transformers.__version__,
+        "inv_freq": [float(f"{f:.9g}") for f in rotary.inv_freq.tolist()],
+        "rope_multiplier": float(rotary.attention_scaling),
+        "softmax_scale": scaling,
+    })
+
+    top = float(logits.abs().max())
+    for size in (7, 1):
+        again = chunked(model, ids, size)
+        note(f"  chunks of {size}: max diff / max {float((again - logits).abs().max()) / top:.2e}, NMSE {nmse(again, logits):.2e}")
+    note(f"  max |logit| {top:.3f}, std {float(logits.std()):.3f}, least gap {min(gaps[0]):.4f}, new ids {new[0]}")
+    note(f"  inv_freq {rotary.inv_freq.tolist()} multiplier {rotary.attention_scaling} softmax scale {scaling}")
+    routes = routing(model, config, values, [ids + new[0]])
+    if routes is not None:
+        share = routes[..., 1:].mean((0, 1)).tolist()
+        note(f"  selection: least margin {float(routes[..., 0].min()):.2e}; share of tokens that would choose otherwise "
+             f"without bias {share[0]:.2f}, without groups {share[1]:.2f}, with mask 0 {share[2]:.2f}")
+    ablations(model, config, ids, logits, note)
+    size = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+    note(f"  {size} bytes")
+    assert size < MAX_BYTES, size
+    return "\n".join(lines)
+
+
+def guarded(job):
+    import torch
+
+    torch.set_num_threads(2)
+    spec, out, seed = job
+    try:
+        return True, make(spec, out, seed)
+    except Exception:
+        return False, f"== {spec['name']} FAILED\n{traceback.format_exc()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--notes")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--plan", action="store_true")
+    args = parser.parse_args()
+    if args.plan:
+        for spec in FIXTURES:
+            edge = boundary_ids(spec["config"]["vocab_size"])
+            print(f"{spec['name']:28s} about {plan_bytes(spec):7d} bytes, {len(edge)} boundary ids, "
+                  f"tp {legal_tp(spec['config'])}")
+        return 0
+    if not args.out:
+        parser.error("OUT_DIR is missing")
+    # The seed depends on the place in the list alone, so one fixture can be remade by itself.
+    jobs = [(spec, args.out, 1000 + i) for i, spec in enumerate(FIXTURES) if not args.names or spec["name"] in args.names]
+    if args.jobs > 1:
+        import multiprocessing
+
+        import transformers  # noqa: F401  imported once, before the processes split
+
+        with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
+            results = pool.map(guarded, jobs, chunksize=1)
+    else:
+        results = [guarded(job) for job in jobs]
+    text = "\n".join(lines for _, lines in results) + "\n"
+    if args.notes:
+        with open(args.notes, "w") as file:
+            file.write(text)
+    print(text)
+    failed = [job[0]["name"] for job, (ok, _) in zip(jobs, results) if not ok]
+    print(f"{len(jobs) - len(failed)} written, {len(failed)} failed: {failed}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
