@@ -1,0 +1,351 @@
+#include "ops/ops.h"
+
+#include "base/check.h"
+
+namespace tutti {
+
+namespace {
+
+// One rule for every argument: dtype, shape and a contiguous last dimension.
+void expect(const char* name, const ConstTensorView& view, DType dtype, const Shape& shape) {
+  TUTTI_CHECK_MSG(view.dtype() == dtype,
+                  "{} is {}, wanted {}",
+                  name,
+                  dtype_name(view.dtype()),
+                  dtype_name(dtype));
+  TUTTI_CHECK_MSG(view.shape() == shape,
+                  "{} is {}, wanted {}",
+                  name,
+                  view.shape().to_string(),
+                  shape.to_string());
+  TUTTI_CHECK_MSG(view.rank() == 0 || view.dim(-1) <= 1 || view.stride(-1) == 1,
+                  "{} has stride {} in its last dimension, wanted 1",
+                  name,
+                  view.stride(-1));
+  TUTTI_CHECK_MSG(view.defined() || view.numel() == 0, "{} is undefined", name);
+}
+
+void expect_f32(const char* name, const ConstTensorView& view, const Shape& shape) {
+  expect(name, view, DType::kF32, shape);
+}
+
+void expect_i32(const char* name, const ConstTensorView& view, const Shape& shape) {
+  expect(name, view, DType::kI32, shape);
+}
+
+void expect_rank(const char* name, const ConstTensorView& view, int rank) {
+  TUTTI_CHECK_MSG(
+      view.rank() == rank, "{} is {}, wanted rank {}", name, view.shape().to_string(), rank);
+}
+
+bool is_float_storage(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+void expect_weight(const WeightView& weight, int rank, int64_t cols) {
+  expect_rank("weight.data", weight.data, rank);
+  TUTTI_CHECK_EQ(weight.cols(), cols);
+  TUTTI_CHECK_MSG(weight.data.dim(-1) <= 1 || weight.data.stride(-1) == 1,
+                  "weight.data has stride {} in its last dimension, wanted 1",
+                  weight.data.stride(-1));
+  TUTTI_CHECK_MSG(weight.data.defined() || weight.data.numel() == 0, "weight.data is undefined");
+  if (!weight.quantized()) {
+    TUTTI_CHECK_MSG(is_float_storage(weight.data.dtype()),
+                    "dense weight is {}, wanted F32, F16 or BF16",
+                    dtype_name(weight.data.dtype()));
+    return;
+  }
+  TUTTI_CHECK_MSG(weight.data.dtype() == DType::kF8E4M3,
+                  "scaled weight is {}, wanted F8_E4M3",
+                  dtype_name(weight.data.dtype()));
+  TUTTI_CHECK_GT(weight.block_k, 0);
+  TUTTI_CHECK(weight.phase_k >= 0 && weight.phase_k < weight.block_k);
+  TUTTI_CHECK_MSG(weight.scales.dtype() == DType::kF32, "scales must be F32");
+  expect_rank("weight.scales", weight.scales, rank);
+  if (rank == 3) {
+    TUTTI_CHECK_EQ(weight.scales.dim(0), weight.data.dim(0));
+  }
+  TUTTI_CHECK_GE(weight.scales.dim(-1), ceil_div(weight.phase_k + cols, weight.block_k));
+  TUTTI_CHECK(weight.scales.dim(-1) <= 1 || weight.scales.stride(-1) == 1);
+  expect_i32("weight.scale_row", weight.scale_row, {weight.rows()});
+}
+
+// `tokens` query rows, and one block table row per sequence.
+void expect_batch(const AttentionBatch& batch) {
+  expect_rank("query_begin", batch.query_begin, 1);
+  const int64_t sequences = batch.query_begin.dim(0) - 1;
+  TUTTI_CHECK_GE(sequences, 0);
+  expect_i32("query_begin", batch.query_begin, {sequences + 1});
+  expect_i32("context_before", batch.context_before, {sequences});
+  expect_rank("block_table", batch.block_table, 2);
+  expect_i32("block_table", batch.block_table, {sequences, batch.block_table.dim(1)});
+}
+
+void expect_cache(const char* name, const ConstTensorView& cache, int64_t block_size, int64_t w) {
+  TUTTI_CHECK_GT(block_size, 0);
+  expect_rank(name, cache, 3);
+  expect_f32(name, cache, {cache.dim(0), block_size, w});
+}
+
+}  // namespace
+
+void Ops::embedding(TensorView y, ConstTensorView table, ConstTensorView ids, int64_t first_id) {
+  const TraceScope scope("embedding");
+  expect_rank("table", table, 2);
+  expect_rank("ids", ids, 1);
+  TUTTI_CHECK_MSG(is_float_storage(table.dtype()),
+                  "table is {}, wanted F32, F16 or BF16",
+                  dtype_name(table.dtype()));
+  expect("table", table, table.dtype(), table.shape());
+  expect_i32("ids", ids, ids.shape());
+  expect_f32("y", y, {ids.dim(0), table.dim(1)});
+  do_embedding(y, table, ids, first_id);
+}
+
+void Ops::rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) {
+  const TraceScope scope("rms_norm");
+  TUTTI_CHECK_MSG(
+      x.rank() == 2 || x.rank() == 3, "x is {}, wanted rank 2 or 3", x.shape().to_string());
+  expect_f32("x", x, x.shape());
+  expect_f32("y", y, x.shape());
+  expect_f32("weight", weight, {x.dim(-1)});
+  do_rms_norm(y, x, weight, eps);
+}
+
+void Ops::add_rms_norm(
+    TensorView y, TensorView residual, ConstTensorView x, ConstTensorView weight, float eps) {
+  const TraceScope scope("add_rms_norm");
+  expect_rank("x", x, 2);
+  expect_f32("x", x, x.shape());
+  expect_f32("residual", residual, x.shape());
+  expect_f32("y", y, x.shape());
+  expect_f32("weight", weight, {x.dim(1)});
+  do_add_rms_norm(y, residual, x, weight, eps);
+}
+
+void Ops::add(TensorView y, ConstTensorView x) {
+  const TraceScope scope("add");
+  expect_rank("x", x, 2);
+  expect_f32("x", x, x.shape());
+  expect_f32("y", y, x.shape());
+  do_add(y, x);
+}
+
+void Ops::linear(TensorView y, ConstTensorView x, const WeightView& weight, ConstTensorView bias) {
+  const TraceScope scope("linear");
+  expect_rank("x", x, 2);
+  expect_f32("x", x, x.shape());
+  expect_weight(weight, 2, x.dim(1));
+  expect_f32("y", y, {x.dim(0), weight.rows()});
+  if (bias.defined()) {
+    expect_f32("bias", bias, {weight.rows()});
+  }
+  do_linear(y, x, weight, bias);
+}
+
+void Ops::grouped_linear(TensorView y,
+                         ConstTensorView x,
+                         const WeightView& weight,
+                         ConstTensorView offsets) {
+  const TraceScope scope("grouped_linear");
+  expect_rank("x", x, 2);
+  expect_f32("x", x, x.shape());
+  expect_weight(weight, 3, x.dim(1));
+  expect_f32("y", y, {x.dim(0), weight.rows()});
+  expect_i32("offsets", offsets, {weight.groups() + 1});
+  do_grouped_linear(y, x, weight, offsets);
+}
+
+void Ops::batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) {
+  const TraceScope scope("batched_linear");
+  expect_rank("x", x, 3);
+  expect_f32("x", x, x.shape());
+  expect_weight(weight, 3, x.dim(2));
+  TUTTI_CHECK_EQ(weight.groups(), x.dim(1));
+  expect_f32("y", y, {x.dim(0), x.dim(1), weight.rows()});
+  do_batched_linear(y, x, weight);
+}
+
+void Ops::silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) {
+  const TraceScope scope("silu_mul");
+  expect_rank("gate", gate, 2);
+  expect_f32("gate", gate, gate.shape());
+  expect_f32("up", up, gate.shape());
+  expect_f32("y", y, gate.shape());
+  do_silu_mul(y, gate, up);
+}
+
+void Ops::rope_table(TensorView table,
+                     ConstTensorView positions,
+                     ConstTensorView inv_freq,
+                     float scale) {
+  const TraceScope scope("rope_table");
+  expect_rank("positions", positions, 1);
+  expect_rank("inv_freq", inv_freq, 1);
+  expect_i32("positions", positions, positions.shape());
+  expect_f32("inv_freq", inv_freq, inv_freq.shape());
+  expect_f32("table", table, {positions.dim(0), 2 * inv_freq.dim(0)});
+  do_rope_table(table, positions, inv_freq, scale);
+}
+
+void Ops::rope(TensorView x, ConstTensorView table, RopeLayout layout) {
+  const TraceScope scope("rope");
+  expect_rank("x", x, 3);
+  expect_f32("x", x, x.shape());
+  expect_f32("table", table, {x.dim(0), x.dim(2)});
+  TUTTI_CHECK_EQ(x.dim(2) % 2, 0);
+  do_rope(x, table, layout);
+}
+
+void Ops::write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) {
+  const TraceScope scope("write_kv");
+  expect_rank("x", x, 2);
+  expect_rank("cache", cache, 3);
+  expect_f32("x", x, x.shape());
+  expect_cache("cache", cache, cache.dim(1), x.dim(1));
+  expect_i32("slots", slots, {x.dim(0)});
+  do_write_kv(cache, x, slots);
+}
+
+void Ops::attention(TensorView out,
+                    ConstTensorView q,
+                    ConstTensorView k_cache,
+                    ConstTensorView v_cache,
+                    const AttentionBatch& batch,
+                    float scale) {
+  const TraceScope scope("attention");
+  expect_rank("q", q, 3);
+  expect_rank("out", out, 3);
+  expect_rank("k_cache", k_cache, 3);
+  expect_f32("q", q, q.shape());
+  expect_batch(batch);
+  TUTTI_CHECK_GT(q.dim(1), 0);
+  TUTTI_CHECK_GT(q.dim(2), 0);
+  TUTTI_CHECK_GT(k_cache.dim(2), 0);
+  TUTTI_CHECK_EQ(k_cache.dim(2) % q.dim(2), 0);
+  const int64_t kv_heads = k_cache.dim(2) / q.dim(2);
+  TUTTI_CHECK_EQ(q.dim(1) % kv_heads, 0);
+  expect_f32("out", out, {q.dim(0), q.dim(1), out.dim(2)});
+  expect_cache("k_cache", k_cache, batch.block_size, k_cache.dim(2));
+  expect_cache("v_cache", v_cache, batch.block_size, kv_heads * out.dim(2));
+  do_attention(out, q, k_cache, v_cache, batch, scale);
+}
+
+void Ops::mla_attention(TensorView out,
+                        ConstTensorView q_latent,
+                        ConstTensorView q_rope,
+                        ConstTensorView cache,
+                        const AttentionBatch& batch,
+                        float scale) {
+  const TraceScope scope("mla_attention");
+  expect_rank("q_latent", q_latent, 3);
+  expect_rank("q_rope", q_rope, 3);
+  expect_f32("q_latent", q_latent, q_latent.shape());
+  expect_f32("q_rope", q_rope, {q_latent.dim(0), q_latent.dim(1), q_rope.dim(2)});
+  expect_f32("out", out, q_latent.shape());
+  expect_batch(batch);
+  expect_cache("cache", cache, batch.block_size, q_latent.dim(2) + q_rope.dim(2));
+  do_mla_attention(out, q_latent, q_rope, cache, batch, scale);
+}
+
+void Ops::gather_kv(TensorView y,
+                    ConstTensorView cache,
+                    const AttentionBatch& batch,
+                    ConstTensorView key_begin) {
+  const TraceScope scope("gather_kv");
+  expect_rank("y", y, 2);
+  expect_f32("y", y, y.shape());
+  expect_batch(batch);
+  expect_cache("cache", cache, batch.block_size, y.dim(1));
+  expect_i32("key_begin", key_begin, batch.query_begin.shape());
+  do_gather_kv(y, cache, batch, key_begin);
+}
+
+void Ops::mla_expanded_attention(TensorView out,
+                                 ConstTensorView q,
+                                 ConstTensorView kv,
+                                 ConstTensorView k_rope,
+                                 const AttentionBatch& batch,
+                                 ConstTensorView key_begin,
+                                 float scale) {
+  const TraceScope scope("mla_expanded_attention");
+  expect_rank("q", q, 3);
+  expect_rank("out", out, 3);
+  expect_rank("kv", kv, 3);
+  expect_rank("k_rope", k_rope, 2);
+  expect_f32("q", q, q.shape());
+  const int64_t nope = q.dim(2) - k_rope.dim(1);
+  TUTTI_CHECK_GE(nope, 0);
+  expect_f32("out", out, {q.dim(0), q.dim(1), out.dim(2)});
+  expect_f32("kv", kv, {kv.dim(0), q.dim(1), nope + out.dim(2)});
+  expect_f32("k_rope", k_rope, {kv.dim(0), k_rope.dim(1)});
+  expect_batch(batch);
+  expect_i32("key_begin", key_begin, batch.query_begin.shape());
+  do_mla_expanded_attention(out, q, kv, k_rope, batch, key_begin, scale);
+}
+
+void Ops::moe_route(TensorView experts,
+                    TensorView weights,
+                    ConstTensorView logits,
+                    ConstTensorView bias,
+                    const RouterParams& params) {
+  const TraceScope scope("moe_route");
+  expect_rank("logits", logits, 2);
+  const int64_t tokens = logits.dim(0);
+  const int64_t count = logits.dim(1);
+  TUTTI_CHECK_GT(params.num_groups, 0);
+  TUTTI_CHECK_EQ(count % params.num_groups, 0);
+  TUTTI_CHECK(params.top_groups > 0 && params.top_groups <= params.num_groups);
+  const int64_t candidates =
+      params.num_groups == 1 ? count : count / params.num_groups * params.top_groups;
+  TUTTI_CHECK_GT(params.top_k, 0);
+  TUTTI_CHECK_LE(params.top_k, candidates);
+  expect_f32("logits", logits, {tokens, count});
+  expect_i32("experts", experts, {tokens, params.top_k});
+  expect_f32("weights", weights, {tokens, params.top_k});
+  if (bias.defined()) {
+    expect_f32("bias", bias, {count});
+  }
+  do_moe_route(experts, weights, logits, bias, params);
+}
+
+void Ops::moe_permute(TensorView row_token,
+                      TensorView pair_row,
+                      TensorView offsets,
+                      ConstTensorView experts) {
+  const TraceScope scope("moe_permute");
+  expect_rank("experts", experts, 2);
+  expect_rank("offsets", offsets, 1);
+  TUTTI_CHECK_GE(offsets.dim(0), 1);
+  expect_i32("experts", experts, experts.shape());
+  expect_i32("row_token", row_token, {experts.dim(0) * experts.dim(1)});
+  expect_i32("pair_row", pair_row, experts.shape());
+  expect_i32("offsets", offsets, offsets.shape());
+  do_moe_permute(row_token, pair_row, offsets, experts);
+}
+
+void Ops::moe_combine(TensorView y,
+                      ConstTensorView x,
+                      ConstTensorView pair_row,
+                      ConstTensorView weights) {
+  const TraceScope scope("moe_combine");
+  expect_rank("x", x, 2);
+  expect_rank("pair_row", pair_row, 2);
+  expect_i32("pair_row", pair_row, pair_row.shape());
+  expect_f32("weights", weights, pair_row.shape());
+  expect_f32("x", x, {pair_row.dim(0) * pair_row.dim(1), x.dim(1)});
+  expect_f32("y", y, {pair_row.dim(0), x.dim(1)});
+  do_moe_combine(y, x, pair_row, weights);
+}
+
+void Ops::gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
+  const TraceScope scope("gather_rows");
+  expect_rank("x", x, 2);
+  expect_rank("rows", rows, 1);
+  expect_f32("x", x, x.shape());
+  expect_i32("rows", rows, rows.shape());
+  expect_f32("y", y, {rows.dim(0), x.dim(1)});
+  do_gather_rows(y, x, rows);
+}
+
+}  // namespace tutti

@@ -1,0 +1,155 @@
+#include "ops/ref/ref_ops.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/strided.h"
+
+namespace tutti {
+
+namespace {
+
+template <class T>
+void copy_as_f32(float* y, const T* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    y[i] = to_float(x[i]);
+  }
+}
+
+void norm_row(float* y, const float* x, const float* weight, int64_t d, float eps) {
+  double squares = 0;
+  for (int64_t i = 0; i < d; ++i) {
+    squares += static_cast<double>(x[i]) * x[i];
+  }
+  const double scale = 1.0 / std::sqrt(squares / static_cast<double>(d) + eps);
+  for (int64_t i = 0; i < d; ++i) {
+    y[i] = static_cast<float>(x[i] * scale * weight[i]);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Ops> make_ref_ops() {
+  return std::make_unique<RefOps>();
+}
+
+void RefOps::do_embedding(TensorView y,
+                          ConstTensorView table,
+                          ConstTensorView ids,
+                          int64_t first_id) {
+  const int64_t d = y.dim(1);
+  for (int64_t t = 0; t < y.dim(0); ++t) {
+    float* row = row_of<float>(y, t);
+    const int64_t id = ids.data<int32_t>()[t] - first_id;
+    if (id < 0 || id >= table.dim(0)) {
+      std::fill_n(row, d, 0.0F);
+    } else if (table.dtype() == DType::kF32) {
+      copy_as_f32(row, row_of<float>(table, id), d);
+    } else if (table.dtype() == DType::kF16) {
+      copy_as_f32(row, row_of<F16>(table, id), d);
+    } else {
+      copy_as_f32(row, row_of<BF16>(table, id), d);
+    }
+  }
+}
+
+void RefOps::do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) {
+  const TensorView y3 = as_rank3(y);
+  const ConstTensorView x3 = as_rank3(x);
+  for (int64_t t = 0; t < x3.dim(0); ++t) {
+    for (int64_t h = 0; h < x3.dim(1); ++h) {
+      norm_row(
+          row_of<float>(y3, t, h), row_of<float>(x3, t, h), weight.data<float>(), x3.dim(2), eps);
+    }
+  }
+}
+
+void RefOps::do_add_rms_norm(
+    TensorView y, TensorView residual, ConstTensorView x, ConstTensorView weight, float eps) {
+  do_add(residual, x);
+  do_rms_norm(y, residual, weight, eps);
+}
+
+void RefOps::do_add(TensorView y, ConstTensorView x) {
+  for (int64_t t = 0; t < y.dim(0); ++t) {
+    for (int64_t i = 0; i < y.dim(1); ++i) {
+      row_of<float>(y, t)[i] += row_of<float>(x, t)[i];
+    }
+  }
+}
+
+void RefOps::do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) {
+  for (int64_t t = 0; t < y.dim(0); ++t) {
+    for (int64_t i = 0; i < y.dim(1); ++i) {
+      const double z = row_of<float>(gate, t)[i];
+      const double u = row_of<float>(up, t)[i];
+      row_of<float>(y, t)[i] = static_cast<float>(z / (1.0 + std::exp(-z)) * u);
+    }
+  }
+}
+
+void RefOps::do_rope_table(TensorView table,
+                           ConstTensorView positions,
+                           ConstTensorView inv_freq,
+                           float scale) {
+  const int64_t half = inv_freq.dim(0);
+  for (int64_t t = 0; t < table.dim(0); ++t) {
+    float* row = row_of<float>(table, t);
+    const auto position = static_cast<float>(positions.data<int32_t>()[t]);
+    for (int64_t i = 0; i < half; ++i) {
+      const float angle = position * inv_freq.data<float>()[i];  // rounded to f32 on purpose
+      row[i] = static_cast<float>(scale * std::cos(static_cast<double>(angle)));
+      row[half + i] = static_cast<float>(scale * std::sin(static_cast<double>(angle)));
+    }
+  }
+}
+
+void RefOps::do_rope(TensorView x, ConstTensorView table, RopeLayout layout) {
+  const int64_t half = x.dim(2) / 2;
+  const bool interleaved = layout == RopeLayout::kInterleaved;
+  for (int64_t t = 0; t < x.dim(0); ++t) {
+    const float* cos = row_of<float>(table, t);
+    const float* sin = cos + half;
+    for (int64_t h = 0; h < x.dim(1); ++h) {
+      float* row = row_of<float>(x, t, h);
+      for (int64_t i = 0; i < half; ++i) {
+        float& first = row[interleaved ? 2 * i : i];
+        float& second = row[interleaved ? 2 * i + 1 : i + half];
+        const double a = first;
+        const double b = second;
+        first = static_cast<float>(a * cos[i] - b * sin[i]);
+        second = static_cast<float>(b * cos[i] + a * sin[i]);
+      }
+    }
+  }
+}
+
+void RefOps::do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) {
+  const int64_t block_size = cache.dim(1);
+  for (int64_t t = 0; t < x.dim(0); ++t) {
+    const int64_t slot = slots.data<int32_t>()[t];
+    std::copy_n(
+        row_of<float>(x, t), x.dim(1), row_of<float>(cache, slot / block_size, slot % block_size));
+  }
+}
+
+void RefOps::do_gather_kv(TensorView y,
+                          ConstTensorView cache,
+                          const AttentionBatch& batch,
+                          ConstTensorView key_begin) {
+  const auto* begin = key_begin.data<int32_t>();
+  for (int64_t s = 0; s < batch.context_before.dim(0); ++s) {
+    const auto* blocks = row_of<int32_t>(batch.block_table, s);
+    for (int64_t row = begin[s]; row < begin[s + 1]; ++row) {
+      std::copy_n(cached_row(cache, blocks, row - begin[s]), y.dim(1), row_of<float>(y, row));
+    }
+  }
+}
+
+void RefOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
+  for (int64_t r = 0; r < y.dim(0); ++r) {
+    std::copy_n(row_of<float>(x, rows.data<int32_t>()[r]), y.dim(1), row_of<float>(y, r));
+  }
+}
+
+}  // namespace tutti
