@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/status.h"
 #include "sched/sampling_params.h"
 
 namespace tutti {
@@ -56,6 +57,7 @@ struct SampledToken {
 struct SequenceOutput {
   uint64_t sequence_id = 0;
   std::vector<SampledToken> tokens;
+  Status status;  ///< not ok: this sequence ends with this error, the others go on; no tokens then
 };
 
 struct StepOutput {

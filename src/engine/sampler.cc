@@ -1,0 +1,269 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "engine/random.h"
+
+namespace tutti {
+namespace {
+
+using Candidate = SamplerCandidate;
+
+// Weights below e^-60 of the best cannot be drawn: even 2^20 of them together are 1e-20 of the mass
+// and the draw has 53 bits (1e-16).
+constexpr float kNegligible = -60.0F;
+
+// Most nuclei are this small; the search looks there before it starts halving.
+constexpr ptrdiff_t kFirstNucleus = 64;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// The one order of tokens: best first, lowest id first among equals.
+bool better(const Candidate& a, const Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
+struct Best {
+  float logit = -kInfinity;
+  int32_t token = -1;
+};
+
+Best find_best(std::span<const float> logits) {
+  Best best;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > best.logit) {
+      best = {.logit = logits[i], .token = static_cast<int32_t>(i)};
+    }
+  }
+  return best;
+}
+
+Status check_row(std::span<const float> logits) {
+  bool finite = true;
+  for (const float logit : logits) {
+    finite &= logit < kInfinity;  // false for NaN too
+  }
+  if (!finite) {
+    return error(StatusCode::kInternal,
+                 "the model produced logits that are not finite numbers; generation cannot go on");
+  }
+  return ok_status();
+}
+
+/// Repetition first, then frequency and presence (vLLM's order).
+std::span<const float> apply_penalties(std::span<const float> logits,
+                                       const SampleRow& row,
+                                       SamplerScratch& scratch) {
+  const SamplingParams& params = row.params;
+  auto& out = scratch.logits;
+  auto& counts = scratch.counts;
+  out.assign(logits.begin(), logits.end());
+  if (counts.size() < logits.size()) {
+    counts.resize(logits.size(), 0);
+  }
+  const auto legal = [&](int32_t token) { return token >= 0 && token < ssize(logits.size()); };
+  const auto repeat = [&](int32_t token) {
+    float& logit = out[usize(token)];
+    logit = logit > 0.0F ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    logit = std::min(logit, std::numeric_limits<float>::max());  // a tiny penalty may overflow
+  };
+  for (const int32_t token : row.output_tokens) {
+    if (legal(token) && counts[usize(token)]++ == 0) {
+      repeat(token);
+    }
+  }
+  for (const int32_t token : row.output_tokens) {
+    if (legal(token) && counts[usize(token)] > 0) {
+      const auto count = static_cast<float>(counts[usize(token)]);
+      out[usize(token)] -= params.frequency_penalty * count + params.presence_penalty;
+      counts[usize(token)] = -1;  // done, and seen
+    }
+  }
+  for (const int32_t token : row.prompt_tokens) {
+    if (legal(token) && counts[usize(token)] == 0) {
+      repeat(token);
+      counts[usize(token)] = -1;
+    }
+  }
+  for (const auto* tokens : {&row.output_tokens, &row.prompt_tokens}) {
+    for (const int32_t token : *tokens) {
+      if (legal(token)) {
+        counts[usize(token)] = 0;
+      }
+    }
+  }
+  return out;
+}
+
+/// The `count` best tokens, in no particular order. One pass; keeps at most 2 * count + 1024 items.
+void select_best(std::span<const float> logits, int64_t count, std::vector<Candidate>& out) {
+  out.clear();
+  const size_t keep = usize(count);
+  const size_t capacity = 2 * keep + 1024;
+  float threshold = -kInfinity;  // `keep` tokens with lower ids are at least this good
+  const auto shrink = [&] {
+    if (out.size() > keep) {
+      const auto middle = out.begin() + static_cast<ptrdiff_t>(keep);
+      std::nth_element(out.begin(), middle - 1, out.end(), better);
+      threshold = (middle - 1)->logit;
+      out.erase(middle, out.end());
+    }
+  };
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > threshold) {
+      out.push_back({.logit = logits[i], .token = static_cast<int32_t>(i), .weight = 0.0F});
+      if (out.size() == capacity) {
+        shrink();
+      }
+    }
+  }
+  shrink();
+}
+
+/// Fills scratch.candidates, by id, with the weights of the top-k tokens.
+void collect(std::span<const float> logits,
+             const SamplingParams& params,
+             float best,
+             SamplerScratch& scratch) {
+  auto& out = scratch.candidates;
+  const bool limited = params.top_k > 0 && params.top_k < ssize(logits.size());
+  if (limited) {
+    select_best(logits, params.top_k, out);
+    std::sort(out.begin(), out.end(), [](const Candidate& a, const Candidate& b) {
+      return a.token < b.token;
+    });
+  } else {
+    out.clear();
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if ((logits[i] - best) / params.temperature >= kNegligible) {
+        out.push_back({.logit = logits[i], .token = static_cast<int32_t>(i), .weight = 0.0F});
+      }
+    }
+  }
+  for (Candidate& c : out) {
+    c.weight = std::exp((c.logit - best) / params.temperature);
+  }
+}
+
+double mass(std::span<const Candidate> candidates) {
+  double sum = 0.0;
+  for (const Candidate& c : candidates) {
+    sum += c.weight;
+  }
+  return sum;
+}
+
+/// The worst token of the smallest best-first set with at least `top_p` of the mass.
+Candidate nucleus_boundary(float top_p, SamplerScratch& scratch) {
+  auto& items = scratch.selection;
+  items.assign(scratch.candidates.begin(), scratch.candidates.end());
+  const double target = mass(items) * static_cast<double>(top_p);
+  // items[0, low) are the best `low` tokens and their mass `below` is less than the target;
+  // items[0, high) are the best `high` and reach it.
+  ptrdiff_t low = 0;
+  auto high = static_cast<ptrdiff_t>(items.size());
+  double below = 0.0;
+  ptrdiff_t middle = std::min(kFirstNucleus, high / 2);
+  while (high - low > 1) {
+    std::nth_element(items.begin() + low, items.begin() + middle, items.begin() + high, better);
+    const double part = mass({items.begin() + low, items.begin() + middle});
+    if (below + part >= target) {
+      high = middle;
+    } else {
+      low = middle;
+      below += part;
+    }
+    middle = low + (high - low) / 2;
+  }
+  return items[static_cast<size_t>(low)];
+}
+
+/// Shrinks scratch.candidates to what top-p and min-p keep.
+void filter(const SamplingParams& params, SamplerScratch& scratch) {
+  auto& candidates = scratch.candidates;
+  if (params.top_p < 1.0F) {
+    const Candidate boundary = nucleus_boundary(params.top_p, scratch);
+    std::erase_if(candidates, [&](const Candidate& c) { return better(boundary, c); });
+  }
+  if (params.min_p > 0.0F) {
+    // The best token's weight is 1, so a weight is its probability relative to the best.
+    std::erase_if(candidates, [&](const Candidate& c) { return c.weight < params.min_p; });
+  }
+}
+
+int32_t draw(const SampleRow& row, std::span<const Candidate> candidates) {
+  const double target =
+      mass(candidates) * uniform_draw(row.params.seed, row.choice, row.output_position);
+  double sum = 0.0;
+  int32_t token = -1;
+  for (const Candidate& c : candidates) {
+    if (c.weight > 0.0F) {
+      token = c.token;  // the last one if rounding keeps the sum below the target
+      sum += c.weight;
+      if (sum > target) {
+        break;
+      }
+    }
+  }
+  return token;
+}
+
+void add_logprobs(std::span<const float> logits,
+                  const SamplingParams& params,
+                  SamplerScratch& scratch,
+                  SampledToken& out) {
+  const double best = find_best(logits).logit;
+  double sum = 0.0;
+  for (const float logit : logits) {
+    sum += std::exp(static_cast<double>(logit) - best);
+  }
+  const double log_sum = best + std::log(sum);
+  const auto logprob = [&](float logit) {
+    return static_cast<float>(static_cast<double>(logit) - log_sum);
+  };
+  out.logprob = logprob(logits[usize(out.token)]);
+  if (params.top_logprobs == 0) {
+    return;
+  }
+  auto& top = scratch.selection;
+  select_best(logits, std::min<int64_t>(params.top_logprobs, ssize(logits.size())), top);
+  std::sort(top.begin(), top.end(), better);
+  for (const Candidate& c : top) {
+    out.top.push_back({.token = c.token, .logprob = logprob(c.logit)});
+  }
+}
+
+}  // namespace
+
+Result<SampledToken> sample(std::span<const float> logits,
+                            int64_t vocab_limit,
+                            const SampleRow& row,
+                            SamplerScratch& scratch) {
+  TUTTI_CHECK_GT(vocab_limit, 0);
+  const auto known = logits.first(std::min(logits.size(), usize(vocab_limit)));
+  TUTTI_RETURN_IF_ERROR(check_row(known));
+  const SamplingParams& params = row.params;
+  const auto adjusted = params.has_penalties() ? apply_penalties(known, row, scratch) : known;
+  const Best best = find_best(adjusted);
+  if (best.token < 0) {
+    return error(StatusCode::kInternal, "the model forbids every token; generation cannot go on");
+  }
+  SampledToken out;
+  if (params.greedy()) {
+    out.token = best.token;
+  } else {
+    collect(adjusted, params, best.logit, scratch);
+    filter(params, scratch);
+    out.token = draw(row, scratch.candidates);
+  }
+  if (params.top_logprobs >= 0) {
+    add_logprobs(known, params, scratch, out);
+  }
+  return out;
+}
+
+}  // namespace tutti
