@@ -22,11 +22,16 @@ struct KvLayout {
 
 class KvCache {
  public:
-  static Result<KvCache> create(Device& device, const KvLayout& layout, int64_t num_blocks, int64_t block_size);
+  static Result<KvCache> create(Device& device,
+                                const KvLayout& layout,
+                                int64_t num_blocks,
+                                int64_t block_size);
 
   /// [num_blocks, block_size, width]
   TensorView plane(int64_t layer, int64_t index) const;
+
   int64_t num_blocks() const { return num_blocks_; }
+
   int64_t block_size() const { return block_size_; }
 
  private:

@@ -1,0 +1,130 @@
+#include "loader/checkpoint.h"
+
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace tutti {
+
+namespace {
+
+// Formats that can run code when they are read; named so that the message can be exact.
+std::string pickled_file_in(const std::string& directory) {
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ec)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".pkl") {
+      return entry.path().filename().string();
+    }
+  }
+  return {};
+}
+
+// A shard must lie in the directory itself: no separators, no "..".
+bool plain_file_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& directory) {
+  if (!is_directory(directory)) {
+    return error(StatusCode::kNotFound, "{}: no such directory", directory);
+  }
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
+  checkpoint->directory_ = directory;
+  const std::string index = join_path(directory, "model.safetensors.index.json");
+  const std::string single = join_path(directory, "model.safetensors");
+  if (file_exists(index)) {
+    TUTTI_RETURN_IF_ERROR(checkpoint->open_index(index));
+  } else if (file_exists(single)) {
+    TUTTI_RETURN_IF_ERROR(checkpoint->open_single(single));
+  } else if (const std::string pickled = pickled_file_in(directory); !pickled.empty()) {
+    return error(StatusCode::kUnsupported,
+                 "{}: found {} but no model.safetensors; pickled weights can run code and are not "
+                 "read. Download the "
+                 "safetensors form of this model",
+                 directory,
+                 pickled);
+  } else {
+    return error(StatusCode::kNotFound,
+                 "{}: neither model.safetensors nor model.safetensors.index.json is there; is the "
+                 "download complete?",
+                 directory);
+  }
+  return checkpoint;
+}
+
+Status Checkpoint::add_file(const std::string& path) {
+  TUTTI_TRY(std::unique_ptr<SafetensorsFile> file, SafetensorsFile::open(path));
+  for (const SafetensorsEntry& entry : file->entries()) {
+    const auto [it, inserted] = tensors_.try_emplace(entry.name, TensorRef{file.get(), &entry});
+    if (!inserted) {
+      return error(StatusCode::kCorrupt,
+                   "{}: tensor \"{}\" is also in {}",
+                   path,
+                   entry.name,
+                   it->second.file->path());
+    }
+    names_.push_back(entry.name);
+  }
+  files_.push_back(std::move(file));
+  return ok_status();
+}
+
+Status Checkpoint::open_single(const std::string& path) {
+  return add_file(path);
+}
+
+Status Checkpoint::open_index(const std::string& path) {
+  TUTTI_TRY(const Json index, parse_json_file(path));
+  const Json* map = index.find("weight_map");
+  if (map == nullptr || !map->is_object()) {
+    return error(StatusCode::kCorrupt, "{}: weight_map is missing or not an object", path);
+  }
+  std::set<std::string> shards;
+  for (const JsonMember& m : map->as_object()) {
+    if (!m.value.is_string() || !plain_file_name(m.value.as_string())) {
+      return error(StatusCode::kCorrupt,
+                   "{}: weight_map[\"{}\"] is not a file name in this directory",
+                   path,
+                   m.key);
+    }
+    shards.insert(m.value.as_string());
+  }
+  for (const std::string& shard : shards) {
+    const std::string shard_path = join_path(directory_, shard);
+    if (!file_exists(shard_path)) {
+      return error(StatusCode::kNotFound,
+                   "{}: missing shard, named by {} ({} shards in all); download it again into the "
+                   "same directory",
+                   shard_path,
+                   path,
+                   shards.size());
+    }
+    TUTTI_RETURN_IF_ERROR(add_file(shard_path));
+  }
+  for (const JsonMember& m : map->as_object()) {
+    const TensorRef* ref = find(m.key);
+    if (ref == nullptr ||
+        std::filesystem::path(ref->file->path()).filename() != m.value.as_string()) {
+      return error(StatusCode::kCorrupt,
+                   "{}: weight_map puts tensor \"{}\" into {}, which does not hold it",
+                   path,
+                   m.key,
+                   m.value.as_string());
+    }
+  }
+  return ok_status();
+}
+
+const TensorRef* Checkpoint::find(std::string_view name) const {
+  const auto it = tensors_.find(std::string(name));
+  return it == tensors_.end() ? nullptr : &it->second;
+}
+
+}  // namespace tutti

@@ -1,0 +1,156 @@
+#include "loader/hf_config.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr int64_t kMaxPosition = int64_t{1} << 31;
+
+Result<QuantConfig> parse_quant(const JsonObject& json, const std::string& path) {
+  const std::string where = path + ": quantization_config";
+  FieldReader fields(json, where);
+  const std::string method = fields.required_string("quant_method");
+  TUTTI_RETURN_IF_ERROR(fields.status());
+  if (method != "fp8") {
+    return error(StatusCode::kUnsupported,
+                 "{}: quant_method \"{}\" is not supported; supported is \"fp8\"",
+                 where,
+                 method);
+  }
+  const std::string format = fields.string_or("fmt", "e4m3");
+  if (format != "e4m3" && format != "float8_e4m3fn") {
+    return error(StatusCode::kUnsupported,
+                 "{}: fmt \"{}\" is not supported; supported is \"e4m3\"",
+                 where,
+                 format);
+  }
+  const JsonArray* block = fields.optional_array("weight_block_size");
+  TUTTI_RETURN_IF_ERROR(fields.status());
+  if (block == nullptr) {
+    return error(StatusCode::kUnsupported,
+                 "{}: fp8 without weight_block_size (one scale per tensor) is not supported; "
+                 "supported are block "
+                 "scales such as [128, 128]",
+                 where);
+  }
+  constexpr int64_t kMaxBlock = 1 << 20;
+  if (block->size() != 2 || !std::all_of(block->begin(), block->end(), [](const Json& j) {
+        return j.is_int() && j.as_int() >= 1 && j.as_int() <= kMaxBlock;
+      })) {
+    return invalid("{}: weight_block_size is {}, wanted two positive integers such as [128, 128]",
+                   where,
+                   to_string(Json(*block)));
+  }
+  return QuantConfig{
+      .fp8_blocks = true, .block_rows = (*block)[0].as_int(), .block_cols = (*block)[1].as_int()};
+}
+
+}  // namespace
+
+Result<HfConfig> HfConfig::load(const std::string& directory) {
+  const std::string path = join_path(directory, "config.json");
+  if (!is_directory(directory)) {
+    return error(StatusCode::kNotFound, "{}: no such model directory", directory);
+  }
+  if (!file_exists(path)) {
+    return error(StatusCode::kNotFound,
+                 "{}: no such file; a model directory needs the checkpoint's config.json",
+                 path);
+  }
+  constexpr int64_t kMaxBytes = 16 << 20;
+  TUTTI_TRY(Json json, parse_json_file(path, {.max_depth = 64, .max_bytes = kMaxBytes}));
+  return parse(path, std::move(json));
+}
+
+Result<HfConfig> HfConfig::parse(const std::string& path, Json json) {
+  if (!json.is_object()) {
+    return invalid("{}: is {}, wanted an object", path, json.type_name());
+  }
+  HfConfig config;
+  config.path = path;
+  config.json = std::move(json.as_object());
+  FieldReader fields = config.fields();
+  const JsonArray* architectures = fields.optional_array("architectures");
+  TUTTI_RETURN_IF_ERROR(fields.status());
+  if (architectures == nullptr || architectures->empty() || !architectures->front().is_string()) {
+    return invalid(
+        "{}: architectures is missing or empty, wanted for example [\"DeepseekV3ForCausalLM\"]",
+        path);
+  }
+  config.architecture = architectures->front().as_string();
+  const JsonObject* quant = fields.optional_object("quantization_config");
+  TUTTI_RETURN_IF_ERROR(fields.status());
+  if (quant != nullptr) {
+    TUTTI_TRY(config.quant, parse_quant(*quant, path));
+  }
+  return config;
+}
+
+Result<RopeConfig> HfConfig::rope() const {
+  FieldReader top = fields();
+  RopeConfig rope;
+  rope.theta = top.number_or("rope_theta", rope.theta, {.min = 1e-6, .max = 1e18});
+  const int64_t max_position =
+      top.int_or("max_position_embeddings", 0, {.min = 0, .max = kMaxPosition});
+  // transformers lets rope_scaling win where a file has both.
+  const JsonObject* object = top.optional_object("rope_scaling");
+  const char* key = "rope_scaling";
+  if (object == nullptr) {
+    object = top.optional_object("rope_parameters");
+    key = "rope_parameters";
+  }
+  TUTTI_RETURN_IF_ERROR(top.status());
+  if (object == nullptr) {
+    return rope;
+  }
+  FieldReader f(*object, path + ": " + key);
+  rope.type = f.string_or("rope_type", f.string_or("type", "default"));
+  rope.theta = f.number_or("rope_theta", rope.theta, {.min = 1e-6, .max = 1e18});
+  rope.original_max_position =
+      f.int_or("original_max_position_embeddings", 0, {.min = 1, .max = kMaxPosition});
+  const NumberRange positive{.min = 1e-9, .max = 1e9};
+  rope.low_freq_factor = f.number_or("low_freq_factor", rope.low_freq_factor, positive);
+  rope.high_freq_factor = f.number_or("high_freq_factor", rope.high_freq_factor, positive);
+  rope.beta_fast = f.number_or("beta_fast", rope.beta_fast, positive);
+  rope.beta_slow = f.number_or("beta_slow", rope.beta_slow, positive);
+  rope.truncate = f.bool_or("truncate", true);
+  rope.mscale = f.number_or("mscale", 0.0, {.min = 0.0, .max = 1e6});
+  rope.mscale_all_dim = f.number_or("mscale_all_dim", 0.0, {.min = 0.0, .max = 1e6});
+  rope.attention_factor = f.optional_number("attention_factor", {.min = 1e-9, .max = 1e6});
+  rope.attn_factor = f.number_or("attn_factor", 1.0, positive);
+  const std::optional<double> factor = f.optional_number("factor", positive);
+  TUTTI_RETURN_IF_ERROR(f.status());
+  if (rope.type != "default" && rope.type != "linear" && rope.type != "llama3" &&
+      rope.type != "yarn") {
+    return error(
+        StatusCode::kUnsupported,
+        "{}: {}: rope_type \"{}\" is not supported; supported are default, linear, llama3, yarn",
+        path,
+        key,
+        rope.type);
+  }
+  if (rope.original_max_position == 0) {
+    rope.original_max_position = max_position;
+  }
+  if ((rope.type == "llama3" || rope.type == "yarn") && rope.original_max_position == 0) {
+    return invalid("{}: {}: original_max_position_embeddings is missing; rope_type {} needs it",
+                   path,
+                   key,
+                   rope.type);
+  }
+  if (factor) {
+    rope.factor = *factor;
+  } else if (rope.type == "yarn" && max_position > 0) {
+    rope.factor =
+        static_cast<double>(max_position) / static_cast<double>(rope.original_max_position);
+  } else if (rope.type != "default") {
+    return invalid("{}: {}: factor is missing; rope_type {} needs it", path, key, rope.type);
+  }
+  return rope;
+}
+
+}  // namespace tutti

@@ -1,0 +1,54 @@
+// config.json of a Hugging Face checkpoint: the parts every architecture shares, in both
+// generations of key names (transformers v4 and v5). Architecture-specific keys are read by the
+// model files.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/json_fields.h"
+
+namespace tutti {
+
+/// Rotary embedding of the checkpoint: `rope_theta` + `rope_scaling`, or v5's `rope_parameters`.
+struct RopeConfig {
+  std::string type = "default";  ///< default | linear | llama3 | yarn
+  double theta = 10000.0;
+  double factor = 1.0;
+  int64_t original_max_position = 0;       ///< 0: not given
+  double low_freq_factor = 1.0;            ///< llama3
+  double high_freq_factor = 4.0;           ///< llama3
+  double beta_fast = 32.0;                 ///< yarn
+  double beta_slow = 1.0;                  ///< yarn
+  bool truncate = true;                    ///< yarn: round the correction range to whole dimensions
+  double mscale = 0.0;                     ///< yarn (DeepSeek); 0 = not given
+  double mscale_all_dim = 0.0;             ///< yarn (DeepSeek); 0 = not given
+  std::optional<double> attention_factor;  ///< yarn: explicit cos/sin multiplier
+  double attn_factor = 1.0;                ///< yarn: extra multiplier some checkpoints carry
+};
+
+/// Quantised linear weights as the checkpoint describes them.
+struct QuantConfig {
+  bool fp8_blocks = false;  ///< e4m3 with `weight_scale_inv` per block
+  int64_t block_rows = 128;
+  int64_t block_cols = 128;
+};
+
+struct HfConfig {
+  std::string path;          ///< for error messages
+  std::string architecture;  ///< architectures[0]
+  JsonObject json;
+  QuantConfig quant;
+
+  static Result<HfConfig> load(const std::string& directory);
+  static Result<HfConfig> parse(const std::string& path, Json json);
+
+  /// Reader of architecture keys; errors begin with the path of the file.
+  FieldReader fields() const { return {json, path}; }
+
+  Result<RopeConfig> rope() const;
+};
+
+}  // namespace tutti

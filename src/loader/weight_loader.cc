@@ -1,0 +1,489 @@
+#include "loader/weight_loader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <unordered_set>
+
+#include "base/checked.h"
+#include "base/units.h"
+
+namespace tutti {
+
+namespace {
+
+// Sources are copied in pieces of about this size, each dropped from the page cache mapping before
+// the next, so that loading needs the weights once in memory and not twice.
+constexpr int64_t kPieceBytes = int64_t{16} << 20;
+constexpr size_t kListed = 5;  // names shown of a longer list
+
+struct ResolvedSource {
+  const TensorRef* tensor = nullptr;
+  const TensorRef* scale = nullptr;  // nullptr: dense
+};
+
+bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
+         dtype == DType::kF8E4M3;
+}
+
+std::string source_name(const ParamSpec& spec, const ParamSource& source, int64_t group) {
+  if (spec.groups == 0) {
+    return source.name;
+  }
+  std::string name = source.name;
+  const size_t at = name.find("{}");
+  TUTTI_CHECK_MSG(at != std::string::npos, "stacked source {} has no {{}}", source.name);
+  return name.replace(at, 2, std::to_string(group));
+}
+
+// "model.x.weight" -> "model.x.weight_scale_inv", the name DeepSeek's checkpoints use.
+std::string scale_name(const std::string& weight) {
+  return weight + "_scale_inv";
+}
+
+std::string dims_text(const std::vector<int64_t>& dims) {
+  return fmt::format("[{}]", fmt::join(dims, ", "));
+}
+
+Status check_shape(const std::string& name,
+                   const TensorRef& ref,
+                   const std::vector<int64_t>& wanted) {
+  if (ref.entry->dims == wanted) {
+    return ok_status();
+  }
+  const std::vector<int64_t> reversed(wanted.rbegin(), wanted.rend());
+  return error(StatusCode::kInvalidArgument,
+               "{}: {}: shape {}, wanted {}{}",
+               ref.file->path(),
+               name,
+               dims_text(ref.entry->dims),
+               dims_text(wanted),
+               wanted.size() == 2 && ref.entry->dims == reversed
+                   ? "; is the checkpoint transposed?"
+                   : "; does config.json belong to these weights?");
+}
+
+// Element (r, c) of a stored matrix as f32, dequantised.
+float element(const std::byte* data, DType dtype, int64_t index) {
+  switch (dtype) {
+    case DType::kF32:
+      return reinterpret_cast<const float*>(data)[index];
+    case DType::kF16:
+      return to_float(reinterpret_cast<const F16*>(data)[index]);
+    case DType::kBF16:
+      return to_float(reinterpret_cast<const BF16*>(data)[index]);
+    case DType::kF8E4M3:
+      return to_float(reinterpret_cast<const F8E4M3*>(data)[index]);
+    default:
+      TUTTI_CHECK(false);
+      return 0;
+  }
+}
+
+void store_dense(std::byte* data, DType dtype, int64_t index, float value) {
+  switch (dtype) {
+    case DType::kF32:
+      reinterpret_cast<float*>(data)[index] = value;
+      break;
+    case DType::kF16:
+      reinterpret_cast<F16*>(data)[index] = to_f16(value);
+      break;
+    case DType::kBF16:
+      reinterpret_cast<BF16*>(data)[index] = to_bf16(value);
+      break;
+    default:
+      TUTTI_CHECK(false);
+  }
+}
+
+float scale_at(const TensorRef& scale, int64_t row, int64_t col) {
+  const int64_t cols = scale.entry->dims[1];
+  return element(scale.data(), scale.entry->dtype, row * cols + col);
+}
+
+}  // namespace
+
+struct WeightLoader::Item {
+  std::vector<ResolvedSource> sources;  // group-major: groups x spec.sources
+  DType dtype = DType::kF32;            // of the local tensor
+  bool quantized = false;               // local tensor keeps e4m3 + scales
+};
+
+Result<WeightLoader::Item> WeightLoader::resolve(Param& param) const {
+  const ParamSpec& spec = param.spec();
+  Item item;
+  bool first = true;
+  bool uniform = true;
+  DType stored = DType::kF32;
+  bool stored_quantized = false;
+  const Range groups = spec.groups > 0 ? spec.take_groups : Range{0, 1};
+  for (int64_t g = groups.begin; g < groups.end(); ++g) {
+    for (const ParamSource& source : spec.sources) {
+      const std::string name = source_name(spec, source, g);
+      ResolvedSource resolved{.tensor = checkpoint_->find(name)};
+      if (resolved.tensor == nullptr) {
+        return error(StatusCode::kNotFound, "{}", name);
+      }
+      const TensorRef& ref = *resolved.tensor;
+      const DType dtype = ref.entry->dtype;
+      if (!is_float(dtype)) {
+        return error(StatusCode::kInvalidArgument,
+                     "{}: {}: dtype {}, wanted F32, F16, BF16 or F8_E4M3",
+                     ref.file->path(),
+                     name,
+                     dtype_name(dtype));
+      }
+      TUTTI_RETURN_IF_ERROR(check_shape(name,
+                                        ref,
+                                        spec.cols == 0
+                                            ? std::vector<int64_t>{source.rows}
+                                            : std::vector<int64_t>{source.rows, spec.cols}));
+      if (dtype == DType::kF8E4M3) {
+        const std::string scale = scale_name(name);
+        resolved.scale = checkpoint_->find(scale);
+        if (spec.cols == 0 || !quant_.fp8_blocks || resolved.scale == nullptr) {
+          return error(StatusCode::kInvalidArgument,
+                       "{}: {}: dtype F8_E4M3 needs {} and quantization_config in config.json; {} "
+                       "is missing",
+                       ref.file->path(),
+                       name,
+                       scale,
+                       resolved.scale == nullptr ? scale : "quantization_config");
+        }
+        if (!is_float(resolved.scale->entry->dtype)) {
+          return error(StatusCode::kInvalidArgument,
+                       "{}: {}: dtype {}, wanted F32",
+                       resolved.scale->file->path(),
+                       scale,
+                       dtype_name(resolved.scale->entry->dtype));
+        }
+        TUTTI_RETURN_IF_ERROR(check_shape(
+            scale,
+            *resolved.scale,
+            {ceil_div(source.rows, quant_.block_rows), ceil_div(spec.cols, quant_.block_cols)}));
+      }
+      const bool quantized = resolved.scale != nullptr;
+      uniform = uniform && (first || (dtype == stored && quantized == stored_quantized));
+      stored = dtype;
+      stored_quantized = quantized;
+      first = false;
+      item.sources.push_back(resolved);
+    }
+  }
+  // Parts in different formats meet in f32, which holds every one of them exactly.
+  const bool keep = uniform && spec.dtype == DTypeRule::kAsStored;
+  item.dtype = keep ? stored : DType::kF32;
+  item.quantized = keep && stored_quantized;
+  return item;
+}
+
+Result<LoadPlan> WeightLoader::plan(const std::vector<std::string>& ignored_prefixes) {
+  TUTTI_RETURN_IF_ERROR(registry_.status());
+  LoadPlan plan;
+  std::unordered_set<std::string> used;
+  std::vector<std::string> missing;
+  Status wrong;
+  for (Param& param : registry_.params()) {
+    if (param.is_derived_ || !param.constant().empty() || checkpoint_ == nullptr) {
+      continue;
+    }
+    const ParamSpec& spec = param.spec();
+    // Every group counts as used: with expert parallelism other ranks read the other groups.
+    for (int64_t g = 0; g < std::max<int64_t>(spec.groups, 1); ++g) {
+      for (const ParamSource& source : spec.sources) {
+        const std::string name = source_name(spec, source, g);
+        used.insert(name);
+        used.insert(scale_name(name));
+        if (checkpoint_->find(name) == nullptr) {
+          missing.push_back(name);
+        }
+      }
+    }
+    Result<Item> item = resolve(param);
+    if (!item.ok()) {
+      if (wrong.ok() && item.status().code() != StatusCode::kNotFound) {
+        wrong = std::move(item).status();
+      }
+      continue;
+    }
+    const int64_t elements = spec.local_shape().numel();
+    const int64_t stored_bytes = elements * dtype_size(item->sources.front().tensor->entry->dtype);
+    plan.read_bytes += stored_bytes;
+    if (param.derivation() != nullptr) {
+      const int64_t f32_bytes = elements * dtype_size(DType::kF32);
+      plan.peak_extra_bytes = std::max(plan.peak_extra_bytes, 2 * f32_bytes);
+      plan.weight_bytes += item->quantized ? f32_bytes : stored_bytes;  // the derived outputs
+    }
+    if (param.derivation() == nullptr || param.derivation()->keep_source) {
+      plan.weight_bytes += elements * dtype_size(item->dtype);
+    }
+  }
+  if (!missing.empty()) {
+    const size_t shown = std::min(missing.size(), kListed);
+    return error(
+        StatusCode::kInvalidArgument,
+        "{}: the checkpoint lacks {} of the tensors that config.json implies: {}{}; is the "
+        "download complete, "
+        "and does config.json belong to it?",
+        checkpoint_->directory(),
+        missing.size(),
+        fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+        missing.size() > shown ? ", ..." : "");
+  }
+  TUTTI_RETURN_IF_ERROR(wrong);
+  if (checkpoint_ != nullptr) {
+    for (const std::string& name : checkpoint_->names()) {
+      const bool ignored =
+          name.ends_with("rotary_emb.inv_freq") ||
+          std::any_of(ignored_prefixes.begin(),
+                      ignored_prefixes.end(),
+                      [&name](const std::string& p) { return name.starts_with(p); });
+      if (!ignored && !used.contains(name)) {
+        plan.unexpected.push_back(name);
+      }
+    }
+  }
+  return plan;
+}
+
+void WeightLoader::finish_read(const TensorRef& ref, const std::byte* begin, int64_t bytes) {
+  ref.file->drop(begin, bytes);
+  if (progress_) {
+    progress_(read_bytes_);
+  }
+}
+
+Status WeightLoader::load(Device& device, const std::function<void(int64_t)>& progress) {
+  progress_ = progress;
+  for (Param& param : registry_.params()) {
+    if (!param.constant().empty()) {
+      TUTTI_RETURN_IF_ERROR(load_constant(param, device));
+    } else if (!param.is_derived_) {
+      TUTTI_RETURN_IF_ERROR(load_param(param, device));
+    }
+  }
+  return ok_status();
+}
+
+Status WeightLoader::load_constant(Param& param, Device& device) {
+  const std::vector<float>& values = param.constant();
+  TUTTI_TRY(param.data_,
+            Tensor::empty(device, DType::kF32, {ssize(values.size())}, param.spec().name));
+  const std::unique_ptr<Stream> stream = device.new_stream();
+  TUTTI_RETURN_IF_ERROR(device.copy_from_host(
+      param.data_.view().raw(), values.data(), ssize(values.size() * sizeof(float)), *stream));
+  return stream->synchronize();
+}
+
+Status WeightLoader::load_param(Param& param, Device& device) {
+  const ParamSpec& spec = param.spec();
+  TUTTI_TRY(const Item item, resolve(param));
+  const bool matrix = spec.cols > 0;
+  const int64_t cols = matrix ? spec.take_cols.count : 1;
+  const int64_t source_cols = matrix ? spec.cols : 1;
+  const int64_t col_begin = matrix ? spec.take_cols.begin : 0;
+  TUTTI_TRY(param.data_, Tensor::empty(device, item.dtype, spec.local_shape(), spec.name));
+  const std::unique_ptr<Stream> stream = device.new_stream();
+  std::vector<std::byte> staging;
+  auto* to = static_cast<std::byte*>(param.data_.view().raw());
+  size_t index = 0;
+  const Range groups = spec.groups > 0 ? spec.take_groups : Range{0, 1};
+  for (int64_t g = groups.begin; g < groups.end(); ++g) {
+    for (const ParamSource& source : spec.sources) {
+      const ResolvedSource& resolved = item.sources[index++];
+      const DType stored = resolved.tensor->entry->dtype;
+      const int64_t stored_size = dtype_size(stored);
+      const int64_t local_size = dtype_size(item.dtype);
+      const bool direct = stored == item.dtype && cols == source_cols;
+      const int64_t piece_rows = std::max<int64_t>(1, kPieceBytes / (source_cols * stored_size));
+      for (int64_t r = source.take.begin; r < source.take.end(); r += piece_rows) {
+        const int64_t rows = std::min(piece_rows, source.take.end() - r);
+        const std::byte* from = resolved.tensor->data() + r * source_cols * stored_size;
+        const int64_t local_bytes = rows * cols * local_size;
+        const std::byte* host = from;
+        if (!direct) {
+          staging.resize(usize(local_bytes));
+          for (int64_t i = 0; i < rows; ++i) {
+            const std::byte* row = from + (i * source_cols + col_begin) * stored_size;
+            std::byte* out = staging.data() + i * cols * local_size;
+            if (stored == item.dtype) {
+              std::memcpy(out, row, usize(cols * local_size));
+              continue;
+            }
+            for (int64_t c = 0; c < cols; ++c) {
+              const float scale = resolved.scale == nullptr
+                                      ? 1.0F
+                                      : scale_at(*resolved.scale,
+                                                 (r + i) / quant_.block_rows,
+                                                 (col_begin + c) / quant_.block_cols);
+              reinterpret_cast<float*>(out)[c] = element(row, stored, c) * scale;
+            }
+          }
+          host = staging.data();
+        }
+        TUTTI_RETURN_IF_ERROR(device.copy_from_host(to, host, local_bytes, *stream));
+        TUTTI_RETURN_IF_ERROR(stream->synchronize());  // `staging` is reused
+        to += local_bytes;
+        read_bytes_ += rows * cols * stored_size;
+        finish_read(*resolved.tensor, from, rows * source_cols * stored_size);
+      }
+    }
+  }
+  if (item.quantized) {
+    TUTTI_RETURN_IF_ERROR(load_scales(param, item, device));
+  }
+  if (param.derivation() != nullptr) {
+    TUTTI_RETURN_IF_ERROR(derive(param, device, item.quantized ? DType::kF32 : item.dtype));
+  }
+  return ok_status();
+}
+
+Status WeightLoader::load_scales(Param& param, const Item& item, Device& device) {
+  const ParamSpec& spec = param.spec();
+  const int64_t col_first = spec.take_cols.begin / quant_.block_cols;
+  const int64_t col_count = ceil_div(spec.take_cols.end(), quant_.block_cols) - col_first;
+  // One table for all groups: every group is cut alike.
+  std::vector<int32_t> scale_row;
+  int64_t rows_per_group = 0;
+  for (const ParamSource& source : spec.sources) {
+    const int64_t first = source.take.begin / quant_.block_rows;
+    for (int64_t r = source.take.begin; r < source.take.end(); ++r) {
+      scale_row.push_back(narrow<int32_t>(rows_per_group + r / quant_.block_rows - first));
+    }
+    rows_per_group += ceil_div(source.take.end(), quant_.block_rows) - first;
+  }
+  std::vector<float> scales;
+  for (size_t index = 0; index < item.sources.size(); ++index) {
+    const ParamSource& source = spec.sources[index % spec.sources.size()];
+    const TensorRef& ref = *item.sources[index].scale;
+    for (int64_t r = source.take.begin / quant_.block_rows;
+         r < ceil_div(source.take.end(), quant_.block_rows);
+         ++r) {
+      for (int64_t c = col_first; c < col_first + col_count; ++c) {
+        const float value = scale_at(ref, r, c);
+        if (!std::isfinite(value)) {
+          return error(StatusCode::kCorrupt,
+                       "{}: {}: scale [{}, {}] is not a finite number",
+                       ref.file->path(),
+                       ref.entry->name,
+                       r,
+                       c);
+        }
+        scales.push_back(value);
+      }
+    }
+    read_bytes_ += col_count * dtype_size(ref.entry->dtype);
+  }
+  Shape shape;
+  if (spec.groups > 0) {
+    shape.push_back(spec.take_groups.count);
+  }
+  shape.push_back(rows_per_group);
+  shape.push_back(col_count);
+  TUTTI_TRY(param.scales_, Tensor::empty(device, DType::kF32, shape, spec.name + " scales"));
+  TUTTI_TRY(
+      param.scale_row_,
+      Tensor::empty(device, DType::kI32, {ssize(scale_row.size())}, spec.name + " scale rows"));
+  param.block_k_ = quant_.block_cols;
+  param.phase_k_ = spec.take_cols.begin % quant_.block_cols;
+  const std::unique_ptr<Stream> stream = device.new_stream();
+  TUTTI_RETURN_IF_ERROR(device.copy_from_host(
+      param.scales_.view().raw(), scales.data(), ssize(scales.size() * sizeof(float)), *stream));
+  TUTTI_RETURN_IF_ERROR(device.copy_from_host(param.scale_row_.view().raw(),
+                                              scale_row.data(),
+                                              ssize(scale_row.size() * sizeof(int32_t)),
+                                              *stream));
+  return stream->synchronize();
+}
+
+// Runs on the host: sources of derivations are small (one layer's projection).
+Status WeightLoader::derive(Param& param, Device& device, DType stored) {
+  const Derivation& derivation = *param.derivation();
+  const std::unique_ptr<Stream> stream = device.new_stream();
+  const ConstTensorView view = param.data_.view();
+  std::vector<std::byte> host(usize(view.bytes()));
+  TUTTI_RETURN_IF_ERROR(device.copy_to_host(host.data(), view.raw(), view.bytes(), *stream));
+  TUTTI_RETURN_IF_ERROR(stream->synchronize());
+  const int64_t cols = view.dim(-1);
+  std::vector<float> source(usize(view.numel()));
+  for (int64_t i = 0; i < view.numel(); ++i) {
+    float value = element(host.data(), view.dtype(), i);
+    if (param.scales_.defined()) {  // host pointers: the CPU backend is the only one that keeps
+                                    // e4m3 sources so far
+      const ConstTensorView scales = param.scales_.view();
+      const int32_t row = param.scale_row_.view().data<int32_t>()[i / cols];
+      value *= scales.at(row).data<float>()[(i % cols + param.phase_k_) / param.block_k_];
+    }
+    source[usize(i)] = value;
+  }
+  std::vector<std::vector<float>> results;
+  std::vector<TensorView> outputs;
+  for (const Derivation::Output& output : derivation.outputs) {
+    results.emplace_back(usize(output.shape.numel()));
+    outputs.emplace_back(results.back().data(), DType::kF32, output.shape);
+  }
+  derivation.compute({source.data(), DType::kF32, view.shape()}, outputs);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    Param& derived = *param.derived_[i];
+    TUTTI_TRY(derived.data_,
+              Tensor::empty(device, stored, outputs[i].shape(), derived.spec().name));
+    std::vector<std::byte> converted(usize(derived.data_.view().bytes()));
+    for (int64_t e = 0; e < outputs[i].numel(); ++e) {
+      store_dense(converted.data(), stored, e, results[i][usize(e)]);
+    }
+    TUTTI_RETURN_IF_ERROR(device.copy_from_host(
+        derived.data_.view().raw(), converted.data(), ssize(converted.size()), *stream));
+    TUTTI_RETURN_IF_ERROR(stream->synchronize());
+  }
+  if (!derivation.keep_source) {
+    param.data_ = Tensor();
+    param.scales_ = Tensor();
+    param.scale_row_ = Tensor();
+  }
+  return ok_status();
+}
+
+Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
+  TUTTI_RETURN_IF_ERROR(registry_.status());
+  uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 0x1234567ULL;
+  const auto uniform = [&state] {  // xorshift64*: fast, and good enough to keep values apart
+    state ^= state >> 12U;
+    state ^= state << 25U;
+    state ^= state >> 27U;
+    return static_cast<float>((state * 0x2545F4914F6CDD1DULL) >> 40U) * 0x1p-24F - 0.5F;
+  };
+  for (Param& param : registry_.params()) {
+    const ParamSpec& spec = param.spec();
+    if (param.is_derived_) {
+      continue;
+    }
+    if (!param.constant().empty()) {
+      TUTTI_RETURN_IF_ERROR(load_constant(param, device));
+      continue;
+    }
+    const DType local = spec.dtype == DTypeRule::kF32 ? DType::kF32 : dtype;
+    TUTTI_TRY(param.data_, Tensor::empty(device, local, spec.local_shape(), spec.name));
+    const int64_t n = param.data_.view().numel();
+    const bool vector = spec.cols == 0;
+    const float amplitude = vector ? 0.0F : 2.0F / std::sqrt(static_cast<float>(spec.cols));
+    std::vector<std::byte> piece(usize(std::min<int64_t>(n, kPieceBytes) * dtype_size(local)));
+    const std::unique_ptr<Stream> stream = device.new_stream();
+    for (int64_t begin = 0; begin < n; begin += kPieceBytes) {
+      const int64_t count = std::min(kPieceBytes, n - begin);
+      for (int64_t i = 0; i < count; ++i) {
+        store_dense(piece.data(), local, i, vector ? 1.0F : uniform() * amplitude);
+      }
+      auto* to = static_cast<std::byte*>(param.data_.view().raw()) + begin * dtype_size(local);
+      TUTTI_RETURN_IF_ERROR(
+          device.copy_from_host(to, piece.data(), count * dtype_size(local), *stream));
+      TUTTI_RETURN_IF_ERROR(stream->synchronize());
+    }
+    if (param.derivation() != nullptr) {
+      TUTTI_RETURN_IF_ERROR(derive(param, device, local));
+    }
+  }
+  return ok_status();
+}
+
+}  // namespace tutti

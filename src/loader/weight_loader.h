@@ -1,0 +1,62 @@
+// Turns declared parameters into loaded ones, in two steps: plan() compares every declaration with
+// the checkpoint and sizes everything without allocating; load() reads this rank's slices and
+// nothing else.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "loader/checkpoint.h"
+#include "loader/hf_config.h"
+#include "loader/param_spec.h"
+
+namespace tutti {
+
+struct LoadPlan {
+  int64_t weight_bytes = 0;             ///< on the device when loading is done
+  int64_t peak_extra_bytes = 0;         ///< largest temporary on the host while loading
+  int64_t read_bytes = 0;               ///< checkpoint bytes this rank reads
+  std::vector<std::string> unexpected;  ///< checkpoint tensors that nothing declared
+};
+
+class WeightLoader {
+ public:
+  /// `checkpoint` may be nullptr: every tensor then exists, with the dtype the configuration
+  /// implies
+  /// ("dummy" weights, for benchmarks and plans).
+  WeightLoader(ParamRegistry& registry, const Checkpoint* checkpoint, const QuantConfig& quant)
+      : registry_(registry), checkpoint_(checkpoint), quant_(quant) {}
+
+  /// Tensors whose name starts with one of `ignored_prefixes` may be left unread without mention.
+  /// Errors list every missing and mis-shaped tensor they can find (the first few by name).
+  Result<LoadPlan> plan(const std::vector<std::string>& ignored_prefixes);
+
+  /// Allocates on `device` and reads. `progress` gets the bytes of this rank done so far.
+  Status load(Device& device, const std::function<void(int64_t)>& progress);
+
+  /// Allocates and fills with small pseudo-random numbers that depend on `seed`; for benchmarks
+  /// only.
+  Status load_dummy(Device& device, DType dtype, uint64_t seed);
+
+  /// Checkpoint bytes read so far by this rank.
+  int64_t read_bytes() const { return read_bytes_; }
+
+ private:
+  struct Item;
+
+  Result<Item> resolve(Param& param) const;
+  static Status load_constant(Param& param, Device& device);
+  Status load_param(Param& param, Device& device);
+  Status load_scales(Param& param, const Item& item, Device& device);
+  Status derive(Param& param, Device& device, DType stored);
+  void finish_read(const TensorRef& ref, const std::byte* begin, int64_t bytes);
+
+  ParamRegistry& registry_;
+  const Checkpoint* checkpoint_;
+  QuantConfig quant_;
+  int64_t read_bytes_ = 0;
+  std::function<void(int64_t)> progress_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,20 @@
+// config.json keys and cross-checks that several architectures share.
+#pragma once
+#include "loader/hf_config.h"
+#include "models/decoder.h"
+
+namespace tutti {
+
+/// Sanity bound of any single dimension; keeps products of three of them within 64 bits.
+inline constexpr IntRange kDim{.min = 1, .max = int64_t{1} << 20};
+
+/// vocab_size, hidden_size, num_hidden_layers, max_position_embeddings, rms_norm_eps,
+/// tie_word_embeddings, rotary settings, and hidden_act (which must be silu).
+Status read_decoder_config(const HfConfig& hf, FieldReader& fields, DecoderConfig& out);
+
+Status check_even(const HfConfig& hf, const char* key, int64_t value);
+/// `divisor` must divide `value`.
+Status check_divides(
+    const HfConfig& hf, const char* divisor_key, int64_t divisor, const char* key, int64_t value);
+
+}  // namespace tutti

@@ -1,0 +1,79 @@
+// The frame every decoder-only model shares: embed, layers, final norm, head.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "models/causal_lm.h"
+#include "nn/embedding.h"
+#include "nn/norm.h"
+#include "nn/rotary.h"
+
+namespace tutti {
+
+struct DecoderConfig {
+  int64_t vocab = 0;
+  int64_t hidden = 0;
+  int64_t layers = 0;
+  int64_t max_context = 0;
+  double eps = 1e-6;
+  bool tied = false;  ///< the head is the transposed embedding
+  RopeConfig rope;
+  int64_t rotary_dim = 0;
+};
+
+/// `Layer` is built as Layer(scope, config, index), updates the residual stream h in place
+///   void operator()(const StepContext&, TensorView h, ConstTensorView rope_table) const
+/// and says what it caches: KvLayerLayout kv_layout() const. `Config` derives from DecoderConfig.
+template <class Layer, class Config>
+class Decoder final : public CausalLm {
+ public:
+  Decoder(const Scope& scope, const Config& c)
+      : embed_(scope / "model" / "embed_tokens", c.vocab, c.hidden),
+        rotary_(scope / "model" / "rotary", c.rope, c.rotary_dim),
+        norm_(scope / "model" / "norm", c.hidden, c.eps) {
+    info_.vocab_size = c.vocab;
+    info_.max_context = c.max_context;
+    layers_.reserve(usize(c.layers));
+    for (int64_t i = 0; i < c.layers; ++i) {
+      layers_.emplace_back(scope / "model" / "layers" / i, c, i);
+      info_.kv.layers.push_back(layers_.back().kv_layout());
+    }
+    if (!c.tied) {
+      head_ = std::make_unique<VocabParallelEmbedding>(scope / "lm_head", c.vocab, c.hidden);
+    }
+  }
+
+  /// The checkpoint also holds `count` layers after the last one (multi-token prediction); they are
+  /// not run.
+  void ignore_extra_layers(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      info_.ignored_prefixes.push_back("model.layers." + std::to_string(layers_.size() + usize(i)) +
+                                       ".");
+    }
+  }
+
+  const CausalLmInfo& info() const override { return info_; }
+
+  TensorView forward(const StepContext& ctx) const override {
+    const TensorView h = embed_(ctx);
+    const TensorView rope_table = rotary_.table(ctx);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const TraceScope trace("layer", static_cast<long long>(i));
+      const Arena::Scope scratch(ctx.arena);
+      layers_[i](ctx, h, rope_table);
+    }
+    const TensorView last = ctx.alloc({ctx.in.logit_rows.dim(0), h.dim(1)});
+    ctx.ops.gather_rows(last, h, ctx.in.logit_rows);
+    return (head_ ? *head_ : embed_).logits(ctx, norm_(ctx, last));
+  }
+
+ private:
+  CausalLmInfo info_;
+  VocabParallelEmbedding embed_;
+  RotaryEmbedding rotary_;
+  std::vector<Layer> layers_;
+  RmsNorm norm_;
+  std::unique_ptr<VocabParallelEmbedding> head_;
+};
+
+}  // namespace tutti

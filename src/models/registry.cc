@@ -1,0 +1,40 @@
+#include "models/registry.h"
+
+#include <array>
+
+#include "models/deepseek_v3.h"
+#include "models/llama.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr std::array<Architecture, 2> kArchitectures{{
+    {"DeepseekV3ForCausalLM", &make_deepseek_v3},
+    {"LlamaForCausalLM", &make_llama},
+}};
+
+}  // namespace
+
+std::span<const Architecture> architectures() {
+  return kArchitectures;
+}
+
+Result<std::unique_ptr<CausalLm>> make_model(const HfConfig& config,
+                                             const Scope& scope,
+                                             const ModelOptions& options) {
+  std::string known;
+  for (const Architecture& a : kArchitectures) {
+    if (config.architecture == a.name) {
+      return a.make(config, scope, options);
+    }
+    known += (known.empty() ? "" : ", ") + std::string(a.name);
+  }
+  return error(StatusCode::kUnsupported,
+               "{}: architecture \"{}\" is not supported; supported are {}",
+               config.path,
+               config.architecture,
+               known);
+}
+
+}  // namespace tutti

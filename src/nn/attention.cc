@@ -1,0 +1,54 @@
+#include "nn/attention.h"
+
+#include <cmath>
+
+namespace tutti {
+
+namespace {
+
+Range scaled(Range heads, int64_t head_dim) {
+  return {heads.begin * head_dim, heads.count * head_dim};
+}
+
+}  // namespace
+
+Attention::Attention(const Scope& scope, const AttentionConfig& c)
+    : c_(c),
+      heads_(scope.exact(c.heads, "num_attention_heads")),
+      kv_heads_(scope.shared(c.kv_heads, "num_key_value_heads")),
+      qkv_(scope,
+           {{"q_proj", c.heads * c.head_dim, scaled(heads_, c.head_dim)},
+            {"k_proj", c.kv_heads * c.head_dim, scaled(kv_heads_, c.head_dim)},
+            {"v_proj", c.kv_heads * c.head_dim, scaled(kv_heads_, c.head_dim)}},
+           c.hidden,
+           {0, c.hidden},
+           c.qkv_bias),
+      out_(scope,
+           "o_proj",
+           c.heads * c.head_dim,
+           c.hidden,
+           scaled(heads_, c.head_dim),
+           {.bias = c.out_bias}) {}
+
+TensorView Attention::operator()(const StepContext& ctx,
+                                 ConstTensorView x,
+                                 ConstTensorView rope_table) const {
+  const int64_t t = x.dim(0);
+  const int64_t q_width = heads_.count * c_.head_dim;
+  const int64_t kv_width = kv_heads_.count * c_.head_dim;
+  TensorView qkv = qkv_(ctx, x);
+  const TensorView q = split_heads(qkv.slice(1, 0, q_width), heads_.count);
+  const TensorView k = qkv.slice(1, q_width, kv_width);
+  ctx.ops.rope(q, rope_table, RopeLayout::kHalfSplit);
+  ctx.ops.rope(split_heads(k, kv_heads_.count), rope_table, RopeLayout::kHalfSplit);
+  const TensorView k_cache = ctx.kv.plane(c_.layer, 0);
+  const TensorView v_cache = ctx.kv.plane(c_.layer, 1);
+  ctx.ops.write_kv(k_cache, k, ctx.in.slots);
+  ctx.ops.write_kv(v_cache, qkv.slice(1, q_width + kv_width, kv_width), ctx.in.slots);
+  const TensorView out = ctx.alloc({t, heads_.count, c_.head_dim});
+  const float scale = 1.0F / std::sqrt(static_cast<float>(c_.head_dim));
+  ctx.ops.attention(out, q, k_cache, v_cache, ctx.in.attention, scale);
+  return out_(ctx, out.reshape({t, q_width}));
+}
+
+}  // namespace tutti

@@ -1,0 +1,37 @@
+#include "nn/embedding.h"
+
+#include <vector>
+
+namespace tutti {
+
+VocabParallelEmbedding::VocabParallelEmbedding(const Scope& scope, int64_t vocab, int64_t width)
+    : vocab_(vocab), width_(width), rows_(scope.balanced(vocab, "vocab_size")) {
+  ParamSpec spec;
+  spec.name = scope.name("weight");
+  spec.sources = {{spec.name, vocab, rows_}};
+  spec.cols = width;
+  spec.take_cols = {0, width};
+  weight_ = scope.registry().add(std::move(spec));
+}
+
+TensorView VocabParallelEmbedding::operator()(const StepContext& ctx) const {
+  TensorView y = ctx.alloc({ctx.in.num_tokens(), width_});
+  ctx.ops.embedding(y, weight_->tensor(), ctx.in.tokens, rows_.begin);
+  ctx.parallel.tp.all_reduce_sum(y);
+  return y;
+}
+
+TensorView VocabParallelEmbedding::logits(const StepContext& ctx, ConstTensorView x) const {
+  TensorView part = ctx.alloc({x.dim(0), rows_.count});
+  ctx.ops.linear(part, x, weight_->weight(), {});
+  TensorView all = ctx.alloc({x.dim(0), vocab_});
+  Communicator& group = ctx.parallel.tp;
+  std::vector<int64_t> widths;
+  for (int r = 0; r < group.size(); ++r) {
+    widths.push_back(Partition::balanced_range(vocab_, r, group.size()).count);
+  }
+  group.all_gather_columns(all, part, widths);
+  return all;
+}
+
+}  // namespace tutti

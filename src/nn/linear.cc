@@ -1,0 +1,89 @@
+#include "nn/linear.h"
+
+namespace tutti {
+
+namespace {
+
+std::string fused_name(const Scope& scope, const std::vector<LinearPart>& parts) {
+  std::string name;
+  for (const LinearPart& part : parts) {
+    name += (name.empty() ? "" : "+") + part.name;
+  }
+  return scope.name(name);
+}
+
+}  // namespace
+
+Linear::Linear(
+    const Scope& scope, std::vector<LinearPart> parts, int64_t in, Range take_in, bool bias) {
+  ParamSpec weight;
+  weight.name = fused_name(scope, parts) + ".weight";
+  weight.cols = in;
+  weight.take_cols = take_in;
+  ParamSpec biases;
+  biases.name = fused_name(scope, parts) + ".bias";
+  biases.dtype = DTypeRule::kF32;
+  for (const LinearPart& part : parts) {
+    weight.sources.push_back({scope.name(part.name + ".weight"), part.out, part.take});
+    biases.sources.push_back({scope.name(part.name + ".bias"), part.out, part.take});
+  }
+  out_ = weight.local_rows();
+  weight_ = scope.registry().add(std::move(weight));
+  if (bias) {
+    bias_ = scope.registry().add(std::move(biases));
+  }
+}
+
+TensorView Linear::operator()(const StepContext& ctx, ConstTensorView x) const {
+  TensorView y = ctx.alloc({x.dim(0), out_});
+  ctx.ops.linear(y, x, weight_->weight(), bias_ != nullptr ? bias_->tensor() : ConstTensorView());
+  return y;
+}
+
+Linear replicated_linear(const Scope& scope,
+                         const std::vector<std::pair<std::string, int64_t>>& parts,
+                         int64_t in,
+                         bool bias) {
+  std::vector<LinearPart> all;
+  all.reserve(parts.size());
+  for (const auto& [name, out] : parts) {
+    all.push_back({name, out, {0, out}});
+  }
+  return {scope, std::move(all), in, {0, in}, bias};
+}
+
+Linear column_parallel_linear(const Scope& scope,
+                              const std::vector<std::string>& names,
+                              int64_t in,
+                              int64_t out,
+                              Range take,
+                              bool bias) {
+  std::vector<LinearPart> parts;
+  parts.reserve(names.size());
+  for (const std::string& name : names) {
+    parts.push_back({name, out, take});
+  }
+  return {scope, std::move(parts), in, {0, in}, bias};
+}
+
+RowParallelLinear::RowParallelLinear(const Scope& scope,
+                                     const std::string& name,
+                                     int64_t in,
+                                     int64_t out,
+                                     Range take_in,
+                                     Options options)
+    : linear_(scope, {{name, out, {0, out}}}, in, take_in, options.bias), options_(options) {}
+
+TensorView RowParallelLinear::operator()(const StepContext& ctx, ConstTensorView x) const {
+  TensorView y = ctx.alloc({x.dim(0), linear_.out()});
+  // The bias belongs to the sum, so exactly one rank adds it to its part.
+  const bool add_bias = linear_.bias_ != nullptr && ctx.parallel.tp.rank() == 0;
+  ctx.ops.linear(
+      y, x, linear_.weight_->weight(), add_bias ? linear_.bias_->tensor() : ConstTensorView());
+  if (options_.reduce) {
+    ctx.parallel.tp.all_reduce_sum(y);
+  }
+  return y;
+}
+
+}  // namespace tutti

@@ -1,0 +1,80 @@
+// Linear layers that own their weights, their sharding and their collective. Column parallel: each
+// rank computes some outputs. Row parallel: each rank reads some inputs and the partial sums are
+// added up.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/scope.h"
+#include "nn/step_context.h"
+
+namespace tutti {
+
+/// One checkpoint matrix of a (possibly fused) linear layer: `name`.weight [out, in], `name`.bias
+/// [out].
+struct LinearPart {
+  std::string name;
+  int64_t out = 0;
+  Range take;  ///< output rows this rank owns
+};
+
+/// y = x W^T + b for parts stacked along the output, without communication.
+class Linear {
+ public:
+  /// `take_in`: input columns this rank owns. With `bias`, every part has one.
+  Linear(const Scope& scope, std::vector<LinearPart> parts, int64_t in, Range take_in, bool bias);
+
+  TensorView operator()(const StepContext& ctx,
+                        ConstTensorView x) const;  // [t, in local] -> [t, out local]
+
+  int64_t out() const { return out_; }
+
+  Param* weight() const { return weight_; }
+
+ private:
+  friend class RowParallelLinear;
+
+  Param* weight_;
+  Param* bias_ = nullptr;
+  int64_t out_;
+};
+
+/// The whole matrices on every rank.
+Linear replicated_linear(const Scope& scope,
+                         const std::vector<std::pair<std::string, int64_t>>& parts,
+                         int64_t in,
+                         bool bias = false);
+
+/// Parts of equal width whose outputs this rank owns in `take` (gate and up of an MLP).
+Linear column_parallel_linear(const Scope& scope,
+                              const std::vector<std::string>& names,
+                              int64_t in,
+                              int64_t out,
+                              Range take,
+                              bool bias = false);
+
+class RowParallelLinear {
+ public:
+  struct Options {
+    bool bias = false;
+    bool reduce =
+        true;  ///< false: the caller adds up partial sums later, with others in one collective
+  };
+
+  RowParallelLinear(const Scope& scope,
+                    const std::string& name,
+                    int64_t in,
+                    int64_t out,
+                    Range take_in,
+                    Options options);
+
+  TensorView operator()(const StepContext& ctx,
+                        ConstTensorView x) const;  // [t, in local] -> [t, out]
+
+ private:
+  Linear linear_;
+  Options options_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,26 @@
+// SwiGLU feed-forward (arXiv:2002.05202): down(silu(gate(x)) * up(x)).
+#pragma once
+#include "nn/linear.h"
+
+namespace tutti {
+
+struct GatedMlpConfig {
+  int64_t hidden = 0;
+  int64_t width = 0;
+  bool bias = false;
+  bool reduce = true;  ///< false: returns this rank's partial sum
+};
+
+class GatedMlp {
+ public:
+  GatedMlp(const Scope& scope, const GatedMlpConfig& config);
+  TensorView operator()(const StepContext& ctx,
+                        ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
+
+ private:
+  Range take_;
+  Linear gate_up_;
+  RowParallelLinear down_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,81 @@
+#include "nn/moe.h"
+
+namespace tutti {
+
+Moe::Moe(const Scope& scope, const MoeConfig& c)
+    : c_(c),
+      width_(scope.balanced(c.expert_width, "moe_intermediate_size")),
+      gate_(replicated_linear(scope, {{"gate", c.experts}}, c.hidden)),
+      gate_up_(stacked(
+          scope, {"gate_proj", "up_proj"}, c.expert_width, width_, c.hidden, {0, c.hidden})),
+      down_(stacked(scope, {"down_proj"}, c.hidden, {0, c.hidden}, c.expert_width, width_)) {
+  if (c.selection_bias) {
+    ParamSpec spec;
+    spec.name = scope.name("gate.e_score_correction_bias");
+    spec.sources = {{spec.name, c.experts, {0, c.experts}}};
+    spec.dtype = DTypeRule::kF32;
+    bias_ = scope.registry().add(std::move(spec));
+  }
+  if (c.shared_width > 0) {
+    // Its partial sums join those of the routed experts, so that one collective serves both.
+    shared_.emplace(scope / "shared_experts",
+                    GatedMlpConfig{.hidden = c.hidden, .width = c.shared_width, .reduce = false});
+  }
+}
+
+Param* Moe::stacked(const Scope& scope,
+                    const std::vector<std::string>& names,
+                    int64_t out,
+                    Range take_out,
+                    int64_t in,
+                    Range take_in) const {
+  ParamSpec spec;
+  spec.name = scope.name("experts." + names.front() + (names.size() > 1 ? "+" + names.back() : "") +
+                         ".weight");
+  for (const std::string& name : names) {
+    spec.sources.push_back({scope.name("experts.{}." + name + ".weight"), out, take_out});
+  }
+  spec.cols = in;
+  spec.take_cols = take_in;
+  spec.groups = c_.experts;
+  spec.take_groups = {0, c_.experts};
+  return scope.registry().add(std::move(spec));
+}
+
+TensorView Moe::operator()(const StepContext& ctx, ConstTensorView x) const {
+  const int64_t t = x.dim(0);
+  const int64_t k = c_.router.top_k;
+  Ops& ops = ctx.ops;
+
+  const TensorView experts = ctx.arena.alloc(DType::kI32, {t, k});
+  const TensorView weights = ctx.alloc({t, k});
+  ops.moe_route(experts,
+                weights,
+                gate_(ctx, x),
+                bias_ != nullptr ? bias_->tensor() : ConstTensorView(),
+                c_.router);
+
+  const TensorView row_token = ctx.arena.alloc(DType::kI32, {t * k});
+  const TensorView pair_row = ctx.arena.alloc(DType::kI32, {t, k});
+  const TensorView offsets = ctx.arena.alloc(DType::kI32, {c_.experts + 1});
+  ops.moe_permute(row_token, pair_row, offsets, experts);
+
+  const TensorView rows = ctx.alloc({t * k, c_.hidden});
+  ops.gather_rows(rows, x, row_token);
+  const TensorView gate_up = ctx.alloc({t * k, 2 * width_.count});
+  ops.grouped_linear(gate_up, rows, gate_up_->weight(), offsets);
+  const TensorView act = gate_up.slice(1, 0, width_.count);
+  ops.silu_mul(act, act, gate_up.slice(1, width_.count, width_.count));
+  const TensorView out_rows = ctx.alloc({t * k, c_.hidden});
+  ops.grouped_linear(out_rows, act, down_->weight(), offsets);
+
+  const TensorView y = ctx.alloc({t, c_.hidden});
+  ops.moe_combine(y, out_rows, pair_row, weights);
+  if (shared_) {
+    ops.add(y, (*shared_)(ctx, x));
+  }
+  ctx.parallel.tp.all_reduce_sum(y);
+  return y;
+}
+
+}  // namespace tutti

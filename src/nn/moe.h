@@ -1,0 +1,42 @@
+// Mixture of experts: a router picks a few experts per token; shared experts see every token
+// (DeepSeekMoE, arXiv:2401.06066; routing of DeepSeek-V3, arXiv:2412.19437 section 2.1.2).
+#pragma once
+#include <optional>
+
+#include "nn/mlp.h"
+
+namespace tutti {
+
+struct MoeConfig {
+  int64_t hidden = 0;
+  int64_t experts = 0;
+  int64_t expert_width = 0;
+  int64_t shared_width = 0;     ///< 0: no shared experts
+  bool selection_bias = false;  ///< gate.e_score_correction_bias
+  RouterParams router;
+};
+
+class Moe {
+ public:
+  Moe(const Scope& scope, const MoeConfig& config);
+  TensorView operator()(const StepContext& ctx,
+                        ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
+
+ private:
+  Param* stacked(const Scope& scope,
+                 const std::vector<std::string>& names,
+                 int64_t out,
+                 Range take_out,
+                 int64_t in,
+                 Range take_in) const;
+
+  MoeConfig c_;
+  Range width_;  // of each expert, on this rank
+  Linear gate_;
+  Param* bias_ = nullptr;
+  Param* gate_up_;  // [experts, 2 * width, hidden]
+  Param* down_;     // [experts, hidden, width]
+  std::optional<GatedMlp> shared_;
+};
+
+}  // namespace tutti

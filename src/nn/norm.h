@@ -1,0 +1,40 @@
+// RMSNorm (arXiv:1910.07467): x / sqrt(mean(x^2) + eps) * weight.
+#pragma once
+#include "nn/scope.h"
+#include "nn/step_context.h"
+
+namespace tutti {
+
+class RmsNorm {
+ public:
+  RmsNorm(const Scope& scope, int64_t width, double eps) : eps_(static_cast<float>(eps)) {
+    ParamSpec spec;
+    spec.name = scope.name("weight");
+    spec.sources = {{spec.name, width, {0, width}}};
+    spec.dtype = DTypeRule::kF32;
+    weight_ = scope.registry().add(std::move(spec));
+  }
+
+  TensorView operator()(const StepContext& ctx, ConstTensorView x) const {  // [t, d] -> [t, d]
+    TensorView y = ctx.alloc(x.shape());
+    ctx.ops.rms_norm(y, x, weight_->tensor(), eps_);
+    return y;
+  }
+
+  void in_place(const StepContext& ctx, TensorView x) const {
+    ctx.ops.rms_norm(x, x, weight_->tensor(), eps_);
+  }
+
+  /// residual += x; returns the norm of the sum.
+  TensorView add(const StepContext& ctx, TensorView residual, ConstTensorView x) const {
+    TensorView y = ctx.alloc(x.shape());
+    ctx.ops.add_rms_norm(y, residual, x, weight_->tensor(), eps_);
+    return y;
+  }
+
+ private:
+  Param* weight_;
+  float eps_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,36 @@
+// Rotary position embedding (arXiv:2104.09864) with the scalings of real checkpoints: linear,
+// llama3 (Llama 3.1), YaRN (arXiv:2309.00071).
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "loader/hf_config.h"
+#include "nn/scope.h"
+#include "nn/step_context.h"
+
+namespace tutti {
+
+/// Inverse frequencies of `dim` rotated dimensions: dim / 2 values.
+std::vector<float> rope_inv_freq(const RopeConfig& config, int64_t dim);
+
+/// Multiplier of cos and sin (YaRN's attention factor); 1 for other types.
+double rope_multiplier(const RopeConfig& config);
+
+/// DeepSeek multiplies the softmax scale by this squared: 0.1 * mscale_all_dim * ln(factor) + 1,
+/// else 1.
+double yarn_softmax_mscale(const RopeConfig& config);
+
+class RotaryEmbedding {
+ public:
+  RotaryEmbedding(const Scope& scope, const RopeConfig& config, int64_t dim);
+
+  /// cos | sin of this step's positions; one table serves all layers.
+  TensorView table(const StepContext& ctx) const;  // [t, dim]
+
+ private:
+  Param* inv_freq_;
+  int64_t dim_;
+  float multiplier_;
+};
+
+}  // namespace tutti
