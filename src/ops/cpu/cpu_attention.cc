@@ -1,0 +1,209 @@
+// Attention of CpuOps: cuts the query rows into tiles that share keys, and feeds the kernels the
+// addresses of keys and values block by block.
+#include <algorithm>
+
+#include "base/checked.h"
+#include "ops/cpu/cpu_ops_impl.h"
+#include "ops/strided.h"
+
+namespace tutti {
+
+namespace {
+
+// Query rows [first, first + count) of sequence s, counted over its tokens.
+struct TokenTile {
+  int64_t sequence = 0;
+  int64_t first_token = 0;  // row of q
+  int64_t tokens = 0;
+  int64_t position = 0;  // of the first token
+};
+
+// Tiles of at most `size` tokens never cross a sequence. Tile i of the batch; tokens = 0 if there
+// are fewer.
+TokenTile token_tile(const AttentionBatch& batch, int64_t size, int64_t i) {
+  const auto* begin = batch.query_begin.data<int32_t>();
+  for (int64_t s = 0; s < batch.context_before.dim(0); ++s) {
+    const int64_t tokens = begin[s + 1] - begin[s];
+    const int64_t tiles = ceil_div(tokens, size);
+    if (i < tiles) {
+      return {.sequence = s,
+              .first_token = begin[s] + i * size,
+              .tokens = std::min(size, tokens - i * size),
+              .position = batch.context_before.data<int32_t>()[s] + i * size};
+    }
+    i -= tiles;
+  }
+  return {};
+}
+
+// What the three attention ops differ in: which query heads read the same keys, and where queries,
+// keys and values are.
+struct GroupedSource {
+  TensorView out;
+  ConstTensorView q;
+  ConstTensorView k_cache;
+  ConstTensorView v_cache;
+  const AttentionBatch& batch;
+  float scale;
+
+  int64_t heads() const { return q.dim(1); }
+
+  int64_t heads_per_key() const { return q.dim(1) / (k_cache.dim(2) / q.dim(2)); }
+
+  void widths(cpu::QueryTile& tile) const {
+    tile.da = q.dim(2);
+    tile.dv = out.dim(2);
+  }
+
+  void query(cpu::QueryRow& row, int64_t t, int64_t h) const {
+    row.a = row_of<float>(q, t, h);
+    row.out = row_of<float>(out, t, h);
+  }
+
+  void key(cpu::KeyBlock& keys, int64_t j, int64_t s, int64_t h, int64_t position) const {
+    const auto* blocks = row_of<int32_t>(batch.block_table, s);
+    const int64_t kv_head = h / heads_per_key();
+    keys.a[j] = cached_row(k_cache, blocks, position) + kv_head * q.dim(2);
+    keys.v[j] = cached_row(v_cache, blocks, position) + kv_head * out.dim(2);
+  }
+};
+
+struct LatentSource {
+  TensorView out;
+  ConstTensorView q_latent;
+  ConstTensorView q_rope;
+  ConstTensorView cache;
+  const AttentionBatch& batch;
+  float scale;
+
+  int64_t heads() const { return q_latent.dim(1); }
+
+  int64_t heads_per_key() const { return q_latent.dim(1); }
+
+  void widths(cpu::QueryTile& tile) const {
+    tile.da = q_latent.dim(2);
+    tile.db = q_rope.dim(2);
+    tile.dv = q_latent.dim(2);
+  }
+
+  void query(cpu::QueryRow& row, int64_t t, int64_t h) const {
+    row.a = row_of<float>(q_latent, t, h);
+    row.b = row_of<float>(q_rope, t, h);
+    row.out = row_of<float>(out, t, h);
+  }
+
+  void key(cpu::KeyBlock& keys, int64_t j, int64_t s, int64_t, int64_t position) const {
+    const float* row = cached_row(cache, row_of<int32_t>(batch.block_table, s), position);
+    keys.a[j] = row;
+    keys.b[j] = row + q_latent.dim(2);
+    keys.v[j] = row;
+  }
+};
+
+struct ExpandedSource {
+  TensorView out;
+  ConstTensorView q;
+  ConstTensorView kv;
+  ConstTensorView k_rope;
+  const int32_t* key_begin;
+  float scale;
+
+  int64_t heads() const { return q.dim(1); }
+
+  int64_t heads_per_key() const { return 1; }
+
+  int64_t nope() const { return q.dim(2) - k_rope.dim(1); }
+
+  void widths(cpu::QueryTile& tile) const {
+    tile.da = nope();
+    tile.db = k_rope.dim(1);
+    tile.dv = out.dim(2);
+  }
+
+  void query(cpu::QueryRow& row, int64_t t, int64_t h) const {
+    row.a = row_of<float>(q, t, h);
+    row.b = row.a + nope();
+    row.out = row_of<float>(out, t, h);
+  }
+
+  void key(cpu::KeyBlock& keys, int64_t j, int64_t s, int64_t h, int64_t position) const {
+    const int64_t row = key_begin[s] + position;
+    keys.a[j] = row_of<float>(kv, row, h);
+    keys.b[j] = row_of<float>(k_rope, row);
+    keys.v[j] = keys.a[j] + nope();
+  }
+};
+
+}  // namespace
+
+template <class Source>
+void CpuOps::run_attention(const AttentionBatch& batch, int64_t tokens, const Source& source) {
+  const int64_t sharing = source.heads_per_key();
+  const int64_t heads_per_tile = std::min(sharing, cpu::kMaxQueryRows);
+  const int64_t tiles_per_group = ceil_div(sharing, heads_per_tile);
+  const int64_t head_tiles = source.heads() / sharing * tiles_per_group;
+  const int64_t tokens_per_tile = cpu::kMaxQueryRows / heads_per_tile;
+  // Each sequence may end in a part of a tile; surplus tiles turn out empty.
+  const int64_t token_tiles =
+      std::min(tokens, tokens / tokens_per_tile + batch.context_before.dim(0));
+  pool_.parallel_for(token_tiles * head_tiles, [&](int64_t i, int) {
+    const TokenTile span = token_tile(batch, tokens_per_tile, i / head_tiles);
+    const int64_t in_group = i % head_tiles % tiles_per_group * heads_per_tile;
+    const int64_t first_head = i % head_tiles / tiles_per_group * sharing + in_group;
+    const int64_t heads = std::min(heads_per_tile, sharing - in_group);
+    cpu::QueryTile tile;
+    tile.scale = source.scale;
+    source.widths(tile);
+    for (int64_t t = 0; t < span.tokens; ++t) {
+      for (int64_t h = 0; h < heads; ++h) {
+        cpu::QueryRow& row = tile.rows[tile.count++];
+        source.query(row, span.first_token + t, first_head + h);
+        row.visible = span.position + t + 1;
+      }
+    }
+    kernels_.attend_begin(tile);
+    const int64_t visible = span.tokens == 0 ? 0 : span.position + span.tokens;
+    cpu::KeyBlock keys;
+    for (keys.begin = 0; keys.begin < visible; keys.begin += cpu::kKeyBlock) {
+      keys.count = std::min(cpu::kKeyBlock, visible - keys.begin);
+      for (int64_t j = 0; j < keys.count; ++j) {
+        source.key(keys, j, span.sequence, first_head, keys.begin + j);
+      }
+      kernels_.attend_block(tile, keys);
+    }
+    kernels_.attend_end(tile);
+  });
+}
+
+void CpuOps::do_attention(TensorView out,
+                          ConstTensorView q,
+                          ConstTensorView k_cache,
+                          ConstTensorView v_cache,
+                          const AttentionBatch& batch,
+                          float scale) {
+  run_attention(batch, q.dim(0), GroupedSource{out, q, k_cache, v_cache, batch, scale});
+}
+
+void CpuOps::do_mla_attention(TensorView out,
+                              ConstTensorView q_latent,
+                              ConstTensorView q_rope,
+                              ConstTensorView cache,
+                              const AttentionBatch& batch,
+                              float scale) {
+  if (q_latent.dim(1) > 0) {
+    run_attention(batch, q_latent.dim(0), LatentSource{out, q_latent, q_rope, cache, batch, scale});
+  }
+}
+
+void CpuOps::do_mla_expanded_attention(TensorView out,
+                                       ConstTensorView q,
+                                       ConstTensorView kv,
+                                       ConstTensorView k_rope,
+                                       const AttentionBatch& batch,
+                                       ConstTensorView key_begin,
+                                       float scale) {
+  const auto* begin = key_begin.data<int32_t>();
+  run_attention(batch, q.dim(0), ExpandedSource{out, q, kv, k_rope, begin, scale});
+}
+
+}  // namespace tutti

@@ -1,0 +1,33 @@
+#include "ops/cpu/cpu_isa.h"
+
+namespace tutti {
+
+const char* cpu_isa_name(CpuIsa isa) {
+  switch (isa) {
+    case CpuIsa::kPortable:
+      return "portable";
+    case CpuIsa::kAvx2:
+      return "avx2";
+    case CpuIsa::kAvx512:
+      return "avx512";
+  }
+  return "unknown";
+}
+
+std::vector<CpuIsa> available_cpu_isas() {
+  std::vector<CpuIsa> isas{CpuIsa::kPortable};
+#if defined(TUTTI_X86_KERNELS)
+  // Both ask the operating system too, so registers it does not save are not reported.
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
+    isas.push_back(CpuIsa::kAvx2);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+      isas.push_back(CpuIsa::kAvx512);
+    }
+  }
+#endif
+  return isas;
+}
+
+}  // namespace tutti

@@ -1,0 +1,101 @@
+// The loops that are worth vectorising, as a table of functions per instruction set. Plain pointers
+// and sizes: the files that implement this table are compiled with other flags than the rest, so
+// they must not instantiate inline functions that the linker could share.
+#pragma once
+#include <cstdint>
+
+namespace tutti::cpu {
+
+enum class WeightType : uint8_t { kF32, kF16, kBF16, kF8E4M3 };
+
+/// Rows [n_begin, n_end) of y = x * w^T + bias, for m rows of x. Strides in elements.
+struct LinearJob {
+  float* y = nullptr;
+  const float* x = nullptr;
+  const void* w = nullptr;
+  const float* bias = nullptr;         ///< or nullptr
+  const float* scales = nullptr;       ///< e4m3 only, as scale_row, block_k and phase_k
+  const int32_t* scale_row = nullptr;  ///< see WeightView
+  int64_t y_stride = 0;
+  int64_t x_stride = 0;
+  int64_t w_stride = 0;
+  int64_t scale_stride = 0;
+  int64_t block_k = 0;
+  int64_t phase_k = 0;
+  int64_t m = 0;
+  int64_t k = 0;
+  int64_t n_begin = 0;
+  int64_t n_end = 0;
+  WeightType type = WeightType::kF32;
+  float* scratch = nullptr;  ///< kLinearScratchFloats, of this thread
+};
+
+/// Enough for any instruction set; see linear_kernels.h.
+constexpr int64_t kLinearScratchFloats = int64_t{1} << 18;
+
+/// Keys are taken in blocks that start at absolute positions 0, 32, 64, …, so a row's result does
+/// not depend on how its prompt was cut.
+constexpr int64_t kKeyBlock = 32;
+/// Query rows that share a pass over the keys.
+constexpr int64_t kMaxQueryRows = 8;
+
+/// One (token, head). Its query and the keys may come in two parts whose scores add up.
+struct QueryRow {
+  const float* a = nullptr;
+  const float* b = nullptr;
+  float* out = nullptr;
+  int64_t visible = 0;  ///< sees positions 0 .. visible - 1
+  float largest = 0;    ///< running maximum of the scores
+  float sum = 0;        ///< running sum of exp(score - largest)
+};
+
+/// Query rows over the same keys. `count` <= kMaxQueryRows.
+struct QueryTile {
+  QueryRow rows[kMaxQueryRows];
+  int64_t count = 0;
+  int64_t da = 0;  ///< width of part a
+  int64_t db = 0;  ///< width of part b, may be 0
+  int64_t dv = 0;  ///< width of a value and of out
+  float scale = 1;
+};
+
+/// Rows of the keys' parts and of the values at positions begin .. begin + count - 1.
+struct KeyBlock {
+  const float* a[kKeyBlock];
+  const float* b[kKeyBlock];
+  const float* v[kKeyBlock];
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+
+struct CpuKernels {
+  void (*linear)(const LinearJob& job);
+
+  /// For each tile: attend_begin, attend_block for the key blocks in order, attend_end.
+  void (*attend_begin)(QueryTile& tile);
+  void (*attend_block)(QueryTile& tile, const KeyBlock& keys);
+  void (*attend_end)(QueryTile& tile);
+
+  void (*to_f32)(float* y, const void* x, WeightType type, int64_t n);  ///< not e4m3
+  void (*add)(float* y, const float* x, int64_t n);                     ///< y += x
+  void (*rms_norm)(float* y, const float* x, const float* weight, int64_t n, float eps);
+  void (*silu_mul)(float* y, const float* gate, const float* up, int64_t n);
+  void (*exp)(float* y, const float* x, int64_t n);
+  /// y = sum over j < count of weights[j] * x[rows[j] * x_stride + ...], j ascending.
+  void (*combine)(float* y,
+                  const float* x,
+                  int64_t x_stride,
+                  const int32_t* rows,
+                  const float* weights,
+                  int64_t count,
+                  int64_t n);
+  /// Rotates one row of 2 * half elements; table holds half cosines, then half sines.
+  void (*rope_half_split)(float* x, const float* table, int64_t half);
+  void (*rope_interleaved)(float* x, const float* table, int64_t half);
+};
+
+extern const CpuKernels kPortableKernels;
+extern const CpuKernels kAvx2Kernels;
+extern const CpuKernels kAvx512Kernels;
+
+}  // namespace tutti::cpu

@@ -1,0 +1,291 @@
+// Matrix products. Every output is one vector accumulator that walks along k from 0 in steps of
+// Simd::kWidth (the last step masked), then one horizontal sum. Tiling only decides which outputs
+// are computed side by side, so it cannot change a bit of any of them.
+//
+// Few rows of x: weights are converted in registers, each is read once (memory-bound).
+// Many rows: a panel of weights is converted to f32 once and used for a block of rows
+// (compute-bound); accumulators wait in scratch memory between blocks of k.
+#pragma once
+#include "ops/cpu/elementwise_kernels.h"
+#include "ops/cpu/weight_loaders.h"
+
+namespace tutti::cpu {
+namespace {
+
+constexpr int kTileRowsX = 4;
+constexpr int kTileRowsW = 4;
+constexpr int64_t kFewRows = 8;
+// Panel sizes: 32 rows of weights x 512 columns are 64 KiB, accumulators 32 x 64 x 64 bytes are
+// 128 KiB at most; both stay in a level 2 cache next to 64 x 512 columns of x (128 KiB).
+constexpr int64_t kPanelRows = 32;
+constexpr int64_t kPanelCols = 512;
+constexpr int64_t kBlockRowsX = 64;
+static_assert(kPanelRows * (kPanelCols + kBlockRowsX * Simd::kWidth) <= kLinearScratchFloats);
+
+template <class T>
+inline const T* weight_row(const LinearJob& job, int64_t n) {
+  return static_cast<const T*>(job.w) + n * job.w_stride;
+}
+
+inline float scale_at(const LinearJob& job, int64_t n, int64_t k) {
+  const int64_t at = job.scale_row[n] * job.scale_stride + (k + job.phase_k) / job.block_k;
+  return job.scales[at] * E4M3Weights::kFactor;
+}
+
+// Scales of lanes k .. k + count - 1, for the vectors in which the block changes.
+inline Simd::F scale_lanes(const LinearJob& job, int64_t n, int64_t k, int64_t count) {
+  float lanes[Simd::kWidth] = {};
+  for (int64_t i = 0; i < count; ++i) {
+    lanes[i] = scale_at(job, n, k + i);
+  }
+  return Simd::load(lanes);
+}
+
+// Columns [k, end) that can be read in whole vectors with one scale; end == k if there are none.
+inline int64_t run_end(const LinearJob& job, int64_t k) {
+  int64_t end = job.k;
+  if (job.scales != nullptr) {
+    const int64_t block_end = ((k + job.phase_k) / job.block_k + 1) * job.block_k - job.phase_k;
+    end = block_end < end ? block_end : end;
+  }
+  return k + (end - k) / Simd::kWidth * Simd::kWidth;
+}
+
+inline void finish(const LinearJob& job, int64_t m, int64_t n, Simd::F acc) {
+  const float sum = Simd::sum(acc);
+  job.y[m * job.y_stride + n] = job.bias == nullptr ? sum : sum + job.bias[n];
+}
+
+// Outputs (m .. m + M) x (n .. n + N), weights converted on the way.
+template <class Weights, int M, int N>
+inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
+  constexpr bool kScaled = requires {
+    Weights::kFactor;
+  };
+  const typename Weights::T* w[N];
+  for (int j = 0; j < N; ++j) {
+    w[j] = weight_row<typename Weights::T>(job, n + j);
+  }
+  const float* x = job.x + m * job.x_stride;
+  Simd::F acc[M][N];
+  for (int i = 0; i < M; ++i) {
+    for (int j = 0; j < N; ++j) {
+      acc[i][j] = Simd::zero();
+    }
+  }
+  int64_t k = 0;
+  while (k < job.k) {
+    const int64_t end = run_end(job, k);
+    Simd::F scale[N];
+    if constexpr (kScaled) {
+      for (int j = 0; j < N; ++j) {
+        scale[j] = Simd::set1(scale_at(job, n + j, k));
+      }
+    }
+    for (; k < end; k += Simd::kWidth) {
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) {
+        Simd::F wv = Weights::load(w[j] + k);
+        if constexpr (kScaled) {
+          wv = Simd::mul(wv, scale[j]);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < M; ++i) {
+          acc[i][j] = Simd::fma(Simd::load(x + i * job.x_stride + k), wv, acc[i][j]);
+        }
+      }
+    }
+    if (k < job.k && end == run_end(job, k)) {  // the last columns, or a vector of several blocks
+      const int64_t lanes = job.k - k < Simd::kWidth ? job.k - k : Simd::kWidth;
+      for (int j = 0; j < N; ++j) {
+        Simd::F wv = load_first_weights<Weights>(w[j] + k, lanes);
+        if constexpr (kScaled) {
+          wv = Simd::mul(wv, scale_lanes(job, n + j, k, lanes));
+        }
+        for (int i = 0; i < M; ++i) {
+          const Simd::F xv = Simd::load_first(x + i * job.x_stride + k, lanes);
+          acc[i][j] = Simd::fma(xv, wv, acc[i][j]);
+        }
+      }
+      k += lanes;
+    }
+  }
+  for (int i = 0; i < M; ++i) {
+    for (int j = 0; j < N; ++j) {
+      finish(job, m + i, n + j, acc[i][j]);
+    }
+  }
+}
+
+template <class Weights, int N>
+inline void stream_rows(const LinearJob& job, int64_t n) {
+  int64_t m = 0;
+  for (; m + 4 <= job.m; m += 4) {
+    stream_tile<Weights, 4, N>(job, m, n);
+  }
+  switch (job.m - m) {
+    case 3:
+      return stream_tile<Weights, 3, N>(job, m, n);
+    case 2:
+      return stream_tile<Weights, 2, N>(job, m, n);
+    case 1:
+      return stream_tile<Weights, 1, N>(job, m, n);
+    default:
+      return;
+  }
+}
+
+template <class Weights>
+void linear_few(const LinearJob& job) {
+  int64_t n = job.n_begin;
+  for (; n + 4 <= job.n_end; n += 4) {
+    stream_rows<Weights, 4>(job, n);
+  }
+  for (; n < job.n_end; ++n) {
+    stream_rows<Weights, 1>(job, n);
+  }
+}
+
+// One row of weights, columns [begin, end), as f32; padded with zeros to whole vectors.
+template <class Weights>
+inline void convert_row(float* to, const LinearJob& job, int64_t n, int64_t begin, int64_t end) {
+  constexpr bool kScaled = requires {
+    Weights::kFactor;
+  };
+  const auto* w = weight_row<typename Weights::T>(job, n);
+  int64_t k = begin;
+  while (k < end) {
+    const int64_t run = run_end(job, k) < end ? run_end(job, k) : end;
+    if (run == k || run - k < Simd::kWidth) {
+      const int64_t lanes = end - k < Simd::kWidth ? end - k : Simd::kWidth;
+      Simd::F wv = load_first_weights<Weights>(w + k, lanes);
+      if constexpr (kScaled) {
+        wv = Simd::mul(wv, scale_lanes(job, n, k, lanes));
+      }
+      Simd::store(to + k - begin, wv);
+      k += Simd::kWidth;
+      continue;
+    }
+    const Simd::F scale = kScaled ? Simd::set1(scale_at(job, n, k)) : Simd::zero();
+    for (; k + Simd::kWidth <= run; k += Simd::kWidth) {
+      Simd::F wv = Weights::load(w + k);
+      if constexpr (kScaled) {
+        wv = Simd::mul(wv, scale);
+      }
+      Simd::store(to + k - begin, wv);
+    }
+  }
+}
+
+// Adds `cols` columns to M x N accumulators; `acc` holds them as [m][kPanelRows] vectors.
+template <int M, int N>
+inline void panel_tile(float* acc, const float* x, int64_t x_stride, const float* w, int64_t cols) {
+  Simd::F sum[M][N];
+  for (int i = 0; i < M; ++i) {
+    for (int j = 0; j < N; ++j) {
+      sum[i][j] = Simd::load(acc + (i * kPanelRows + j) * Simd::kWidth);
+    }
+  }
+  const auto step = [&](int64_t k, auto load_x) __attribute__((always_inline)) {
+    Simd::F xv[M];
+    for (int i = 0; i < M; ++i) {
+      xv[i] = load_x(x + i * x_stride + k);
+    }
+    for (int j = 0; j < N; ++j) {
+      const Simd::F wv = Simd::load(w + j * kPanelCols + k);
+      for (int i = 0; i < M; ++i) {
+        sum[i][j] = Simd::fma(xv[i], wv, sum[i][j]);
+      }
+    }
+  };
+  int64_t k = 0;
+  for (; k + Simd::kWidth <= cols; k += Simd::kWidth) {
+    step(k, [](const float* p) { return Simd::load(p); });
+  }
+  if (k < cols) {
+    step(k, [&](const float* p) { return Simd::load_first(p, cols - k); });
+  }
+  for (int i = 0; i < M; ++i) {
+    for (int j = 0; j < N; ++j) {
+      Simd::store(acc + (i * kPanelRows + j) * Simd::kWidth, sum[i][j]);
+    }
+  }
+}
+
+template <int M>
+inline void panel_rows(
+    float* acc, const float* x, int64_t x_stride, const float* panel, int64_t rows, int64_t cols) {
+  int64_t j = 0;
+  for (; j + 2 <= rows; j += 2) {
+    panel_tile<M, 2>(acc + j * Simd::kWidth, x, x_stride, panel + j * kPanelCols, cols);
+  }
+  if (j < rows) {
+    panel_tile<M, 1>(acc + j * Simd::kWidth, x, x_stride, panel + j * kPanelCols, cols);
+  }
+}
+
+// Outputs (m .. m + count) x (n .. n + rows).
+template <class Weights>
+void linear_block(const LinearJob& job, int64_t m, int64_t count, int64_t n, int64_t rows) {
+  float* panel = job.scratch;
+  float* acc = job.scratch + kPanelRows * kPanelCols;
+  const int64_t acc_stride = kPanelRows * Simd::kWidth;
+  for (int64_t i = 0; i < count * acc_stride; ++i) {
+    acc[i] = 0;
+  }
+  for (int64_t k = 0; k < job.k; k += kPanelCols) {
+    const int64_t cols = job.k - k < kPanelCols ? job.k - k : kPanelCols;
+    for (int64_t j = 0; j < rows; ++j) {
+      convert_row<Weights>(panel + j * kPanelCols, job, n + j, k, k + cols);
+    }
+    const float* x = job.x + m * job.x_stride + k;
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+      panel_rows<4>(acc + i * acc_stride, x + i * job.x_stride, job.x_stride, panel, rows, cols);
+    }
+    for (; i < count; ++i) {
+      panel_rows<1>(acc + i * acc_stride, x + i * job.x_stride, job.x_stride, panel, rows, cols);
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t j = 0; j < rows; ++j) {
+      finish(job, m + i, n + j, Simd::load(acc + i * acc_stride + j * Simd::kWidth));
+    }
+  }
+}
+
+template <class Weights>
+void linear_many(const LinearJob& job) {
+  for (int64_t n = job.n_begin; n < job.n_end; n += kPanelRows) {
+    const int64_t rows = job.n_end - n < kPanelRows ? job.n_end - n : kPanelRows;
+    for (int64_t m = 0; m < job.m; m += kBlockRowsX) {
+      const int64_t count = job.m - m < kBlockRowsX ? job.m - m : kBlockRowsX;
+      linear_block<Weights>(job, m, count, n, rows);
+    }
+  }
+}
+
+template <class Weights>
+void linear_typed(const LinearJob& job) {
+  if (job.m <= kFewRows) {
+    linear_few<Weights>(job);
+  } else {
+    linear_many<Weights>(job);
+  }
+}
+
+void linear(const LinearJob& job) {
+  switch (job.type) {
+    case WeightType::kF32:
+      return linear_typed<F32Weights>(job);
+    case WeightType::kF16:
+      return linear_typed<F16Weights>(job);
+    case WeightType::kBF16:
+      return linear_typed<BF16Weights>(job);
+    case WeightType::kF8E4M3:
+      return linear_typed<E4M3Weights>(job);
+  }
+}
+
+}  // namespace
+}  // namespace tutti::cpu
