@@ -1,0 +1,279 @@
+// Reads tokenizer.json and tokenizer_config.json into a Tokenizer.
+#include <utility>
+
+#include "base/file.h"
+#include "base/json_fields.h"
+#include "text/tokenizer.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr int kMaxDepth = 16;
+
+Result<std::string> type_of(const Json& json, const std::string& where, int depth) {
+  if (!json.is_object() || depth > kMaxDepth) {
+    return error(StatusCode::kCorrupt, "{}: got {}, wanted an object", where, json.type_name());
+  }
+  FieldReader reader(json.as_object(), where);
+  std::string type = reader.required_string("type");
+  TUTTI_RETURN_IF_ERROR(reader.status());
+  return type;
+}
+
+// Byte-level files end in the ByteLevel decoder: bytes are joined and read as UTF-8. The other
+// members of a Sequence would change the text.
+Status check_decoder(const Json* json, const std::string& where, int depth) {
+  if (json == nullptr || json->is_null()) {
+    return error(StatusCode::kUnsupported, "{}: missing, wanted ByteLevel", where);
+  }
+  TUTTI_TRY(const std::string type, type_of(*json, where, depth));
+  if (type == "ByteLevel") {
+    return ok_status();
+  }
+  const Json* parts = json->find("decoders");
+  if (type == "Sequence" && parts != nullptr && parts->is_array() &&
+      parts->as_array().size() == 1) {
+    return check_decoder(&parts->as_array()[0], where + ".decoders[0]", depth + 1);
+  }
+  return error(StatusCode::kUnsupported,
+               "{}: decoder type \"{}\" is not supported; wanted ByteLevel, alone or as the only "
+               "member of a Sequence",
+               where,
+               type);
+}
+
+}  // namespace
+
+class TokenizerLoader {
+ public:
+  TokenizerLoader() : tokenizer_(new Tokenizer()) {}
+
+  Result<std::shared_ptr<const Tokenizer>> run(const Json& json, const Json* config) {
+    if (!json.is_object()) {
+      return error(
+          StatusCode::kCorrupt, "tokenizer.json: got {}, wanted an object", json.type_name());
+    }
+    // "truncation" and "padding" are per-call settings that the reference tools override.
+    const std::string file = "tokenizer.json: ";
+    Tokenizer& t = *tokenizer_;
+    const Json* model = json.find("model");
+    if (model == nullptr) {
+      return error(StatusCode::kCorrupt, "tokenizer.json: \"model\" is missing");
+    }
+    TUTTI_TRY(t.normalizer_, Normalizer::from_json(json.find("normalizer"), file + "normalizer"));
+    TUTTI_TRY(t.pre_tokenizer_,
+              PreTokenizer::from_json(json.find("pre_tokenizer"), file + "pre_tokenizer"));
+    TUTTI_RETURN_IF_ERROR(check_decoder(json.find("decoder"), file + "decoder", 0));
+    TUTTI_TRY(t.model_, BpeModel::from_json(*model, file + "model"));
+    TUTTI_TRY(
+        t.added_,
+        AddedTokens::from_json(json.find("added_tokens"), t.normalizer_, file + "added_tokens"));
+    TUTTI_RETURN_IF_ERROR(merge_tables());
+    TUTTI_RETURN_IF_ERROR(
+        read_post_processor(json.find("post_processor"), file + "post_processor", 0));
+    if (config != nullptr) {
+      TUTTI_RETURN_IF_ERROR(read_config(*config));
+    }
+    return std::shared_ptr<const Tokenizer>(std::move(tokenizer_));
+  }
+
+ private:
+  // One table of ids from the vocabulary and the added tokens, which must not contradict.
+  Status merge_tables() {
+    Tokenizer& t = *tokenizer_;
+    int32_t size = t.model_.size();
+    for (const AddedToken& token : t.added_.tokens()) {
+      size = std::max(size, token.id + 1);
+    }
+    t.kinds_.assign(static_cast<size_t>(size), Tokenizer::kNone);
+    for (int32_t id = 0; id < t.model_.size(); ++id) {
+      t.kinds_[static_cast<size_t>(id)] = t.model_.has(id) ? Tokenizer::kKnown : Tokenizer::kNone;
+    }
+    for (const AddedToken& token : t.added_.tokens()) {
+      const std::optional<std::string> bytes = bytes_of_vocab_string(token.content);
+      const std::string_view in_vocab = t.model_.bytes(token.id);
+      if (t.model_.has(token.id) && in_vocab != token.content && (!bytes || in_vocab != *bytes)) {
+        return error(StatusCode::kCorrupt,
+                     "tokenizer.json: added token \"{}\" has id {}, which the vocabulary gives to "
+                     "\"{}\"",
+                     token.content,
+                     token.id,
+                     vocab_string_of_bytes(in_vocab));
+      }
+      const std::optional<int32_t> other = bytes ? t.model_.find(*bytes) : std::nullopt;
+      if (other && *other != token.id) {
+        return error(StatusCode::kCorrupt,
+                     "tokenizer.json: added token \"{}\" has id {}, but {} in the vocabulary",
+                     token.content,
+                     token.id,
+                     *other);
+      }
+      uint8_t& kind = t.kinds_[static_cast<size_t>(token.id)];
+      kind = static_cast<uint8_t>(Tokenizer::kKnown | Tokenizer::kAdded |
+                                  (token.special ? Tokenizer::kSpecial : 0));
+    }
+    return ok_status();
+  }
+
+  Status read_post_processor(const Json* json, const std::string& where, int depth) {
+    if (json == nullptr || json->is_null()) {
+      return ok_status();
+    }
+    TUTTI_TRY(const std::string type, type_of(*json, where, depth));
+    if (type == "ByteLevel") {
+      return ok_status();  // adjusts character offsets only
+    }
+    if (type == "TemplateProcessing") {
+      return read_template(json->as_object(), where);
+    }
+    if (type != "Sequence") {
+      return error(StatusCode::kUnsupported,
+                   "{}: post-processor type \"{}\" is not supported; supported: null, ByteLevel, "
+                   "TemplateProcessing, Sequence",
+                   where,
+                   type);
+    }
+    FieldReader reader(json->as_object(), where);
+    const JsonArray* parts = reader.optional_array("processors");
+    TUTTI_RETURN_IF_ERROR(reader.status());
+    for (size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
+      TUTTI_RETURN_IF_ERROR(
+          read_post_processor(&(*parts)[i], fmt::format("{}.processors[{}]", where, i), depth + 1));
+    }
+    return ok_status();
+  }
+
+  // "single": special tokens around one {"Sequence": {"id": "A"}}.
+  Status read_template(const JsonObject& object, const std::string& where) {
+    FieldReader reader(object, where);
+    const JsonArray* single = reader.optional_array("single");
+    const JsonObject* tokens = reader.optional_object("special_tokens");
+    TUTTI_RETURN_IF_ERROR(reader.status());
+    std::vector<int32_t> before;
+    std::vector<int32_t> after;
+    int sequences = 0;
+    for (size_t i = 0; single != nullptr && i < single->size(); ++i) {
+      const std::string place = fmt::format("{}.single[{}]", where, i);
+      const Json& item = (*single)[i];
+      if (item.find("Sequence") != nullptr) {
+        ++sequences;
+        continue;
+      }
+      const Json* special = item.find("SpecialToken");
+      const Json* name = special != nullptr ? special->find("id") : nullptr;
+      if (name == nullptr || !name->is_string()) {
+        return error(StatusCode::kCorrupt, "{}: wanted a Sequence or a SpecialToken", place);
+      }
+      const Json* entry = tokens != nullptr ? tokens->find(name->as_string()) : nullptr;
+      TUTTI_RETURN_IF_ERROR(
+          append_ids(entry, sequences == 0 ? before : after, place, name->as_string()));
+    }
+    if (sequences != 1) {
+      return error(StatusCode::kUnsupported,
+                   "{}.single: names the text {} times, wanted once",
+                   where,
+                   sequences);
+    }
+    Tokenizer& t = *tokenizer_;
+    t.prefix_.insert(t.prefix_.begin(), before.begin(), before.end());
+    t.suffix_.insert(t.suffix_.end(), after.begin(), after.end());
+    return ok_status();
+  }
+
+  Status append_ids(const Json* entry,
+                    std::vector<int32_t>& out,
+                    const std::string& place,
+                    const std::string& name) {
+    const Json* ids = entry != nullptr ? entry->find("ids") : nullptr;
+    if (ids == nullptr || !ids->is_array()) {
+      return error(StatusCode::kCorrupt, "{}: \"{}\" has no ids in special_tokens", place, name);
+    }
+    for (const Json& id : ids->as_array()) {
+      if (!id.is_int() || id.as_int() < 0 || id.as_int() >= tokenizer_->vocab_size()) {
+        return error(StatusCode::kCorrupt,
+                     "{}: \"{}\" has an id outside the vocabulary (0 to {})",
+                     place,
+                     name,
+                     tokenizer_->vocab_size() - 1);
+      }
+      out.push_back(static_cast<int32_t>(id.as_int()));
+    }
+    return ok_status();
+  }
+
+  // bos_token: a string or {"content": ...}
+  Result<std::optional<int32_t>> named_token(const JsonObject& config, std::string_view key) {
+    const Json* value = config.find(key);
+    if (value != nullptr && value->is_object()) {
+      value = value->find("content");
+    }
+    if (value == nullptr || value->is_null()) {
+      return std::optional<int32_t>();
+    }
+    if (!value->is_string()) {
+      return error(StatusCode::kCorrupt,
+                   "tokenizer_config.json: {}: got {}, wanted a string",
+                   key,
+                   value->type_name());
+    }
+    return tokenizer_->token_id(value->as_string());
+  }
+
+  // Hugging Face: LlamaTokenizerFast, which most checkpoints with add_bos_token name as their
+  // class, throws tokenizer.json's post-processor away and builds one from add_bos_token and
+  // add_eos_token; other classes keep the post-processor and ignore the two flags. So DeepSeek's
+  // BOS comes from the flag (its post-processor is a mere ByteLevel) and Llama 3's from the
+  // post-processor. Class names are unreliable, hence our rule: a token is added if either source
+  // asks for it, and once if both do.
+  Status read_config(const Json& json) {
+    if (!json.is_object()) {
+      return error(StatusCode::kCorrupt,
+                   "tokenizer_config.json: got {}, wanted an object",
+                   json.type_name());
+    }
+    const JsonObject& config = json.as_object();
+    Tokenizer& t = *tokenizer_;
+    TUTTI_TRY(t.bos_id_, named_token(config, "bos_token"));
+    TUTTI_TRY(t.eos_id_, named_token(config, "eos_token"));
+    FieldReader reader(config, "tokenizer_config.json");
+    const bool add_bos = reader.bool_or("add_bos_token", false);
+    const bool add_eos = reader.bool_or("add_eos_token", false);
+    TUTTI_RETURN_IF_ERROR(reader.status());
+    if ((add_bos && !t.bos_id_) || (add_eos && !t.eos_id_)) {
+      return error(StatusCode::kCorrupt,
+                   "tokenizer_config.json: add_{0}_token is true, but {0}_token names no token",
+                   add_bos && !t.bos_id_ ? "bos" : "eos");
+    }
+    if (add_bos && (t.prefix_.empty() || t.prefix_.front() != *t.bos_id_)) {
+      t.prefix_.insert(t.prefix_.begin(), *t.bos_id_);
+    }
+    if (add_eos && (t.suffix_.empty() || t.suffix_.back() != *t.eos_id_)) {
+      t.suffix_.push_back(*t.eos_id_);
+    }
+    return ok_status();
+  }
+
+  std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(const Json& tokenizer_json,
+                                                              const Json* tokenizer_config) {
+  return TokenizerLoader().run(tokenizer_json, tokenizer_config);
+}
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::string& directory) {
+  TUTTI_TRY(const Json json, parse_json_file(join_path(directory, "tokenizer.json")));
+  const std::string config_path = join_path(directory, "tokenizer_config.json");
+  std::optional<Json> config;
+  if (file_exists(config_path)) {
+    TUTTI_TRY(config, parse_json_file(config_path));
+  }
+  Result<std::shared_ptr<const Tokenizer>> tokenizer = from_json(json, config ? &*config : nullptr);
+  if (!tokenizer.ok()) {
+    return std::move(tokenizer).status().with_context(directory);
+  }
+  return tokenizer;
+}
+
+}  // namespace tutti
