@@ -127,13 +127,14 @@ void Engine::run() {
     if (!scheduler_.idle()) {
       step();
     }
+    inbox_.set_scheduler_waiting(scheduler_.stats().waiting);
     publish_stats();
   }
   deliver(scheduler_.fail_all(health()));
 }
 
 void Engine::take_work(bool wait) {
-  Inbox::Work work = inbox_.take(wait, scheduler_.stats().waiting);
+  Inbox::Work work = inbox_.take(wait);
   for (Inbox::Submission& item : work.submissions) {
     const uint64_t id = item.request.id;
     counters_.prompt_tokens += item.request.prompt.size();
@@ -158,6 +159,7 @@ void Engine::take_work(bool wait) {
 
 void Engine::step() {
   std::optional<Batch> batch = scheduler_.schedule();
+  inbox_.set_scheduler_waiting(scheduler_.stats().waiting);
   const TraceScope trace("engine step", static_cast<long long>(batch->step));
   if (const Status status = runner_->submit(*std::move(batch)); !status.ok()) {
     step_failed(status);

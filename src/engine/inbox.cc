@@ -54,9 +54,8 @@ void Inbox::stop() {
   ready_.notify_one();
 }
 
-Inbox::Work Inbox::take(bool wait, int64_t scheduler_waiting) {
+Inbox::Work Inbox::take(bool wait) {
   std::unique_lock lock(mutex_);
-  scheduler_waiting_ = scheduler_waiting;
   if (wait) {
     ready_.wait(lock, [this] {
       return work_.stop || !work_.submissions.empty() || !work_.cancels.empty();
@@ -66,6 +65,11 @@ Inbox::Work Inbox::take(bool wait, int64_t scheduler_waiting) {
   work_.stop = taken.stop;  // for good
   scheduler_waiting_ += ssize(taken.submissions.size());
   return taken;
+}
+
+void Inbox::set_scheduler_waiting(int64_t count) {
+  const std::lock_guard lock(mutex_);
+  scheduler_waiting_ = count;
 }
 
 }  // namespace tutti

@@ -52,8 +52,11 @@ class Inbox {
   void stop();
 
   /// Engine thread: everything that has come. With `wait`, blocks until something has.
-  /// `scheduler_waiting`: sequences that wait for admission in the scheduler.
-  Work take(bool wait, int64_t scheduler_waiting);
+  Work take(bool wait);
+
+  /// Engine thread: sequences that wait for admission in the scheduler. Those that take() gave out
+  /// count as waiting until this is called.
+  void set_scheduler_waiting(int64_t count);
 
  private:
   const int64_t max_waiting_;

@@ -100,8 +100,11 @@ std::optional<Batch> Scheduler::schedule() {
 void Scheduler::schedule_decodes(Batch& batch) {
   // running_ may lose elements at its end in make_room.
   for (size_t i = 0; i < running_.size() && budget_left(batch) > 0; ++i) {
-    if (running_[i]->sequence.to_compute() == 1 && make_room(i)) {
-      put(*running_[i], 1, batch);
+    const Sequence& sequence = running_[i]->sequence;
+    // A step may have yielded several tokens. Sequences that prefill own all their blocks.
+    const bool decodes = sequence.to_compute() == 1 || missing_blocks(sequence) > 0;
+    if (decodes && make_room(i)) {
+      put(*running_[i], chunk(*running_[i], batch), batch);
     }
   }
 }
@@ -135,11 +138,11 @@ bool Scheduler::can_admit(const Entry& entry) const {
   return blocks_for(entry.sequence.token_count()) + reserve <= pool_.free();
 }
 
-/// Makes sure that running_[index] owns a block for its next token. False if it was preempted
-/// itself.
+/// Makes sure that running_[index] owns the blocks for all its known tokens. False if it was
+/// preempted itself.
 bool Scheduler::make_room(size_t index) {
   Sequence& sequence = running_[index]->sequence;
-  const int64_t missing = blocks_for(sequence.computed() + 1) - ssize(sequence.blocks().size());
+  const int64_t missing = missing_blocks(sequence);
   while (missing > 0 && !pool_.allocate(missing, sequence.blocks())) {
     const bool itself = running_.size() == index + 1;
     preempt_last();
@@ -196,6 +199,10 @@ int64_t Scheduler::chunk(const Entry& entry, const Batch& batch) const {
 
 int64_t Scheduler::budget_left(const Batch& batch) const {
   return config_.max_batch_tokens - ssize(batch.tokens.size());
+}
+
+int64_t Scheduler::missing_blocks(const Sequence& sequence) const {
+  return blocks_for(sequence.token_count()) - ssize(sequence.blocks().size());
 }
 
 int64_t Scheduler::blocks_for(int64_t tokens) const {

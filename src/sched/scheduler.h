@@ -95,6 +95,7 @@ class Scheduler {
   void put(Entry& entry, int64_t count, Batch& batch);
   int64_t chunk(const Entry& entry, const Batch& batch) const;
   int64_t budget_left(const Batch& batch) const;
+  int64_t missing_blocks(const Sequence& sequence) const;
   int64_t blocks_for(int64_t tokens) const;
   void apply(const SequenceOutput& output, Entry& entry, std::vector<SequenceEvent>& events);
   void remove(Entry& entry);

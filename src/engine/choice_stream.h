@@ -1,0 +1,46 @@
+// Tokens of one choice to the deltas a client gets: detokenise, stop strings, reasoning split.
+// Delivery thread only.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "engine/language_model.h"
+#include "engine/stop_matcher.h"
+#include "engine/token_text.h"
+#include "sched/batch.h"
+
+namespace tutti {
+
+class ChoiceStream {
+ public:
+  /// `text` may be nullptr: then deltas hold ids only. It must outlive the stream.
+  ChoiceStream(const GenerationRequest& request, int32_t choice, const TokenText* text);
+
+  /// Takes one token. True if it completed a stop string: the choice ends here.
+  bool push(const SampledToken& token);
+
+  /// The choice is over: lets out whatever was held back.
+  void finish(FinishReason reason);
+
+  /// Whether take() has something to send. Tokens without text wait for the text they begin.
+  bool ready() const;
+
+  /// Everything since the last call.
+  GenerationDelta take();
+
+  /// Whether the next token belongs to the reasoning.
+  bool reasoning() const;
+
+ private:
+  void add_text(const std::string& text);
+  TokenLogprobs logprobs_of(const SampledToken& token) const;
+
+  const TokenText* text_;
+  std::unique_ptr<TextStream> stream_;
+  StopMatcher stops_;
+  GenerationDelta pending_;
+  const int32_t choice_;
+  const bool want_logprobs_;
+};
+
+}  // namespace tutti

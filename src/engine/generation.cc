@@ -1,0 +1,167 @@
+#include "engine/generation.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "base/log.h"
+#include "base/units.h"
+
+namespace tutti {
+
+void GenerationTable::add(uint64_t id,
+                          std::shared_ptr<Generation> generation,
+                          int64_t prompt_tokens) {
+  const std::lock_guard lock(mutex_);
+  live_.emplace(id, std::move(generation));
+  counters_.prompt_tokens += static_cast<uint64_t>(prompt_tokens);
+}
+
+void GenerationTable::withdraw(uint64_t id, int64_t prompt_tokens) {
+  const std::lock_guard lock(mutex_);
+  live_.erase(id);
+  counters_.prompt_tokens -= static_cast<uint64_t>(prompt_tokens);
+}
+
+void GenerationTable::end(uint64_t id, End how) {
+  const std::lock_guard lock(mutex_);
+  live_.erase(id);
+  switch (how) {
+    case End::kFinished:
+      ++counters_.requests_finished;
+      break;
+    case End::kCancelled:
+      ++counters_.requests_cancelled;
+      break;
+    case End::kFailed:
+      ++counters_.requests_failed;
+      break;
+  }
+}
+
+std::shared_ptr<Generation> GenerationTable::find(uint64_t id) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = live_.find(id);
+  return it == live_.end() ? nullptr : it->second;
+}
+
+void GenerationTable::fill(EngineStats& stats) const {
+  const std::lock_guard lock(mutex_);
+  stats.requests_finished = counters_.requests_finished;
+  stats.requests_cancelled = counters_.requests_cancelled;
+  stats.requests_failed = counters_.requests_failed;
+  stats.prompt_tokens = counters_.prompt_tokens;
+}
+
+Generation::Generation(const Context& context,
+                       const GenerationRequest& request,
+                       uint64_t first_id,
+                       std::shared_ptr<GenerationSink> sink)
+    : context_(context),
+      first_id_(first_id),
+      request_id_(request.request_id),
+      sink_(std::move(sink)),
+      unfinished_(request.n) {
+  usage_.prompt_tokens = ssize(request.prompt.size());
+  for (int32_t i = 0; i < request.n; ++i) {
+    choices_.push_back({.stream = ChoiceStream(request, i, context_.text)});
+  }
+}
+
+void Generation::on_event(SequenceEvent event) {
+  const uint64_t index = event.sequence_id - first_id_;
+  TUTTI_CHECK_LT(index, choices_.size());
+  Choice& choice = choices_[index];
+  if (sink_ == nullptr || choice.finished) {
+    return;  // late news of a sequence that was told to stop
+  }
+  if (!event.status.ok()) {
+    fail(event.status);
+  } else if (event.finish == FinishReason::kCancelled) {
+    fail(error(StatusCode::kCancelled, "the request was cancelled"));
+  } else {
+    add_tokens(choice, event);
+  }
+}
+
+void Generation::add_tokens(Choice& choice, const SequenceEvent& event) {
+  for (const SampledToken& token : event.tokens) {
+    if (usage_.completion_tokens++ == 0) {
+      first_token_ = Clock::now();
+    }
+    usage_.reasoning_tokens += choice.stream.reasoning() ? 1 : 0;
+    if (choice.stream.push(token)) {
+      if (!event.last()) {
+        context_.engine->cancel(event.sequence_id);  // it would go on past its stop string
+      }
+      finish_choice(choice, FinishReason::kStop);
+      return;
+    }
+  }
+  if (event.finish.has_value()) {
+    finish_choice(choice, *event.finish);
+  } else if (choice.stream.ready()) {
+    sink_->on_delta(choice.stream.take());
+  }
+}
+
+void Generation::finish_choice(Choice& choice, FinishReason reason) {
+  choice.finished = true;
+  last_reason_ = reason;
+  choice.stream.finish(reason);
+  sink_->on_delta(choice.stream.take());
+  if (--unfinished_ > 0) {
+    return;
+  }
+  log_end(choices_.size() == 1 ? to_string(last_reason_) : "all choices");
+  const auto sink = std::exchange(sink_, nullptr);
+  context_.table->end(first_id_, GenerationTable::End::kFinished);
+  sink->on_done(usage_);
+}
+
+void Generation::fail(const Status& status) {
+  const bool cancelled = status.code() == StatusCode::kCancelled;
+  log_end(cancelled ? "cancelled" : status.message().c_str());
+  const auto sink = std::exchange(sink_, nullptr);
+  request_cancel();  // the other choices
+  context_.table->end(first_id_,
+                      cancelled ? GenerationTable::End::kCancelled : GenerationTable::End::kFailed);
+  sink->on_error(status);
+}
+
+void Generation::request_cancel() {
+  if (!cancel_requested_.exchange(true)) {
+    for (uint64_t i = 0; i < choices_.size(); ++i) {
+      context_.engine->cancel(first_id_ + i);
+    }
+  }
+}
+
+void Generation::log_end(const char* outcome) const {
+  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
+  const auto end = Clock::now();
+  const int64_t tokens = usage_.completion_tokens;
+  if (tokens == 0) {
+    log_info("request {}: {} prompt tokens, no output, {}: {}",
+             request_id_,
+             usage_.prompt_tokens,
+             format_seconds(seconds(end - start_)),
+             outcome);
+    return;
+  }
+  // The first token belongs to the prompt's time.
+  const double decode = seconds(end - first_token_);
+  const double rate = tokens > 1 && decode > 0.0 ? static_cast<double>(tokens - 1) / decode : 0.0;
+  log_info(
+      "request {}: {} prompt + {} output tokens, first after {}, then {:.1f} tok/s, {} in all: "
+      "{}",
+      request_id_,
+      usage_.prompt_tokens,
+      tokens,
+      format_seconds(seconds(first_token_ - start_)),
+      rate,
+      format_seconds(seconds(end - start_)),
+      outcome);
+}
+
+}  // namespace tutti

@@ -1,0 +1,86 @@
+// One request on its way out: the events of its sequences become deltas, usage and exactly one end.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/choice_stream.h"
+#include "engine/engine.h"
+#include "engine/language_model.h"
+
+namespace tutti {
+
+class Generation;
+
+/// Which generations live, so that others can cancel them, and how the past ones ended.
+/// Thread-safe.
+class GenerationTable {
+ public:
+  enum class End { kFinished, kCancelled, kFailed };
+
+  void add(uint64_t id, std::shared_ptr<Generation> generation, int64_t prompt_tokens);
+  /// It never began: forget it.
+  void withdraw(uint64_t id, int64_t prompt_tokens);
+  void end(uint64_t id, End how);
+  std::shared_ptr<Generation> find(uint64_t id) const;
+  /// Replaces the engine's counts of sequences by those of requests.
+  void fill(EngineStats& stats) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<uint64_t, std::shared_ptr<Generation>> live_;
+  EngineStats counters_;
+};
+
+/// Everything but request_cancel() runs on the delivery thread.
+class Generation final : public TokenSink {
+ public:
+  /// What it works with; all outlive it. `text` may be nullptr.
+  struct Context {
+    Engine* engine = nullptr;
+    GenerationTable* table = nullptr;
+    const TokenText* text = nullptr;
+  };
+
+  /// Its sequences are first_id, first_id + 1, ... one per choice; first_id is its own id too.
+  Generation(const Context& context,
+             const GenerationRequest& request,
+             uint64_t first_id,
+             std::shared_ptr<GenerationSink> sink);
+
+  void on_event(SequenceEvent event) override;
+
+  /// Any thread.
+  void request_cancel();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Choice {
+    ChoiceStream stream;
+    bool finished = false;
+  };
+
+  void add_tokens(Choice& choice, const SequenceEvent& event);
+  void finish_choice(Choice& choice, FinishReason reason);
+  void fail(const Status& status);
+  void log_end(const char* outcome) const;
+
+  const Context context_;
+  const uint64_t first_id_;
+  const std::string request_id_;
+  const Clock::time_point start_ = Clock::now();
+  std::shared_ptr<GenerationSink> sink_;  // released at the end
+  std::vector<Choice> choices_;
+  int64_t unfinished_;
+  GenerationUsage usage_;
+  Clock::time_point first_token_{};
+  FinishReason last_reason_ = FinishReason::kStop;
+  std::atomic<bool> cancel_requested_ = false;
+};
+
+}  // namespace tutti

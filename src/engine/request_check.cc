@@ -1,0 +1,151 @@
+#include "engine/request_check.h"
+
+#include <cmath>
+#include <limits>
+
+#include "base/checked.h"
+#include "base/utf8.h"
+
+namespace tutti {
+namespace {
+
+// OpenAI allows 4 strings; vLLM does not limit them. Each costs a few operations per byte of text.
+constexpr size_t kMaxStopStrings = 32;
+constexpr size_t kMaxStopBytes = 4096;
+constexpr size_t kMaxStopIds = 1024;
+
+struct Range {
+  const char* field;
+  float value;
+  float low;
+  float high;
+  bool low_open = false;  // the low end itself is not allowed
+};
+
+Status check_range(const Range& r) {
+  // Written so that NaN fails.
+  const bool above = r.low_open ? r.value > r.low : r.value >= r.low;
+  if (above && r.value <= r.high) {
+    return ok_status();
+  }
+  const bool bounded = r.high < std::numeric_limits<float>::max();
+  return invalid("{} is {}, must be {} {}{}",
+                 r.field,
+                 r.value,
+                 r.low_open ? "more than" : "at least",
+                 r.low,
+                 bounded ? fmt::format(" and at most {}", r.high) : std::string())
+      .with_param(r.field);
+}
+
+Status check_prompt(const GenerationRequest& request, const RequestLimits& limits) {
+  const int64_t count = ssize(request.prompt.size());
+  if (count == 0) {
+    return invalid("the prompt is empty, it needs at least one token").with_param("prompt");
+  }
+  if (count >= limits.max_context) {
+    return error(StatusCode::kContextLength,
+                 "prompt has {} tokens, the context is {} (prompt and answer together); shorten "
+                 "the prompt",
+                 count,
+                 limits.max_context)
+        .with_param("prompt");
+  }
+  if (count >= limits.max_sequence_tokens) {
+    return error(StatusCode::kOutOfMemory,
+                 "prompt has {} tokens, the KV memory holds {} of the context of {}; shorten the "
+                 "prompt or start with more KV memory",
+                 count,
+                 limits.max_sequence_tokens,
+                 limits.max_context)
+        .with_param("prompt");
+  }
+  return ok_status();
+}
+
+Status check_stops(const GenerationRequest& request, const RequestLimits& limits) {
+  if (request.stop.size() > kMaxStopStrings) {
+    return invalid("stop holds {} strings, at most {} are allowed",
+                   request.stop.size(),
+                   kMaxStopStrings)
+        .with_param("stop");
+  }
+  for (size_t i = 0; i < request.stop.size(); ++i) {
+    const std::string& stop = request.stop[i];
+    const std::string field = fmt::format("stop[{}]", i);
+    if (stop.empty() || stop.size() > kMaxStopBytes) {
+      return invalid("{} has {} bytes, must be 1 to {}", field, stop.size(), kMaxStopBytes)
+          .with_param(field);
+    }
+    if (!is_valid_utf8(stop)) {
+      return invalid("{} is not valid UTF-8", field).with_param(field);
+    }
+  }
+  if (!request.stop.empty() && !limits.has_text) {
+    return error(StatusCode::kUnsupported,
+                 "stop strings need a tokenizer and this model was loaded without; use "
+                 "stop_token_ids")
+        .with_param("stop");
+  }
+  if (request.stop_token_ids.size() > kMaxStopIds) {
+    return invalid("stop_token_ids holds {} ids, at most {} are allowed",
+                   request.stop_token_ids.size(),
+                   kMaxStopIds)
+        .with_param("stop_token_ids");
+  }
+  for (const int32_t token : request.stop_token_ids) {
+    if (token < 0 || token >= limits.vocab_size) {
+      return invalid(
+                 "stop_token_ids holds {}, the model knows 0 to {}", token, limits.vocab_size - 1)
+          .with_param("stop_token_ids");
+    }
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+Status check_sampling(const SamplingParams& params) {
+  constexpr float kAny = std::numeric_limits<float>::max();
+  for (const Range& range : {
+           Range{.field = "temperature", .value = params.temperature, .low = 0, .high = kAny},
+           Range{.field = "top_p", .value = params.top_p, .low = 0, .high = 1, .low_open = true},
+           Range{.field = "min_p", .value = params.min_p, .low = 0, .high = 1},
+           Range{
+               .field = "presence_penalty", .value = params.presence_penalty, .low = -2, .high = 2},
+           Range{.field = "frequency_penalty",
+           .value = params.frequency_penalty,
+           .low = -2,
+           .high = 2},
+           Range{.field = "repetition_penalty",
+           .value = params.repetition_penalty,
+           .low = 0,
+           .high = kAny,
+           .low_open = true},
+       }) {
+    TUTTI_RETURN_IF_ERROR(check_range(range));
+  }
+  if (params.top_k < 0) {
+    return invalid("top_k is {}, must be 0 (off) or more", params.top_k).with_param("top_k");
+  }
+  if (params.top_logprobs < -1 || params.top_logprobs > 20) {
+    return invalid("top_logprobs is {}, must be 0 to 20", params.top_logprobs)
+        .with_param("top_logprobs");
+  }
+  return ok_status();
+}
+
+Status check_request(const GenerationRequest& request, const RequestLimits& limits) {
+  TUTTI_RETURN_IF_ERROR(check_prompt(request, limits));
+  TUTTI_RETURN_IF_ERROR(check_sampling(request.sampling));
+  if (request.max_tokens.has_value() && *request.max_tokens < 1) {
+    return invalid("max_tokens is {}, must be at least 1", *request.max_tokens)
+        .with_param("max_tokens");
+  }
+  if (request.n < 1 || request.n > limits.max_choices) {
+    return invalid("n is {}, must be 1 to {}", request.n, limits.max_choices).with_param("n");
+  }
+  return check_stops(request, limits);
+}
+
+}  // namespace tutti

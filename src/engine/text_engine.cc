@@ -1,0 +1,91 @@
+#include "engine/text_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/checked.h"
+#include "engine/tokenizer_text.h"
+
+namespace tutti {
+namespace {
+
+// OpenAI allows 128 choices.
+constexpr int64_t kMaxChoices = 128;
+
+}  // namespace
+
+TextEngine::TextEngine(TextEngineParts parts)
+    : info_(std::move(parts.info)),
+      defaults_(std::move(parts.defaults)),
+      tokenizer_(std::move(parts.tokenizer)),
+      chat_template_(std::move(parts.chat_template)),
+      text_(parts.text != nullptr ? std::move(parts.text) : make_token_text(tokenizer_)),
+      engine_(parts.engine, std::move(parts.runner)) {
+  info_.max_context = engine_.max_sequence_tokens();
+  info_.vocab_size = engine_.limits().vocab_size;
+  limits_ = {.vocab_size = info_.vocab_size,
+             .max_context = engine_.limits().max_context,
+             .max_sequence_tokens = info_.max_context,
+             .max_choices = narrow<int32_t>(std::min(kMaxChoices, parts.engine.max_waiting)),
+             .has_text = text_ != nullptr};
+}
+
+TextEngine::~TextEngine() {
+  engine_.shutdown();
+}
+
+Result<uint64_t> TextEngine::generate(GenerationRequest request,
+                                      std::shared_ptr<GenerationSink> sink) {
+  TUTTI_RETURN_IF_ERROR(check_request(request, limits_));
+  const uint64_t id = next_id_.fetch_add(static_cast<uint64_t>(request.n));
+  const int64_t prompt_tokens = ssize(request.prompt.size());
+  const Generation::Context context{.engine = &engine_, .table = &table_, .text = text_.get()};
+  auto generation = std::make_shared<Generation>(context, request, id, std::move(sink));
+  // In the table first: it may end before submit returns.
+  table_.add(id, generation, prompt_tokens);
+  Status queued = engine_.submit(make_sequences(std::move(request), id), generation);
+  if (!queued.ok()) {
+    table_.withdraw(id, prompt_tokens);
+    return queued;
+  }
+  return id;
+}
+
+std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest request,
+                                                        uint64_t first_id) const {
+  SequenceRequest one;
+  const int64_t room = limits_.max_sequence_tokens - ssize(request.prompt.size());
+  one.max_tokens = std::min(request.max_tokens.value_or(room), room);
+  one.stop_ids = std::move(request.stop_token_ids);
+  if (!request.ignore_eos) {
+    one.stop_ids.insert(
+        one.stop_ids.end(), defaults_.eos_token_ids.begin(), defaults_.eos_token_ids.end());
+  }
+  one.sampling = request.sampling;
+  one.prompt = std::move(request.prompt);
+  std::vector<SequenceRequest> out;
+  for (int32_t i = 0; i < request.n; ++i) {
+    one.id = first_id + static_cast<uint64_t>(i);
+    one.choice = i;
+    out.push_back(i + 1 < request.n ? one : std::move(one));
+  }
+  return out;
+}
+
+void TextEngine::cancel(uint64_t generation) {
+  if (const auto found = table_.find(generation)) {
+    found->request_cancel();
+  }
+}
+
+Status TextEngine::health() const {
+  return engine_.health();
+}
+
+EngineStats TextEngine::stats() const {
+  EngineStats stats = engine_.stats();
+  table_.fill(stats);
+  return stats;
+}
+
+}  // namespace tutti

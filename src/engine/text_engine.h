@@ -1,0 +1,68 @@
+// A LanguageModel over Engine: checks requests, makes sequences, turns tokens into text.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "engine/engine.h"
+#include "engine/generation.h"
+#include "engine/language_model.h"
+#include "engine/request_check.h"
+#include "engine/token_text.h"
+
+namespace tutti {
+
+struct TextEngineParts {
+  /// max_context and vocab_size are taken from the runner.
+  ModelInfo info;
+  GenerationDefaults defaults;
+  EngineConfig engine;
+  std::unique_ptr<ModelRunner> runner;
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< nullptr: ids only
+  std::shared_ptr<const ChatTemplate> chat_template;
+  std::shared_ptr<const TokenText> text;  ///< nullptr: made from `tokenizer`
+};
+
+class TextEngine final : public LanguageModel {
+ public:
+  explicit TextEngine(TextEngineParts parts);
+  ~TextEngine() override;
+
+  const ModelInfo& info() const override { return info_; }
+
+  const GenerationDefaults& defaults() const override { return defaults_; }
+
+  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+
+  const ChatTemplate* chat_template() const override { return chat_template_.get(); }
+
+  /// max_tokens is lowered to what the context has left. Besides the errors of LanguageModel:
+  /// kOutOfMemory if the prompt fits the context and not the KV memory, kUnsupported for stop
+  /// strings without a tokenizer.
+  Result<uint64_t> generate(GenerationRequest request,
+                            std::shared_ptr<GenerationSink> sink) override;
+  void cancel(uint64_t generation) override;
+  Status health() const override;
+  EngineStats stats() const override;
+
+  /// See Engine.
+  bool drain(std::chrono::milliseconds timeout) { return engine_.drain(timeout); }
+
+  void shutdown() { engine_.shutdown(); }
+
+ private:
+  std::vector<SequenceRequest> make_sequences(GenerationRequest request, uint64_t first_id) const;
+
+  ModelInfo info_;
+  GenerationDefaults defaults_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<const ChatTemplate> chat_template_;
+  std::shared_ptr<const TokenText> text_;
+  GenerationTable table_;
+  std::atomic<uint64_t> next_id_ = 1;
+  Engine engine_;  // last: it ends before what its sinks use
+  RequestLimits limits_;
+};
+
+}  // namespace tutti

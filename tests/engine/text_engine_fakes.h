@@ -1,0 +1,187 @@
+// What text engine tests share: a tokenizer of fixed pieces, a sink that records, a harness.
+#pragma once
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/utf8.h"
+#include "engine/fake_model_runner.h"
+#include "engine/text_engine.h"
+
+namespace tutti {
+
+/// Token i is the bytes pieces[i]; ids beyond are "<i>".
+class FakeTokenText final : public TokenText {
+ public:
+  explicit FakeTokenText(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
+
+  std::unique_ptr<TextStream> open(bool /*skip_special_tokens*/) const override {
+    return std::make_unique<Stream>(*this);
+  }
+
+  std::string token_bytes(int32_t token) const override {
+    const auto index = static_cast<size_t>(token);
+    return index < pieces_.size() ? pieces_[index] : "<" + std::to_string(token) + ">";
+  }
+
+ private:
+  class Stream final : public TextStream {
+   public:
+    explicit Stream(const FakeTokenText& text) : text_(text) {}
+
+    std::string push(int32_t token) override {
+      held_ += text_.token_bytes(token);
+      size_t end = 0;
+      while (end < held_.size()) {
+        const Utf8Char c = decode_utf8(held_, end);
+        if (c.truncated) {
+          break;
+        }
+        end += static_cast<size_t>(c.length);
+      }
+      const std::string out = replace_invalid_utf8(held_.substr(0, end));
+      held_.erase(0, end);
+      return out;
+    }
+
+    std::string finish() override { return replace_invalid_utf8(held_); }
+
+   private:
+    const FakeTokenText& text_;
+    std::string held_;
+  };
+
+  std::vector<std::string> pieces_;
+};
+
+/// Records one generation; any thread may wait for its end.
+class RecordingSink final : public GenerationSink {
+ public:
+  void on_delta(GenerationDelta delta) override {
+    const std::lock_guard lock(mutex_);
+    bad_ |= ended_ || !is_valid_utf8(delta.content) || !is_valid_utf8(delta.reasoning);
+    const auto choice = static_cast<size_t>(delta.choice);
+    if (content_.size() <= choice) {
+      content_.resize(choice + 1);
+      reasoning_.resize(choice + 1);
+      tokens_.resize(choice + 1);
+      finish_.resize(choice + 1);
+    }
+    bad_ |= finish_[choice].has_value();
+    content_[choice] += delta.content;
+    reasoning_[choice] += delta.reasoning;
+    tokens_[choice].insert(tokens_[choice].end(), delta.tokens.begin(), delta.tokens.end());
+    finish_[choice] = delta.finish;
+    deltas_.push_back(std::move(delta));
+    changed_.notify_all();
+  }
+
+  void on_done(const GenerationUsage& usage) override {
+    const std::lock_guard lock(mutex_);
+    bad_ |= ended_;
+    usage_ = usage;
+    ended_ = true;
+    changed_.notify_all();
+  }
+
+  void on_error(const Status& status) override {
+    const std::lock_guard lock(mutex_);
+    bad_ |= ended_;
+    status_ = status;
+    ended_ = true;
+    changed_.notify_all();
+  }
+
+  bool wait(std::chrono::seconds timeout = std::chrono::seconds(30)) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, timeout, [this] { return ended_; });
+  }
+
+  bool wait_for_delta() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(
+        lock, std::chrono::seconds(30), [this] { return ended_ || !deltas_.empty(); });
+  }
+
+  // After wait().
+  std::string content(size_t choice = 0) const {
+    return choice < content_.size() ? content_[choice] : std::string();
+  }
+
+  std::string reasoning(size_t choice = 0) const {
+    return choice < reasoning_.size() ? reasoning_[choice] : std::string();
+  }
+
+  std::vector<int32_t> tokens(size_t choice = 0) const {
+    return choice < tokens_.size() ? tokens_[choice] : std::vector<int32_t>();
+  }
+
+  std::optional<FinishReason> finish(size_t choice = 0) const {
+    return choice < finish_.size() ? finish_[choice] : std::nullopt;
+  }
+
+  const std::vector<GenerationDelta>& deltas() const { return deltas_; }
+
+  const Status& status() const { return status_; }
+
+  const GenerationUsage& usage() const { return usage_; }
+
+  /// No call after the end, no delta after a choice's finish, all text valid UTF-8.
+  bool well_behaved() const { return !bad_; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> content_;
+  std::vector<std::string> reasoning_;
+  std::vector<std::vector<int32_t>> tokens_;
+  std::vector<std::optional<FinishReason>> finish_;
+  std::vector<GenerationDelta> deltas_;
+  Status status_;
+  GenerationUsage usage_;
+  bool ended_ = false;
+  bool bad_ = false;
+};
+
+/// Lets the runner's steps wait until open() is called.
+class Gate {
+ public:
+  Status pass() {
+    std::unique_lock lock(mutex_);
+    ++arrived_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+    return {};
+  }
+
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+  void wait_for_step() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return arrived_ > 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+  int arrived_ = 0;
+};
+
+inline RunnerLimits fake_limits() {
+  return {.block_size = 4,
+          .num_blocks = 64,
+          .max_batch_tokens = 16,
+          .max_batch_sequences = 8,
+          .max_context = 128,
+          .vocab_size = 300};
+}
+
+}  // namespace tutti

@@ -1,0 +1,463 @@
+#include "engine/text_engine.h"
+
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "base/checked.h"
+#include "engine/text_engine_fakes.h"
+
+namespace tutti {
+namespace {
+
+constexpr int32_t kEos = 299;
+
+/// An engine whose model says `script` (token ids) and then EOS, `per_step` tokens a step.
+struct Harness {
+  explicit Harness(std::vector<std::string> pieces,
+                   std::vector<int32_t> script_tokens = {},
+                   size_t tokens_per_step = 1)
+      : script(std::move(script_tokens)), per_step(tokens_per_step) {
+    auto fake = std::make_unique<FakeModelRunner>(limits);
+    runner = fake.get();
+    if (!script.empty()) {
+      runner->set_token_hook([this](const BatchSequence& s, SequenceOutput& out) {
+        out.tokens.clear();
+        for (size_t i = 0; i < per_step; ++i) {
+          const size_t at = usize(s.sample->output_position) + i;
+          SampledToken token;
+          token.token = at < script.size() ? script[at] : kEos;
+          token.logprob = -0.5F;
+          token.top = {{.token = 0, .logprob = -0.25F}};
+          out.tokens.push_back(token);
+        }
+      });
+    }
+    parts.runner = std::move(fake);
+    parts.defaults.eos_token_ids = {kEos};
+    parts.text = std::make_shared<FakeTokenText>(std::move(pieces));
+  }
+
+  /// A failed assertion must not leave the engine waiting.
+  ~Harness() { gate.open(); }
+
+  TextEngine& start() {
+    engine = std::make_unique<TextEngine>(std::move(parts));
+    return *engine;
+  }
+
+  std::shared_ptr<RecordingSink> run(GenerationRequest request) {
+    auto sink = std::make_shared<RecordingSink>();
+    const auto id = (engine ? *engine : start()).generate(std::move(request), sink);
+    EXPECT_TRUE(id.ok()) << id.status().message();
+    EXPECT_TRUE(sink->wait());
+    EXPECT_TRUE(sink->well_behaved());
+    return sink;
+  }
+
+  RunnerLimits limits = fake_limits();
+  Gate gate;
+  std::vector<int32_t> script;
+  size_t per_step;
+  TextEngineParts parts;
+  FakeModelRunner* runner = nullptr;
+  std::unique_ptr<TextEngine> engine;
+};
+
+GenerationRequest prompt(std::vector<int32_t> ids = {1, 2, 3}) {
+  GenerationRequest request;
+  request.prompt = std::move(ids);
+  request.request_id = "test";
+  return request;
+}
+
+TEST(TextEngine, EosEndsAndIsNotCounted) {
+  Harness h({"a", "b"}, {0, 1, 1});
+  const auto sink = h.run(prompt());
+  EXPECT_EQ(sink->content(), "abb");
+  EXPECT_EQ(sink->tokens(), (std::vector<int32_t>{0, 1, 1}));
+  EXPECT_EQ(sink->finish(), FinishReason::kStop);
+  EXPECT_EQ(sink->usage().prompt_tokens, 3);
+  EXPECT_EQ(sink->usage().completion_tokens, 3);
+  const EngineStats stats = h.engine->stats();
+  EXPECT_EQ(stats.requests_finished, 1U);
+  EXPECT_EQ(stats.prompt_tokens, 3U);
+  EXPECT_EQ(stats.generated_tokens, 3U);
+  EXPECT_EQ(stats.kv_blocks_used, 0);
+  EXPECT_EQ(stats.requests_running, 0);
+}
+
+TEST(TextEngine, IgnoreEosGoesOnToTheLimit) {
+  Harness h({"a"}, {0, kEos, 0});
+  GenerationRequest request = prompt();
+  request.ignore_eos = true;
+  request.max_tokens = 3;
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->content(), "a<299>a");
+  EXPECT_EQ(sink->finish(), FinishReason::kLength);
+  EXPECT_EQ(sink->usage().completion_tokens, 3);
+}
+
+TEST(TextEngine, StopTokenIdsEndLikeEos) {
+  Harness h({"a", "b", "c"}, {0, 1, 2, 0});
+  GenerationRequest request = prompt();
+  request.stop_token_ids = {2};
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->content(), "ab");
+  EXPECT_EQ(sink->finish(), FinishReason::kStop);
+  EXPECT_EQ(sink->usage().completion_tokens, 2);
+}
+
+TEST(TextEngine, MaxTokensIsClampedToTheContext) {
+  Harness h({"a"});
+  GenerationRequest request = prompt(std::vector<int32_t>(125, 1));
+  request.ignore_eos = true;
+  request.max_tokens = INT64_MAX;
+  auto sink = h.run(request);
+  EXPECT_EQ(sink->finish(), FinishReason::kLength);
+  EXPECT_EQ(sink->usage().completion_tokens, 3);
+  request.max_tokens = std::nullopt;
+  sink = h.run(request);
+  EXPECT_EQ(sink->usage().completion_tokens, 3);
+}
+
+TEST(TextEngine, AStopStringIsFoundAtEverySplit) {
+  const std::string text = "Grüße an alle STOP und mehr";
+  const std::string before = text.substr(0, text.find("STOP"));
+  for (const size_t per_step : {size_t{1}, size_t{2}, size_t{3}}) {
+    for (size_t i = 0; i <= text.size(); ++i) {
+      for (size_t j = i; j <= text.size(); j += 3) {
+        Harness h({text.substr(0, i), text.substr(i, j - i), text.substr(j)}, {0, 1, 2}, per_step);
+        GenerationRequest request = prompt();
+        request.stop = {"never", "STOP"};
+        const auto sink = h.run(request);
+        ASSERT_EQ(sink->content(), before) << "cut at " << i << " and " << j;
+        ASSERT_EQ(sink->finish(), FinishReason::kStop);
+        for (const GenerationDelta& delta : sink->deltas()) {
+          ASSERT_EQ(delta.content.find_first_of("STOP"), std::string::npos);
+        }
+      }
+    }
+  }
+}
+
+TEST(TextEngine, AStopStringTellsTheEngineToEnd) {
+  Harness h({"ab", "cd"}, std::vector<int32_t>(100, 0));
+  GenerationRequest request = prompt();
+  request.stop = {"baba"};
+  auto sink = h.run(request);
+  EXPECT_EQ(sink->content(), "a");
+  EXPECT_EQ(sink->usage().completion_tokens, 3);
+  // The sequence itself ends before its 125 tokens are made.
+  ASSERT_TRUE(h.engine->drain(std::chrono::seconds(30)));
+  EXPECT_EQ(h.engine->stats().kv_blocks_used, 0);
+}
+
+TEST(TextEngine, HeldTextComesOutWhenNoStopFollows) {
+  Harness h({"ab ST", "O"}, {0, 1});
+  GenerationRequest request = prompt();
+  request.stop = {"STOP"};
+  EXPECT_EQ(h.run(request)->content(), "ab STO");
+}
+
+TEST(TextEngine, CharactersAreNeverCut) {
+  const std::string text = "a\u00e9\u20ac\U0001F600z";
+  std::vector<std::string> bytes;
+  std::vector<int32_t> script;
+  for (const char c : text) {
+    script.push_back(static_cast<int32_t>(bytes.size()));
+    bytes.emplace_back(1, c);
+  }
+  Harness h(bytes, script);
+  const auto sink = h.run(prompt());
+  EXPECT_EQ(sink->content(), text);
+  EXPECT_EQ(sink->tokens(), script);
+  EXPECT_EQ(sink->usage().completion_tokens, static_cast<int64_t>(text.size()));
+}
+
+TEST(TextEngine, AnUnfinishedCharacterEndsAsReplacement) {
+  Harness h({"a\xe2\x82"}, {0});
+  EXPECT_EQ(h.run(prompt())->content(), "a\ufffd");
+}
+
+TEST(TextEngine, LogprobsComeOnePerToken) {
+  Harness h({"a", "\xe2", "\x82\xac"}, {0, 1, 2});
+  GenerationRequest request = prompt();
+  request.sampling.top_logprobs = 1;
+  const auto sink = h.run(request);
+  std::vector<TokenLogprobs> all;
+  for (const GenerationDelta& delta : sink->deltas()) {
+    EXPECT_EQ(delta.tokens.size(), delta.logprobs.size());
+    all.insert(all.end(), delta.logprobs.begin(), delta.logprobs.end());
+  }
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[1].bytes, "\xe2");
+  EXPECT_EQ(all[2].logprob, -0.5F);
+  ASSERT_EQ(all[0].top.size(), 1U);
+  EXPECT_EQ(all[0].top[0].bytes, "a");
+}
+
+TEST(TextEngine, ChoicesAreIndependent) {
+  Harness h({});
+  GenerationRequest request = prompt();
+  request.n = 5;
+  request.max_tokens = 20;
+  request.ignore_eos = true;
+  request.sampling.seed = 99;
+  const auto sink = h.run(request);
+  for (int32_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(sink->tokens(static_cast<size_t>(i)),
+              fake_output({1, 2, 3}, request.sampling, i, 20, {}, 300));
+    EXPECT_EQ(sink->finish(static_cast<size_t>(i)), FinishReason::kLength);
+  }
+  EXPECT_NE(sink->tokens(0), sink->tokens(1));
+  EXPECT_EQ(sink->usage().completion_tokens, 100);
+  EXPECT_EQ(sink->usage().prompt_tokens, 3);
+  EXPECT_EQ(h.engine->stats().requests_finished, 1U);
+}
+
+TEST(TextEngine, WithoutATokenizerDeltasHoldIds) {
+  Harness h({}, {5, 6});
+  h.parts.text = nullptr;
+  const auto sink = h.run(prompt());
+  EXPECT_EQ(sink->tokens(), (std::vector<int32_t>{5, 6}));
+  EXPECT_EQ(sink->content(), "");
+  GenerationRequest request = prompt();
+  request.stop = {"x"};
+  EXPECT_EQ(h.engine->generate(request, sink).status().code(), StatusCode::kUnsupported);
+}
+
+// --- Refusals ---------------------------------------------------------------------------------
+
+struct BadCase {
+  const char* param;
+  StatusCode code;
+  void (*change)(GenerationRequest&);
+};
+
+TEST(TextEngine, RefusesBadRequestsNamingTheField) {
+  static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  static constexpr float kInf = std::numeric_limits<float>::infinity();
+  const StatusCode bad = StatusCode::kInvalidArgument;
+  const std::vector<BadCase> cases = {
+      {"prompt", bad, [](auto& r) { r.prompt.clear(); }},
+      {"prompt", bad, [](auto& r) { r.prompt[1] = -1; }},
+      {"prompt", bad, [](auto& r) { r.prompt[1] = 300; }},
+      {"prompt", StatusCode::kContextLength, [](auto& r) { r.prompt.assign(128, 1); }},
+      {"max_tokens", bad, [](auto& r) { r.max_tokens = 0; }},
+      {"n", bad, [](auto& r) { r.n = 0; }},
+      {"n", bad, [](auto& r) { r.n = 129; }},
+      {"temperature", bad, [](auto& r) { r.sampling.temperature = -0.1F; }},
+      {"temperature", bad, [](auto& r) { r.sampling.temperature = kNan; }},
+      {"temperature", bad, [](auto& r) { r.sampling.temperature = kInf; }},
+      {"top_p", bad, [](auto& r) { r.sampling.top_p = 0.0F; }},
+      {"top_p", bad, [](auto& r) { r.sampling.top_p = 1.1F; }},
+      {"top_p", bad, [](auto& r) { r.sampling.top_p = kNan; }},
+      {"min_p", bad, [](auto& r) { r.sampling.min_p = kNan; }},
+      {"min_p", bad, [](auto& r) { r.sampling.min_p = 1.5F; }},
+      {"top_k", bad, [](auto& r) { r.sampling.top_k = -2; }},
+      {"presence_penalty", bad, [](auto& r) { r.sampling.presence_penalty = 2.5F; }},
+      {"frequency_penalty", bad, [](auto& r) { r.sampling.frequency_penalty = kNan; }},
+      {"repetition_penalty", bad, [](auto& r) { r.sampling.repetition_penalty = 0.0F; }},
+      {"repetition_penalty", bad, [](auto& r) { r.sampling.repetition_penalty = kInf; }},
+      {"top_logprobs", bad, [](auto& r) { r.sampling.top_logprobs = 21; }},
+      {"stop[1]",
+       bad,
+       [](auto& r) {
+         r.stop = {"a", ""};
+       }},
+      {"stop[0]", bad, [](auto& r) { r.stop = {"\xff"}; }},
+      {"stop[0]", bad, [](auto& r) { r.stop = {std::string(5000, 'x')}; }},
+      {"stop", bad, [](auto& r) { r.stop.assign(33, "x"); }},
+      {"stop_token_ids", bad, [](auto& r) { r.stop_token_ids = {300}; }},
+      {"stop_token_ids", bad, [](auto& r) { r.stop_token_ids.assign(2000, 1); }},
+  };
+  Harness h({});
+  h.start();
+  for (const BadCase& c : cases) {
+    GenerationRequest request = prompt();
+    c.change(request);
+    const auto sink = std::make_shared<RecordingSink>();
+    const auto id = h.engine->generate(request, sink);
+    ASSERT_FALSE(id.ok()) << c.param;
+    EXPECT_EQ(id.status().code(), c.code) << id.status().message();
+    EXPECT_EQ(id.status().param(), c.param) << id.status().message();
+  }
+  EXPECT_EQ(h.engine->stats().prompt_tokens, 0U);
+}
+
+TEST(TextEngine, TooLongPromptsAreRefusedWithNumbers) {
+  Harness h({});
+  h.start();
+  const auto sink = std::make_shared<RecordingSink>();
+  const auto id = h.engine->generate(prompt(std::vector<int32_t>(500, 1)), sink);
+  EXPECT_EQ(id.status().message().substr(0, 44), "prompt has 500 tokens, the context is 128 (p");
+}
+
+TEST(TextEngine, APromptLargerThanTheKvMemoryIsRefusedAtOnce) {
+  Harness h({});
+  h.limits.num_blocks = 10;
+  h.parts.runner = std::make_unique<FakeModelRunner>(h.limits);
+  h.start();
+  EXPECT_EQ(h.engine->info().max_context, 40);
+  const auto sink = std::make_shared<RecordingSink>();
+  const auto id = h.engine->generate(prompt(std::vector<int32_t>(40, 1)), sink);
+  EXPECT_EQ(id.status().code(), StatusCode::kOutOfMemory);
+  EXPECT_NE(id.status().message().find("holds 40"), std::string::npos) << id.status().message();
+}
+
+// --- Reasoning, cancel, failures --------------------------------------------------------------
+
+TEST(TextEngine, CancelEndsWithCancelled) {
+  Harness h({}, std::vector<int32_t>(100, 1));
+  h.runner->set_hook([&](const Batch&) { return h.gate.pass(); });
+  h.start();
+  const auto sink = std::make_shared<RecordingSink>();
+  const auto id = h.engine->generate(prompt(), sink);
+  ASSERT_TRUE(id.ok());
+  h.gate.wait_for_step();
+  h.engine->cancel(*id);
+  h.engine->cancel(*id);
+  h.engine->cancel(*id + 1000);
+  h.gate.open();
+  ASSERT_TRUE(sink->wait());
+  EXPECT_EQ(sink->status().code(), StatusCode::kCancelled);
+  EXPECT_TRUE(sink->well_behaved());
+  h.engine->cancel(*id);
+  EXPECT_EQ(h.engine->stats().requests_cancelled, 1U);
+  EXPECT_TRUE(h.engine->health().ok());
+}
+
+TEST(TextEngine, OverloadIsRefusedAndNothingElseIsHarmed) {
+  Harness h({}, {1, 2});
+  h.runner->set_hook([&](const Batch&) { return h.gate.pass(); });
+  h.parts.engine.max_waiting = 3;
+  h.start();
+  auto running = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(h.engine->generate(prompt(), running).ok());
+  h.gate.wait_for_step();
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 3; ++i) {
+    sinks.push_back(std::make_shared<RecordingSink>());
+    ASSERT_TRUE(h.engine->generate(prompt(), sinks.back()).ok());
+  }
+  const auto refused = h.engine->generate(prompt(), std::make_shared<RecordingSink>());
+  EXPECT_EQ(refused.status().code(), StatusCode::kOverloaded);
+  h.gate.open();
+  for (const auto& sink : sinks) {
+    ASSERT_TRUE(sink->wait());
+    EXPECT_TRUE(sink->status().ok());
+  }
+  ASSERT_TRUE(running->wait());
+  EXPECT_TRUE(h.run(prompt())->status().ok());
+}
+
+TEST(TextEngine, AChoiceThatFailsEndsItsRequestOnly) {
+  Harness h({});
+  h.runner->set_token_hook([](const BatchSequence& s, SequenceOutput& out) {
+    if (s.sample->params.seed == 666 && s.sample->choice == 1) {
+      out.tokens.clear();
+      out.status = error(StatusCode::kInternal, "logits are NaN");
+    }
+  });
+  h.start();
+  GenerationRequest good = prompt();
+  good.max_tokens = 50;
+  good.ignore_eos = true;
+  auto good_sink = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(h.engine->generate(good, good_sink).ok());
+  GenerationRequest bad = good;
+  bad.n = 3;
+  bad.sampling.seed = 666;
+  const auto bad_sink = h.run(bad);
+  EXPECT_EQ(bad_sink->status().code(), StatusCode::kInternal);
+  ASSERT_TRUE(good_sink->wait());
+  EXPECT_TRUE(good_sink->status().ok());
+  EXPECT_EQ(good_sink->usage().completion_tokens, 50);
+  EXPECT_TRUE(h.engine->health().ok());
+  EXPECT_EQ(h.engine->stats().requests_failed, 1U);
+  ASSERT_TRUE(h.engine->drain(std::chrono::seconds(30)));
+  EXPECT_EQ(h.engine->stats().kv_blocks_used, 0);
+}
+
+TEST(TextEngine, ALostStepIsNotTheEndOfTheEngine) {
+  Harness h({}, {1, 2});
+  h.runner->set_hook([](const Batch& batch) {
+    return batch.step == 1 ? error(StatusCode::kInternal, "step lost") : Status();
+  });
+  EXPECT_EQ(h.run(prompt())->status().message(), "step lost");
+  EXPECT_TRUE(h.run(prompt())->status().ok());
+}
+
+TEST(TextEngine, ADeviceFailureEndsEverythingWithAReason) {
+  Harness h({}, std::vector<int32_t>(100, 1));
+  h.runner->set_hook([&](const Batch& batch) {
+    TUTTI_RETURN_IF_ERROR(h.gate.pass());
+    return batch.step == 2 ? error(StatusCode::kDevice, "all_reduce on rank 3: peer is gone")
+                           : Status();
+  });
+  h.start();
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 20; ++i) {  // more than run at once
+    sinks.push_back(std::make_shared<RecordingSink>());
+    ASSERT_TRUE(h.engine->generate(prompt(), sinks.back()).ok());
+  }
+  h.gate.open();
+  for (const auto& sink : sinks) {
+    ASSERT_TRUE(sink->wait());
+    EXPECT_EQ(sink->status().code(), StatusCode::kDevice);
+    EXPECT_NE(sink->status().message().find("rank 3"), std::string::npos);
+    EXPECT_TRUE(sink->well_behaved());
+  }
+  EXPECT_EQ(h.engine->health().code(), StatusCode::kUnavailable);
+  EXPECT_NE(h.engine->health().message().find("rank 3"), std::string::npos);
+  const auto later = h.engine->generate(prompt(), sinks[0]);
+  EXPECT_EQ(later.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(h.runner->steps(), 3);  // the runner is not called again
+}
+
+TEST(TextEngine, ShutdownWhileBusyEndsEveryRequest) {
+  Harness h({}, std::vector<int32_t>(100, 1));
+  h.runner->set_hook([&](const Batch&) { return h.gate.pass(); });
+  h.start();
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 20; ++i) {
+    sinks.push_back(std::make_shared<RecordingSink>());
+    ASSERT_TRUE(h.engine->generate(prompt(), sinks.back()).ok());
+  }
+  h.gate.wait_for_step();
+  std::thread opener([&] { h.gate.open(); });
+  h.engine->shutdown();
+  opener.join();
+  for (const auto& sink : sinks) {
+    ASSERT_TRUE(sink->wait(std::chrono::seconds(0))) << "every end comes before shutdown returns";
+    EXPECT_TRUE(sink->well_behaved());
+  }
+  const auto later = h.engine->generate(prompt(), sinks[0]);
+  EXPECT_EQ(later.status().code(), StatusCode::kUnavailable);
+  h.engine->shutdown();
+}
+
+TEST(TextEngine, DrainLetsLiveRequestsEnd) {
+  Harness h({"a"}, {0, 0, 0});
+  h.runner->set_hook([&](const Batch&) { return h.gate.pass(); });
+  h.start();
+  const auto sink = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(h.engine->generate(prompt(), sink).ok());
+  EXPECT_FALSE(h.engine->drain(std::chrono::milliseconds(20)));
+  const auto refused = h.engine->generate(prompt(), sink);
+  EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
+  EXPECT_FALSE(h.engine->health().ok());
+  h.gate.open();
+  EXPECT_TRUE(h.engine->drain(std::chrono::seconds(30)));
+  EXPECT_EQ(sink->content(), "aaa");
+}
+
+TEST(TextEngine, AnIdleEngineShutsDown) {
+  Harness h({});
+  h.start().shutdown();
+}
+
+}  // namespace
+}  // namespace tutti
