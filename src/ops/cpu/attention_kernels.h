@@ -169,8 +169,15 @@ void attend_block(QueryTile& tile, const KeyBlock& keys) {
   for (; r + 4 <= tile.count; r += 4) {
     attend_rows<4>(tile, keys, r);
   }
-  for (; r < tile.count; ++r) {
-    attend_rows<1>(tile, keys, r);
+  switch (tile.count - r) {
+    case 3:
+      return attend_rows<3>(tile, keys, r);
+    case 2:
+      return attend_rows<2>(tile, keys, r);
+    case 1:
+      return attend_rows<1>(tile, keys, r);
+    default:
+      return;
   }
 }
 

@@ -1,5 +1,8 @@
 #include "ops/cpu/cpu_isa.h"
 
+#include "base/check.h"
+#include "ops/cpu/kernel_choice.h"
+
 namespace tutti {
 
 const char* cpu_isa_name(CpuIsa isa) {
@@ -30,4 +33,20 @@ std::vector<CpuIsa> available_cpu_isas() {
   return isas;
 }
 
+namespace cpu {
+
+const CpuKernels& kernels_for(CpuIsa isa) {
+#if defined(TUTTI_X86_KERNELS)
+  if (isa == CpuIsa::kAvx512) {
+    return kAvx512Kernels;
+  }
+  if (isa == CpuIsa::kAvx2) {
+    return kAvx2Kernels;
+  }
+#endif
+  TUTTI_CHECK(isa == CpuIsa::kPortable);
+  return kPortableKernels;
+}
+
+}  // namespace cpu
 }  // namespace tutti

@@ -30,8 +30,10 @@ struct LinearJob {
   float* scratch = nullptr;  ///< kLinearScratchFloats, of this thread
 };
 
+/// Rows of weights that are best computed together, for every instruction set.
+constexpr int64_t kLinearTile = 48;
 /// Enough for any instruction set; see linear_kernels.h.
-constexpr int64_t kLinearScratchFloats = int64_t{1} << 18;
+constexpr int64_t kLinearScratchFloats = kLinearTile * (512 + 64 * 16);
 
 /// Keys are taken in blocks that start at absolute positions 0, 32, 64, …, so a row's result does
 /// not depend on how its prompt was cut.
@@ -92,6 +94,8 @@ struct CpuKernels {
   /// Rotates one row of 2 * half elements; table holds half cosines, then half sines.
   void (*rope_half_split)(float* x, const float* table, int64_t half);
   void (*rope_interleaved)(float* x, const float* table, int64_t half);
+  /// Sum of n floats with as little work per byte as possible, to measure memory with.
+  float (*sum)(const float* x, int64_t n);
 };
 
 extern const CpuKernels kPortableKernels;

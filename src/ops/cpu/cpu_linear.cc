@@ -48,10 +48,9 @@ int64_t CpuOps::linear_piece(int64_t n, int64_t k, int64_t m) const {
   // (well below a microsecond) does not show; a multiple of the kernels' tiles.
   constexpr int64_t kMinProducts = int64_t{1} << 16;
   constexpr int64_t kPiecesPerThread = 8;
-  constexpr int64_t kTile = 32;
   const int64_t enough = ceil_div(kMinProducts, std::max<int64_t>(1, k * m));
   const int64_t even = ceil_div(n, pool_.threads() * kPiecesPerThread);
-  return ceil_div(std::max(enough, even), kTile) * kTile;
+  return ceil_div(std::max(enough, even), cpu::kLinearTile) * cpu::kLinearTile;
 }
 
 template <class MakeJob>

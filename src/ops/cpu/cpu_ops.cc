@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "device/cpu_device.h"
 #include "ops/cpu/cpu_ops_impl.h"
+#include "ops/cpu/kernel_choice.h"
 #include "ops/strided.h"
 
 namespace tutti {
@@ -12,19 +13,6 @@ namespace tutti {
 namespace {
 
 constexpr int64_t kFloatBytes = 4;
-
-const cpu::CpuKernels& kernels_for(CpuIsa isa) {
-#if defined(TUTTI_X86_KERNELS)
-  if (isa == CpuIsa::kAvx512) {
-    return cpu::kAvx512Kernels;
-  }
-  if (isa == CpuIsa::kAvx2) {
-    return cpu::kAvx2Kernels;
-  }
-#endif
-  TUTTI_CHECK(isa == CpuIsa::kPortable);
-  return cpu::kPortableKernels;
-}
 
 cpu::WeightType storage_type(DType dtype) {
   switch (dtype) {
@@ -51,7 +39,7 @@ std::unique_ptr<Ops> make_cpu_ops(const CpuOpsConfig& config) {
   constexpr int kSpinUsCrowded = 5;
   const int spin_us =
       config.spin_us.value_or(config.threads <= available_cpus() ? kSpinUs : kSpinUsCrowded);
-  return std::make_unique<CpuOps>(kernels_for(isa), isa, config.threads, spin_us);
+  return std::make_unique<CpuOps>(cpu::kernels_for(isa), isa, config.threads, spin_us);
 }
 
 CpuOps::CpuOps(const cpu::CpuKernels& kernels, CpuIsa isa, int threads, int spin_us)

@@ -142,5 +142,27 @@ void rope_interleaved_row(float* x, const float* table, int64_t half) {
   });
 }
 
+float sum_row(const float* x, int64_t n) {
+  constexpr int kLanesOfWork = 8;  // hides the latency of the additions
+  Simd::F acc[kLanesOfWork];
+  for (Simd::F& a : acc) {
+    a = Simd::zero();
+  }
+  int64_t i = 0;
+  for (; i + kLanesOfWork * Simd::kWidth <= n; i += kLanesOfWork * Simd::kWidth) {
+    for (int j = 0; j < kLanesOfWork; ++j) {
+      acc[j] = Simd::add(acc[j], Simd::load(x + i + j * Simd::kWidth));
+    }
+  }
+  float sum = 0;
+  for (const Simd::F& a : acc) {
+    sum += Simd::sum(a);
+  }
+  for (; i < n; ++i) {
+    sum += x[i];
+  }
+  return sum;
+}
+
 }  // namespace
 }  // namespace tutti::cpu

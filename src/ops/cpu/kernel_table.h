@@ -35,7 +35,8 @@ constexpr CpuKernels make_kernels() {
           .exp = exp_row,
           .combine = combine_rows,
           .rope_half_split = rope_half_split_row,
-          .rope_interleaved = rope_interleaved_row};
+          .rope_interleaved = rope_interleaved_row,
+          .sum = sum_row};
 }
 
 }  // namespace

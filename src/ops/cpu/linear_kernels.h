@@ -12,12 +12,10 @@
 namespace tutti::cpu {
 namespace {
 
-constexpr int kTileRowsX = 4;
-constexpr int kTileRowsW = 4;
 constexpr int64_t kFewRows = 8;
-// Panel sizes: 32 rows of weights x 512 columns are 64 KiB, accumulators 32 x 64 x 64 bytes are
-// 128 KiB at most; both stay in a level 2 cache next to 64 x 512 columns of x (128 KiB).
-constexpr int64_t kPanelRows = 32;
+// Panel sizes: 48 rows of weights x 512 columns are 96 KiB, accumulators 48 x 64 x 64 bytes are
+// 192 KiB at most; both stay in a level 2 cache next to 64 x 512 columns of x (128 KiB).
+constexpr int64_t kPanelRows = kLinearTile;
 constexpr int64_t kPanelCols = 512;
 constexpr int64_t kBlockRowsX = 64;
 static_assert(kPanelRows * (kPanelCols + kBlockRowsX * Simd::kWidth) <= kLinearScratchFloats);
@@ -56,6 +54,17 @@ inline void finish(const LinearJob& job, int64_t m, int64_t n, Simd::F acc) {
   job.y[m * job.y_stride + n] = job.bias == nullptr ? sum : sum + job.bias[n];
 }
 
+// A NaN weight makes its whole row of outputs NaN, whatever x is.
+template <class T>
+inline bool has_e4m3_nan(const T* w, int64_t k) {
+  for (int64_t i = 0; i < k; ++i) {
+    if ((static_cast<uint32_t>(w[i]) & 0x7FU) == 0x7FU) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Outputs (m .. m + M) x (n .. n + N), weights converted on the way.
 template <class Weights, int M, int N>
 inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
@@ -73,6 +82,13 @@ inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
       acc[i][j] = Simd::zero();
     }
   }
+  const auto add = [&](int j, int64_t k, Simd::F wv) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int i = 0; i < M; ++i) {
+      acc[i][j] = Simd::fma(Simd::load(x + i * job.x_stride + k), wv, acc[i][j]);
+    }
+  };
+  Simd::NanWatch nan = Simd::no_nan();
   int64_t k = 0;
   while (k < job.k) {
     const int64_t end = run_end(job, k);
@@ -80,6 +96,16 @@ inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
     if constexpr (kScaled) {
       for (int j = 0; j < N; ++j) {
         scale[j] = Simd::set1(scale_at(job, n + j, k));
+      }
+      for (; k + 2 * Simd::kWidth <= end; k += 2 * Simd::kWidth) {
+#pragma GCC unroll 8
+        for (int j = 0; j < N; ++j) {
+          Simd::F first;
+          Simd::F second;
+          Simd::load_e4m3_pair(w[j] + k, first, second, nan);
+          add(j, k, Simd::mul(first, scale[j]));
+          add(j, k + Simd::kWidth, Simd::mul(second, scale[j]));
+        }
       }
     }
     for (; k < end; k += Simd::kWidth) {
@@ -89,10 +115,7 @@ inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
         if constexpr (kScaled) {
           wv = Simd::mul(wv, scale[j]);
         }
-#pragma GCC unroll 8
-        for (int i = 0; i < M; ++i) {
-          acc[i][j] = Simd::fma(Simd::load(x + i * job.x_stride + k), wv, acc[i][j]);
-        }
+        add(j, k, wv);
       }
     }
     if (k < job.k && end == run_end(job, k)) {  // the last columns, or a vector of several blocks
@@ -108,6 +131,15 @@ inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
         }
       }
       k += lanes;
+    }
+  }
+  if (Simd::saw_nan(nan)) [[unlikely]] {
+    for (int j = 0; j < N; ++j) {
+      if (has_e4m3_nan(w[j], job.k)) {
+        for (int i = 0; i < M; ++i) {
+          acc[i][j] = Simd::set1(__builtin_nanf(""));
+        }
+      }
     }
   }
   for (int i = 0; i < M; ++i) {
@@ -215,11 +247,12 @@ inline void panel_tile(float* acc, const float* x, int64_t x_stride, const float
 template <int M>
 inline void panel_rows(
     float* acc, const float* x, int64_t x_stride, const float* panel, int64_t rows, int64_t cols) {
+  constexpr int kTile = Simd::kTileRows;
   int64_t j = 0;
-  for (; j + 2 <= rows; j += 2) {
-    panel_tile<M, 2>(acc + j * Simd::kWidth, x, x_stride, panel + j * kPanelCols, cols);
+  for (; j + kTile <= rows; j += kTile) {
+    panel_tile<M, kTile>(acc + j * Simd::kWidth, x, x_stride, panel + j * kPanelCols, cols);
   }
-  if (j < rows) {
+  for (; j < rows; ++j) {
     panel_tile<M, 1>(acc + j * Simd::kWidth, x, x_stride, panel + j * kPanelCols, cols);
   }
 }

@@ -11,7 +11,10 @@ namespace {
 struct Simd {
   using F = __m512;
   using I = __m512i;
+  using I256 = __m256i;
+  using NanWatch = __m256i;
   static constexpr int64_t kWidth = 16;
+  static constexpr int kTileRows = 6;  // of weights, next to 4 of x: 24 of 32 registers
 
   static F zero() { return _mm512_setzero_ps(); }
 
@@ -69,6 +72,19 @@ struct Simd {
     return _mm512_cvtph_ps(_mm256_mask_set1_epi16(half, nan, 0x7FFF));
   }
 
+  static void load_e4m3_pair(const uint8_t* p, F& a, F& b, NanWatch& nan) {
+    const I256 x = _mm256_loadu_si256(reinterpret_cast<const I256*>(p));
+    nan = _mm256_max_epu8(nan, _mm256_or_si256(x, _mm256_set1_epi8(-0x80)));
+    a = half_to_f32(_mm256_castsi256_si128(x));
+    b = half_to_f32(_mm256_extracti128_si256(x, 1));
+  }
+
+  static NanWatch no_nan() { return _mm256_setzero_si256(); }
+
+  static bool saw_nan(NanWatch nan) {
+    return _mm256_cmpeq_epi8_mask(nan, _mm256_set1_epi8(-1)) != 0;
+  }
+
   static void deinterleave(const float* p, F& even, F& odd) {
     const F a = load(p);
     const F b = load(p + 16);
@@ -84,6 +100,44 @@ struct Simd {
   }
 
  private:
+  static F half_to_f32(__m128i x) {
+    const I256 spread = _mm256_setr_epi8(-1,
+                                         0,
+                                         -1,
+                                         1,
+                                         -1,
+                                         2,
+                                         -1,
+                                         3,
+                                         -1,
+                                         4,
+                                         -1,
+                                         5,
+                                         -1,
+                                         6,
+                                         -1,
+                                         7,
+                                         -1,
+                                         8,
+                                         -1,
+                                         9,
+                                         -1,
+                                         10,
+                                         -1,
+                                         11,
+                                         -1,
+                                         12,
+                                         -1,
+                                         13,
+                                         -1,
+                                         14,
+                                         -1,
+                                         15);
+    const I256 high = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(x), spread);
+    return _mm512_cvtph_ps(
+        _mm256_and_si256(_mm256_srai_epi16(high, 1), _mm256_set1_epi16(-0x4001)));
+  }
+
   static __mmask16 mask(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 };
 

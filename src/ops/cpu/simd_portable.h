@@ -10,6 +10,9 @@ struct Simd {
   using F = float __attribute__((vector_size(16)));
   using I = int32_t __attribute__((vector_size(16)));
   static constexpr int64_t kWidth = 4;
+  static constexpr int kTileRows = 2;  // of weights, next to 4 of x: 8 of 16 registers
+
+  struct NanWatch {};  // nothing to watch: the pair below reads NaN as NaN
 
   static F zero() { return F{}; }
 
@@ -69,7 +72,18 @@ struct Simd {
 
   static F load_f16(const uint16_t* p) { return F{f16(p[0]), f16(p[1]), f16(p[2]), f16(p[3])}; }
 
-  static F load_e4m3(const uint8_t* p) { return F{e4m3(p[0]), e4m3(p[1]), e4m3(p[2]), e4m3(p[3])}; }
+  static F load_e4m3(const uint8_t* p) {
+    return F{kE4M3.value[p[0]], kE4M3.value[p[1]], kE4M3.value[p[2]], kE4M3.value[p[3]]};
+  }
+
+  static void load_e4m3_pair(const uint8_t* p, F& a, F& b, NanWatch&) {
+    a = load_e4m3(p);
+    b = load_e4m3(p + kWidth);
+  }
+
+  static NanWatch no_nan() { return {}; }
+
+  static bool saw_nan(NanWatch) { return false; }
 
   static void deinterleave(const float* p, F& even, F& odd) {
     even = F{p[0], p[2], p[4], p[6]};
@@ -84,7 +98,7 @@ struct Simd {
  private:
   // Moves exponent and mantissa to where f32 has them; the product corrects the bias and makes
   // subnormal numbers normal.
-  static float f16(uint16_t bits) {
+  static constexpr float f16(uint16_t bits) {
     const uint32_t magnitude = bits & 0x7FFFU;
     const uint32_t sign = (bits & 0x8000U) << 16U;
     const float scaled = __builtin_bit_cast(float, magnitude << 13U) * 0x1p112F;
@@ -92,12 +106,23 @@ struct Simd {
     return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, scaled) | special | sign);
   }
 
-  static float e4m3(uint8_t bits) {
-    const uint32_t magnitude = bits & 0x7FU;
-    const uint32_t half = (magnitude == 0x7FU ? 0x7FFFU : magnitude << 7U) | ((bits & 0x80U) << 8U);
-    return f16(static_cast<uint16_t>(half));
-  }
+  // All 256 values, times 2^-8.
+  struct E4M3Table {
+    float value[256];
+
+    constexpr E4M3Table() : value() {
+      for (uint32_t bits = 0; bits < 256; ++bits) {
+        const uint32_t magnitude = bits & 0x7FU;
+        const uint32_t half = magnitude == 0x7FU ? 0x7FFFU : magnitude << 7U;
+        value[bits] = f16(static_cast<uint16_t>(half | ((bits & 0x80U) << 8U)));
+      }
+    }
+  };
+
+  static const E4M3Table kE4M3;
 };
+
+constexpr Simd::E4M3Table Simd::kE4M3{};
 
 }  // namespace
 }  // namespace tutti::cpu
