@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/json.h"
@@ -15,14 +16,26 @@ namespace tutti {
 /// Token ids must be below this: tables have one entry per id.
 inline constexpr int32_t kMaxTokenIds = 1 << 24;
 
-/// Working memory of BpeModel::encode, reused between pieces.
+/// Working memory of BpeModel::encode; keep one for all pieces of a text.
 struct BpeScratch {
   std::vector<int32_t> ids;
+  std::vector<int32_t> rank;    // of the pair that begins at each symbol
+  std::vector<int32_t> merged;  // what that pair becomes
   std::vector<uint32_t> next;
   std::vector<uint32_t> previous;
-  std::vector<int32_t> rank;
-  std::vector<int32_t> merged;
-  std::vector<uint64_t> heap;
+  std::unordered_map<int32_t, std::vector<uint32_t>> by_rank;
+  std::vector<int32_t> ranks;  // heap: keys of by_rank
+
+  /// A short piece merged before, and where its ids are in the output.
+  struct Seen {
+    std::array<uint64_t, 2> bytes{};
+    uint32_t begin = 0;
+    uint16_t count = 0;
+    uint16_t length = 0;  ///< 0: free
+  };
+
+  std::vector<Seen> seen;  ///< empty, or kSeenSize entries: remember pieces (long texts)
+  static constexpr size_t kSeenSize = 4096;
 };
 
 /// Bytes that stand for themselves in vocabulary strings; the others are shifted to U+0100 and up
@@ -40,7 +53,8 @@ class BpeModel {
   static Result<BpeModel> from_json(const Json& json, const std::string& where);
 
   /// Appends the ids of one pre-token. kUnsupported if the vocabulary lacks one of its bytes.
-  /// O(n log n) in the bytes of the piece, which must be fewer than 2^31.
+  /// O(n log n) in the bytes of the piece, which must be fewer than 2^31. With one scratch, `out`
+  /// must be the same vector and only grow.
   Status encode(std::string_view piece, std::vector<int32_t>& out, BpeScratch& scratch) const;
 
   /// Largest id + 1.
@@ -65,34 +79,44 @@ class BpeModel {
     uint32_t length = kNoToken;
   };
 
-  struct Merge {
-    uint64_t key = UINT64_MAX;  ///< left id << 32 | right id
-    int32_t rank = 0;
-    int32_t id = 0;
-  };
-
-  struct Slot {
-    uint32_t tag = 0;
+  struct Pair {
+    int32_t rank = INT32_MAX;
     int32_t id = -1;
   };
 
-  const Merge* find_merge(int32_t left, int32_t right) const;
-  void add_merge(int32_t left, int32_t right, int32_t rank, int32_t id);
+  struct Merge {
+    uint64_t key = UINT64_MAX;  ///< left id << 32 | right id
+    Pair pair;
+  };
+
+  // Tokens of up to eight bytes are recognised by the slot alone.
+  struct Slot {
+    uint64_t head = 0;  ///< the first eight bytes, zeros after the end
+    int32_t id = -1;
+    uint32_t length : 31 = 0;
+    uint32_t direct : 1 = 0;
+  };
+
+  const Slot* find_slot(std::string_view bytes) const;
+  Pair find_merge(int32_t left, int32_t right) const;
+  void add_merge(int32_t left, int32_t right, Pair pair);
   void index_token(int32_t id);
+  void index_byte_pairs();
   void set_pair(BpeScratch& s, uint32_t at) const;
-  Status first_ids(std::string_view piece, BpeScratch& s) const;
+  Status first_symbols(std::string_view piece, BpeScratch& s) const;
   void merge_short(BpeScratch& s) const;
   void merge_long(BpeScratch& s) const;
+  void merge_at(BpeScratch& s, uint32_t at) const;
   Status merge_bytes(std::string_view piece, BpeScratch& s) const;
 
-  std::string storage_;        // token bytes, by spans_
-  std::vector<Span> spans_;    // by id
-  std::vector<Slot> index_;    // open addressing over token bytes
+  std::string storage_;      // token bytes, by spans_
+  std::vector<Span> spans_;  // by id
+  // Open addressing over token bytes. `direct`: encoding the token's own bytes gives the token, so
+  // a piece equal to it needs no merging (always so with ignore_merges).
+  std::vector<Slot> index_;
   std::vector<Merge> merges_;  // open addressing over id pairs
   std::array<int32_t, 256> byte_ids_{};
-  // By id: 1 if encoding the token's own bytes gives the token, so that a piece equal to it needs
-  // no merging. Always 1 with ignore_merges.
-  std::vector<uint8_t> direct_;
+  std::vector<Pair> byte_pairs_;  // [left byte * 256 + right byte]
 };
 
 }  // namespace tutti

@@ -61,6 +61,7 @@ class BpeLoader {
     TUTTI_RETURN_IF_ERROR(read_vocab(*vocab));
     TUTTI_RETURN_IF_ERROR(read_bytes());
     TUTTI_RETURN_IF_ERROR(read_merges(*vocab, *merges));
+    model_.index_byte_pairs();
     mark_direct();
     return std::move(model_);
   }
@@ -177,21 +178,24 @@ class BpeLoader {
         }
       }
       // A pair given twice takes its later rank, as in the reference implementation.
-      model_.add_merge(static_cast<int32_t>(ids[0]->as_int()),
-                       static_cast<int32_t>(ids[1]->as_int()),
-                       static_cast<int32_t>(rank),
-                       static_cast<int32_t>(ids[2]->as_int()));
+      model_.add_merge(
+          static_cast<int32_t>(ids[0]->as_int()),
+          static_cast<int32_t>(ids[1]->as_int()),
+          {.rank = static_cast<int32_t>(rank), .id = static_cast<int32_t>(ids[2]->as_int())});
     }
     return ok_status();
   }
 
   void mark_direct() {
-    model_.direct_.assign(model_.spans_.size(), ignore_merges_ ? 1 : 0);
     BpeScratch scratch;
-    for (int32_t id = 0; !ignore_merges_ && id < model_.size(); ++id) {
-      const std::string_view bytes = model_.bytes(id);
-      if (!bytes.empty() && model_.merge_bytes(bytes, scratch).ok()) {
-        model_.direct_[static_cast<size_t>(id)] = scratch.ids.size() == 1 && scratch.ids[0] == id;
+    for (BpeModel::Slot& slot : model_.index_) {
+      if (slot.id < 0) {
+        continue;
+      }
+      slot.direct = 1;
+      if (!ignore_merges_) {
+        const bool merges = model_.merge_bytes(model_.bytes(slot.id), scratch).ok();
+        slot.direct = merges && scratch.ids.size() == 1 && scratch.ids[0] == slot.id ? 1 : 0;
       }
     }
   }

@@ -10,6 +10,8 @@ namespace tutti {
 namespace {
 
 constexpr size_t kMaxTextBytes = (size_t{1} << 31) - 1;
+// Remembering merged words pays for its table from here on.
+constexpr size_t kRememberFrom = size_t{16} << 10;
 
 Status check_text(std::string_view text, const std::string& where) {
   if (text.size() > kMaxTextBytes) {
@@ -99,6 +101,9 @@ Result<std::vector<int32_t>> Tokenizer::encode_regions(std::string_view text,
   Work work;
   work.text = text;
   work.regions = regions;
+  if (text.size() >= kRememberFrom) {
+    work.bpe.seen.resize(BpeScratch::kSeenSize);
+  }
   if (add_special_tokens) {
     work.ids = prefix_;
   }

@@ -143,12 +143,14 @@ class Translator {
 
   Status interval() {
     size_t end = pos_ + 1;
+    bool exact = true;
     const size_t digits = end;
     while (end < in_.size() && is_ascii_digit(in_[end])) {
       ++end;
     }
     bool good = end > digits;
     if (good && end < in_.size() && in_[end] == ',') {
+      exact = false;
       ++end;
       while (end < in_.size() && is_ascii_digit(in_[end])) {
         ++end;
@@ -161,6 +163,10 @@ class Translator {
     // Oniguruma repeats the interval, PCRE2 makes it possessive.
     if (end + 1 < in_.size() && in_[end + 1] == '+') {
       return refuse(end + 1, "'+' after an interval");
+    }
+    // Oniguruma: none or n times; PCRE2: n times, lazily.
+    if (exact && end + 1 < in_.size() && in_[end + 1] == '?') {
+      return refuse(end + 1, "'?' after {n}");
     }
     copy(end + 1 - pos_);
     return ok_status();
@@ -253,7 +259,7 @@ class Translator {
     const bool category = name.size() <= 2;
     std::string members = fmt::format("\\p{{{}{}}}", category ? "" : "sc:", name);
     if (category) {
-      for (const CategoryAddition& addition : unicode_15_additions()) {
+      for (const CategoryAddition& addition : unicode_additions()) {
         if (std::string_view(addition.category).starts_with(name)) {
           members += range_text(addition.range);
         }

@@ -1,5 +1,5 @@
-// Character properties the tokenizers need, by Unicode 15.0 (utf8proc 2.8), so that pieces do not
-// depend on the older tables of the installed PCRE2.
+// Character properties the tokenizers need, independent of the Unicode version of the installed
+// PCRE2.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -23,13 +23,14 @@ bool is_white_space(char32_t code);
 /// alphabetic (circled letters) are listed by hand, utf8proc has no such property.
 bool is_word_char(char32_t code);
 
-/// Code points that have a general category in Unicode 15.0 and none in Unicode 14.0.
+/// Code points that have a general category in Unicode 16.0 (what the reference implementation's
+/// Oniguruma has) and none in 14.0 (the oldest PCRE2 we build with has that).
 struct CategoryAddition {
   char category[3];  ///< "Lo"
   CodeRange range;
 };
 
-std::span<const CategoryAddition> unicode_15_additions();
+std::span<const CategoryAddition> unicode_additions();
 
 /// Byte offset of the first invalid UTF-8 sequence, or nothing.
 std::optional<size_t> find_invalid_utf8(std::string_view text);

@@ -45,7 +45,11 @@ PCRE2_SPTR units(std::string_view text) {
 
 struct UnicodeRegex::Code {
   explicit Code(pcre2_code* compiled)
-      : handle(compiled), jit(pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE) == 0) {}
+      : handle(compiled), jit(pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE) == 0) {
+    uint32_t empty = 1;
+    pcre2_pattern_info(compiled, PCRE2_INFO_MATCHEMPTY, &empty);
+    matches_empty = empty != 0;
+  }
 
   ~Code() { pcre2_code_free(handle); }
 
@@ -53,7 +57,8 @@ struct UnicodeRegex::Code {
   Code& operator=(const Code&) = delete;
 
   pcre2_code* handle;
-  bool jit;  ///< false where the system forbids writable executable memory
+  bool matches_empty = true;  ///< may match the empty string
+  bool jit;                   ///< false where the system forbids writable executable memory
 };
 
 Result<UnicodeRegex> UnicodeRegex::compile(std::string_view pattern) {
@@ -166,18 +171,21 @@ Result<std::optional<TextRange>> RegexSearch::search() {
                    subject_.size(),
                    pcre2_message(rc));
     }
-    TUTTI_RETURN_IF_ERROR(check_time());
     begin = last + 1;
     while (begin < subject_.size() &&
            (static_cast<unsigned char>(subject_[begin]) & 0xC0) == 0x80) {
       ++begin;
+    }
+    if (begin <= subject_.size()) {
+      TUTTI_RETURN_IF_ERROR(check_time());
     }
   }
   return std::optional<TextRange>();
 }
 
 Result<std::optional<TextRange>> RegexSearch::next() {
-  while (from_ <= subject_.size()) {
+  const size_t end = subject_.size() + (regex_.code_->matches_empty ? 1 : 0);
+  while (from_ < end) {
     if (++calls_ % kCallsPerClockRead == 0) {
       TUTTI_RETURN_IF_ERROR(check_time());
     }
