@@ -6,12 +6,15 @@
 
 namespace tutti {
 
-ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, const TokenText* text)
+ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, const ChoiceText& text)
     : text_(text),
-      stream_(text == nullptr ? nullptr : text->open(request.skip_special_tokens)),
+      stream_(text.tokens == nullptr ? nullptr : text.tokens->open(request.skip_special_tokens)),
       stops_(request.stop),
       choice_(choice),
       want_logprobs_(request.sampling.top_logprobs >= 0) {
+  if (request.split_reasoning && text.reasoning != nullptr) {
+    splitter_.emplace(*text.reasoning, request.reasoning_open);
+  }
   pending_.choice = choice_;
 }
 
@@ -22,7 +25,7 @@ bool ChoiceStream::push(const SampledToken& token) {
     pending_.logprobs.push_back(logprobs_of(token));
   }
   if (stream_ != nullptr) {
-    add_text(stops_.push(stream_->push(token.token)));
+    add_text(stops_.push(text_of(token.token)));
   }
   return stops_.matched();
 }
@@ -31,6 +34,11 @@ void ChoiceStream::finish(FinishReason reason) {
   if (stream_ != nullptr) {
     add_text(stops_.push(stream_->finish()));
     add_text(stops_.finish());
+    if (splitter_.has_value()) {
+      const ReasoningPiece rest = splitter_->finish();
+      pending_.reasoning += rest.reasoning;
+      pending_.content += rest.content;
+    }
   }
   // The flushed text may have completed a stop string.
   pending_.finish = stops_.matched() ? FinishReason::kStop : reason;
@@ -49,16 +57,35 @@ GenerationDelta ChoiceStream::take() {
 }
 
 bool ChoiceStream::reasoning() const {
-  return false;
+  return splitter_.has_value() && splitter_->in_reasoning();
+}
+
+std::string ChoiceStream::text_of(int32_t token) {
+  std::string text = stream_->push(token);
+  if (splitter_.has_value() && text.empty()) {
+    // The marks are special tokens in some vocabularies; they must reach the splitter even if
+    // special tokens are not to be shown.
+    std::string bytes = text_.tokens->token_bytes(token);
+    if (bytes == text_.reasoning->open || bytes == text_.reasoning->close) {
+      text = stream_->finish() + bytes;
+    }
+  }
+  return text;
 }
 
 void ChoiceStream::add_text(const std::string& text) {
-  pending_.content += text;
+  if (!splitter_.has_value()) {
+    pending_.content += text;
+    return;
+  }
+  const ReasoningPiece piece = splitter_->push(text);
+  pending_.reasoning += piece.reasoning;
+  pending_.content += piece.content;
 }
 
 TokenLogprobs ChoiceStream::logprobs_of(const SampledToken& token) const {
   const auto bytes = [&](int32_t id) {
-    return text_ == nullptr ? std::string() : text_->token_bytes(id);
+    return text_.tokens == nullptr ? std::string() : text_.tokens->token_bytes(id);
   };
   TokenLogprobs out{
       .token = token.token, .bytes = bytes(token.token), .logprob = token.logprob, .top = {}};

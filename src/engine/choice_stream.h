@@ -2,19 +2,26 @@
 // Delivery thread only.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/language_model.h"
 #include "engine/stop_matcher.h"
 #include "engine/token_text.h"
 #include "sched/batch.h"
+#include "text/reasoning.h"
 
 namespace tutti {
 
+/// What a stream works with; must outlive it.
+struct ChoiceText {
+  const TokenText* tokens = nullptr;           ///< nullptr: deltas hold ids only
+  const ReasoningMarkup* reasoning = nullptr;  ///< nullptr: the model marks none
+};
+
 class ChoiceStream {
  public:
-  /// `text` may be nullptr: then deltas hold ids only. It must outlive the stream.
-  ChoiceStream(const GenerationRequest& request, int32_t choice, const TokenText* text);
+  ChoiceStream(const GenerationRequest& request, int32_t choice, const ChoiceText& text);
 
   /// Takes one token. True if it completed a stop string: the choice ends here.
   bool push(const SampledToken& token);
@@ -32,12 +39,14 @@ class ChoiceStream {
   bool reasoning() const;
 
  private:
+  std::string text_of(int32_t token);
   void add_text(const std::string& text);
   TokenLogprobs logprobs_of(const SampledToken& token) const;
 
-  const TokenText* text_;
+  const ChoiceText text_;
   std::unique_ptr<TextStream> stream_;
   StopMatcher stops_;
+  std::optional<ReasoningSplitter> splitter_;
   GenerationDelta pending_;
   const int32_t choice_;
   const bool want_logprobs_;

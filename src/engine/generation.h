@@ -39,11 +39,11 @@ class GenerationTable {
 /// Everything but request_cancel() runs on the delivery thread.
 class Generation final : public TokenSink {
  public:
-  /// What it works with; all outlive it. `text` may be nullptr.
+  /// What it works with; all outlive it.
   struct Context {
     Engine* engine = nullptr;
     GenerationTable* table = nullptr;
-    const TokenText* text = nullptr;
+    ChoiceText text;
   };
 
   /// Its sequences are first_id, first_id + 1, ... one per choice; first_id is its own id too.

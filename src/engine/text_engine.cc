@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "engine/tokenizer_text.h"
+#include "text/chat_template.h"
 
 namespace tutti {
 namespace {
@@ -39,7 +40,12 @@ Result<uint64_t> TextEngine::generate(GenerationRequest request,
   TUTTI_RETURN_IF_ERROR(check_request(request, limits_));
   const uint64_t id = next_id_.fetch_add(static_cast<uint64_t>(request.n));
   const int64_t prompt_tokens = ssize(request.prompt.size());
-  const Generation::Context context{.engine = &engine_, .table = &table_, .text = text_.get()};
+  const Generation::Context context{
+      .engine = &engine_,
+      .table = &table_,
+      .text = {
+          .tokens = text_.get(),
+          .reasoning = chat_template_ == nullptr ? nullptr : chat_template_->reasoning_markup()}};
   auto generation = std::make_shared<Generation>(context, request, id, std::move(sink));
   // In the table first: it may end before submit returns.
   table_.add(id, generation, prompt_tokens);

@@ -12,7 +12,7 @@ class TextStream {
   virtual ~TextStream() = default;
   /// New text, valid UTF-8. Bytes of an unfinished character are held back.
   virtual std::string push(int32_t token) = 0;
-  /// What was held back; an unfinished character becomes U+FFFD.
+  /// What was held back; an unfinished character becomes U+FFFD. May be used anew.
   virtual std::string finish() = 0;
 };
 

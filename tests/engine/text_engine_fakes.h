@@ -47,7 +47,7 @@ class FakeTokenText final : public TokenText {
       return out;
     }
 
-    std::string finish() override { return replace_invalid_utf8(held_); }
+    std::string finish() override { return replace_invalid_utf8(std::exchange(held_, {})); }
 
    private:
     const FakeTokenText& text_;

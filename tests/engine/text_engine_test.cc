@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "engine/text_engine_fakes.h"
+#include "text/chat_template.h"
 
 namespace tutti {
 namespace {
@@ -307,7 +308,92 @@ TEST(TextEngine, APromptLargerThanTheKvMemoryIsRefusedAtOnce) {
   EXPECT_NE(id.status().message().find("holds 40"), std::string::npos) << id.status().message();
 }
 
-// --- Reasoning, cancel, failures --------------------------------------------------------------
+// --- Reasoning --------------------------------------------------------------------------------
+
+std::shared_ptr<const ChatTemplate> thinking_template() {
+  auto chat = ChatTemplate::parse("{{ messages }}<think>", {});
+  EXPECT_TRUE(chat.ok());
+  return *chat;
+}
+
+TEST(TextEngine, ReasoningIsSplitFromTheAnswer) {
+  Harness h({"<think>", "so ", "it is", "</think>", "\n\n", "42"}, {0, 1, 2, 3, 4, 5});
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  auto sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "so it is");
+  EXPECT_EQ(sink->content(), "42");
+  EXPECT_EQ(sink->tokens(), (std::vector<int32_t>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(sink->usage().completion_tokens, 6);
+  EXPECT_EQ(sink->usage().reasoning_tokens, 3);  // the closing mark is still reasoning
+
+  request.split_reasoning = false;
+  EXPECT_EQ(h.run(request)->content(), "<think>so it is</think>\n\n42");
+}
+
+TEST(TextEngine, ReasoningMayBeOpenedByThePrompt) {
+  Harness h({"so", "</th", "ink>", "42"}, {0, 1, 2, 3});
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  request.reasoning_open = true;
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "so");
+  EXPECT_EQ(sink->content(), "42");
+}
+
+TEST(TextEngine, ReasoningThatDoesNotEndIsAllReasoning) {
+  Harness h({"so", "</th"}, {0, 1});
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  request.reasoning_open = true;
+  request.max_tokens = 2;
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "so</th");
+  EXPECT_EQ(sink->content(), "");
+  EXPECT_EQ(sink->finish(), FinishReason::kLength);
+}
+
+/// Special tokens (id 1) are not shown.
+class HidingTokenText final : public TokenText {
+ public:
+  std::unique_ptr<TextStream> open(bool /*skip_special_tokens*/) const override {
+    return std::make_unique<Stream>(*this);
+  }
+
+  std::string token_bytes(int32_t token) const override {
+    return token == 1 ? "</think>" : token == 0 ? "so" : "42";
+  }
+
+ private:
+  struct Stream final : TextStream {
+    explicit Stream(const HidingTokenText& t) : text(t) {}
+
+    std::string push(int32_t token) override {
+      return token == 1 ? std::string() : text.token_bytes(token);
+    }
+
+    std::string finish() override { return {}; }
+
+    const HidingTokenText& text;
+  };
+};
+
+TEST(TextEngine, MarksThatAreSpecialTokensStillSplit) {
+  Harness h({}, {0, 1, 2});
+  h.parts.text = std::make_shared<HidingTokenText>();
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  request.reasoning_open = true;
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "so");
+  EXPECT_EQ(sink->content(), "42");
+}
+
+// --- Cancel, overload, failures, shutdown -----------------------------------------------------
 
 TEST(TextEngine, CancelEndsWithCancelled) {
   Harness h({}, std::vector<int32_t>(100, 1));
