@@ -1,0 +1,60 @@
+#include "serve/api_key.h"
+
+#include <algorithm>
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+namespace tutti {
+
+ApiKey::Digest ApiKey::digest(std::string_view text) {
+  Digest out{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), out.data());
+  return out;
+}
+
+Result<ApiKey> ApiKey::make(std::string_view key) {
+  const bool printable = std::all_of(key.begin(), key.end(), [](char c) {
+    return c > 0x20 && c < 0x7f;  // what a Bearer token can carry
+  });
+  if (key.empty() || !printable) {
+    return invalid(
+        "the API key is empty or has spaces or characters outside printable ASCII; "
+        "give a key such as the output of: openssl rand -hex 24");
+  }
+  ApiKey made;
+  made.digest_ = digest(key);
+  return made;
+}
+
+std::optional<ApiError> ApiKey::check(const HttpHead& head) const {
+  if (!digest_) {
+    return std::nullopt;
+  }
+  const int headers = head.count("authorization");
+  if (headers > 1) {
+    return http_error(400, "more than one Authorization header");
+  }
+  if (headers == 0) {
+    return to_api_error(Status(StatusCode::kUnauthenticated,
+                               "no API key; send it as \"Authorization: Bearer <key>\""));
+  }
+  std::string_view value = *head.find("authorization");
+  constexpr std::string_view kScheme = "bearer ";
+  const bool bearer =
+      value.size() > kScheme.size() &&
+      std::equal(kScheme.begin(), kScheme.end(), value.begin(), [](char want, char got) {
+        return want == (got >= 'A' && got <= 'Z' ? static_cast<char>(got - 'A' + 'a') : got);
+      });
+  if (bearer) {
+    value.remove_prefix(kScheme.size());
+    const Digest got = digest(value);
+    if (CRYPTO_memcmp(got.data(), digest_->data(), got.size()) == 0) {
+      return std::nullopt;
+    }
+  }
+  return to_api_error(Status(StatusCode::kUnauthenticated,
+                             "wrong API key; send it as \"Authorization: Bearer <key>\""));
+}
+
+}  // namespace tutti

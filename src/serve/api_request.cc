@@ -1,0 +1,280 @@
+#include "serve/api_request.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "serve/chat_messages.h"
+
+namespace tutti {
+
+namespace {
+
+// OpenAI's default of /v1/completions; chats have none.
+constexpr int64_t kCompletionMaxTokens = 16;
+
+Status at(const std::string& path, const std::string& what) {
+  return invalid("{}: {}", path, what).with_param(path);
+}
+
+Status read_stream_options(const JsonObject& body, ApiRequest& out) {
+  out.stream = bool_field(body, "stream").value_or(false);
+  const Json* options = any_field(body, "stream_options");
+  if (options == nullptr) {
+    return ok_status();
+  }
+  if (!out.stream) {
+    return at("stream_options", "only allowed when stream is true");
+  }
+  const Json* usage = options->find("include_usage");
+  if (usage != nullptr && !usage->is_null()) {
+    if (!usage->is_bool()) {
+      return at("stream_options.include_usage",
+                fmt::format("got {}, wanted true or false", usage->type_name()));
+    }
+    out.include_usage = usage->as_bool();
+  }
+  const Json* continuous = options->find("continuous_usage_stats");
+  if (continuous != nullptr && !continuous->is_null() &&
+      !(continuous->is_bool() && !continuous->as_bool())) {
+    const std::string path = "stream_options.continuous_usage_stats";
+    return error(StatusCode::kUnsupported, "{}: not supported yet", path).with_param(path);
+  }
+  return ok_status();
+}
+
+Status read_max_tokens(ApiRoute route, const JsonObject& body, GenerationRequest& out) {
+  const auto old_name = int_field(body, "max_tokens");
+  const auto new_name = int_field(body, "max_completion_tokens");
+  if (old_name && new_name && *old_name != *new_name) {
+    return at("max_completion_tokens",
+              fmt::format("got {}, but max_tokens is {}; send one of them", *new_name, *old_name));
+  }
+  out.max_tokens = new_name ? new_name : old_name;
+  if (!out.max_tokens && route == ApiRoute::kCompletions) {
+    out.max_tokens = kCompletionMaxTokens;
+  }
+  return ok_status();
+}
+
+void read_sampling(const JsonObject& body, uint64_t random_seed, SamplingParams& out) {
+  const auto number = [&](const char* name, float& into) {
+    if (const auto value = number_field(body, name)) {
+      into = static_cast<float>(*value);
+    }
+  };
+  number("temperature", out.temperature);
+  number("top_p", out.top_p);
+  number("min_p", out.min_p);
+  number("presence_penalty", out.presence_penalty);
+  number("frequency_penalty", out.frequency_penalty);
+  number("repetition_penalty", out.repetition_penalty);
+  // A positive double below float's smallest would round to 0, which is outside (0, 1].
+  out.top_p = std::max(out.top_p, 1e-30F);
+  out.repetition_penalty = std::max(out.repetition_penalty, 1e-30F);
+  if (const auto top_k = int_field(body, "top_k")) {
+    out.top_k = static_cast<int32_t>(std::max<int64_t>(*top_k, 0));
+  }
+  const auto seed = int_field(body, "seed");
+  out.seed = seed ? static_cast<uint64_t>(*seed) : random_seed;
+}
+
+Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {
+  int32_t& top = out.generation.sampling.top_logprobs;
+  top = -1;
+  if (route == ApiRoute::kCompletions) {
+    if (const auto count = int_field(body, "logprobs")) {
+      top = static_cast<int32_t>(*count);
+    }
+  } else {
+    const int64_t count = int_field(body, "top_logprobs").value_or(0);
+    if (bool_field(body, "logprobs").value_or(false)) {
+      top = static_cast<int32_t>(count);
+    } else if (count > 0) {
+      return at("top_logprobs", "only allowed when logprobs is true");
+    }
+  }
+  out.logprobs = top >= 0;
+  return ok_status();
+}
+
+Status add_stop(const Json& json,
+                const std::string& path,
+                const RequestLimits& limits,
+                std::vector<std::string>& out) {
+  if (!json.is_string()) {
+    return at(path, fmt::format("got {}, wanted a string", json.type_name()));
+  }
+  const std::string& text = json.as_string();
+  if (text.empty() || text.size() > static_cast<size_t>(limits.stop_string_bytes)) {
+    return at(path,
+              fmt::format("got {} bytes, wanted 1 to {}", text.size(), limits.stop_string_bytes));
+  }
+  out.push_back(text);
+  return ok_status();
+}
+
+Status read_stop(const JsonObject& body, const RequestLimits& limits, GenerationRequest& out) {
+  const Json* stop = any_field(body, "stop");
+  if (stop == nullptr) {
+    return ok_status();
+  }
+  if (stop->is_string()) {
+    return add_stop(*stop, "stop", limits, out.stop);
+  }
+  if (!stop->is_array()) {
+    return at("stop", fmt::format("got {}, wanted a string or a list", stop->type_name()));
+  }
+  const JsonArray& items = stop->as_array();
+  if (items.size() > static_cast<size_t>(limits.stop_strings)) {
+    return at("stop", fmt::format("got {} strings, at most {}", items.size(), limits.stop_strings));
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    TUTTI_RETURN_IF_ERROR(add_stop(items[i], fmt::format("stop[{}]", i), limits, out.stop));
+  }
+  return ok_status();
+}
+
+Result<std::vector<int32_t>> read_token_ids(const JsonArray& items,
+                                            const std::string& path,
+                                            int64_t vocab_size) {
+  std::vector<int32_t> ids;
+  ids.reserve(items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!items[i].is_int() || items[i].as_int() < 0 || items[i].as_int() >= vocab_size) {
+      return at(fmt::format("{}[{}]", path, i),
+                fmt::format("wanted a token id, an integer from 0 to {}", vocab_size - 1));
+    }
+    ids.push_back(static_cast<int32_t>(items[i].as_int()));
+  }
+  return ids;
+}
+
+Status read_stop_token_ids(const JsonObject& body,
+                           const ModelInfo& info,
+                           const RequestLimits& limits,
+                           GenerationRequest& out) {
+  const Json* stop = any_field(body, "stop_token_ids");
+  if (stop == nullptr) {
+    return ok_status();
+  }
+  const JsonArray& items = stop->as_array();
+  if (items.size() > static_cast<size_t>(limits.stop_token_ids)) {
+    return at("stop_token_ids",
+              fmt::format("got {} ids, at most {}", items.size(), limits.stop_token_ids));
+  }
+  TUTTI_TRY(out.stop_token_ids, read_token_ids(items, "stop_token_ids", info.vocab_size));
+  return ok_status();
+}
+
+Status add_prompt(const Json& json,
+                  const std::string& path,
+                  const ModelInfo& info,
+                  std::vector<CompletionPrompt>& out) {
+  if (json.is_string()) {
+    out.emplace_back(json.as_string());
+    return ok_status();
+  }
+  if (!json.is_array()) {
+    return at(path,
+              fmt::format("got {}, wanted a string or a list of token ids", json.type_name()));
+  }
+  const JsonArray& items = json.as_array();
+  if (items.empty()) {
+    return at(path, "empty; wanted at least one token id");
+  }
+  if (static_cast<int64_t>(items.size()) > info.max_context) {
+    return error(StatusCode::kContextLength,
+                 "{}: {} token ids are more than the model's context of {}",
+                 path,
+                 items.size(),
+                 info.max_context)
+        .with_param(path);
+  }
+  TUTTI_TRY(std::vector<int32_t> ids, read_token_ids(items, path, info.vocab_size));
+  out.emplace_back(std::move(ids));
+  return ok_status();
+}
+
+Status read_prompts(const JsonObject& body,
+                    const ModelInfo& info,
+                    const RequestLimits& limits,
+                    ApiRequest& out) {
+  const Json* prompt = any_field(body, "prompt");
+  if (prompt == nullptr) {
+    return at("prompt", "missing; wanted a string, a list of token ids, or a list of these");
+  }
+  const bool list = prompt->is_array() && !prompt->as_array().empty() &&
+                    (prompt->as_array()[0].is_string() || prompt->as_array()[0].is_array());
+  if (!list) {
+    return add_prompt(*prompt, "prompt", info, out.prompts);
+  }
+  const JsonArray& items = prompt->as_array();
+  if (items.size() > static_cast<size_t>(limits.prompts)) {
+    return at("prompt", fmt::format("got {} prompts, at most {}", items.size(), limits.prompts));
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    TUTTI_RETURN_IF_ERROR(add_prompt(items[i], fmt::format("prompt[{}]", i), info, out.prompts));
+  }
+  return ok_status();
+}
+
+Status read_chat(const JsonObject& body, const RequestLimits& limits, ApiRequest& out) {
+  const Json* messages = any_field(body, "messages");
+  if (messages == nullptr) {
+    return at("messages", "missing; wanted a list of messages");
+  }
+  TUTTI_TRY(out.messages, normalise_messages(messages->as_array(), limits));
+  if (const Json* kwargs = any_field(body, "chat_template_kwargs")) {
+    out.template_kwargs = kwargs->as_object();
+  }
+  if (const auto effort = string_field(body, "reasoning_effort")) {
+    constexpr std::string_view kLevels[] = {
+        "none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    if (std::find(std::begin(kLevels), std::end(kLevels), *effort) == std::end(kLevels)) {
+      return at("reasoning_effort",
+                fmt::format("got \"{}\", wanted none, minimal, low, medium, high, xhigh or max",
+                            effort->substr(0, 80)));
+    }
+    // Templates that know effort levels read this variable; others ignore it.
+    if (!out.template_kwargs.contains("reasoning_effort")) {
+      out.template_kwargs.append("reasoning_effort", Json(*effort));
+    }
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+Result<ApiRequest> parse_api_request(ApiRoute route,
+                                     const JsonObject& body,
+                                     const LanguageModel& model,
+                                     uint64_t random_seed,
+                                     const RequestLimits& limits) {
+  ApiRequest out;
+  GenerationRequest& generation = out.generation;
+  generation.sampling = model.defaults().sampling;
+  TUTTI_RETURN_IF_ERROR(read_stream_options(body, out));
+  TUTTI_RETURN_IF_ERROR(read_max_tokens(route, body, generation));
+  read_sampling(body, random_seed, generation.sampling);
+  TUTTI_RETURN_IF_ERROR(read_logprobs(route, body, out));
+  TUTTI_RETURN_IF_ERROR(read_stop(body, limits, generation));
+  TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, model.info(), limits, generation));
+  generation.ignore_eos = bool_field(body, "ignore_eos").value_or(false);
+  generation.skip_special_tokens = bool_field(body, "skip_special_tokens").value_or(true);
+  const int64_t n = int_field(body, "n").value_or(1);
+  generation.n = static_cast<int32_t>(n);
+  if (route == ApiRoute::kChat) {
+    TUTTI_RETURN_IF_ERROR(read_chat(body, limits, out));
+  } else {
+    TUTTI_RETURN_IF_ERROR(read_prompts(body, model.info(), limits, out));
+  }
+  const int64_t prompts = std::max<int64_t>(1, static_cast<int64_t>(out.prompts.size()));
+  if (prompts * n > limits.choices) {
+    return at("n",
+              fmt::format(
+                  "{} prompts x n = {} choices, at most {}", prompts, prompts * n, limits.choices));
+  }
+  return out;
+}
+
+}  // namespace tutti

@@ -1,0 +1,144 @@
+// text_completion objects (the legacy API), whole or streamed.
+#include <algorithm>
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "serve/reply_format.h"
+
+namespace tutti {
+
+namespace {
+
+int64_t count_characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // not a UTF-8 continuation byte
+  });
+}
+
+// The chosen token is always among them, so there may be one more than was asked for.
+void append_top(std::string& out, const TokenLogprobs& token) {
+  std::vector<std::string> seen;
+  const auto add = [&](const std::string& bytes, float logprob) {
+    std::string text = replace_invalid_utf8(bytes);
+    if (std::find(seen.begin(), seen.end(), text) != seen.end()) {
+      return;  // keys of an object are unique; the likelier token came first
+    }
+    out += seen.empty() ? "" : ",";
+    append_json_string(out, text);
+    out += ':';
+    append_logprob(out, logprob);
+    seen.push_back(std::move(text));
+  };
+  out += '{';
+  for (const TokenLogprobs::Alternative& top : token.top) {
+    add(top.bytes, top.logprob);
+  }
+  add(token.bytes, token.logprob);
+  out += '}';
+}
+
+// `offset` is where the first token begins, in characters of the choice's text; moved on.
+void append_logprobs(std::string& out, const std::vector<TokenLogprobs>& tokens, int64_t& offset) {
+  std::string names;
+  std::string values;
+  std::string tops;
+  std::string offsets;
+  for (const TokenLogprobs& token : tokens) {
+    const char* comma = names.empty() ? "" : ",";
+    const std::string text = replace_invalid_utf8(token.bytes);
+    names += comma;
+    append_json_string(names, text);
+    values += comma;
+    append_logprob(values, token.logprob);
+    tops += comma;
+    append_top(tops, token);
+    offsets += fmt::format("{}{}", comma, offset);
+    offset += count_characters(text);
+  }
+  out += fmt::format(
+      R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})",
+      names,
+      values,
+      tops,
+      offsets);
+}
+
+class CompletionFormat final : public ReplyFormat {
+ public:
+  explicit CompletionFormat(ReplyEnvelope envelope)
+      : envelope_(std::move(envelope)),
+        chunk_(envelope_json(envelope_, "text_completion")),
+        offsets_(static_cast<size_t>(envelope_.choices), 0) {}
+
+  void begin(std::string&) override {}
+
+  void delta(const GenerationDelta& delta, std::string& out) override {
+    if (delta.content.empty() && delta.reasoning.empty() && delta.logprobs.empty() &&
+        !delta.finish) {
+      return;
+    }
+    out += "data: ";
+    out += chunk_;
+    out += R"("choices":[)";
+    append_choice(out,
+                  delta.choice,
+                  delta.reasoning + delta.content,
+                  delta.logprobs.empty() ? nullptr : &delta.logprobs,
+                  delta.finish ? to_string(*delta.finish) : nullptr);
+    out += envelope_.include_usage ? R"(],"usage":null})" : "]}";
+    out += "\n\n";
+  }
+
+  void end(const GenerationUsage& usage, std::string& out) override {
+    if (envelope_.include_usage) {
+      out += "data: " + chunk_ + R"("choices":[],"usage":)" + usage_json(usage) + "}\n\n";
+    }
+    out += "data: [DONE]\n\n";
+  }
+
+  std::string whole(const std::vector<CollectedChoice>& choices,
+                    const GenerationUsage& usage) override {
+    std::string out = chunk_ + R"("choices":[)";
+    for (size_t i = 0; i < choices.size(); ++i) {
+      out += i == 0 ? "" : ",";
+      append_choice(out,
+                    static_cast<int32_t>(i),
+                    choices[i].reasoning + choices[i].content,
+                    envelope_.logprobs ? &choices[i].logprobs : nullptr,
+                    to_string(choices[i].finish));
+    }
+    out += R"(],"usage":)" + usage_json(usage) + "}";
+    return out;
+  }
+
+ private:
+  void append_choice(std::string& out,
+                     int32_t index,
+                     const std::string& text,
+                     const std::vector<TokenLogprobs>* logprobs,
+                     const char* finish) {
+    out += fmt::format(R"({{"index":{},"text":)", index);
+    append_json_string(out, text);
+    out += R"(,"logprobs":)";
+    if (logprobs == nullptr) {
+      out += "null";
+    } else {
+      append_logprobs(out, *logprobs, offsets_[static_cast<size_t>(index)]);
+    }
+    out += R"(,"finish_reason":)";
+    out += finish == nullptr ? "null" : fmt::format("\"{}\"", finish);
+    out += '}';
+  }
+
+  ReplyEnvelope envelope_;
+  std::string chunk_;
+  std::vector<int64_t> offsets_;  // per choice, in characters
+};
+
+}  // namespace
+
+std::unique_ptr<ReplyFormat> make_completion_format(ReplyEnvelope envelope) {
+  return std::make_unique<CompletionFormat>(std::move(envelope));
+}
+
+}  // namespace tutti

@@ -1,0 +1,211 @@
+#include "serve/generation_reply.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace tutti {
+
+namespace {
+
+template <class T>
+void append_all(std::vector<T>& into, std::vector<T>&& from) {
+  into.insert(
+      into.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+size_t size_of(const GenerationDelta& delta) {
+  size_t bytes = sizeof(delta) + delta.content.size() + delta.reasoning.size();
+  for (const TokenLogprobs& token : delta.logprobs) {
+    bytes += sizeof(token) + token.bytes.size() + token.top.size() * sizeof(token.top[0]);
+  }
+  return bytes;
+}
+
+class PromptSink final : public GenerationSink {
+ public:
+  PromptSink(std::shared_ptr<ReplyInbox> inbox, int32_t first_choice)
+      : inbox_(std::move(inbox)), first_choice_(first_choice) {}
+
+  void on_delta(GenerationDelta delta) override {
+    delta.choice += first_choice_;
+    inbox_->add(std::move(delta));
+  }
+
+  void on_done(const GenerationUsage& usage) override { inbox_->done(usage); }
+
+  void on_error(const Status& status) override { inbox_->fail(status); }
+
+ private:
+  std::shared_ptr<ReplyInbox> inbox_;
+  int32_t first_choice_;
+};
+
+}  // namespace
+
+std::shared_ptr<GenerationSink> make_sink(std::shared_ptr<ReplyInbox> inbox, int32_t first_choice) {
+  return std::make_shared<PromptSink>(std::move(inbox), first_choice);
+}
+
+void ReplyInbox::add(GenerationDelta delta) {
+  if (delta.finish == FinishReason::kCancelled) {
+    delta.finish.reset();  // not a word of the API; the error that follows says it
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || batch_.ended) {
+      return;
+    }
+    batch_.deltas.push_back(std::move(delta));
+  }
+  waker_->wake();
+}
+
+void ReplyInbox::done(const GenerationUsage& usage) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || batch_.ended) {
+      return;
+    }
+    batch_.usage.prompt_tokens += usage.prompt_tokens;
+    batch_.usage.cached_prompt_tokens += usage.cached_prompt_tokens;
+    batch_.usage.completion_tokens += usage.completion_tokens;
+    batch_.usage.reasoning_tokens += usage.reasoning_tokens;
+    batch_.ended = --open_ == 0;
+  }
+  waker_->wake();
+}
+
+void ReplyInbox::fail(const Status& status) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || batch_.ended) {
+      return;
+    }
+    batch_.ended = true;
+    batch_.status = status;
+  }
+  waker_->wake();
+}
+
+void ReplyInbox::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  batch_.deltas.clear();
+}
+
+ReplyInbox::Batch ReplyInbox::take() {
+  const std::lock_guard lock(mutex_);
+  Batch taken = batch_;
+  taken.deltas = std::exchange(batch_.deltas, {});
+  return taken;
+}
+
+GenerationReply::GenerationReply(std::shared_ptr<LanguageModel> model,
+                                 std::shared_ptr<ReplyInbox> inbox,
+                                 std::unique_ptr<ReplyFormat> format,
+                                 Options options)
+    : model_(std::move(model)),
+      inbox_(std::move(inbox)),
+      format_(std::move(format)),
+      options_(options) {
+  if (!options_.stream) {
+    collected_.resize(static_cast<size_t>(options_.choices));
+  }
+}
+
+GenerationReply::~GenerationReply() {
+  cancel();
+}
+
+void GenerationReply::cancel() {
+  inbox_->close();
+  // After an error the other prompts' generations still run; cancelling an ended one does nothing.
+  if (!model_ended_ || !status_.ok()) {
+    for (const uint64_t id : generations_) {
+      model_->cancel(id);
+    }
+  }
+  generations_.clear();
+}
+
+void GenerationReply::hold(GenerationDelta delta) {
+  held_bytes_ += size_of(delta);
+  for (GenerationDelta& held : held_) {
+    if (held.choice == delta.choice) {
+      held.content += delta.content;
+      held.reasoning += delta.reasoning;
+      append_all(held.logprobs, std::move(delta.logprobs));
+      held.finish = delta.finish;
+      return;
+    }
+  }
+  held_.push_back(std::move(delta));
+}
+
+void GenerationReply::pull(size_t unsent, std::string& out) {
+  if (ended_) {
+    return;
+  }
+  ReplyInbox::Batch batch = inbox_->take();
+  model_ended_ = batch.ended;
+  if (batch.ended) {
+    status_ = batch.status;
+    usage_ = batch.usage;
+  }
+  if (!options_.stream) {
+    for (GenerationDelta& delta : batch.deltas) {
+      CollectedChoice& choice = collected_[static_cast<size_t>(delta.choice)];
+      choice.content += delta.content;
+      choice.reasoning += delta.reasoning;
+      append_all(choice.logprobs, std::move(delta.logprobs));
+      choice.finish = delta.finish.value_or(choice.finish);
+    }
+    ended_ = batch.ended;
+    return;
+  }
+  const bool room = unsent < static_cast<size_t>(options_.buffer_bytes) / 4;
+  if (!room) {
+    for (GenerationDelta& delta : batch.deltas) {
+      hold(std::move(delta));
+    }
+    return;
+  }
+  for (const GenerationDelta& delta : held_) {
+    format_->delta(delta, out);
+  }
+  held_.clear();
+  held_bytes_ = 0;
+  for (const GenerationDelta& delta : batch.deltas) {
+    format_->delta(delta, out);
+  }
+  if (batch.ended) {
+    finish(out);
+  }
+}
+
+void GenerationReply::finish(std::string& out) {
+  ended_ = true;
+  if (status_.ok()) {
+    format_->end(usage_, out);
+  } else {
+    out += error_event(status_);
+  }
+}
+
+void GenerationReply::abort(Status status, std::string& out) {
+  if (ended_) {
+    return;
+  }
+  status_ = std::move(status);
+  cancel();
+  if (options_.stream) {
+    finish(out);
+  }
+  ended_ = true;
+}
+
+std::string GenerationReply::whole() {
+  return format_->whole(collected_, usage_);
+}
+
+}  // namespace tutti

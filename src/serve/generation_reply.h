@@ -1,0 +1,112 @@
+// One accepted generation request on its way back to its client. The model's delivery thread puts
+// pieces into the inbox; the connection's thread takes them out, formats them and owns everything
+// else. Dropping the reply cancels what still runs, so no path can leak a generation.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/language_model.h"
+#include "serve/reply_format.h"
+#include "serve/waker.h"
+
+namespace tutti {
+
+/// Where the generations of one request (one per prompt) meet. Thread-safe.
+class ReplyInbox {
+ public:
+  ReplyInbox(int generations, std::shared_ptr<Waker> waker)
+      : waker_(std::move(waker)), open_(generations) {}
+
+  void add(GenerationDelta delta);
+  void done(const GenerationUsage& usage);
+  void fail(const Status& status);
+  /// Nobody listens any more: drops what there is and what comes.
+  void close();
+
+  struct Batch {
+    std::vector<GenerationDelta> deltas;
+    bool ended = false;  ///< all generations are done, or one failed
+    Status status;       ///< of the first that failed
+    GenerationUsage usage;
+  };
+
+  Batch take();
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<Waker> waker_;
+  int open_;
+  bool closed_ = false;
+  Batch batch_;
+};
+
+/// Makes the sink of one generation; `first_choice` is added to its choice numbers.
+std::shared_ptr<GenerationSink> make_sink(std::shared_ptr<ReplyInbox> inbox, int32_t first_choice);
+
+class GenerationReply {
+ public:
+  struct Options {
+    bool stream = false;
+    int32_t choices = 1;
+    int64_t buffer_bytes = 256 << 10;  ///< bound of unsent text
+  };
+
+  GenerationReply(std::shared_ptr<LanguageModel> model,
+                  std::shared_ptr<ReplyInbox> inbox,
+                  std::unique_ptr<ReplyFormat> format,
+                  Options options);
+  ~GenerationReply();
+  GenerationReply(const GenerationReply&) = delete;
+  GenerationReply& operator=(const GenerationReply&) = delete;
+
+  /// A generation that cancel() has to stop.
+  void add_generation(uint64_t id) { generations_.push_back(id); }
+
+  bool stream() const { return options_.stream; }
+
+  /// Streams: appends the events that come before any piece.
+  void begin(std::string& out) { format_->begin(out); }
+
+  /// Takes what arrived. Streams: appends it to `out` as events while `unsent` bytes of earlier
+  /// ones are few; otherwise pieces are merged until the client has caught up.
+  void pull(size_t unsent, std::string& out);
+
+  /// Nothing more will come out of pull().
+  bool ended() const { return ended_; }
+
+  /// The client is so slow that the bound of unsent text is reached.
+  bool overflowed() const { return held_bytes_ > static_cast<size_t>(options_.buffer_bytes); }
+
+  /// Why it ended early; ok otherwise.
+  const Status& status() const { return status_; }
+
+  /// Body of a reply that is not streamed, once ended() with an ok status().
+  std::string whole();
+
+  /// Ends it with this error, as if the model had sent it.
+  void abort(Status status, std::string& out);
+  void cancel();
+
+ private:
+  void hold(GenerationDelta delta);
+  void finish(std::string& out);
+
+  std::shared_ptr<LanguageModel> model_;
+  std::shared_ptr<ReplyInbox> inbox_;
+  std::unique_ptr<ReplyFormat> format_;
+  Options options_;
+  std::vector<uint64_t> generations_;
+  std::vector<GenerationDelta> held_;  // streams: at most one per choice, merged
+  size_t held_bytes_ = 0;
+  std::vector<CollectedChoice> collected_;
+  GenerationUsage usage_;
+  Status status_;
+  bool model_ended_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace tutti

@@ -1,0 +1,269 @@
+#include "serve/http_api.h"
+
+#include <chrono>
+#include <exception>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "serve/api_request.h"
+#include "serve/http_head.h"
+#include "serve/random_id.h"
+
+namespace tutti {
+
+namespace {
+
+// Probes of orchestrators carry no key; everything else needs it.
+constexpr Route kRoutes[] = {
+    {RouteId::kChat, "POST", "/v1/chat/completions", true},
+    {RouteId::kCompletions, "POST", "/v1/completions", true},
+    {RouteId::kModels, "GET", "/v1/models", true},
+    {RouteId::kModel, "GET", "/v1/models/", true},
+    {RouteId::kHealth, "GET", "/health", false},
+    {RouteId::kReady, "GET", "/ready", false},
+    {RouteId::kMetrics, "GET", "/metrics", true},
+};
+
+RouteMatch match_route(std::string_view path) {
+  for (const Route& route : kRoutes) {
+    const std::string_view pattern = route.path;
+    const bool takes_name = pattern.back() == '/';
+    if (!takes_name && path == pattern) {
+      return {.route = &route, .name = {}};
+    }
+    if (takes_name && path.starts_with(pattern) && path.size() > pattern.size()) {
+      auto name = percent_decode(path.substr(pattern.size()));
+      if (name) {
+        return {.route = &route, .name = *std::move(name)};
+      }
+    }
+  }
+  return {};
+}
+
+bool is_json(const HttpHead& head) {
+  const std::string* type = head.find("content-type");
+  if (type == nullptr || head.count("content-type") != 1) {
+    return false;
+  }
+  std::string essence = type->substr(0, type->find(';'));
+  while (!essence.empty() && (essence.back() == ' ' || essence.back() == '\t')) {
+    essence.pop_back();
+  }
+  for (char& c : essence) {
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return essence == "application/json";
+}
+
+HttpResponse method_error(const Route& route) {
+  const bool get = std::string_view(route.method) == "GET";
+  const char* allowed = get ? "GET, HEAD" : "POST";
+  HttpResponse response =
+      error_response(http_error(405, fmt::format("this route takes {}", allowed)));
+  response.headers.push_back({"Allow", allowed});
+  return response;
+}
+
+std::string model_json(const ModelInfo& info) {
+  std::string out = R"({"id":)";
+  append_json_string(out, info.id);
+  out += fmt::format(R"(,"object":"model","created":{},"owned_by":"tutti","max_model_len":{}}})",
+                     info.created_unix,
+                     info.max_context);
+  return out;
+}
+
+int64_t unix_now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Fills prompts[i] with token ids. `out` gets the flags that go with a chat.
+Result<std::vector<std::vector<int32_t>>> build_prompts(ApiRoute route,
+                                                        ApiRequest& request,
+                                                        PromptBuilder& prompts) {
+  std::vector<std::vector<int32_t>> ids;
+  if (route == ApiRoute::kChat) {
+    TUTTI_TRY(PreparedChat chat, prompts.chat(request.messages, nullptr, request.template_kwargs));
+    request.generation.split_reasoning = chat.split_reasoning;
+    request.generation.reasoning_open = chat.reasoning_open;
+    ids.push_back(std::move(chat.ids));
+    return ids;
+  }
+  for (CompletionPrompt& prompt : request.prompts) {
+    if (auto* given = std::get_if<std::vector<int32_t>>(&prompt)) {
+      ids.push_back(std::move(*given));
+      continue;
+    }
+    TUTTI_TRY(std::vector<int32_t> made, prompts.completion(std::get<std::string>(prompt)));
+    if (made.empty()) {
+      return invalid("prompt: the text has no tokens; send at least one character")
+          .with_param("prompt");
+    }
+    ids.push_back(std::move(made));
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) const {
+  if (config_.check_host && !is_loopback_host(*head.find("host"))) {
+    return error_response(http_error(
+        403, "this server is bound to loopback and answers only to the host names of loopback"));
+  }
+  RouteMatch match = match_route(head.path);
+  // The key comes before the route, so that without it nothing can be learned about routes.
+  if (match.route == nullptr || match.route->needs_key) {
+    if (auto error = config_.key.check(head)) {
+      return error_response(*error);
+    }
+  }
+  if (match.route == nullptr) {
+    return error_response(http_error(404, "no such route; see GET /v1/models for what is served"));
+  }
+  const bool get = std::string_view(match.route->method) == "GET";
+  if (head.method != match.route->method && !(get && head.method == "HEAD")) {
+    return method_error(*match.route);
+  }
+  const std::string* encoding = head.find("content-encoding");
+  if (encoding != nullptr && *encoding != "identity") {
+    return error_response(http_error(415, "compressed request bodies are not accepted"));
+  }
+  if (!get && !is_json(head)) {
+    return error_response(
+        http_error(415, "the body must be sent as Content-Type: application/json"));
+  }
+  const int64_t limit = body_limit(match);
+  if (head.content_length.value_or(0) > limit) {
+    return error_response(http_error(413, fmt::format("request body over {} bytes", limit)));
+  }
+  return match;
+}
+
+int64_t HttpApi::body_limit(const RouteMatch& match) const {
+  return std::string_view(match.route->method) == "POST" ? config_.limits.body_bytes
+                                                         : config_.limits.ignored_body_bytes;
+}
+
+HttpResponse HttpApi::get(const RouteMatch& match) const {
+  switch (match.route->id) {
+    case RouteId::kModels:
+      return list_models();
+    case RouteId::kModel:
+      return show_model(match.name);
+    case RouteId::kHealth:
+      return json_response(R"({"status":"ok"})");
+    case RouteId::kReady:
+      return ready();
+    case RouteId::kMetrics: {
+      HttpResponse response;
+      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      response.body = metrics_.render(*models_);
+      return response;
+    }
+    case RouteId::kChat:
+    case RouteId::kCompletions:
+      break;
+  }
+  return error_response(http_error(500, "no handler for this route"));
+}
+
+HttpResponse HttpApi::list_models() const {
+  std::string body = R"({"object":"list","data":[)";
+  bool first = true;
+  for (const ServedModel& served : models_->all()) {
+    body += (first ? "" : ",") + model_json(served.model->info());
+    first = false;
+  }
+  return json_response(body + "]}");
+}
+
+HttpResponse HttpApi::show_model(const std::string& id) const {
+  const Result<ServedModel> served = models_->find(id);
+  if (!served.ok()) {
+    return error_response(to_api_error(served.status()));
+  }
+  return json_response(model_json(served->model->info()));
+}
+
+HttpResponse HttpApi::ready() const {
+  const Status status = models_->ready();
+  if (status.ok()) {
+    return json_response(R"({"status":"ready"})");
+  }
+  return error_response(to_api_error(Status(StatusCode::kUnavailable, status.message())));
+}
+
+Reply HttpApi::post(const RouteMatch& match, std::string_view body, const ReplyContext& context) {
+  // The boundary where somebody else's exception becomes one failed request, not a dead server.
+  try {
+    auto reply = generate(match.route->id, body, context);
+    if (!reply.ok()) {
+      return error_response(to_api_error(reply.status()));
+    }
+    return std::move(reply).value();
+  } catch (const std::exception& e) {
+    log_error("request {}: {}", context.request_id, e.what());
+  } catch (...) {
+    log_error("request {}: unknown exception", context.request_id);
+  }
+  return error_response(http_error(
+      500, fmt::format("internal error; the server's log has it under {}", context.request_id)));
+}
+
+Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
+                                                           std::string_view text,
+                                                           const ReplyContext& context) {
+  const ApiRoute route = route_id == RouteId::kChat ? ApiRoute::kChat : ApiRoute::kCompletions;
+  const JsonLimits json_limits{.max_depth = config_.limits.json_depth,
+                               .max_bytes = config_.limits.body_bytes};
+  TUTTI_TRY(const Json body, parse_json(text, json_limits));
+  if (!body.is_object()) {
+    return invalid("the request body is {}, wanted a JSON object", body.type_name());
+  }
+  int unknown = 0;
+  TUTTI_RETURN_IF_ERROR(check_fields(route, body.as_object(), unknown));
+  metrics_.unknown_fields += static_cast<uint64_t>(unknown);
+  TUTTI_TRY(ServedModel served, models_->find(string_field(body.as_object(), "model")));
+  TUTTI_TRY(ApiRequest request,
+            parse_api_request(
+                route, body.as_object(), *served.model, random_u64(), config_.request_limits));
+  TUTTI_TRY(auto prompts, build_prompts(route, request, *served.prompts));
+  const Status cancelled(StatusCode::kCancelled, "the client went away");
+  if (*context.gone) {
+    return Status(cancelled);
+  }
+
+  const int32_t n = request.generation.n;
+  const auto count = static_cast<int32_t>(prompts.size());
+  ReplyEnvelope envelope{.id = random_id(route == ApiRoute::kChat ? "chatcmpl" : "cmpl"),
+                         .created_unix = unix_now(),
+                         .model = served.model->info().id,
+                         .choices = n * count,
+                         .include_usage = request.include_usage,
+                         .logprobs = request.logprobs};
+  auto inbox = std::make_shared<ReplyInbox>(count, context.waker);
+  const GenerationReply::Options options{.stream = request.stream,
+                                         .choices = n * count,
+                                         .buffer_bytes = config_.limits.stream_buffer_bytes};
+  auto reply = std::make_unique<GenerationReply>(served.model,
+                                                 inbox,
+                                                 route == ApiRoute::kChat
+                                                     ? make_chat_format(std::move(envelope))
+                                                     : make_completion_format(std::move(envelope)),
+                                                 options);
+  for (int32_t i = 0; i < count; ++i) {
+    GenerationRequest generation = request.generation;
+    generation.prompt = std::move(prompts[static_cast<size_t>(i)]);
+    generation.request_id = context.request_id;
+    TUTTI_TRY(const uint64_t id,
+              served.model->generate(std::move(generation), make_sink(inbox, i * n)));
+    reply->add_generation(id);
+  }
+  return reply;
+}
+
+}  // namespace tutti

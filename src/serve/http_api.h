@@ -1,0 +1,83 @@
+// The routes: which there are, who may call them, and what they answer. No I/O, thread-safe.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "serve/api_key.h"
+#include "serve/generation_reply.h"
+#include "serve/http_limits.h"
+#include "serve/http_message.h"
+#include "serve/http_metrics.h"
+#include "serve/served_models.h"
+#include "serve/waker.h"
+
+namespace tutti {
+
+enum class RouteId { kChat, kCompletions, kModels, kModel, kHealth, kReady, kMetrics };
+
+struct Route {
+  RouteId id;
+  const char* method;  ///< "GET" (answers HEAD too) or "POST" (takes a JSON body)
+  const char* path;    ///< one that ends with / takes a name after it
+  bool needs_key;
+};
+
+struct RouteMatch {
+  const Route* route = nullptr;
+  std::string name;  ///< decoded rest of the path
+};
+
+/// What a route answers: at once, or as the model generates.
+using Reply = std::variant<HttpResponse, std::unique_ptr<GenerationReply>>;
+
+struct ReplyContext {
+  std::string request_id;
+  std::shared_ptr<Waker> waker;                   ///< told when something arrived for the reply
+  std::shared_ptr<const std::atomic<bool>> gone;  ///< the client left; work no further
+};
+
+struct HttpApiConfig {
+  ApiKey key;
+  bool check_host = true;  ///< the server is bound to loopback: only loopback names are served
+  HttpLimits limits;
+  RequestLimits request_limits;
+};
+
+class HttpApi {
+ public:
+  HttpApi(HttpApiConfig config, std::shared_ptr<ServedModels> models)
+      : config_(std::move(config)), models_(std::move(models)) {}
+
+  /// Everything that can be refused before the body is read: host, route, method, key, type, size.
+  std::variant<RouteMatch, HttpResponse> admit(const HttpHead& head) const;
+
+  /// The most body bytes a route takes.
+  int64_t body_limit(const RouteMatch& match) const;
+
+  /// Routes without a body; quick.
+  HttpResponse get(const RouteMatch& match) const;
+
+  /// Routes with a body; may take as long as parsing and tokenizing it do.
+  Reply post(const RouteMatch& match, std::string_view body, const ReplyContext& context);
+
+  HttpMetrics& metrics() { return metrics_; }
+
+  const HttpLimits& limits() const { return config_.limits; }
+
+ private:
+  HttpResponse list_models() const;
+  HttpResponse show_model(const std::string& id) const;
+  HttpResponse ready() const;
+  Result<std::unique_ptr<GenerationReply>> generate(RouteId route,
+                                                    std::string_view body,
+                                                    const ReplyContext& context);
+
+  HttpApiConfig config_;
+  std::shared_ptr<ServedModels> models_;
+  HttpMetrics metrics_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,264 @@
+#include "serve/http_head.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
+
+#include "base/utf8.h"
+
+namespace tutti {
+
+namespace {
+
+namespace http = boost::beast::http;
+
+bool is_token_char(char c) {
+  constexpr std::string_view kSymbols = "!#$%&'*+-.^_`|~";
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         kSymbols.find(c) != std::string_view::npos;
+}
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+std::string to_lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), lower);
+  return out;
+}
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') {
+    return c - '0';
+  }
+  const char l = lower(c);
+  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+bool valid_target(std::string_view target) {
+  if (target.empty() || target.front() != '/') {
+    return false;
+  }
+  const bool clean = std::all_of(target.begin(), target.end(), [](char c) {
+    return c > 0x20 && c < 0x7f && c != '\\' && c != '#' && c != '"' && c != '<' && c != '>';
+  });
+  return clean && percent_decode(target).has_value();
+}
+
+bool valid_host(std::string_view host) {
+  return !host.empty() && host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
+    return is_token_char(c) || c == ':' || c == '[' || c == ']';
+  });
+}
+
+std::optional<ApiError> read_framing(HttpHead& head) {
+  const int lengths = head.count("content-length");
+  const int encodings = head.count("transfer-encoding");
+  if (lengths + encodings > 1) {
+    return http_error(400,
+                      "more than one of Content-Length and Transfer-Encoding; "
+                      "send exactly one of them, once");
+  }
+  if (lengths == 1) {
+    const std::string& text = *head.find("content-length");
+    int64_t value = 0;
+    const bool digits = !text.empty() && text.size() <= 18 &&
+                        text.find_first_not_of("0123456789") == std::string::npos;
+    if (!digits ||
+        std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) {
+      return http_error(400, "Content-Length is not a decimal number of at most 18 digits");
+    }
+    head.content_length = value;
+  }
+  if (encodings == 1) {
+    if (head.version != 11 || to_lower(*head.find("transfer-encoding")) != "chunked") {
+      return http_error(400, "Transfer-Encoding must be exactly \"chunked\", with HTTP/1.1");
+    }
+    head.chunked = true;
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> read_connection(HttpHead& head) {
+  const std::string connection =
+      head.find("connection") == nullptr ? "" : to_lower(*head.find("connection"));
+  const bool close = connection.find("close") != std::string::npos;
+  const bool keep = connection.find("keep-alive") != std::string::npos;
+  head.keep_alive = !close && (head.version == 11 || keep);
+  if (const std::string* expect = head.find("expect")) {
+    if (to_lower(*expect) != "100-continue") {
+      return http_error(417, "Expect: only 100-continue is understood");
+    }
+    head.expect_continue = head.version == 11;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void HeadScanner::reset() {
+  *this = HeadScanner(limits_);
+}
+
+HeadScanner::State HeadScanner::fail(int http_status, std::string message) {
+  error_ = http_error(http_status, std::move(message));
+  return State::kError;
+}
+
+bool HeadScanner::check_byte(std::string_view buffer) {
+  const char c = buffer[scanned_];
+  const char previous = scanned_ == 0 ? '\0' : buffer[scanned_ - 1];
+  if (scanned_ == 0 && !is_token_char(c)) {
+    (void)fail(400, "this is not an HTTP/1.1 request");
+    return false;
+  }
+  if ((previous == '\r') != (c == '\n')) {
+    (void)fail(400, "CR and LF in a request head must come as CRLF pairs");
+    return false;
+  }
+  const auto byte = static_cast<unsigned char>(c);
+  if ((byte < 0x20 && c != '\t' && c != '\r' && c != '\n') || byte == 0x7f) {
+    (void)fail(400, "control character in the request head");
+    return false;
+  }
+  if (scanned_ == line_start_ && lines_ > 0 && (c == ' ' || c == '\t')) {
+    (void)fail(400, "a header may not be continued on the next line");
+    return false;
+  }
+  return true;
+}
+
+bool HeadScanner::end_line(std::string_view buffer) {
+  const std::string_view line = buffer.substr(line_start_, scanned_ - 1 - line_start_);
+  if (lines_ == 0 && !line.ends_with(" HTTP/1.1") && !line.ends_with(" HTTP/1.0")) {
+    (void)fail(400, "the request line must end with HTTP/1.1 or HTTP/1.0");
+    return false;
+  }
+  ++lines_;
+  line_start_ = scanned_ + 1;
+  if (!line.empty() && lines_ > limits_.header_count + 1) {
+    (void)fail(431, fmt::format("more than {} request headers", limits_.header_count));
+    return false;
+  }
+  return true;
+}
+
+HeadScanner::State HeadScanner::scan(std::string_view buffer) {
+  while (scanned_ < buffer.size()) {
+    if (!check_byte(buffer)) {
+      return State::kError;
+    }
+    if (buffer[scanned_] == '\n') {
+      const bool blank = scanned_ == line_start_ + 1;
+      if (!end_line(buffer)) {
+        return State::kError;
+      }
+      if (blank) {
+        ++scanned_;
+        return State::kComplete;
+      }
+    }
+    ++scanned_;
+    const auto size = static_cast<int64_t>(scanned_);
+    if (lines_ == 0 && size > limits_.request_line_bytes + 1) {  // + 1: its CR
+      return fail(414, fmt::format("request line over {} bytes", limits_.request_line_bytes));
+    }
+    if (size >= limits_.header_bytes) {
+      return fail(431, fmt::format("request head over {} bytes", limits_.header_bytes));
+    }
+  }
+  return State::kNeedMore;
+}
+
+std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
+  http::request_parser<http::empty_body> parser;
+  parser.header_limit(static_cast<std::uint32_t>(text.size() + 1));
+  parser.body_limit(boost::none);
+  boost::beast::error_code ec;
+  parser.put(boost::asio::const_buffer(text.data(), text.size()), ec);
+  if (ec || !parser.is_header_done()) {
+    return http_error(400, "malformed request head");
+  }
+  const auto& message = parser.get();
+  HttpHead head;
+  head.method = std::string(message.method_string());
+  head.version = static_cast<int>(message.version());
+  for (const auto& field : message) {
+    const auto name = field.name_string();
+    const auto value = field.value();
+    head.headers.push_back({to_lower({name.data(), name.size()}), {value.data(), value.size()}});
+  }
+  const std::string_view target(message.target().data(), message.target().size());
+  if (!valid_target(target)) {
+    return http_error(400,
+                      "the request target must be a path that starts with / "
+                      "and holds only valid percent-escapes");
+  }
+  head.path = std::string(target.substr(0, target.find('?')));
+  if (head.count("host") != 1 || !valid_host(*head.find("host"))) {
+    return http_error(400, "exactly one valid Host header is required");
+  }
+  if (auto error = read_framing(head)) {
+    return *std::move(error);
+  }
+  if (auto error = read_connection(head)) {
+    return *std::move(error);
+  }
+  return head;
+}
+
+std::optional<std::string> percent_decode(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    if (i + 2 >= text.size() || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0) {
+      return std::nullopt;
+    }
+    const int byte = hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]);
+    if (byte == 0) {
+      return std::nullopt;
+    }
+    out += static_cast<char>(byte);
+    i += 2;
+  }
+  if (!is_valid_utf8(out)) {
+    return std::nullopt;
+  }
+  return out;
+}
+
+bool is_loopback_host(std::string_view host) {
+  const size_t colon = host.rfind(':');
+  const bool port =
+      colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
+  if (port) {
+    const std::string_view digits = host.substr(colon + 1);
+    if (digits.empty() || digits.size() > 5 ||
+        digits.find_first_not_of("0123456789") != std::string_view::npos) {
+      return false;
+    }
+    host = host.substr(0, colon);
+  }
+  if (to_lower(host) == "localhost" || host == "[::1]") {
+    return true;
+  }
+  int dots = 0;
+  for (size_t i = 0, digits = 0; i < host.size(); ++i) {
+    const bool dot = host[i] == '.';
+    if (dot ? digits == 0 : (host[i] < '0' || host[i] > '9' || ++digits > 3)) {
+      return false;
+    }
+    dots += dot ? 1 : 0;
+    digits = dot ? 0 : digits;
+  }
+  return host.starts_with("127.") && dots == 3 && host.back() != '.';
+}
+
+}  // namespace tutti

@@ -1,0 +1,54 @@
+// Every limit of the HTTP server in one table. Each is a field, so that `tutti serve` can make it a
+// flag and a test can make it small.
+#pragma once
+#include <chrono>
+#include <cstdint>
+
+namespace tutti {
+
+struct HttpLimits {
+  // Request head.
+  int64_t request_line_bytes = 8 << 10;  ///< 414 above
+  int64_t header_bytes = 32 << 10;       ///< whole head, request line included; 431 above
+  int64_t header_count = 100;            ///< 431 above
+
+  // Request body.
+  int64_t body_bytes = 32 << 20;            ///< 413 above
+  int64_t ignored_body_bytes = 64 << 10;    ///< body of a route that takes none; 413 above
+  int64_t chunks = 65536;                   ///< of a chunked body; 400 above
+  int64_t chunk_extension_bytes = 256;      ///< of a chunked body, all together; 400 above
+  int64_t body_bytes_per_second = 1 << 10;  ///< slowest sender that is waited for; 408 below
+  int32_t json_depth = 100;                 ///< 400 above
+
+  // Connections.
+  int32_t connections = 1024;               ///< 503 and close above
+  int32_t connections_per_address = 256;    ///< same; loopback peers are exempt (local proxies)
+  int64_t pipeline_bytes = 64 << 10;        ///< read ahead while a request is answered
+  int64_t stream_buffer_bytes = 256 << 10;  ///< unsent text of one reply; cancelled above
+
+  // Worker threads that parse, template and tokenize, so that the io thread never waits for them.
+  int32_t prepare_threads = 2;
+  int32_t prepare_queue = 512;  ///< 429 above
+
+  // Times.
+  std::chrono::milliseconds header_timeout{10'000};       ///< first to last byte of a head; 408
+  std::chrono::milliseconds body_idle_timeout{15'000};    ///< between two reads of a body; 408
+  std::chrono::milliseconds keep_alive_timeout{75'000};   ///< between two requests; closed silently
+  std::chrono::milliseconds write_stall_timeout{30'000};  ///< client takes no byte; cancelled
+  std::chrono::milliseconds sse_comment_interval{15'000};  ///< silence of a stream before ": "
+  std::chrono::milliseconds linger_timeout{2'000};         ///< for the client to read a last error
+  std::chrono::milliseconds accept_pause{100};  ///< after accept failed (out of descriptors)
+};
+
+/// Limits of what one request may ask for.
+struct RequestLimits {
+  int32_t messages = 4096;
+  int32_t stop_strings = 16;
+  int32_t stop_string_bytes = 4096;
+  int32_t stop_token_ids = 128;
+  int32_t choices_per_prompt = 128;
+  int32_t prompts = 128;
+  int32_t choices = 256;  ///< prompts x n
+};
+
+}  // namespace tutti

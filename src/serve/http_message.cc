@@ -1,0 +1,175 @@
+#include "serve/http_message.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+#include "base/json.h"
+#include "base/utf8.h"
+
+namespace tutti {
+
+namespace {
+
+struct HttpErrorKind {
+  int status;
+  const char* reason;
+  const char* code;
+};
+
+constexpr std::array<HttpErrorKind, 19> kKinds{{
+    {100, "Continue", ""},
+    {200, "OK", ""},
+    {400, "Bad Request", "malformed_request"},
+    {401, "Unauthorized", "invalid_api_key"},
+    {403, "Forbidden", "forbidden"},
+    {404, "Not Found", "not_found"},
+    {405, "Method Not Allowed", "method_not_allowed"},
+    {408, "Request Timeout", "request_timeout"},
+    {413, "Content Too Large", "payload_too_large"},
+    {414, "URI Too Long", "uri_too_long"},
+    {415, "Unsupported Media Type", "unsupported_media_type"},
+    {417, "Expectation Failed", "expectation_failed"},
+    {422, "Unprocessable Content", "unprocessable"},
+    {429, "Too Many Requests", "overloaded"},
+    {431, "Request Header Fields Too Large", "header_too_large"},
+    {499, "Client Closed Request", "cancelled"},
+    {500, "Internal Server Error", "internal_error"},
+    {503, "Service Unavailable", "unavailable"},
+    {504, "Gateway Timeout", "deadline_exceeded"},
+}};
+
+const HttpErrorKind& kind_of(int status) {
+  for (const HttpErrorKind& kind : kKinds) {
+    if (kind.status == status) {
+      return kind;
+    }
+  }
+  static constexpr HttpErrorKind kOther{0, "Error", "error"};
+  return kOther;
+}
+
+// RFC 9110, 6.6.1: an origin server with a clock sends Date.
+std::string http_date() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::array<char, 40> text{};
+  const size_t n = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+  return {text.data(), n};
+}
+
+void append_common_headers(std::string& out, int status, const WriteOptions& options) {
+  out += fmt::format(
+      "HTTP/1.1 {} {}\r\nDate: {}\r\nx-request-id: {}\r\nX-Content-Type-Options: nosniff\r\n",
+      status,
+      reason_phrase(status),
+      http_date(),
+      options.request_id);
+  out += options.keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
+}
+
+}  // namespace
+
+const std::string* HttpHead::find(std::string_view name) const {
+  for (const HttpHeader& header : headers) {
+    if (header.name == name) {
+      return &header.value;
+    }
+  }
+  return nullptr;
+}
+
+int HttpHead::count(std::string_view name) const {
+  return static_cast<int>(std::count_if(
+      headers.begin(), headers.end(), [&](const HttpHeader& h) { return h.name == name; }));
+}
+
+std::string_view reason_phrase(int status) {
+  return kind_of(status).reason;
+}
+
+ApiError to_api_error(const Status& status) {
+  const StatusMapping& map = mapping(status.code());
+  ApiError error{.http_status = map.http_status,
+                 .type = map.openai_type,
+                 .code = map.name,
+                 .message = status.message(),
+                 .param = status.param()};
+  if (status.code() == StatusCode::kNotFound && status.param() == "model") {
+    error.code = "model_not_found";  // what OpenAI's clients look for
+  }
+  return error;
+}
+
+ApiError http_error(int http_status, std::string message) {
+  return {.http_status = http_status,
+          .type = http_status >= 500 ? "server_error" : "invalid_request_error",
+          .code = kind_of(http_status).code,
+          .message = std::move(message),
+          .param = {}};
+}
+
+std::string error_json(const ApiError& error) {
+  std::string out = R"({"error":{"message":)";
+  append_json_string(out, replace_invalid_utf8(error.message));
+  out += R"(,"type":)";
+  append_json_string(out, error.type);
+  out += R"(,"param":)";
+  if (error.param.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, replace_invalid_utf8(error.param));
+  }
+  out += R"(,"code":)";
+  append_json_string(out, error.code);
+  out += "}}";
+  return out;
+}
+
+HttpResponse error_response(const ApiError& error) {
+  HttpResponse response;
+  response.status = error.http_status;
+  response.body = error_json(error);
+  if (error.http_status == 401) {
+    response.headers.push_back({"WWW-Authenticate", "Bearer"});
+  } else if (error.http_status == 429) {
+    response.headers.push_back({"Retry-After", "1"});
+  } else if (error.http_status == 503) {
+    response.headers.push_back({"Retry-After", "2"});
+  }
+  return response;
+}
+
+HttpResponse json_response(std::string body) {
+  HttpResponse response;
+  response.body = std::move(body);
+  return response;
+}
+
+std::string write_response(const HttpResponse& response, const WriteOptions& options) {
+  std::string out;
+  out.reserve(response.body.size() + 320);
+  append_common_headers(out, response.status, options);
+  out += fmt::format(
+      "Content-Type: {}\r\nContent-Length: {}\r\n", response.content_type, response.body.size());
+  for (const HttpHeader& header : response.headers) {
+    out += fmt::format("{}: {}\r\n", header.name, header.value);
+  }
+  out += "\r\n";
+  if (!options.head_only) {
+    out += response.body;
+  }
+  return out;
+}
+
+std::string write_stream_head(const WriteOptions& options, bool chunked) {
+  std::string out;
+  append_common_headers(out, 200, options);
+  // nginx buffers replies unless told not to.
+  out += "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  out += chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
+  return out;
+}
+
+}  // namespace tutti

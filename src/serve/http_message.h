@@ -1,0 +1,74 @@
+// HTTP requests and replies as plain values, and errors in OpenAI's shape.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace tutti {
+
+struct HttpHeader {
+  std::string name;  ///< lower case in requests
+  std::string value;
+};
+
+/// A checked request head: exactly one framing, one valid Host, an origin-form target.
+struct HttpHead {
+  std::string method;
+  std::string path;  ///< as sent, percent-escapes and all, without the query
+  int version = 11;  ///< 10 or 11
+  std::vector<HttpHeader> headers;
+  std::optional<int64_t> content_length;
+  bool chunked = false;
+  bool keep_alive = true;
+  bool expect_continue = false;
+
+  /// First value of the lower-case `name`, nullptr if absent.
+  const std::string* find(std::string_view name) const;
+  int count(std::string_view name) const;
+
+  bool has_body() const { return chunked || content_length.value_or(0) > 0; }
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::vector<HttpHeader> headers;
+  std::string body;
+};
+
+/// What {"error": {...}} says. `code` is machine-readable; an empty `param` becomes null.
+struct ApiError {
+  int http_status = 500;
+  std::string type;
+  std::string code;
+  std::string message;
+  std::string param;
+};
+
+/// Through the one table in base/status.h.
+ApiError to_api_error(const Status& status);
+/// Errors of HTTP itself (405, 408, 414, 415, …), which have no StatusCode.
+ApiError http_error(int http_status, std::string message);
+
+/// {"error":{"message":…,"type":…,"param":…,"code":…}}
+std::string error_json(const ApiError& error);
+/// With Retry-After and WWW-Authenticate where the status calls for them.
+HttpResponse error_response(const ApiError& error);
+HttpResponse json_response(std::string body);
+
+struct WriteOptions {
+  bool head_only = false;  ///< reply to HEAD: the length is stated, the body is not sent
+  bool keep_alive = true;
+  std::string_view request_id;
+};
+
+std::string write_response(const HttpResponse& response, const WriteOptions& options);
+/// Head of a reply of unknown length; `chunked` is false for HTTP/1.0 clients.
+std::string write_stream_head(const WriteOptions& options, bool chunked);
+std::string_view reason_phrase(int status);
+
+}  // namespace tutti

@@ -1,0 +1,52 @@
+// The HTTP server of `tutti serve`: OpenAI's API over the models in a ServedModels.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "serve/http_limits.h"
+#include "serve/served_models.h"
+
+namespace tutti {
+
+struct ServerConfig {
+  std::string host = "127.0.0.1";
+  uint16_t port = 9997;   ///< 0: any free one
+  bool use_key = false;   ///< require `api_key`; a blank one is refused
+  std::string api_key;    ///< setting it sets use_key
+  bool insecure = false;  ///< allow an address others can reach without an API key
+  int32_t io_threads = 1;
+  HttpLimits limits;
+  RequestLimits request_limits;
+};
+
+class HttpServer {
+ public:
+  /// Listens and serves when it returns. `models` may be empty and be filled later. Errors say what
+  /// to change: port taken, host unknown, blank key, open to the network without a key.
+  static Result<std::unique_ptr<HttpServer>> start(ServerConfig config,
+                                                   std::shared_ptr<ServedModels> models);
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  uint16_t port() const;
+  /// "http://127.0.0.1:9997"
+  std::string url() const;
+
+  /// Stops accepting, closes idle connections, lets replies under way finish; those that are not
+  /// done after `timeout` end with an error. Blocks at most a few seconds longer than that.
+  void drain(std::chrono::seconds timeout);
+
+  /// drain() without waiting, then ends all threads. Idempotent; the destructor calls it.
+  void stop();
+
+ private:
+  struct Impl;
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,568 @@
+#include "serve/http_session.h"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+
+#include "base/log.h"
+#include "serve/chunked_decoder.h"
+#include "serve/http_head.h"
+#include "serve/random_id.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr size_t kReadSize = 16 << 10;
+
+// Ids of clients are echoed, so only harmless ones are taken over.
+bool usable_request_id(const std::string& id) {
+  return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+}  // namespace
+
+/// A POST on its way through the worker pool. Dropped by the session when the client leaves; the
+/// worker then drops the reply, which cancels its generation.
+struct HttpSession::Preparation {
+  std::string body;
+  RouteMatch match;
+  ReplyContext context;
+  Reply reply;
+  std::atomic<bool> done{false};
+};
+
+HttpSession::HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn)
+    : shared_(shared),
+      limits_(shared.api.limits()),
+      conn_(std::move(conn)),
+      changed_(thread),
+      thread_(thread),
+      last_progress_(Clock::now()) {}
+
+Task<void> HttpSession::run(std::shared_ptr<HttpSession> self,
+                            std::function<void(HttpSession&)> on_end) {
+  self->waker_ = self->thread_.make_waker(self->weak_from_this());
+  self->thread_.add_ticker(self.get());
+  try {
+    Outcome outcome = Outcome::kNext;
+    while (outcome == Outcome::kNext) {
+      outcome = co_await self->serve_one();
+    }
+    if (outcome == Outcome::kLinger) {
+      co_await self->linger();
+    }
+  } catch (const std::exception& e) {
+    log_error("http connection of {}: {}", self->conn_->peer_address(), e.what());
+  }
+  self->stream_ = nullptr;
+  self->thread_.remove_ticker(self.get());
+  self->conn_->close();
+  on_end(*self);
+}
+
+// ---- events ----
+
+void HttpSession::read_available() {
+  std::array<char, kReadSize> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled
+  while (!peer_gone_ && in_.size() < static_cast<size_t>(limits_.pipeline_bytes)) {
+    const IoResult got = conn_->try_read(buffer);
+    if (got.state == IoResult::State::kAgain) {
+      return;
+    }
+    if (got.state == IoResult::State::kClosed) {
+      peer_gone_ = true;
+      return;
+    }
+    in_.append(buffer.data(), got.bytes);
+  }
+}
+
+void HttpSession::arm_read() {
+  if (!read_armed_ && !peer_gone_ && in_.size() < static_cast<size_t>(limits_.pipeline_bytes)) {
+    read_armed_ = true;
+    conn_->wait_readable(shared_from_this());
+  }
+}
+
+void HttpSession::on_readable() {
+  read_armed_ = false;
+  read_available();
+  changed_.notify();
+}
+
+void HttpSession::on_writable() {
+  write_armed_ = false;
+  if (stream_ != nullptr) {
+    pump();
+  } else {
+    send_some();
+  }
+  changed_.notify();
+}
+
+void HttpSession::on_wake() {
+  if (stream_ == nullptr) {
+    changed_.notify();
+    return;
+  }
+  pump();
+  // While all goes well the coroutine sleeps: pieces go from here straight to the socket.
+  if (stream_->ended() || !out_.empty() || write_failed_) {
+    changed_.notify();
+  }
+}
+
+void HttpSession::on_tick(Clock::time_point now) {
+  if (now >= deadline_ && !expired_) {
+    expired_ = true;
+    changed_.notify();
+  }
+  if (stream_ != nullptr) {
+    check_stream_progress(now);
+  }
+}
+
+void HttpSession::abort(const Status& status) {
+  abort_status_ = status;
+  changed_.notify();
+}
+
+void HttpSession::check_stream_progress(Clock::time_point now) {
+  if (!out_.empty() && now - last_progress_ >= limits_.write_stall_timeout) {
+    expired_ = true;
+    changed_.notify();
+  } else if (out_.empty() && !stream_->ended() &&
+             now - last_event_ >= limits_.sse_comment_interval) {
+    add_chunk(": keep-alive\n\n");
+    send_some();
+    changed_.notify();
+  }
+}
+
+// ---- output ----
+
+void HttpSession::send_some() {
+  while (sent_ < out_.size() && !write_failed_) {
+    const IoResult put = conn_->try_write(std::string_view(out_).substr(sent_));
+    if (put.state == IoResult::State::kAgain) {
+      break;
+    }
+    if (put.state == IoResult::State::kClosed) {
+      write_failed_ = true;
+      break;
+    }
+    sent_ += put.bytes;
+    last_progress_ = Clock::now();
+  }
+  if (sent_ == out_.size()) {
+    out_.clear();
+    sent_ = 0;
+  } else if (sent_ > out_.size() / 2) {
+    out_.erase(0, sent_);
+    sent_ = 0;
+  }
+}
+
+Task<bool> HttpSession::flush() {
+  last_progress_ = Clock::now();
+  send_some();
+  while (!out_.empty() && !write_failed_) {
+    set_deadline(std::chrono::duration_cast<std::chrono::milliseconds>(
+        last_progress_ + limits_.write_stall_timeout - Clock::now()));
+    if (!write_armed_) {
+      write_armed_ = true;
+      conn_->wait_writable(shared_from_this());
+    }
+    co_await changed_.wait();
+    if (expired_) {
+      write_failed_ = true;
+    }
+  }
+  set_deadline(std::chrono::milliseconds::max());
+  co_return !write_failed_;
+}
+
+void HttpSession::add_chunk(std::string_view text) {
+  if (out_.empty()) {
+    last_progress_ = Clock::now();  // the stall clock runs only while something is unsent
+  }
+  last_event_ = Clock::now();
+  if (stream_chunked_) {
+    out_ += fmt::format("{:x}\r\n", text.size());
+    out_ += text;
+    out_ += "\r\n";
+  } else {
+    out_ += text;
+  }
+}
+
+void HttpSession::pump() {
+  if (stream_ended_) {
+    send_some();
+    return;
+  }
+  std::string text;
+  stream_->pull(out_.size() - sent_, text);
+  if (!text.empty()) {
+    add_chunk(text);
+  }
+  if (stream_->ended()) {
+    stream_ended_ = true;
+    out_ += stream_chunked_ ? "0\r\n\r\n" : "";
+  }
+  send_some();
+}
+
+WriteOptions HttpSession::write_options() const {
+  return {.head_only = head_.method == "HEAD",
+          .keep_alive = !last_request(),
+          .request_id = request_id_};
+}
+
+bool HttpSession::last_request() const {
+  return close_after_ || !head_.keep_alive || shared_.draining;
+}
+
+void HttpSession::account(int status) {
+  shared_.api.metrics().count_request(route_name_, status);
+  log_at(LogLevel::kDebug,
+         "{} \"{} {}\" {} {:.1f} ms {}",
+         conn_->peer_address(),
+         head_.method,
+         std::string_view(head_.path).substr(0, 200),
+         status,
+         std::chrono::duration<double, std::milli>(Clock::now() - request_begun_).count(),
+         request_id_);
+}
+
+Task<HttpSession::Outcome> HttpSession::respond(HttpResponse response) {
+  const WriteOptions options = write_options();
+  out_ += write_response(response, options);
+  account(response.status);
+  const bool written = co_await flush();
+  if (!written) {
+    co_return Outcome::kClose;
+  }
+  if (options.keep_alive) {
+    co_return Outcome::kNext;
+  }
+  co_return Outcome::kLinger;
+}
+
+// An error after which the connection's framing cannot be trusted, or its body is unread.
+Task<HttpSession::Outcome> HttpSession::refuse(ApiError error) {
+  close_after_ = true;
+  HttpResponse response = error_response(error);
+  const Outcome outcome = co_await respond(std::move(response));
+  co_return outcome;
+}
+
+HttpSession::Outcome HttpSession::disconnected() {
+  ++shared_.api.metrics().disconnects;
+  account(499);
+  return Outcome::kClose;
+}
+
+// Closing with unread input makes the kernel reset the connection, and the client could lose our
+// last reply. So: say that we are done, then read until the client is done too.
+Task<void> HttpSession::linger() {
+  conn_->shutdown_send();
+  set_deadline(limits_.linger_timeout);
+  size_t dropped = 0;
+  const auto bound = static_cast<size_t>(limits_.body_bytes);
+  while (!peer_gone_ && !expired_ && dropped < bound) {
+    dropped += in_.size();
+    in_.clear();
+    arm_read();
+    co_await changed_.wait();
+  }
+}
+
+// ---- input ----
+
+void HttpSession::set_deadline(std::chrono::milliseconds from_now) {
+  expired_ = false;
+  deadline_ = from_now == std::chrono::milliseconds::max() ? Clock::time_point::max()
+                                                           : Clock::now() + from_now;
+}
+
+void HttpSession::set_body_deadline(Clock::time_point begun, size_t received) {
+  const auto now = Clock::now();
+  const std::chrono::milliseconds earned(static_cast<int64_t>(received) * 1000 /
+                                         limits_.body_bytes_per_second);
+  const auto slowest = begun + limits_.body_idle_timeout + earned;
+  expired_ = false;
+  deadline_ = std::min(slowest, now + limits_.body_idle_timeout);
+}
+
+Task<HttpSession::Outcome> HttpSession::read_head() {
+  HeadScanner scanner(limits_);
+  head_ = HttpHead();
+  request_id_ = random_id("req");
+  route_name_ = "other";
+  close_after_ = false;
+  bool begun = false;
+  set_deadline(first_request_ ? limits_.header_timeout : limits_.keep_alive_timeout);
+  read_available();
+  while (true) {
+    while (!begun && in_.starts_with("\r\n")) {
+      in_.erase(0, 2);  // RFC 9112, 2.2: an empty line before a request is ignored
+    }
+    if (!begun && !in_.empty() && in_ != "\r") {
+      begun = true;
+      request_begun_ = Clock::now();
+      set_deadline(limits_.header_timeout);
+    }
+    const auto state = begun ? scanner.scan(in_) : HeadScanner::State::kNeedMore;
+    if (state == HeadScanner::State::kError) {
+      ApiError error = scanner.error();
+      const Outcome outcome = co_await refuse(std::move(error));
+      co_return outcome;
+    }
+    if (state == HeadScanner::State::kComplete) {
+      break;
+    }
+    const bool leaving = !begun && (shared_.draining || !abort_status_.ok() || expired_);
+    if (dead() || leaving) {
+      co_return Outcome::kClose;
+    }
+    if (expired_) {
+      ApiError error = http_error(408, "the request head did not arrive in time");
+      const Outcome outcome = co_await refuse(std::move(error));
+      co_return outcome;
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+  first_request_ = false;
+  auto parsed = parse_head(std::string_view(in_).substr(0, scanner.length()));
+  in_.erase(0, scanner.length());
+  if (auto* error = std::get_if<ApiError>(&parsed)) {
+    ApiError copy = *error;
+    const Outcome outcome = co_await refuse(std::move(copy));
+    co_return outcome;
+  }
+  head_ = std::get<HttpHead>(std::move(parsed));
+  const std::string* id = head_.find("x-request-id");
+  if (id != nullptr && usable_request_id(*id)) {
+    request_id_ = *id;
+  }
+  co_return Outcome::kNext;
+}
+
+Task<HttpSession::Outcome> HttpSession::read_body(int64_t limit) {
+  body_.clear();
+  if (!head_.has_body()) {
+    co_return Outcome::kNext;
+  }
+  if (head_.expect_continue && in_.empty()) {
+    out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    send_some();
+  }
+  ChunkedDecoder decoder(limits_, limit);
+  const auto begun = Clock::now();
+  size_t received = 0;
+  set_body_deadline(begun, received);
+  while (true) {
+    std::optional<ApiError> error;
+    size_t used = 0;
+    bool complete = false;
+    if (head_.chunked) {
+      const auto state = decoder.decode(in_, body_, used);
+      complete = state == ChunkedDecoder::State::kComplete;
+      if (state == ChunkedDecoder::State::kError) {
+        error = decoder.error();
+      }
+    } else {
+      const auto want = static_cast<size_t>(*head_.content_length);
+      used = std::min(in_.size(), want - body_.size());
+      body_.append(in_, 0, used);
+      complete = body_.size() == want;
+    }
+    in_.erase(0, used);
+    received += used;
+    if (complete) {
+      set_deadline(std::chrono::milliseconds::max());
+      co_return Outcome::kNext;
+    }
+    if (dead() || !abort_status_.ok()) {
+      co_return Outcome::kClose;
+    }
+    if (!error && expired_) {
+      error = http_error(408, "the request body did not arrive in time");
+    }
+    if (error) {
+      ApiError named = *std::move(error);
+      const Outcome outcome = co_await refuse(std::move(named));
+      co_return outcome;
+    }
+    if (used > 0) {
+      set_body_deadline(begun, received);
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+}
+
+// ---- one request ----
+
+Task<HttpSession::Outcome> HttpSession::serve_one() {
+  Outcome outcome = co_await read_head();
+  if (outcome != Outcome::kNext || close_after_) {
+    co_return outcome;
+  }
+  const auto admitted = shared_.api.admit(head_);
+  if (const auto* refused = std::get_if<HttpResponse>(&admitted)) {
+    close_after_ = head_.has_body();  // its bytes are not worth reading
+    HttpResponse response = *refused;
+    outcome = co_await respond(std::move(response));
+    co_return outcome;
+  }
+  const RouteMatch& match = std::get<RouteMatch>(admitted);
+  route_name_ = match.route->path;
+  outcome = co_await read_body(shared_.api.body_limit(match));
+  if (outcome != Outcome::kNext || close_after_) {
+    co_return outcome;
+  }
+  outcome = co_await serve_request(match);
+  co_return outcome;
+}
+
+Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
+  Outcome outcome = Outcome::kNext;
+  if (std::string_view(match.route->method) == "GET") {
+    HttpResponse response = shared_.api.get(match);
+    outcome = co_await respond(std::move(response));
+    co_return outcome;
+  }
+  Reply reply;
+  outcome = co_await prepare(match, reply);
+  if (outcome != Outcome::kNext) {
+    co_return outcome;
+  }
+  if (auto* response = std::get_if<HttpResponse>(&reply)) {
+    HttpResponse named = std::move(*response);
+    outcome = co_await respond(std::move(named));
+    co_return outcome;
+  }
+  GenerationReply& generation = *std::get<std::unique_ptr<GenerationReply>>(reply);
+  if (generation.stream()) {
+    outcome = co_await send_stream(generation);
+  } else {
+    outcome = co_await send_collected(generation);
+  }
+  co_return outcome;
+}
+
+Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& reply) {
+  auto gone = std::make_shared<std::atomic<bool>>(false);
+  auto job = std::make_shared<Preparation>();
+  job->body = std::move(body_);
+  body_ = std::string();
+  job->match = match;
+  job->context = ReplyContext{.request_id = request_id_, .waker = waker_, .gone = gone};
+  const bool queued = shared_.workers.try_run([job, &api = shared_.api] {
+    job->reply = api.post(job->match, job->body, job->context);
+    job->body = std::string();
+    if (*job->context.gone) {
+      job->reply = HttpResponse();  // cancels, here and now
+    }
+    job->done.store(true);
+    job->context.waker->wake();
+  });
+  if (!queued) {
+    const Status full(StatusCode::kOverloaded, "too many requests are being prepared; try again");
+    reply = error_response(to_api_error(full));
+    co_return Outcome::kNext;
+  }
+  while (!job->done.load()) {
+    if (dead()) {
+      *gone = true;
+      co_return disconnected();
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+  reply = std::move(job->reply);
+  co_return Outcome::kNext;
+}
+
+Task<HttpSession::Outcome> HttpSession::send_collected(GenerationReply& reply) {
+  std::string unused;
+  while (true) {
+    reply.pull(0, unused);
+    if (reply.ended()) {
+      break;
+    }
+    if (!abort_status_.ok()) {
+      reply.abort(abort_status_, unused);
+      break;
+    }
+    if (dead()) {
+      reply.cancel();
+      co_return disconnected();
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+  HttpResponse response = reply.status().ok() ? json_response(reply.whole())
+                                              : error_response(to_api_error(reply.status()));
+  const Outcome outcome = co_await respond(std::move(response));
+  co_return outcome;
+}
+
+Task<HttpSession::Outcome> HttpSession::send_stream(GenerationReply& reply) {
+  stream_chunked_ = head_.version == 11;
+  close_after_ = close_after_ || !stream_chunked_;  // HTTP/1.0: the end of the body is the close
+  stream_ended_ = false;
+  const WriteOptions options = write_options();
+  out_ += write_stream_head(options, stream_chunked_);
+  std::string first;
+  reply.begin(first);
+  stream_ = &reply;
+  set_deadline(std::chrono::milliseconds::max());
+  last_progress_ = Clock::now();
+  last_event_ = last_progress_;
+  if (!first.empty()) {
+    add_chunk(first);
+  }
+  pump();
+  while (!dead() && !expired_ && !reply.overflowed() && !(stream_ended_ && out_.empty())) {
+    if (!abort_status_.ok() && !stream_ended_) {
+      std::string text;
+      reply.abort(abort_status_, text);
+      if (!text.empty()) {
+        add_chunk(text);
+      }
+      pump();
+      continue;
+    }
+    arm_read();
+    if (!out_.empty() && !write_armed_) {
+      write_armed_ = true;
+      conn_->wait_writable(shared_from_this());
+    }
+    co_await changed_.wait();
+  }
+  stream_ = nullptr;
+  if (stream_ended_ && out_.empty() && !write_failed_) {
+    account(200);
+    co_return options.keep_alive&& abort_status_.ok() ? Outcome::kNext : Outcome::kLinger;
+  }
+  reply.cancel();
+  if (dead()) {
+    co_return disconnected();
+  }
+  ++shared_.api.metrics().slow_clients;
+  log_warn("request {}: the client of {} does not read its stream; cancelled",
+           request_id_,
+           conn_->peer_address());
+  account(499);
+  co_return Outcome::kClose;
+}
+
+}  // namespace tutti

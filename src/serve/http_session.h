@@ -1,0 +1,122 @@
+// One client connection: reads requests one after another, answers them in order, notices at once
+// when the client leaves. All of it runs on the connection's thread.
+//
+// A client that closes its sending side while a reply is being generated counts as gone: its
+// generation is cancelled. (Half-closing and reading on is legal TCP, but no HTTP client that
+// matters does it, and a disconnect looks the same.)
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "serve/http_api.h"
+#include "serve/io.h"
+#include "serve/worker_pool.h"
+
+namespace tutti {
+
+class HttpSession final : public ConnEvents,
+                          public Ticker,
+                          public WakeTarget,
+                          public std::enable_shared_from_this<HttpSession> {
+ public:
+  /// What all sessions of a server share; outlives them.
+  struct Shared {
+    HttpApi& api;
+    WorkerPool& workers;
+    std::atomic<bool> draining{false};
+  };
+
+  HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn);
+
+  /// Serves the connection until it ends; `on_end` runs last.
+  static Task<void> run(std::shared_ptr<HttpSession> self,
+                        std::function<void(HttpSession&)> on_end);
+
+  /// Ends when idle; a reply under way is finished first.
+  void drain() { changed_.notify(); }
+
+  /// Ends the reply under way with this error, then the connection.
+  void abort(const Status& status);
+
+  const std::string& peer_address() const { return conn_->peer_address(); }
+
+  bool peer_is_loopback() const { return conn_->peer_is_loopback(); }
+
+  void on_readable() override;
+  void on_writable() override;
+  void on_tick(Clock::time_point now) override;
+  void on_wake() override;
+
+ private:
+  struct Preparation;
+  enum class Outcome { kNext, kClose, kLinger };
+
+  bool dead() const { return peer_gone_ || write_failed_; }
+
+  bool last_request() const;
+  void read_available();
+  void arm_read();
+  void send_some();
+  void set_deadline(std::chrono::milliseconds from_now);
+  void set_body_deadline(Clock::time_point begun, size_t received);
+  WriteOptions write_options() const;
+  void account(int status);
+
+  Task<Outcome> serve_one();
+  Task<Outcome> serve_request(const RouteMatch& match);
+  Task<Outcome> read_head();
+  Task<Outcome> read_body(int64_t limit);
+  Task<Outcome> prepare(const RouteMatch& match, Reply& reply);
+  Task<Outcome> send_collected(GenerationReply& reply);
+  Task<Outcome> send_stream(GenerationReply& reply);
+  Task<Outcome> respond(HttpResponse response);
+  Task<Outcome> refuse(ApiError error);
+  Outcome disconnected();
+  Task<bool> flush();
+  Task<void> linger();
+  void pump();
+  void add_chunk(std::string_view text);
+  void check_stream_progress(Clock::time_point now);
+
+  Shared& shared_;
+  const HttpLimits& limits_;
+  std::unique_ptr<Conn> conn_;
+  Event changed_;
+  std::shared_ptr<Waker> waker_;
+  IoThread& thread_;
+
+  // Input.
+  std::string in_;
+  bool read_armed_ = false;
+  bool peer_gone_ = false;
+  bool first_request_ = true;
+
+  // Output.
+  std::string out_;
+  size_t sent_ = 0;  // of out_
+  bool write_armed_ = false;
+  bool write_failed_ = false;
+  Clock::time_point last_progress_;
+
+  // Time.
+  Clock::time_point deadline_ = Clock::time_point::max();
+  bool expired_ = false;
+
+  // The request under way.
+  HttpHead head_;
+  std::string body_;
+  std::string request_id_;
+  const char* route_name_ = "other";
+  Clock::time_point request_begun_;
+  bool close_after_ = false;
+  GenerationReply* stream_ = nullptr;
+  bool stream_chunked_ = true;
+  bool stream_ended_ = false;
+  Clock::time_point last_event_;
+  Status abort_status_;
+};
+
+}  // namespace tutti

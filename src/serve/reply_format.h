@@ -1,0 +1,57 @@
+// How a generation looks to the client: OpenAI's chat and completions objects, whole or as SSE.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/language_model.h"
+#include "serve/request_fields.h"
+
+namespace tutti {
+
+struct ReplyEnvelope {
+  std::string id;
+  int64_t created_unix = 0;
+  std::string model;
+  int32_t choices = 1;
+  bool include_usage = false;
+  bool logprobs = false;
+};
+
+/// All of one choice, for a reply that is not streamed.
+struct CollectedChoice {
+  std::string content;
+  std::string reasoning;
+  std::vector<TokenLogprobs> logprobs;
+  FinishReason finish = FinishReason::kStop;
+};
+
+/// One per reply; keeps what must be known across its chunks. Not thread-safe.
+class ReplyFormat {
+ public:
+  virtual ~ReplyFormat() = default;
+  /// Appends the events that come first (the role of each choice).
+  virtual void begin(std::string& out) = 0;
+  /// Appends the events of one piece, each "data: <json>\n\n".
+  virtual void delta(const GenerationDelta& delta, std::string& out) = 0;
+  /// Appends the usage event, if asked for, and [DONE].
+  virtual void end(const GenerationUsage& usage, std::string& out) = 0;
+  /// The body of a reply that is not streamed.
+  virtual std::string whole(const std::vector<CollectedChoice>& choices,
+                            const GenerationUsage& usage) = 0;
+};
+
+std::unique_ptr<ReplyFormat> make_chat_format(ReplyEnvelope envelope);
+std::unique_ptr<ReplyFormat> make_completion_format(ReplyEnvelope envelope);
+
+/// {"prompt_tokens":…,"completion_tokens":…,"total_tokens":…, details}
+std::string usage_json(const GenerationUsage& usage);
+/// `{"id":…,"object":…,"created":…,"model":…,` of every object and chunk.
+std::string envelope_json(const ReplyEnvelope& envelope, const char* object);
+/// "data: {"error":…}\n\n"
+std::string error_event(const Status& status);
+/// JSON has no infinities: -9999 stands for "impossible", as in OpenAI's replies.
+void append_logprob(std::string& out, float logprob);
+
+}  // namespace tutti

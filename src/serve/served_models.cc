@@ -1,0 +1,79 @@
+#include "serve/served_models.h"
+
+#include <algorithm>
+
+namespace tutti {
+
+ServedModels::ServedModels()
+    : reason_(StatusCode::kUnavailable, "the model is still loading; try again in a moment") {}
+
+Status ServedModels::add(ServedModel served) {
+  const std::string& id = served.model->info().id;
+  const std::lock_guard lock(mutex_);
+  for (const ServedModel& other : models_) {
+    if (other.model->info().id == id) {
+      return invalid("a model named \"{}\" is already served; give one another name", id);
+    }
+  }
+  models_.push_back(std::move(served));
+  return ok_status();
+}
+
+bool ServedModels::remove(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  return std::erase_if(models_, [&](const ServedModel& s) { return s.model->info().id == id; }) > 0;
+}
+
+void ServedModels::set_reason(Status why_there_is_none) {
+  const std::lock_guard lock(mutex_);
+  reason_ = std::move(why_there_is_none);
+}
+
+Result<ServedModel> ServedModels::find(const std::optional<std::string>& id) const {
+  const std::lock_guard lock(mutex_);
+  if (models_.empty()) {
+    return Status(reason_);
+  }
+  if (!id && models_.size() == 1) {
+    return ServedModel(models_.front());
+  }
+  std::string names;
+  for (const ServedModel& served : models_) {
+    const std::string& name = served.model->info().id;
+    if (id == name) {
+      return ServedModel(served);
+    }
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  if (!id) {
+    return invalid("model: missing; this server has {}", names).with_param("model");
+  }
+  return error(StatusCode::kNotFound,
+               "model \"{}\" is not served here; this server has {}",
+               id->substr(0, 200),
+               names)
+      .with_param("model");
+}
+
+std::vector<ServedModel> ServedModels::all() const {
+  const std::lock_guard lock(mutex_);
+  return models_;
+}
+
+Status ServedModels::ready() const {
+  const std::vector<ServedModel> models = all();
+  if (models.empty()) {
+    const std::lock_guard lock(mutex_);
+    return reason_;
+  }
+  Status last;
+  for (const ServedModel& served : models) {
+    last = served.model->health();
+    if (last.ok()) {
+      return last;
+    }
+  }
+  return last;
+}
+
+}  // namespace tutti

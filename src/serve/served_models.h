@@ -1,0 +1,43 @@
+// The models a server offers right now. Thread-safe; starts empty, so that the server can listen
+// while the model loads.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/language_model.h"
+#include "serve/prompt_builder.h"
+
+namespace tutti {
+
+struct ServedModel {
+  std::shared_ptr<LanguageModel> model;
+  std::shared_ptr<PromptBuilder> prompts;
+};
+
+class ServedModels {
+ public:
+  ServedModels();
+
+  /// kInvalidArgument if a model of that name is already served.
+  Status add(ServedModel served);
+  bool remove(const std::string& id);
+  /// What requests are told while there is no model (default: it is still loading).
+  void set_reason(Status why_there_is_none);
+
+  /// No id means the only model. kUnavailable while there is none; kNotFound names those there are.
+  Result<ServedModel> find(const std::optional<std::string>& id) const;
+  std::vector<ServedModel> all() const;
+  /// ok if at least one model takes requests.
+  Status ready() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<ServedModel> models_;
+  Status reason_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,306 @@
+// Routes, methods, keys, hosts, content types, models, metrics: everything but generation.
+#include <gtest/gtest.h>
+
+#include "http/test_server.h"
+
+namespace tutti::testing {
+namespace {
+
+constexpr const char* kChat = "/v1/chat/completions";
+constexpr const char* kHello = R"({"messages":[{"role":"user","content":"hi"}]})";
+
+std::string code_of(const RawResponse& response) {
+  return text_at(at(error_of(response), "code"));
+}
+
+TEST(Api, ListsAndShowsModels) {
+  TestServer s;
+  const RawResponse list = s.send(make_request("GET", "/v1/models"));
+  EXPECT_EQ(list.status, 200);
+  EXPECT_EQ(list.header("content-type"), "application/json");
+  EXPECT_EQ(list.body,
+            R"({"object":"list","data":[{"id":"fake/model 1","object":"model",)"
+            R"("created":1700000000,"owned_by":"tutti","max_model_len":4096}]})");
+  for (const char* path : {"/v1/models/fake%2Fmodel%201", "/v1/models/fake/model%201"}) {
+    const RawResponse one = s.send(make_request("GET", path));
+    EXPECT_EQ(one.status, 200) << path;
+    EXPECT_EQ(text_at(at(body_json(one), "id")), "fake/model 1");
+  }
+  // Decoded once: %252F is the name "fake%2F…", which is not served.
+  for (const char* path : {"/v1/models/fake%252Fmodel%201", "/v1/models/..%2Fx", "/v1/models/x"}) {
+    const RawResponse none = s.send(make_request("GET", path));
+    EXPECT_EQ(none.status, 404) << path;
+    const Json error = error_of(none);
+    EXPECT_EQ(text_at(at(error, "code")), "model_not_found");
+    EXPECT_EQ(text_at(at(error, "param")), "model");
+    EXPECT_NE(text_at(at(error, "message")).find("fake/model 1"), std::string::npos);
+  }
+}
+
+TEST(Api, HeadHasTheHeadersOfGet) {
+  TestServer s;
+  RawClient client(s.port());
+  client.send(make_request("HEAD", "/v1/models") + make_request("GET", "/v1/models"));
+  const RawResponse head = client.read_response(/*head_only=*/true);
+  const RawResponse get = client.read_response();
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(get.status, 200);
+  EXPECT_EQ(head.header("content-length"), get.header("content-length"));
+  EXPECT_EQ(get.header("x-content-type-options"), "nosniff");
+}
+
+TEST(Api, UnknownRoutesAre404) {
+  TestServer s;
+  for (const char* path : {"/",
+                           "//v1/models",
+                           "/v1/models/",
+                           "/v1%2Fmodels",
+                           "/V1/models",
+                           "/v1/models;x",
+                           "/v1/../v1/models",
+                           "/health/",
+                           "/v1/embeddings"}) {
+    const RawResponse response = s.send(make_request("GET", path));
+    EXPECT_EQ(response.status, 404) << path;
+    EXPECT_EQ(code_of(response), "not_found") << path;
+  }
+  EXPECT_EQ(s.send(make_request("GET", "/health?x=1")).status, 200);
+}
+
+TEST(Api, OtherMethodsAre405) {
+  TestServer s;
+  const RawResponse get = s.send(make_request("GET", kChat));
+  EXPECT_EQ(get.status, 405);
+  EXPECT_EQ(get.header("allow"), "POST");
+  EXPECT_EQ(code_of(get), "method_not_allowed");
+  for (const char* method : {"POST", "PUT", "DELETE", "TRACE", "OPTIONS", "PATCH", "FOO"}) {
+    const RawResponse response = s.send(make_request(method, "/v1/models"));
+    EXPECT_EQ(response.status, 405) << method;
+    EXPECT_EQ(response.header("allow"), "GET, HEAD");
+    EXPECT_EQ(response.header("access-control-allow-origin"), "");
+  }
+  EXPECT_EQ(s.send("CONNECT a:80 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").status, 400);
+}
+
+TEST(Api, DemandsJson) {
+  TestServer s;
+  for (const char* type : {"Content-Type: text/plain",
+                           "Content-Type: application/x-www-form-urlencoded",
+                           "Content-Type: multipart/form-data; boundary=x",
+                           "Content-Type: application/jsonx",
+                           "X: no content type",
+                           "Content-Type: application/json\r\nContent-Encoding: gzip"}) {
+    const RawResponse response = s.send(make_request("POST", kChat, kHello, {type}));
+    EXPECT_EQ(response.status, 415) << type;
+    EXPECT_EQ(code_of(response), "unsupported_media_type");
+  }
+  EXPECT_EQ(s.model->generations(), 0U);
+  EXPECT_EQ(
+      s.send(make_request("POST", kChat, kHello, {"Content-Type: Application/JSON; charset=utf-8"}))
+          .status,
+      200);
+}
+
+TEST(Api, LoopbackServerAnswersOnlyToLoopbackNames) {
+  TestServer s;
+  for (const char* host : {"evil.test", "127.0.0.1.evil.test", "192.168.0.1:9997"}) {
+    const RawResponse response =
+        s.send(fmt::format("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", host));
+    EXPECT_EQ(response.status, 403) << host;
+    EXPECT_EQ(code_of(response), "forbidden");
+  }
+  EXPECT_EQ(s.send("GET /health HTTP/1.1\r\nHost: localhost:9997\r\n\r\n").status, 200);
+}
+
+TEST(Api, EveryReplyHasARequestId) {
+  TestServer s;
+  const RawResponse made = s.send(make_request("GET", "/health"));
+  EXPECT_TRUE(made.header("x-request-id").starts_with("req-"));
+  EXPECT_NE(made.header("x-request-id"),
+            s.send(make_request("GET", "/health")).header("x-request-id"));
+  const RawResponse given = s.send(make_request("GET", "/x", "", {"X-Request-Id: my.id_1-2"}));
+  EXPECT_EQ(given.header("x-request-id"), "my.id_1-2");
+  const RawResponse odd = s.send(make_request("GET", "/x", "", {"X-Request-Id: <b>\""}));
+  EXPECT_TRUE(odd.header("x-request-id").starts_with("req-"));
+  EXPECT_FALSE(s.send("nonsense\r\n\r\n").header("x-request-id").empty());
+}
+
+TEST(Api, KeyGuardsAllButTheProbes) {
+  ServerConfig config;
+  config.api_key = "sk-test-123";
+  TestServer s({}, config);
+  for (const char* path : {"/v1/models", "/metrics", "/v1/models/x", "/nope"}) {
+    const RawResponse response = s.send(make_request("GET", path));
+    EXPECT_EQ(response.status, 401) << path;
+    EXPECT_EQ(response.header("www-authenticate"), "Bearer");
+    EXPECT_EQ(text_at(at(error_of(response), "type")), "authentication_error");
+    EXPECT_EQ(code_of(response), "invalid_api_key");
+  }
+  EXPECT_EQ(s.post(kChat, kHello).status, 401);
+  EXPECT_EQ(s.send(make_request("GET", "/health")).status, 200);
+  EXPECT_EQ(s.send(make_request("GET", "/ready")).status, 200);
+
+  struct Form {
+    const char* header;
+    int status;
+  };
+
+  for (const Form& form :
+       {Form{"Authorization: Bearer sk-test-123", 200},
+        Form{"Authorization: bearer sk-test-123", 200},
+        Form{"authorization: BEARER sk-test-123", 200},
+        Form{"Authorization: Bearer  sk-test-123", 401},
+        Form{"Authorization: Bearer sk-test-12", 401},
+        Form{"Authorization: Bearer sk-test-1234", 401},
+        Form{"Authorization: Bearer", 401},
+        Form{"Authorization: sk-test-123", 401},
+        Form{"Authorization: Basic sk-test-123", 401},
+        Form{"Authorization: Bearer sk-t\xC3\xA9st-123", 401},
+        Form{"X-Api-Key: sk-test-123", 401},
+        Form{"Authorization: Bearer sk-test-123\r\nAuthorization: Bearer x", 400}}) {
+    EXPECT_EQ(s.send(make_request("GET", "/v1/models", "", {form.header})).status, form.status)
+        << form.header;
+  }
+  EXPECT_EQ(s.send(make_request("GET", "/v1/models?api_key=sk-test-123")).status, 401);
+}
+
+TEST(Api, TellsWhileTheModelLoads) {
+  auto models = std::make_shared<ServedModels>();
+  ServerConfig config;
+  config.port = 0;
+  auto server = HttpServer::start(config, models);
+  ASSERT_TRUE(server.ok()) << server.status().message();
+  const uint16_t port = (*server)->port();
+  EXPECT_EQ(ask(port, make_request("GET", "/health")).body, R"({"status":"ok"})");
+  EXPECT_EQ(ask(port, make_request("GET", "/v1/models")).body, R"({"object":"list","data":[]})");
+  for (const std::string& request : {make_request("GET", "/ready"), make_post(kChat, kHello)}) {
+    const RawResponse response = ask(port, request);
+    EXPECT_EQ(response.status, 503);
+    EXPECT_EQ(response.header("retry-after"), "2");
+    EXPECT_NE(text_at(at(error_of(response), "message")).find("still loading"), std::string::npos);
+  }
+  models->set_reason(Status(StatusCode::kUnavailable, "loading failed: no such file"));
+  EXPECT_NE(ask(port, make_request("GET", "/ready")).body.find("no such file"), std::string::npos);
+  auto model = std::make_shared<FakeLanguageModel>(FakeLanguageModel::Options{});
+  ASSERT_TRUE(models->add({.model = model, .prompts = std::make_shared<FakePromptBuilder>()}).ok());
+  EXPECT_EQ(ask(port, make_request("GET", "/ready")).status, 200);
+  model->fail_health(Status(StatusCode::kDevice, "rank 3 is gone"));
+  const RawResponse sick = ask(port, make_request("GET", "/ready"));
+  EXPECT_EQ(sick.status, 503);
+  EXPECT_NE(sick.body.find("rank 3 is gone"), std::string::npos);
+  EXPECT_EQ(ask(port, make_request("GET", "/health")).status, 200);
+  EXPECT_FALSE(models->add({.model = model, .prompts = nullptr}).ok());
+  EXPECT_TRUE(models->remove("fake/model 1"));
+  EXPECT_FALSE(models->remove("fake/model 1"));
+}
+
+TEST(Api, SeveralModelsNeedAName) {
+  TestServer s;
+  FakeLanguageModel::Options other;
+  other.id = "other";
+  ASSERT_TRUE(s.models
+                  ->add({.model = std::make_shared<FakeLanguageModel>(other),
+                         .prompts = std::make_shared<FakePromptBuilder>()})
+                  .ok());
+  const RawResponse none = s.post(kChat, kHello);
+  EXPECT_EQ(none.status, 400);
+  EXPECT_EQ(text_at(at(error_of(none), "param")), "model");
+  const RawResponse named =
+      s.post(kChat, R"({"model":"other","messages":[{"role":"user","content":"hi"}]})");
+  EXPECT_EQ(text_at(at(body_json(named), "model")), "other");
+  const RawResponse unknown =
+      s.post(kChat, R"({"model":"nope","messages":[{"role":"user","content":"hi"}]})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(code_of(unknown), "model_not_found");
+  EXPECT_NE(unknown.body.find("fake/model 1, other"), std::string::npos);
+}
+
+TEST(Api, StatusesOfTheModelReachTheClient) {
+  TestServer s;
+
+  struct Case {
+    StatusCode code;
+    int http;
+    const char* retry_after;
+  };
+
+  for (const Case& c : {Case{StatusCode::kContextLength, 400, ""},
+                        Case{StatusCode::kOverloaded, 429, "1"},
+                        Case{StatusCode::kUnavailable, 503, "2"},
+                        Case{StatusCode::kDevice, 503, "2"},
+                        Case{StatusCode::kInternal, 500, ""}}) {
+    for (const char* stream : {"false", "true"}) {
+      s.model->fail_next(Status(c.code, "because"));
+      const RawResponse response = s.post(
+          kChat,
+          fmt::format(R"({{"stream":{},"messages":[{{"role":"user","content":"hi"}}]}})", stream));
+      EXPECT_EQ(response.status, c.http);
+      EXPECT_EQ(response.header("retry-after"), c.retry_after);
+      EXPECT_EQ(code_of(response), mapping(c.code).name);
+    }
+  }
+}
+
+TEST(Api, AnExceptionIsOneFailedRequest) {
+  TestServer s;
+  const RawResponse response = s.post(kChat, R"({"messages":[{"role":"user","content":"throw"}]})");
+  EXPECT_EQ(response.status, 500);
+  // Nothing of the exception's text goes out, only the id under which it was logged.
+  EXPECT_EQ(response.body.find("secret"), std::string::npos);
+  EXPECT_NE(response.body.find(response.header("x-request-id")), std::string::npos);
+  EXPECT_EQ(s.post(kChat, kHello).status, 200);
+}
+
+TEST(Api, MalformedJsonIs400) {
+  TestServer s;
+  std::string deep(100, '[');
+  for (const std::string& body : {std::string("{"),
+                                  std::string("[]"),
+                                  std::string("null"),
+                                  std::string("{}{}"),
+                                  std::string("{'a':1}"),
+                                  std::string(R"({"temperature":NaN})"),
+                                  std::string(R"({"temperature":Infinity})"),
+                                  std::string(R"({"temperature":1e400})"),
+                                  std::string(R"({"n":01})"),
+                                  std::string(R"({"model":"a","model":"b"})"),
+                                  std::string("{\"model\":\"\xC0\xAF\"}"),
+                                  std::string("{\"model\":\"\xED\xA0\x80\"}"),
+                                  std::string(R"({"model":"\ud800"})"),
+                                  std::string("\xEF\xBB\xBF{}"),
+                                  R"({"x":)" + deep,
+                                  std::string(R"({"x":1} x)")}) {
+    const RawResponse response = s.post(kChat, body);
+    EXPECT_EQ(response.status, 400) << body;
+    EXPECT_EQ(text_at(at(error_of(response), "type")), "invalid_request_error");
+  }
+  EXPECT_EQ(s.model->generations(), 0U);
+  EXPECT_EQ(s.send(make_post(kChat, kHello)).status, 200);
+  EXPECT_EQ(s.send(make_request("POST", kChat, "", {"Content-Type: application/json"})).status,
+            400);
+}
+
+TEST(Api, MetricsArePrometheusText) {
+  TestServer s;
+  EXPECT_EQ(s.post(kChat, R"({"x":1,"messages":[{"role":"user","content":"hi"}]})").status, 200);
+  EXPECT_EQ(s.send(make_request("GET", "/nope")).status, 404);
+  const RawResponse response = s.send(make_request("GET", "/metrics"));
+  EXPECT_EQ(response.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  for (const char* line :
+       {"# TYPE tutti:num_requests_running gauge\n",
+        "tutti:num_requests_waiting{model_name=\"fake/model 1\"} 0\n",
+        "tutti:kv_cache_usage_perc{model_name=\"fake/model 1\"} 0.25\n",
+        "# TYPE tutti:generation_tokens_total counter\n",
+        "tutti:generation_tokens_total{model_name=\"fake/model 1\"} 7\n",
+        "# HELP tutti:prompt_tokens_total ",
+        "# TYPE tutti:request_success_total counter\n",
+        "tutti:http_requests_total{route=\"/v1/chat/completions\",code=\"200\"} 1\n",
+        "tutti:http_requests_total{route=\"other\",code=\"404\"} 1\n",
+        "tutti:http_unknown_fields_total 1\n",
+        "tutti:http_connections 1\n"}) {
+    EXPECT_NE(response.body.find(line), std::string::npos) << line << "\n" << response.body;
+  }
+}
+
+}  // namespace
+}  // namespace tutti::testing

@@ -1,0 +1,343 @@
+// Every field of the generation routes: types, ranges, support; then what a request means.
+#include "serve/request_fields.h"
+
+#include <gtest/gtest.h>
+
+#include "http/fake_language_model.h"
+#include "serve/api_request.h"
+
+namespace tutti {
+namespace {
+
+constexpr auto kChat = ApiRoute::kChat;
+constexpr auto kCompletions = ApiRoute::kCompletions;
+
+std::string minimal(ApiRoute route) {
+  return route == kChat ? R"("messages":[{"role":"user","content":"hi"}])" : R"("prompt":"hi")";
+}
+
+Result<ApiRequest> parse(ApiRoute route, const std::string& fields) {
+  const std::string text = "{" + fields + "}";
+  TUTTI_TRY(const Json body, parse_json(text));
+  int unknown = 0;
+  TUTTI_RETURN_IF_ERROR(check_fields(route, body.as_object(), unknown));
+  const testing::FakeLanguageModel model({});
+  return parse_api_request(route, body.as_object(), model, 99, {});
+}
+
+// "" if the request is good, else "<param> <code>".
+std::string verdict(ApiRoute route, const std::string& extra) {
+  const auto parsed = parse(route, minimal(route) + (extra.empty() ? "" : ",") + extra);
+  return parsed.ok() ? "" : parsed.status().param() + " " + mapping(parsed.status().code()).name;
+}
+
+std::string chat(const std::string& extra) {
+  return verdict(kChat, extra);
+}
+
+std::string completion(const std::string& extra) {
+  return verdict(kCompletions, extra);
+}
+
+ApiRequest good(ApiRoute route, const std::string& extra) {
+  auto parsed = parse(route, minimal(route) + "," + extra);
+  EXPECT_TRUE(parsed.ok()) << extra << ": " << parsed.status().message();
+  return parsed.ok() ? *std::move(parsed) : ApiRequest();
+}
+
+bool fits(FieldType type, const std::string& json) {
+  const bool number = json == "1" || json == "1.5";
+  switch (type) {
+    case FieldType::kBool:
+      return json == "true";
+    case FieldType::kInt:
+      return json == "1";
+    case FieldType::kNumber:
+      return number;
+    case FieldType::kString:
+      return json == R"("1")";
+    case FieldType::kObject:
+      return json == "{}";
+    case FieldType::kArray:
+      return json == "[]";
+    case FieldType::kAny:
+      break;
+  }
+  return true;
+}
+
+TEST(RequestFields, EveryFieldRefusesEveryOtherType) {
+  int checked = 0;
+  for (const FieldRule& rule : field_rules()) {
+    for (const ApiRoute route : {kChat, kCompletions}) {
+      const bool mine = rule.routes == FieldRule::kBoth ||
+                        (rule.routes == FieldRule::kChatOnly) == (route == kChat);
+      for (const char* value : {"true", "1", "1.5", R"("1")", "[]", "{}"}) {
+        if (!mine || fits(rule.type, value)) {
+          continue;
+        }
+        const std::string field = fmt::format(R"("{}":{})", rule.name, value);
+        const auto parsed = parse(route, field);
+        ASSERT_FALSE(parsed.ok()) << field;
+        EXPECT_EQ(parsed.status().param(), rule.name) << field;
+        EXPECT_EQ(parsed.status().code(), StatusCode::kInvalidArgument) << field;
+        ++checked;
+      }
+    }
+  }
+  EXPECT_GT(checked, 500);
+}
+
+TEST(RequestFields, NullMeansNotGiven) {
+  for (const FieldRule& rule : field_rules()) {
+    const std::string name = rule.name;
+    if (name == "messages" || name == "prompt") {
+      continue;
+    }
+    EXPECT_EQ(chat(fmt::format(R"("{}":null)", name)), "") << name;
+    EXPECT_EQ(completion(fmt::format(R"("{}":null)", name)), "") << name;
+  }
+  EXPECT_EQ(parse(kChat, R"("messages":null)").status().param(), "messages");
+  EXPECT_EQ(parse(kCompletions, R"("prompt":null)").status().param(), "prompt");
+}
+
+TEST(RequestFields, RangesHaveEdges) {
+  struct Case {
+    const char* name;
+    std::vector<const char*> in;
+    std::vector<const char*> out;
+  };
+
+  const std::vector<Case> cases{
+      {"temperature", {"0", "2", "0.7", "2.0"}, {"-0.1", "2.1", "1e300"}},
+      {"top_p", {"1", "0.001", "1e-300"}, {"0", "-0.1", "1.1"}},
+      {"top_k", {"-1", "0", "5", "2147483647"}, {"-2", "2147483648"}},
+      {"min_p", {"0", "1"}, {"-0.1", "1.1"}},
+      {"presence_penalty", {"-2", "2"}, {"-2.1", "2.1"}},
+      {"frequency_penalty", {"-2", "2"}, {"-2.1", "2.1"}},
+      {"repetition_penalty", {"0.1", "10"}, {"0", "-1", "10.1"}},
+      {"max_tokens", {"1", "3.0", "2147483647"}, {"0", "-1", "2147483648", "1e18", "1e300"}},
+      {"max_completion_tokens", {"1"}, {"0"}},
+      {"n", {"1", "128"}, {"0", "129", "2147483648", "-1"}},
+      {"seed", {"0", "-5", "9223372036854775807"}, {"1e300"}},
+  };
+  for (const Case& c : cases) {
+    for (const char* value : c.in) {
+      EXPECT_EQ(chat(fmt::format(R"("{}":{})", c.name, value)), "") << c.name << " " << value;
+    }
+    for (const char* value : c.out) {
+      EXPECT_EQ(chat(fmt::format(R"("{}":{})", c.name, value)),
+                std::string(c.name) + " invalid_argument")
+          << c.name << " " << value;
+    }
+  }
+}
+
+TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
+  for (const char* field : {R"("tools":[{"type":"function"}])",
+                            R"("tool_choice":"required")",
+                            R"("functions":[{}])",
+                            R"("function_call":{"name":"f"})",
+                            R"("response_format":{"type":"json_object"})",
+                            R"("logit_bias":{"5":1})",
+                            R"("best_of":2)",
+                            R"("echo":true)",
+                            R"("suffix":"x")",
+                            R"("modalities":["text","audio"])",
+                            R"("audio":{"voice":"a"})",
+                            R"("prediction":{})",
+                            R"("web_search_options":{})",
+                            R"("priority":1)",
+                            R"("timeout":5)",
+                            R"("min_tokens":1)",
+                            R"("bad_words":["x"])",
+                            R"("prompt_logprobs":1)",
+                            R"("guided_json":{})",
+                            R"("structured_outputs":{"json":{}})",
+                            R"("cache_salt":"x")",
+                            R"("chat_template":"x")",
+                            R"("enable_thinking":false)",
+                            R"("include_reasoning":false)"}) {
+    for (const ApiRoute route : {kChat, kCompletions}) {
+      const auto parsed = parse(route, minimal(route) + "," + field);
+      ASSERT_FALSE(parsed.ok()) << field;
+      EXPECT_EQ(parsed.status().code(), StatusCode::kUnsupported) << field;
+      EXPECT_NE(parsed.status().message().find("not supported yet"), std::string::npos) << field;
+      EXPECT_NE(std::string(field).find(parsed.status().param()), std::string::npos) << field;
+    }
+  }
+}
+
+TEST(RequestFields, NeutralAndHarmlessValuesPass) {
+  for (const char* field : {R"("tools":[])",
+                            R"("tool_choice":"auto")",
+                            R"("tool_choice":"none")",
+                            R"("response_format":{"type":"text"})",
+                            R"("logit_bias":{})",
+                            R"("best_of":1)",
+                            R"("echo":false)",
+                            R"("suffix":"")",
+                            R"("modalities":["text"])",
+                            R"("priority":0)",
+                            R"("min_tokens":0)",
+                            R"("bad_words":[])",
+                            R"("length_penalty":1.0)",
+                            R"("include_reasoning":true)",
+                            R"("parallel_tool_calls":true)",
+                            R"("store":true)",
+                            R"("metadata":{"a":"b"})",
+                            R"("user":"me")",
+                            R"("service_tier":"auto")",
+                            R"("no_such_field":{"x":[1]})",
+                            R"("__proto__":1)",
+                            R"("":1)"}) {
+    EXPECT_EQ(chat(field), "") << field;
+    EXPECT_EQ(completion(field), "") << field;
+  }
+}
+
+TEST(RequestFields, CountsUnknownFields) {
+  int unknown = 0;
+  const Json body = *parse_json(R"({"a":1,"b":2,"model":"x"})");
+  EXPECT_TRUE(check_fields(kChat, body.as_object(), unknown).ok());
+  EXPECT_EQ(unknown, 2);
+}
+
+TEST(ApiRequest, SamplingComesFromDefaultsAndRequest) {
+  const ApiRequest plain = good(kChat, R"("n":1)");
+  EXPECT_EQ(plain.generation.sampling.temperature, 1.0F);
+  EXPECT_EQ(plain.generation.sampling.seed, 99U);
+  EXPECT_EQ(plain.generation.sampling.top_logprobs, -1);
+  EXPECT_FALSE(plain.generation.max_tokens.has_value());
+  const ApiRequest full = good(
+      kChat,
+      R"("temperature":0,"top_p":0.5,"top_k":-1,"min_p":0.1,"seed":-1,"n":3,"ignore_eos":true,)"
+      R"("max_tokens":7,"max_completion_tokens":7,"stop":["a","b"],"stop_token_ids":[0,999],)"
+      R"("logprobs":true,"top_logprobs":20,"stream":true,"stream_options":{"include_usage":true},)"
+      R"("reasoning_effort":"low","chat_template_kwargs":{"k":1})");
+  EXPECT_TRUE(full.generation.sampling.greedy());
+  EXPECT_EQ(full.generation.sampling.top_k, 0);
+  EXPECT_EQ(full.generation.sampling.seed, UINT64_MAX);
+  EXPECT_EQ(full.generation.n, 3);
+  EXPECT_EQ(full.generation.max_tokens, 7);
+  EXPECT_EQ(full.generation.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(full.generation.stop_token_ids, (std::vector<int32_t>{0, 999}));
+  EXPECT_EQ(full.generation.sampling.top_logprobs, 20);
+  EXPECT_TRUE(full.generation.ignore_eos && full.stream && full.include_usage && full.logprobs);
+  EXPECT_EQ(to_string(Json(full.template_kwargs)), R"({"k":1,"reasoning_effort":"low"})");
+  EXPECT_EQ(good(kCompletions, R"("n":1)").generation.max_tokens, 16);
+}
+
+TEST(ApiRequest, FieldsThatNeedEachOther) {
+  EXPECT_EQ(chat(R"("stream_options":{"include_usage":true})"), "stream_options invalid_argument");
+  EXPECT_EQ(chat(R"("stream":true,"stream_options":{"include_usage":1})"),
+            "stream_options.include_usage invalid_argument");
+  EXPECT_EQ(chat(R"("stream":true,"stream_options":{"continuous_usage_stats":true})"),
+            "stream_options.continuous_usage_stats unsupported");
+  EXPECT_EQ(chat(R"("max_tokens":3,"max_completion_tokens":4)"),
+            "max_completion_tokens invalid_argument");
+  EXPECT_EQ(chat(R"("top_logprobs":2)"), "top_logprobs invalid_argument");
+  EXPECT_EQ(chat(R"("logprobs":true,"top_logprobs":21)"), "top_logprobs invalid_argument");
+  EXPECT_EQ(completion(R"("logprobs":5)"), "");
+  EXPECT_EQ(completion(R"("logprobs":6)"), "logprobs invalid_argument");
+  EXPECT_EQ(chat(R"("reasoning_effort":"huge")"), "reasoning_effort invalid_argument");
+}
+
+TEST(ApiRequest, StopStrings) {
+  EXPECT_EQ(chat(R"("stop":"x")"), "");
+  EXPECT_EQ(chat(R"("stop":[])"), "");
+  EXPECT_EQ(chat(R"("stop":"")"), "stop invalid_argument");
+  EXPECT_EQ(chat(R"("stop":["a",""])"), "stop[1] invalid_argument");
+  EXPECT_EQ(chat(R"("stop":["a",1])"), "stop[1] invalid_argument");
+  EXPECT_EQ(chat(R"("stop":7)"), "stop invalid_argument");
+  std::string many = R"("x")";
+  for (int i = 1; i < 16; ++i) {
+    many += R"(,"x")";
+  }
+  EXPECT_EQ(chat(R"("stop":[)" + many + "]"), "");
+  EXPECT_EQ(chat(R"("stop":[)" + many + R"(,"x"])"), "stop invalid_argument");
+  EXPECT_EQ(chat(R"("stop":")" + std::string(4096, 'x') + "\""), "");
+  EXPECT_EQ(chat(R"("stop":")" + std::string(4097, 'x') + "\""), "stop invalid_argument");
+  for (const char* ids : {"[-1]", "[1000]", "[1.5]", R"(["1"])", "[1099511627776]", "[1e300]"}) {
+    EXPECT_EQ(chat(std::string(R"("stop_token_ids":)") + ids),
+              "stop_token_ids[0] invalid_argument");
+  }
+}
+
+std::string messages(const std::string& text) {
+  const auto parsed = parse(kChat, R"("messages":)" + text);
+  return parsed.ok() ? to_string(parsed->messages) : parsed.status().param();
+}
+
+TEST(ApiRequest, Messages) {
+  EXPECT_EQ(messages("[]"), "messages");
+  EXPECT_EQ(messages("[1]"), "messages[0]");
+  EXPECT_EQ(messages("[{}]"), "messages[0].role");
+  EXPECT_EQ(messages(R"([{"role":"user","content":"a"},{"role":7}])"), "messages[1].role");
+  EXPECT_EQ(messages(R"([{"role":"king","content":"a"}])"), "messages[0].role");
+  EXPECT_EQ(messages(R"([{"role":"tool","content":"a"}])"), "messages[0].role");
+  EXPECT_EQ(messages(R"([{"role":"user"}])"), "messages[0].content");
+  EXPECT_EQ(messages(R"([{"role":"user","content":5}])"), "messages[0].content");
+  EXPECT_EQ(messages(R"([{"role":"user","content":["a"]}])"), "messages[0].content[0]");
+  EXPECT_EQ(messages(R"([{"role":"user","content":[{"type":"text"}]}])"),
+            "messages[0].content[0].text");
+  EXPECT_EQ(messages(R"([{"role":"user","content":[{"type":"text","text":"a"},)"
+                     R"({"type":"image_url","image_url":{"url":"http://x"}}]}])"),
+            "messages[0].content[1]");
+  EXPECT_EQ(messages(R"([{"role":"user","content":[{"type":"x"}]}])"),
+            "messages[0].content[0].type");
+  EXPECT_EQ(messages(R"([{"role":"assistant","content":null,"tool_calls":[{}]}])"),
+            "messages[0].tool_calls");
+  EXPECT_EQ(messages(R"([{"role":"user","content":"a","name":1}])"), "messages[0].name");
+  EXPECT_EQ(messages(R"([{"role":"developer","content":"a"},{"role":"assistant","content":null},)"
+                     R"({"role":"user","content":[{"type":"text","text":"b"},)"
+                     R"({"type":"text","text":"c"}],"name":"n"}])"),
+            R"([{"role":"system","content":"a"},{"role":"assistant","content":""},)"
+            R"({"role":"user","content":"b\nc","name":"n"}])");
+}
+
+std::string prompts(const std::string& text) {
+  const auto parsed = parse(kCompletions, R"("prompt":)" + text);
+  if (!parsed.ok()) {
+    return parsed.status().param() + " " + mapping(parsed.status().code()).name;
+  }
+  std::string out;
+  for (const CompletionPrompt& prompt : parsed->prompts) {
+    const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
+    out += ids == nullptr ? "s" : fmt::format("{}", ids->size());
+  }
+  return out;
+}
+
+TEST(ApiRequest, Prompts) {
+  EXPECT_EQ(prompts(R"("a")"), "s");
+  EXPECT_EQ(prompts("[1,2,3]"), "3");
+  EXPECT_EQ(prompts(R"(["a","b"])"), "ss");
+  EXPECT_EQ(prompts("[[1],[2,3]]"), "12");
+  EXPECT_EQ(prompts("[]"), "prompt invalid_argument");
+  EXPECT_EQ(prompts("[[]]"), "prompt[0] invalid_argument");
+  EXPECT_EQ(prompts("{}"), "prompt invalid_argument");
+  EXPECT_EQ(prompts(R"([1,"a"])"), "prompt[1] invalid_argument");
+  EXPECT_EQ(prompts(R"(["a",1])"), "prompt[1] invalid_argument");
+  EXPECT_EQ(prompts("[-1]"), "prompt[0] invalid_argument");
+  EXPECT_EQ(prompts("[999]"), "1");
+  EXPECT_EQ(prompts("[1000]"), "prompt[0] invalid_argument");
+  EXPECT_EQ(prompts("[1.5]"), "prompt[0] invalid_argument");
+  const auto list = [](const std::string& item, int n) {
+    std::string out = "[" + item;
+    for (int i = 1; i < n; ++i) {
+      out += "," + item;
+    }
+    return out + "]";
+  };
+  EXPECT_EQ(prompts(list("1", 4096)), "4096");
+  EXPECT_EQ(prompts(list("1", 4097)), "prompt context_length_exceeded");
+  EXPECT_EQ(prompts(list(R"("a")", 128)).size(), 128U);
+  EXPECT_EQ(prompts(list(R"("a")", 129)), "prompt invalid_argument");
+  const std::string two = R"("n":128,"prompt":["a","b"])";
+  EXPECT_TRUE(parse(kCompletions, two).ok());
+  EXPECT_EQ(parse(kCompletions, R"("n":128,"prompt":["a","b","c"])").status().param(), "n");
+}
+
+}  // namespace
+}  // namespace tutti
