@@ -1,8 +1,9 @@
 // How far a backend may be from the reference, by formula.
 //
-// A sum of k products, each rounded to f32, with |terms| adding up to S, is off by about
-// eps * sqrt(k) * S / sqrt(k) for random signs and at most eps * k * S / ... ; the factor below
-// covers lane-wise sums with room for unlucky signs, and stays far below any wrong term.
+// Summing k terms of magnitude s in f32 makes an error of about eps * s * sqrt(k) if roundings are
+// independent (partial sums grow like s * sqrt(k), and roundings add up like sqrt(k) again, but a
+// vector register sums in 4 to 16 lanes, which takes most of the second factor away). The factor 4
+// leaves room for unlucky signs. One wrong or missing term is off by s and stands out.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -18,15 +19,21 @@ struct Tolerance {
   double absolute = 0;
 };
 
-/// For results that are sums of `terms` products accumulated in f32.
-inline Tolerance sum_tolerance(int64_t terms) {
+/// For sums of `terms` products of magnitude `size`, accumulated in f32.
+inline Tolerance sum_tolerance(int64_t terms, double size = 1.0) {
   constexpr double kEps = std::numeric_limits<float>::epsilon();
-  return {.relative = 4 * kEps * std::sqrt(static_cast<double>(terms) + 1), .absolute = 1e-30};
+  const double root = std::sqrt(static_cast<double>(terms) + 1);
+  return {.relative = 4 * kEps * root, .absolute = 4 * kEps * root * size};
 }
 
-/// For results of a few f32 roundings.
+/// For a few f32 roundings.
 inline Tolerance rounding_tolerance() {
-  return sum_tolerance(3);
+  return {.relative = 4 * std::numeric_limits<float>::epsilon(), .absolute = 0};
+}
+
+/// For copies and integers.
+inline Tolerance exact() {
+  return {};
 }
 
 /// sum (a - b)^2 / sum b^2
@@ -40,16 +47,21 @@ inline double nmse(const std::vector<float>& actual, const std::vector<float>& e
   return error == 0 ? 0 : error / power;
 }
 
+/// Largest finite |value|.
+inline double largest(const std::vector<float>& values) {
+  double result = 0;
+  for (const float v : values) {
+    result = std::isfinite(v) ? std::max(result, std::abs(static_cast<double>(v))) : result;
+  }
+  return result;
+}
+
 /// NaN and infinities must match exactly; finite values within the tolerance.
 inline void expect_near(const std::vector<float>& actual,
                         const std::vector<float>& expected,
                         Tolerance tolerance) {
   ASSERT_EQ(actual.size(), expected.size());
-  double largest = 0;
-  for (const float e : expected) {
-    largest = std::isfinite(e) ? std::max(largest, std::abs(static_cast<double>(e))) : largest;
-  }
-  const double limit = tolerance.relative * largest + tolerance.absolute;
+  const double limit = tolerance.relative * largest(expected) + tolerance.absolute;
   for (size_t i = 0; i < actual.size(); ++i) {
     if (!std::isfinite(expected[i])) {
       ASSERT_TRUE(actual[i] == expected[i] || (std::isnan(actual[i]) && std::isnan(expected[i])))

@@ -25,29 +25,52 @@ inline const T* weight_row(const LinearJob& job, int64_t n) {
   return static_cast<const T*>(job.w) + n * job.w_stride;
 }
 
-inline float scale_at(const LinearJob& job, int64_t n, int64_t k) {
-  const int64_t at = job.scale_row[n] * job.scale_stride + (k + job.phase_k) / job.block_k;
-  return job.scales[at] * E4M3Weights::kFactor;
-}
-
-// Scales of lanes k .. k + count - 1, for the vectors in which the block changes.
-inline Simd::F scale_lanes(const LinearJob& job, int64_t n, int64_t k, int64_t count) {
-  float lanes[Simd::kWidth] = {};
-  for (int64_t i = 0; i < count; ++i) {
-    lanes[i] = scale_at(job, n, k + i);
+// Walks along the scale blocks of a row; dense weights are one block without a scale.
+class BlockWalk {
+ public:
+  BlockWalk(const LinearJob& job, int64_t k) : job_(job), end_(job.k) {
+    if (job.scales != nullptr) {
+      index_ = (k + job.phase_k) / job.block_k;
+      end_ = (index_ + 1) * job.block_k - job.phase_k;
+    }
   }
-  return Simd::load(lanes);
-}
 
-// Columns [k, end) that can be read in whole vectors with one scale; end == k if there are none.
-inline int64_t run_end(const LinearJob& job, int64_t k) {
-  int64_t end = job.k;
-  if (job.scales != nullptr) {
-    const int64_t block_end = ((k + job.phase_k) / job.block_k + 1) * job.block_k - job.phase_k;
-    end = block_end < end ? block_end : end;
+  // To the block of column k < job.k, which must not lie behind. No division: this is in the
+  // memory-bound loop.
+  void move_to(int64_t k) {
+    while (end_ <= k) {
+      ++index_;
+      end_ += job_.block_k;
+    }
   }
-  return k + (end - k) / Simd::kWidth * Simd::kWidth;
-}
+
+  // Columns [k, result) can be read in whole vectors of this block; result == k if there are none.
+  int64_t whole_vectors(int64_t k, int64_t limit) const {
+    return k + (end(limit) - k) / Simd::kWidth * Simd::kWidth;
+  }
+
+  int64_t end(int64_t limit) const { return end_ < limit ? end_ : limit; }
+
+  float scale(int64_t n) const {
+    return job_.scales[job_.scale_row[n] * job_.scale_stride + index_] * E4M3Weights::kFactor;
+  }
+
+  // Scales of columns k .. k + count - 1, for the vectors in which the block changes.
+  Simd::F scale_lanes(int64_t n, int64_t k, int64_t count) const {
+    float lanes[Simd::kWidth] = {};
+    BlockWalk walk = *this;
+    for (int64_t i = 0; i < count; ++i) {
+      walk.move_to(k + i);
+      lanes[i] = walk.scale(n);
+    }
+    return Simd::load(lanes);
+  }
+
+ private:
+  const LinearJob& job_;
+  int64_t index_ = 0;
+  int64_t end_;
+};
 
 inline void finish(const LinearJob& job, int64_t m, int64_t n, Simd::F acc) {
   const float sum = Simd::sum(acc);
@@ -89,13 +112,15 @@ inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
     }
   };
   Simd::NanWatch nan = Simd::no_nan();
+  BlockWalk blocks(job, 0);
   int64_t k = 0;
   while (k < job.k) {
-    const int64_t end = run_end(job, k);
+    blocks.move_to(k);
+    const int64_t end = blocks.whole_vectors(k, job.k);
     Simd::F scale[N];
     if constexpr (kScaled) {
       for (int j = 0; j < N; ++j) {
-        scale[j] = Simd::set1(scale_at(job, n + j, k));
+        scale[j] = Simd::set1(blocks.scale(n + j));
       }
       for (; k + 2 * Simd::kWidth <= end; k += 2 * Simd::kWidth) {
 #pragma GCC unroll 8
@@ -118,12 +143,12 @@ inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
         add(j, k, wv);
       }
     }
-    if (k < job.k && end == run_end(job, k)) {  // the last columns, or a vector of several blocks
+    if (k < blocks.end(job.k)) {  // the last columns, or a vector of several blocks
       const int64_t lanes = job.k - k < Simd::kWidth ? job.k - k : Simd::kWidth;
       for (int j = 0; j < N; ++j) {
         Simd::F wv = load_first_weights<Weights>(w[j] + k, lanes);
         if constexpr (kScaled) {
-          wv = Simd::mul(wv, scale_lanes(job, n + j, k, lanes));
+          wv = Simd::mul(wv, blocks.scale_lanes(n + j, k, lanes));
         }
         for (int i = 0; i < M; ++i) {
           const Simd::F xv = Simd::load_first(x + i * job.x_stride + k, lanes);
@@ -185,26 +210,23 @@ inline void convert_row(float* to, const LinearJob& job, int64_t n, int64_t begi
     Weights::kFactor;
   };
   const auto* w = weight_row<typename Weights::T>(job, n);
-  int64_t k = begin;
-  while (k < end) {
-    const int64_t run = run_end(job, k) < end ? run_end(job, k) : end;
-    if (run == k || run - k < Simd::kWidth) {
+  BlockWalk blocks(job, begin);
+  for (int64_t k = begin; k < end;) {
+    blocks.move_to(k);
+    const int64_t run = blocks.whole_vectors(k, end);
+    const Simd::F scale = kScaled ? Simd::set1(blocks.scale(n)) : Simd::zero();
+    for (; k < run; k += Simd::kWidth) {
+      const Simd::F wv = Weights::load(w + k);
+      Simd::store(to + k - begin, kScaled ? Simd::mul(wv, scale) : wv);
+    }
+    if (k < blocks.end(end)) {
       const int64_t lanes = end - k < Simd::kWidth ? end - k : Simd::kWidth;
       Simd::F wv = load_first_weights<Weights>(w + k, lanes);
       if constexpr (kScaled) {
-        wv = Simd::mul(wv, scale_lanes(job, n, k, lanes));
+        wv = Simd::mul(wv, blocks.scale_lanes(n, k, lanes));
       }
       Simd::store(to + k - begin, wv);
       k += Simd::kWidth;
-      continue;
-    }
-    const Simd::F scale = kScaled ? Simd::set1(scale_at(job, n, k)) : Simd::zero();
-    for (; k + Simd::kWidth <= run; k += Simd::kWidth) {
-      Simd::F wv = Weights::load(w + k);
-      if constexpr (kScaled) {
-        wv = Simd::mul(wv, scale);
-      }
-      Simd::store(to + k - begin, wv);
     }
   }
 }

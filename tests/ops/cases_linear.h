@@ -1,0 +1,215 @@
+// linear, grouped_linear and batched_linear: storage types, block scales at any phase, odd widths,
+// empty groups.
+#pragma once
+#include <numeric>
+
+#include "ops/op_case.h"
+
+namespace tutti::test {
+
+struct LinearShape {
+  DType dtype = DType::kF32;
+  int64_t m = 1;
+  int64_t n = 1;
+  int64_t k = 1;
+  bool bias = false;
+  int64_t gap = 0;                ///< elements between rows of x, w and y
+  int64_t block_n = 128;          ///< e4m3: rows per scale
+  int64_t block_k = 128;          ///< e4m3: columns per scale
+  int64_t phase_n = 0;            ///< e4m3: rows of the first block that lie before the view
+  int64_t phase_k = 0;            ///< e4m3: as WeightView
+  int64_t fused_at = 0;           ///< e4m3: a second matrix with its own scale grid starts here
+  std::vector<int64_t> groups{};  ///< rows of x per group: grouped_linear
+  int64_t heads = 0;              ///< batched_linear
+  /// Random weights are made by a slow generator; large ones repeat a short stretch.
+  bool large = false;
+
+  int64_t matrices() const {
+    return heads > 0 ? heads : (groups.empty() ? 1 : ssize(groups.size()));
+  }
+};
+
+inline std::string describe(const LinearShape& s) {
+  std::string name =
+      s.heads > 0 ? "batched_linear" : (s.groups.empty() ? "linear" : "grouped_linear");
+  name += std::string(" ") + dtype_name(s.dtype) + " m" + std::to_string(s.m) + " n" +
+          std::to_string(s.n) + " k" + std::to_string(s.k);
+  if (s.heads > 0 || !s.groups.empty()) {
+    name += " x" + std::to_string(s.matrices());
+  }
+  if (s.dtype == DType::kF8E4M3) {
+    name += " block " + std::to_string(s.block_n) + "x" + std::to_string(s.block_k) + " phase " +
+            std::to_string(s.phase_n) + "," + std::to_string(s.phase_k);
+  }
+  return name + (s.bias ? " bias" : "") + (s.gap > 0 ? " strided" : "") +
+         (s.fused_at > 0 ? " fused" : "");
+}
+
+/// Scale row of each weight row: blocks from phase_n on, and again from fused_at on.
+inline std::vector<int32_t> scale_rows(const LinearShape& s) {
+  std::vector<int32_t> rows;
+  int64_t first = 0;
+  int64_t start = 0;
+  int64_t phase = s.phase_n;
+  for (int64_t n = 0; n < s.n; ++n) {
+    if (s.fused_at > 0 && n == s.fused_at) {
+      first = rows.back() + 1;
+      start = n;
+      phase = 0;
+    }
+    rows.push_back(narrow<int32_t>(first + (n - start + phase) / s.block_n));
+  }
+  return rows;
+}
+
+inline HostTensor weight_data(const LinearShape& s) {
+  const Shape shape =
+      s.heads > 0 || !s.groups.empty() ? Shape{s.matrices(), s.n, s.k} : Shape{s.n, s.k};
+  HostTensor w(s.dtype, shape, s.gap);
+  // e4m3 weights fill the range of the format, as a quantiser makes them.
+  const float sigma = s.dtype == DType::kF8E4M3 ? 100.0F : 1.0F;
+  return s.large ? std::move(w.fill_repeating(2, sigma)) : std::move(w.fill_normal(2, sigma));
+}
+
+inline WeightView make_weight(PreparedOp& op, const LinearShape& s) {
+  WeightView weight{.data = op.input(weight_data(s))};
+  if (s.dtype == DType::kF8E4M3) {
+    const std::vector<int32_t> rows = scale_rows(s);
+    const int64_t grid_rows = rows.empty() ? 0 : rows.back() + 1;
+    const int64_t grid_cols = ceil_div(s.phase_k + s.k, s.block_k);
+    const Shape grid = weight.data.rank() == 3 ? Shape{s.matrices(), grid_rows, grid_cols}
+                                               : Shape{grid_rows, grid_cols};
+    weight.scales = op.input(std::move(HostTensor(DType::kF32, grid).fill_normal(3, 0.01F)));
+    weight.scale_row = op.input(ints(rows));
+    weight.block_k = s.block_k;
+    weight.phase_k = s.phase_k;
+  }
+  return weight;
+}
+
+inline OpCase linear_case(const LinearShape& s) {
+  const int64_t m =
+      s.groups.empty() ? s.m : std::accumulate(s.groups.begin(), s.groups.end(), int64_t{0});
+  OpCase c{.name = describe(s), .tolerance = sum_tolerance(s.k)};
+  const int64_t read =
+      s.heads > 0 || s.groups.empty()
+          ? s.matrices()
+          : std::count_if(s.groups.begin(), s.groups.end(), [](int64_t g) { return g > 0; });
+  const int64_t per_head = std::max<int64_t>(1, s.heads);
+  c.bytes =
+      static_cast<double>(read * s.n * s.k * dtype_size(s.dtype) + 4 * m * per_head * (s.n + s.k));
+  c.flops = 2.0 * static_cast<double>(m * per_head) * static_cast<double>(s.n * s.k);
+  c.prepare = [s, m](PreparedOp& op) {
+    const Shape xs = s.heads > 0 ? Shape{m, s.heads, s.k} : Shape{m, s.k};
+    const Shape ys = s.heads > 0 ? Shape{m, s.heads, s.n} : Shape{m, s.n};
+    const TensorView x = op.input(std::move(HostTensor(DType::kF32, xs, s.gap).fill_normal(1)));
+    const TensorView y = op.output(HostTensor(DType::kF32, ys, s.gap));
+    const WeightView w = make_weight(op, s);
+    if (s.heads > 0) {
+      op.set_call([=](Ops& ops) { ops.batched_linear(y, x, w); });
+      return;
+    }
+    if (!s.groups.empty()) {
+      std::vector<int32_t> begin{0};
+      for (const int64_t rows : s.groups) {
+        begin.push_back(narrow<int32_t>(begin.back() + rows));
+      }
+      const TensorView offsets = op.input(ints(begin));
+      op.set_call([=](Ops& ops) { ops.grouped_linear(y, x, w, offsets); });
+      return;
+    }
+    const TensorView bias =
+        s.bias ? op.input(std::move(HostTensor(DType::kF32, {s.n}).fill_normal(4))) : TensorView{};
+    op.set_call([=](Ops& ops) { ops.linear(y, x, w, bias); });
+  };
+  return c;
+}
+
+inline std::vector<OpCase> dense_linear_cases() {
+  std::vector<OpCase> cases;
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const int64_t m : {0, 1, 2, 3, 4, 5, 8, 9, 37}) {
+      for (const int64_t k : {1, 7, 16, 33, 96, 515}) {
+        cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 5, .k = k}));
+      }
+      cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 101, .k = 40, .bias = true}));
+      cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 50, .k = 77, .gap = 3}));
+    }
+    cases.push_back(linear_case({.dtype = dtype, .m = 130, .n = 97, .k = 1100}));
+    cases.push_back(linear_case({.dtype = dtype, .m = 2, .n = 0, .k = 8}));
+    cases.push_back(linear_case({.dtype = dtype, .m = 1, .n = 700, .k = 1024, .bias = true}));
+  }
+  return cases;
+}
+
+inline std::vector<OpCase> quantized_linear_cases() {
+  constexpr DType kE4M3 = DType::kF8E4M3;
+  std::vector<OpCase> cases;
+  for (const int64_t m : {0, 1, 3, 9, 37}) {
+    for (const int64_t phase : {0, 1, 16, 64, 100, 127}) {
+      cases.push_back(linear_case(
+          {.dtype = kE4M3, .m = m, .n = 70, .k = 300, .phase_n = phase, .phase_k = phase}));
+    }
+    // Blocks narrower than a vector, of an odd width, and wider than the matrix.
+    cases.push_back(linear_case(
+        {.dtype = kE4M3, .m = m, .n = 9, .k = 50, .block_n = 2, .block_k = 3, .phase_k = 2}));
+    cases.push_back(linear_case(
+        {.dtype = kE4M3, .m = m, .n = 9, .k = 600, .block_n = 4, .block_k = 37, .phase_k = 5}));
+    cases.push_back(
+        linear_case({.dtype = kE4M3, .m = m, .n = 9, .k = 61, .gap = 5, .block_k = 512}));
+    // q_a and kv_a in one matrix: 5 and 3 blocks of 16 rows, the first one cut.
+    cases.push_back(
+        linear_case({.dtype = kE4M3, .m = m, .n = 116, .k = 256, .block_n = 16, .fused_at = 70}));
+    cases.push_back(linear_case({.dtype = kE4M3, .m = m, .n = 33, .k = 1037, .bias = true}));
+  }
+  return cases;
+}
+
+inline std::vector<OpCase> stacked_linear_cases() {
+  std::vector<OpCase> cases;
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kF8E4M3}) {
+    for (const std::vector<int64_t>& groups : std::vector<std::vector<int64_t>>{
+             {1}, {0, 0}, {0, 3, 1, 0}, {12, 0, 1, 70}, {0, 1, 1, 0, 2, 0, 0, 4}}) {
+      cases.push_back(linear_case({.dtype = dtype, .n = 53, .k = 150, .groups = groups}));
+    }
+    cases.push_back(
+        linear_case({.dtype = dtype, .n = 20, .k = 48, .gap = 2, .phase_k = 9, .groups = {2, 1}}));
+    for (const int64_t m : {0, 1, 5, 19}) {
+      cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 30, .k = 64, .heads = 3}));
+      cases.push_back(
+          linear_case({.dtype = dtype, .m = m, .n = 17, .k = 21, .gap = 1, .heads = 2}));
+    }
+  }
+  return cases;
+}
+
+inline std::vector<OpCase> linear_cases() {
+  std::vector<OpCase> cases = dense_linear_cases();
+  append(cases, quantized_linear_cases());
+  append(cases, stacked_linear_cases());
+  return cases;
+}
+
+/// Shapes of real models. Weights of 128 MiB and more do not stay in a cache.
+inline std::vector<OpCase> linear_bench_cases() {
+  std::vector<OpCase> cases;
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32, DType::kF8E4M3}) {
+    for (const int64_t m : {1, 2, 4, 8}) {
+      cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 32768, .k = 8192, .large = true}));
+    }
+    cases.push_back(linear_case({.dtype = dtype, .m = 1, .n = 1536, .k = 1536, .large = true}));
+    cases.push_back(linear_case({.dtype = dtype, .m = 32, .n = 2048, .k = 2048, .large = true}));
+    cases.push_back(linear_case({.dtype = dtype, .m = 256, .n = 2048, .k = 2048, .large = true}));
+  }
+  std::vector<int64_t> one_token(64, 0);
+  for (size_t i = 0; i < 8; ++i) {
+    one_token[i * 7] = 1;
+  }
+  cases.push_back(linear_case(
+      {.dtype = DType::kF8E4M3, .n = 2048, .k = 2048, .groups = one_token, .large = true}));
+  cases.push_back(linear_case(
+      {.dtype = DType::kBF16, .m = 1, .n = 512, .k = 128, .heads = 128, .large = true}));
+  return cases;
+}
+
+}  // namespace tutti::test

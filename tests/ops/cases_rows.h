@@ -1,0 +1,192 @@
+// Ops that work row by row: norms, add, silu_mul, embedding, rotary embeddings, gather_rows.
+#pragma once
+#include "ops/op_case.h"
+
+namespace tutti::test {
+
+inline HostTensor normal(const Shape& shape, uint32_t seed, int64_t gap = 0) {
+  return std::move(HostTensor(DType::kF32, shape, gap).fill_normal(seed));
+}
+
+inline std::string shape_name(const char* op, const Shape& shape, int64_t gap) {
+  return std::string(op) + " " + shape.to_string() + (gap > 0 ? " strided" : "");
+}
+
+inline double f32_bytes(const Shape& shape, int times) {
+  return 4.0 * times * static_cast<double>(shape.numel());
+}
+
+inline OpCase rms_norm_case(const Shape& shape, int64_t gap, bool in_place) {
+  OpCase c{.name = shape_name("rms_norm", shape, gap) + (in_place ? " in place" : "")};
+  c.tolerance = sum_tolerance(shape[shape.rank() - 1], 0);
+  c.bytes = f32_bytes(shape, 2);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView weight = op.input(normal({shape[shape.rank() - 1]}, 2));
+    const TensorView y = op.output(normal(shape, 1, gap));
+    const TensorView x = in_place ? y : op.input(normal(shape, 1, gap));
+    op.set_call([=](Ops& ops) { ops.rms_norm(y, x, weight, 1e-6F); });
+  };
+  return c;
+}
+
+inline OpCase add_rms_norm_case(const Shape& shape, int64_t gap) {
+  OpCase c{.name = shape_name("add_rms_norm", shape, gap)};
+  c.tolerance = sum_tolerance(shape[1], 0);
+  c.bytes = f32_bytes(shape, 4);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView weight = op.input(normal({shape[1]}, 4));
+    const TensorView y = op.output(HostTensor(DType::kF32, shape, gap));
+    const TensorView residual = op.output(normal(shape, 2, gap));
+    const TensorView x = op.input(normal(shape, 1, gap));
+    op.set_call([=](Ops& ops) { ops.add_rms_norm(y, residual, x, weight, 1e-5F); });
+  };
+  return c;
+}
+
+inline OpCase add_case(const Shape& shape, int64_t gap) {
+  OpCase c{.name = shape_name("add", shape, gap), .tolerance = exact()};
+  c.bytes = f32_bytes(shape, 3);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView y = op.output(normal(shape, 1, gap));
+    const TensorView x = op.input(normal(shape, 2, gap));
+    op.set_call([=](Ops& ops) { ops.add(y, x); });
+  };
+  return c;
+}
+
+inline OpCase silu_mul_case(const Shape& shape, int64_t gap) {
+  OpCase c{.name = shape_name("silu_mul", shape, gap), .tolerance = rounding_tolerance()};
+  c.bytes = f32_bytes(shape, 3);
+  c.prepare = [=](PreparedOp& op) {
+    HostTensor gates = std::move(HostTensor(DType::kF32, shape, gap).fill_normal(1, 10.0F));
+    const float edges[] = {0.0F,
+                           -0.0F,
+                           90.0F,
+                           -90.0F,
+                           1e30F,
+                           -1e30F,
+                           1e-30F,
+                           std::numeric_limits<float>::quiet_NaN(),
+                           std::numeric_limits<float>::infinity()};
+    for (int64_t i = 0; shape.numel() >= 16 && i < 9; ++i) {
+      gates.set(i, edges[i]);
+    }
+    const TensorView y = op.output(HostTensor(DType::kF32, shape, gap));
+    const TensorView gate = op.input(std::move(gates));
+    const TensorView up = op.input(normal(shape, 2, gap));
+    op.set_call([=](Ops& ops) { ops.silu_mul(y, gate, up); });
+  };
+  return c;
+}
+
+inline OpCase embedding_case(DType dtype, int64_t rows, int64_t d, int64_t first_id) {
+  OpCase c{.name = std::string("embedding ") + dtype_name(dtype) + " first " +
+                   std::to_string(first_id) + " d" + std::to_string(d),
+           .tolerance = exact()};
+  c.bytes = static_cast<double>(rows * d * (4 + dtype_size(dtype)));
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> ids;
+    for (int64_t t = 0; t < rows; ++t) {
+      ids.push_back(narrow<int32_t>(t * 13 % 29));  // some before the shard, some after it
+    }
+    const TensorView y = op.output(normal({rows, d}, 5, 3));
+    const TensorView table = op.input(std::move(HostTensor(dtype, {11, d}, 2).fill_normal(1)));
+    const TensorView id_view = op.input(ints(ids));
+    op.set_call([=](Ops& ops) { ops.embedding(y, table, id_view, first_id); });
+  };
+  return c;
+}
+
+inline OpCase rope_table_case(int64_t rows, int64_t half) {
+  OpCase c{.name = shape_name("rope_table", {rows, 2 * half}, 0),
+           .tolerance = rounding_tolerance()};
+  c.bytes = f32_bytes({rows, 2 * half}, 1);
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> positions;
+    std::vector<float> frequencies;
+    for (int64_t t = 0; t < rows; ++t) {
+      positions.push_back(narrow<int32_t>(t * 40009));
+    }
+    for (int64_t i = 0; i < half; ++i) {
+      frequencies.push_back(std::pow(10000.0F, -static_cast<float>(i) / static_cast<float>(half)));
+    }
+    const TensorView table = op.output(HostTensor(DType::kF32, {rows, 2 * half}));
+    const TensorView position_view = op.input(ints(positions));
+    const TensorView frequency_view = op.input(floats({half}, frequencies));
+    op.set_call([=](Ops& ops) { ops.rope_table(table, position_view, frequency_view, 1.25F); });
+  };
+  return c;
+}
+
+inline OpCase rope_case(const Shape& shape, RopeLayout layout, int64_t gap) {
+  OpCase c{
+      .name = shape_name(
+          layout == RopeLayout::kInterleaved ? "rope interleaved" : "rope half-split", shape, gap)};
+  c.tolerance = rounding_tolerance();
+  c.bytes = f32_bytes(shape, 2);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView x = op.output(normal(shape, 1, gap));
+    const TensorView table = op.input(normal({shape[0], shape[2]}, 2));
+    op.set_call([=](Ops& ops) { ops.rope(x, table, layout); });
+  };
+  return c;
+}
+
+inline OpCase gather_rows_case(int64_t rows, int64_t d) {
+  OpCase c{.name = shape_name("gather_rows", {rows, d}, 2), .tolerance = exact()};
+  c.bytes = f32_bytes({rows, d}, 2);
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> from;
+    for (int64_t r = 0; r < rows; ++r) {
+      from.push_back(narrow<int32_t>(r * 5 % 9));
+    }
+    const TensorView y = op.output(HostTensor(DType::kF32, {rows, d}, 1));
+    const TensorView x = op.input(normal({9, d}, 1, 2));
+    const TensorView index = op.input(ints(from));
+    op.set_call([=](Ops& ops) { ops.gather_rows(y, x, index); });
+  };
+  return c;
+}
+
+inline std::vector<OpCase> row_cases() {
+  std::vector<OpCase> cases;
+  for (const int64_t rows : {0, 1, 3, 40}) {
+    for (const int64_t d : {1, 2, 15, 16, 63, 128, 1000}) {
+      for (const int64_t gap : {0, 5}) {
+        cases.push_back(rms_norm_case({rows, d}, gap, false));
+        cases.push_back(rms_norm_case({rows, d}, gap, true));
+        cases.push_back(rms_norm_case({rows, 3, d}, gap, false));
+        cases.push_back(add_rms_norm_case({rows, d}, gap));
+        cases.push_back(add_case({rows, d}, gap));
+        cases.push_back(silu_mul_case({rows, d}, gap));
+      }
+      cases.push_back(gather_rows_case(rows, d));
+      for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+        cases.push_back(embedding_case(dtype, rows, d, 0));
+        cases.push_back(embedding_case(dtype, rows, d, 7));
+      }
+    }
+    for (const int64_t d : {2, 6, 64, 80, 96, 128, 192, 256}) {
+      cases.push_back(rope_table_case(rows, d / 2));
+      for (const RopeLayout layout : {RopeLayout::kHalfSplit, RopeLayout::kInterleaved}) {
+        cases.push_back(rope_case({rows, 3, d}, layout, 0));
+        cases.push_back(rope_case({rows, 2, d}, layout, 7));
+      }
+    }
+  }
+  return cases;
+}
+
+inline std::vector<OpCase> row_bench_cases() {
+  return {rms_norm_case({1, 7168}, 0, false),
+          rms_norm_case({256, 7168}, 0, false),
+          add_rms_norm_case({256, 7168}, 0),
+          add_case({256, 7168}, 0),
+          silu_mul_case({256, 8192}, 0),
+          embedding_case(DType::kBF16, 256, 7168, 0),
+          rope_table_case(256, 64),
+          rope_case({256, 32, 128}, RopeLayout::kHalfSplit, 0),
+          rope_case({256, 32, 64}, RopeLayout::kInterleaved, 0)};
+}
+
+}  // namespace tutti::test
