@@ -14,17 +14,27 @@ constexpr int64_t kAlignment =
 Result<Arena> Arena::create(Device& device, int64_t bytes) {
   Arena arena;
   TUTTI_TRY(arena.buffer_, Buffer::allocate(device, bytes, "activation arena"));
+  arena.base_ = static_cast<std::byte*>(arena.buffer_.data());
+  arena.capacity_ = arena.buffer_.bytes();
+  return arena;
+}
+
+Arena Arena::measuring() {
+  Arena arena;
+  arena.base_ =
+      reinterpret_cast<std::byte*>(kAlignment);  // any non-null value: nobody reads through it
+  arena.capacity_ = INT64_MAX;
   return arena;
 }
 
 TensorView Arena::alloc(DType dtype, const Shape& shape) {
   const int64_t bytes = ceil_div(shape.numel() * dtype_size(dtype), kAlignment) * kAlignment;
-  TUTTI_CHECK_MSG(used_ + bytes <= buffer_.bytes(),
+  TUTTI_CHECK_MSG(bytes <= capacity_ - used_,
                   "arena of {} bytes is full: {} used, {} wanted",
                   buffer_.bytes(),
                   used_,
                   bytes);
-  void* data = static_cast<std::byte*>(buffer_.data()) + used_;
+  void* data = base_ + used_;
   used_ += bytes;
   peak_ = std::max(peak_, used_);
   return {data, dtype, shape};

@@ -1,6 +1,7 @@
 // Bump allocator for one step's activations: allocation is an addition, reset frees everything.
 // Addresses repeat from step to step when the sizes do, so captured graphs stay valid.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "base/check.h"
@@ -12,6 +13,10 @@ class Arena {
  public:
   static Result<Arena> create(Device& device, int64_t bytes);
 
+  /// Hands out addresses that must not be touched and never runs out: a forward pass over it, with
+  /// ops that compute nothing, tells by peak() how large the real arena must be.
+  static Arena measuring();
+
   /// Uninitialised; lives until reset(). The arena is sized by the planner: running out is our bug.
   TensorView alloc(DType dtype, const Shape& shape);
 
@@ -21,7 +26,7 @@ class Arena {
 
   int64_t peak() const { return peak_; }
 
-  int64_t capacity() const { return buffer_.bytes(); }
+  int64_t capacity() const { return capacity_; }
 
   /// Frees, when it goes out of scope, everything allocated since it was made.
   class Scope {
@@ -40,6 +45,8 @@ class Arena {
 
  private:
   Buffer buffer_;
+  std::byte* base_ = nullptr;
+  int64_t capacity_ = 0;
   int64_t used_ = 0;
   int64_t peak_ = 0;
 };

@@ -38,7 +38,7 @@ Status check_range(const Range& r) {
       .with_param(r.field);
 }
 
-Status check_prompt(const GenerationRequest& request, const RequestLimits& limits) {
+Status check_prompt(const GenerationRequest& request, const GenerationLimits& limits) {
   const int64_t count = ssize(request.prompt.size());
   if (count == 0) {
     return invalid("the prompt is empty, it needs at least one token").with_param("prompt");
@@ -63,7 +63,7 @@ Status check_prompt(const GenerationRequest& request, const RequestLimits& limit
   return ok_status();
 }
 
-Status check_stops(const GenerationRequest& request, const RequestLimits& limits) {
+Status check_stops(const GenerationRequest& request, const GenerationLimits& limits) {
   if (request.stop.size() > kMaxStopStrings) {
     return invalid("stop holds {} strings, at most {} are allowed",
                    request.stop.size(),
@@ -135,7 +135,7 @@ Status check_sampling(const SamplingParams& params) {
   return ok_status();
 }
 
-Status check_request(const GenerationRequest& request, const RequestLimits& limits) {
+Status check_request(const GenerationRequest& request, const GenerationLimits& limits) {
   TUTTI_RETURN_IF_ERROR(check_prompt(request, limits));
   TUTTI_RETURN_IF_ERROR(check_sampling(request.sampling));
   if (request.max_tokens.has_value() && *request.max_tokens < 1) {

@@ -8,7 +8,7 @@
 
 namespace tutti {
 
-struct RequestLimits {
+struct GenerationLimits {
   int64_t vocab_size = 0;
   int64_t max_context = 0;          ///< the model's
   int64_t max_sequence_tokens = 0;  ///< the model's or the KV pool's, whichever is less
@@ -19,6 +19,6 @@ struct RequestLimits {
 Status check_sampling(const SamplingParams& params);
 
 /// Everything that can be said about the request alone, the prompt's ids apart (Engine::submit).
-Status check_request(const GenerationRequest& request, const RequestLimits& limits);
+Status check_request(const GenerationRequest& request, const GenerationLimits& limits);
 
 }  // namespace tutti

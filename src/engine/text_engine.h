@@ -61,8 +61,8 @@ class TextEngine final : public LanguageModel {
   std::shared_ptr<const TokenText> text_;
   GenerationTable table_;
   std::atomic<uint64_t> next_id_ = 1;
+  GenerationLimits limits_;
   Engine engine_;  // last: it ends before what its sinks use
-  RequestLimits limits_;
 };
 
 }  // namespace tutti

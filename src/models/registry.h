@@ -13,24 +13,18 @@ namespace tutti {
 using ModelFactory = Result<std::unique_ptr<CausalLm>> (*)(const HfConfig& config,
                                                            const Scope& scope,
                                                            const ModelOptions& options);
-                                                           const Scope& scope);
 
-                                                           struct Architecture {
-                                                             const char*
-                                                                 name;  ///< as in config.json
-                                                             ModelFactory make;
-                                                           };
+struct Architecture {
+  const char* name;  ///< as in config.json
+  ModelFactory make;
+};
 
-                                                           std::span<const Architecture>
-                                                           architectures();
+std::span<const Architecture> architectures();
 
-                                                           /// Declares the model's parameters
-                                                           /// through `scope`. Unknown
-                                                           /// architectures are refused with the
-                                                           /// known ones named.
-                                                           Result<std::unique_ptr<CausalLm>>
-                                                           make_model(const HfConfig& config,
-                                                                      const Scope& scope,
-                                                                      const ModelOptions& options);
+/// Declares the model's parameters through `scope`. Unknown architectures are refused with the
+/// known ones named.
+Result<std::unique_ptr<CausalLm>> make_model(const HfConfig& config,
+                                             const Scope& scope,
+                                             const ModelOptions& options);
 
-                                                           }  // namespace tutti
+}  // namespace tutti

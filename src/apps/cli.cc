@@ -1,0 +1,243 @@
+#include "apps/cli.h"
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include "apps/options.h"
+#include "base/log.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr int kUsageExit = 64;  // sysexits.h EX_USAGE, as for other invalid arguments
+
+constexpr const char* kModelHelp =
+    "Model: a checkpoint directory, or a name looked up in $TUTTI_HOME/models and the Hugging Face "
+    "cache";
+
+void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
+  auto* model = app.add_option("MODEL", m.model, kModelHelp);
+  if (positional_required) {
+    model->required();
+  }
+  app.add_option("--device",
+                 m.device,
+                 "auto, cpu or cuda. auto never falls back from a broken GPU to the CPU")
+      ->capture_default_str();
+  app.add_option(
+         "--tp",
+         m.tp,
+         "Ranks to split the model over; an impossible number is refused with the legal ones")
+      ->check(CLI::Range(1, 64));
+  app.add_option("--threads", m.threads, "CPU threads over all ranks (default: every CPU)")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--context",
+                 m.context,
+                 "Tokens of prompt and output together (default: the model's, if it fits)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--kv-memory", m.kv_memory, "Memory of the KV cache, for example 512MiB or 4GiB");
+  app.add_flag("-q,--quiet", m.quiet, "No progress bar and no information lines");
+  app.add_option(
+         "--mla-form", m.mla_form, "How MLA attention computes: absorbed or expanded (same result)")
+      ->capture_default_str()
+      ->group("For tests");
+  app.add_flag("--reference-ops", m.reference_ops, "Use the slow reference operations")
+      ->group("For tests");
+}
+
+void add_sampling_flags(CLI::App& app, SamplingFlags& s) {
+  app.add_option("--temperature", s.temperature, "0 picks the most likely token each time")
+      ->check(CLI::Range(0.0, 100.0));
+  app.add_option("--top-k", s.top_k, "Keep the k most likely tokens; 0 keeps all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--top-p", s.top_p, "Keep the smallest set with this probability")
+      ->check(CLI::Range(1e-9, 1.0));
+  app.add_option("--min-p", s.min_p, "Drop tokens less likely than this share of the best")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--presence-penalty", s.presence_penalty, "Against tokens that occurred")
+      ->check(CLI::Range(-2.0, 2.0));
+  app.add_option(
+         "--frequency-penalty", s.frequency_penalty, "Against tokens by how often they occurred")
+      ->check(CLI::Range(-2.0, 2.0));
+  app.add_option("--repetition-penalty",
+                 s.repetition_penalty,
+                 "Divides the scores of tokens seen; 1 is off")
+      ->check(CLI::Range(0.01, 100.0));
+  app.add_option("--seed", s.seed, "Same seed, same text");
+}
+
+// Everything a parse fills; one object so that the callbacks' references stay valid.
+struct Commands {
+  RunOptions run;
+  ServeOptions serve;
+  ScoreOptions score;
+  GenerateOptions generate;
+  TokenizeOptions tokenize;
+  TokenizeOptions detokenize;
+  TemplateOptions chat_template;
+  BenchLatencyOptions latency;
+  std::function<int()> chosen;
+};
+
+void add_run(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("run", "Answer one prompt, or chat in the terminal");
+  cmd->footer(
+      "Examples:\n  tutti run                          chat with tiny-r1, the model that ships "
+      "with tutti\n"
+      "  tutti run tiny-r1 \"What is 3+4?\"   answer once\n"
+      "  tutti run ./DeepSeek-R1 --tp 8     a checkpoint directory, split over 8 ranks");
+  add_model_flags(*cmd, c.run.model, false);
+  cmd->add_option("PROMPT", c.run.prompt, "Question; without one a chat starts");
+  cmd->add_option("--system", c.run.system, "System message");
+  cmd->add_option("--max-tokens", c.run.max_tokens, "Most tokens of one answer")
+      ->check(CLI::PositiveNumber);
+  add_sampling_flags(*cmd, c.run.sampling);
+  cmd->callback([&c] { c.chosen = [&c] { return run_command(c.run); }; });
+}
+
+void add_serve(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("serve", "Serve a model over HTTP with an OpenAI-compatible API");
+  cmd->footer(
+      "Then, for example:\n  curl http://127.0.0.1:9997/v1/chat/completions -H 'Content-Type: "
+      "application/json' \\\n"
+      "    -d '{\"model\":\"tiny-r1\",\"messages\":[{\"role\":\"user\",\"content\":\"What is "
+      "3+4?\"}]}'");
+  add_model_flags(*cmd, c.serve.model, false);
+  cmd->add_option("--host", c.serve.host, "Address to listen on")->capture_default_str();
+  cmd->add_option("--port", c.serve.port, "Port to listen on; 0 takes a free one")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 65535));
+  cmd->add_option("--api-key",
+                  c.serve.api_key,
+                  "Key that clients must send (better: the variable TUTTI_API_KEY)");
+  cmd->add_option("--served-model-name", c.serve.served_model_name, "Name of the model in the API");
+  cmd->add_option(
+         "--max-batch-sequences", c.serve.model.max_batch_sequences, "Sequences that run at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  cmd->add_option("--max-batch-tokens",
+                  c.serve.model.max_batch_tokens,
+                  "Tokens of one step, prompts and outputs together")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65536));
+  cmd->add_flag(
+      "--insecure", c.serve.insecure, "Allow listening beyond this machine without a key");
+  cmd->callback([&c] { c.chosen = [&c] { return serve_command(c.serve); }; });
+}
+
+void add_score(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("score", "Write the logits of given token ids as a NumPy file");
+  add_model_flags(*cmd, c.score.model, true);
+  cmd->add_option("--ids-file", c.score.ids_file, "Token ids separated by commas or spaces")
+      ->required();
+  cmd->add_option(
+         "--logits-out", c.score.logits_out, "File to write: float32 [tokens, vocab] (.npy)")
+      ->required();
+  cmd->add_option(
+         "--chunk", c.score.chunk, "Tokens per step; 1 runs the decode path for every token")
+      ->check(CLI::PositiveNumber);
+  cmd->callback([&c] { c.chosen = [&c] { return score_command(c.score); }; });
+}
+
+void add_generate(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand(
+      "generate", "Continue given token ids; greedy unless sampling flags are given");
+  add_model_flags(*cmd, c.generate.model, true);
+  cmd->add_option("--ids-file", c.generate.ids_file, "Token ids separated by commas or spaces")
+      ->required();
+  cmd->add_option("--max-tokens", c.generate.max_tokens, "Most new tokens")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  cmd->add_flag("--ignore-eos", c.generate.ignore_eos, "Go on after an end-of-sequence token");
+  cmd->add_flag("--json", c.generate.json, "Print {\"ids\":…,\"text\":…,\"finish_reason\":…}");
+  add_sampling_flags(*cmd, c.generate.sampling);
+  cmd->callback([&c] { c.chosen = [&c] { return generate_command(c.generate); }; });
+}
+
+void add_text_tools(CLI::App& app, Commands& c) {
+  auto* tokenize = app.add_subcommand("tokenize", "Token ids of each line of a file");
+  tokenize->add_option("MODEL", c.tokenize.model, "Directory with tokenizer.json, or a model name")
+      ->required();
+  tokenize->add_option("--file", c.tokenize.file, "UTF-8 text; one output line per input line")
+      ->required();
+  tokenize->add_flag("--jsonl", c.tokenize.jsonl, "Each input line is one JSON string");
+  tokenize->add_flag("--no-bos", c.tokenize.no_bos, "Add no beginning and end tokens");
+  tokenize->callback([&c] { c.chosen = [&c] { return tokenize_command(c.tokenize); }; });
+
+  auto* detokenize =
+      app.add_subcommand("detokenize", "Text of each line of token ids: the inverse of tokenize");
+  detokenize
+      ->add_option("MODEL", c.detokenize.model, "Directory with tokenizer.json, or a model name")
+      ->required();
+  detokenize->add_option("--file", c.detokenize.file, "One line of ids per output line")
+      ->required();
+  detokenize->add_flag("--jsonl", c.detokenize.jsonl, "Write each text as one JSON string");
+  detokenize->add_flag(
+      "--no-bos", c.detokenize.no_bos, "Leave out the beginning and end tokens that tokenize adds");
+  detokenize->callback([&c] { c.chosen = [&c] { return detokenize_command(c.detokenize); }; });
+
+  auto* tmpl = app.add_subcommand("template", "Print the prompt that a chat becomes, exactly");
+  tmpl->add_option(
+          "MODEL", c.chat_template.model, "Directory with the chat template, or a model name")
+      ->required();
+  tmpl->add_option("--messages", c.chat_template.messages, "JSON file: array of messages")
+      ->required();
+  tmpl->add_option("--tools", c.chat_template.tools, "JSON file: array of tools");
+  tmpl->add_option("--kwargs", c.chat_template.kwargs, "JSON file: further template variables");
+  tmpl->add_flag("--no-generation-prompt",
+                 c.chat_template.no_generation_prompt,
+                 "Do not open the assistant's turn");
+  tmpl->callback([&c] { c.chosen = [&c] { return template_command(c.chat_template); }; });
+}
+
+void add_bench(CLI::App& app, Commands& c) {
+  auto* bench = app.add_subcommand("bench", "Measure speed");
+  bench->require_subcommand(1);
+  auto* cmd = bench->add_subcommand(
+      "latency", "Prompt and decode speed of one batch, against the memory bandwidth");
+  add_model_flags(*cmd, c.latency.model, true);
+  cmd->add_option("--load-format",
+                  c.latency.load_format,
+                  "auto reads the checkpoint; dummy needs only config.json")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "dummy"}));
+  cmd->add_option("--prompt-tokens", c.latency.prompt_tokens)
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  cmd->add_option("--new-tokens", c.latency.new_tokens)
+      ->capture_default_str()
+      ->check(CLI::Range(2, 1 << 20));
+  cmd->add_option("--batch", c.latency.batch, "Sequences")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  cmd->add_flag("--json", c.latency.json, "Print one JSON object");
+  cmd->callback([&c] { c.chosen = [&c] { return bench_latency_command(c.latency); }; });
+}
+
+}  // namespace
+
+int run_cli(int argc, char** argv) {
+  CLI::App app(
+      "tutti serves large language models over all GPUs of a machine; without GPUs it runs on the "
+      "CPU.");
+  app.set_version_flag("--version", "tutti " TUTTI_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  Commands commands;
+  add_run(app, commands);
+  add_serve(app, commands);
+  add_score(app, commands);
+  add_generate(app, commands);
+  add_text_tools(app, commands);
+  add_bench(app, commands);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : kUsageExit;
+  }
+  return commands.chosen();
+}
+
+}  // namespace tutti

@@ -1,0 +1,71 @@
+// tutti generate: continue given token ids; the scriptable counterpart of `tutti run`.
+#include <iostream>
+
+#include "apps/collector.h"
+#include "apps/text_model.h"
+#include "base/log.h"
+
+namespace tutti {
+
+namespace {
+
+bool any_set(const SamplingFlags& s) {
+  return s.temperature || s.top_k || s.top_p || s.min_p || s.presence_penalty ||
+         s.frequency_penalty || s.repetition_penalty || s.seed;
+}
+
+void print(const Collector& result, bool has_text, bool json) {
+  if (json) {
+    JsonArray ids;
+    for (const int32_t id : result.tokens()) {
+      ids.emplace_back(static_cast<int64_t>(id));
+    }
+    Json out = Json::object({{"ids", std::move(ids)}});
+    if (has_text) {
+      out.as_object().set("text", result.content());
+    }
+    out.as_object().set("finish_reason", to_string(result.finish()));
+    std::cout << to_string(out) << "\n";
+  } else if (has_text) {
+    std::cout << result.content() << "\n";
+  } else {
+    std::cout << fmt::format("{}\n", fmt::join(result.tokens(), " "));
+  }
+}
+
+Status generate(const GenerateOptions& options) {
+  set_log_level(LogLevel::kWarn);
+  TUTTI_TRY(const TextModel model, load_text_model(options.model, ""));
+  GenerationRequest request;
+  TUTTI_TRY(request.prompt, read_ids(options.ids_file, model.engine->info().vocab_size));
+  if (any_set(options.sampling)) {
+    request.sampling = model.engine->defaults().sampling;
+    options.sampling.apply(request.sampling);
+  } else {
+    request.sampling.temperature = 0.0F;
+  }
+  request.max_tokens = options.max_tokens;
+  request.ignore_eos = options.ignore_eos;
+  request.request_id = "generate";
+  auto sink = std::make_shared<Collector>();
+  const InterruptGuard guard;
+  TUTTI_TRY(const uint64_t id, model.engine->generate(std::move(request), sink));
+  bool cancelled = false;
+  TUTTI_RETURN_IF_ERROR(sink->wait([&] {
+    if (!cancelled && InterruptGuard::count() > 0) {
+      model.engine->cancel(id);
+      cancelled = true;
+    }
+  }));
+  print(*sink, model.tokenizer != nullptr, options.json);
+  return ok_status();
+}
+
+}  // namespace
+
+int generate_command(const GenerateOptions& options) {
+  const Status status = generate(options);
+  return status.ok() ? 0 : fail(status);
+}
+
+}  // namespace tutti

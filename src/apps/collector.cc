@@ -1,0 +1,81 @@
+#include "apps/collector.h"
+
+#include <csignal>
+
+namespace tutti {
+
+namespace {
+
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a signal handler can reach
+// nothing else
+volatile std::sig_atomic_t interrupts = 0;
+
+void count_interrupt(int) {
+  interrupts = interrupts + 1;
+}
+
+}  // namespace
+
+InterruptGuard::InterruptGuard() {
+  interrupts = 0;
+
+  struct sigaction action {};
+
+  action.sa_handler = &count_interrupt;  // no SA_RESTART: a blocked read of the terminal must end
+  sigaction(SIGINT, &action, nullptr);
+}
+
+InterruptGuard::~InterruptGuard() {
+  std::signal(SIGINT, SIG_DFL);
+}
+
+int InterruptGuard::count() {
+  return interrupts;
+}
+
+void InterruptGuard::reset() {
+  interrupts = 0;
+}
+
+void Collector::on_delta(GenerationDelta delta) {
+  if (on_delta_) {
+    on_delta_(delta);
+  }
+  const std::lock_guard lock(mutex_);
+  content_ += delta.content;
+  tokens_.insert(tokens_.end(), delta.tokens.begin(), delta.tokens.end());
+  finish_ = delta.finish.value_or(finish_);
+}
+
+void Collector::on_done(const GenerationUsage& usage) {
+  {
+    const std::lock_guard lock(mutex_);
+    usage_ = usage;
+    ended_ = true;
+  }
+  ended_cv_.notify_all();
+}
+
+void Collector::on_error(const Status& status) {
+  {
+    const std::lock_guard lock(mutex_);
+    status_ = status;
+    ended_ = true;
+  }
+  ended_cv_.notify_all();
+}
+
+Status Collector::wait(const std::function<void()>& poll) {
+  constexpr auto kPoll = std::chrono::milliseconds(50);
+  std::unique_lock lock(mutex_);
+  while (!ended_cv_.wait_for(lock, kPoll, [this] { return ended_; })) {
+    if (poll) {
+      lock.unlock();
+      poll();
+      lock.lock();
+    }
+  }
+  return status_;
+}
+
+}  // namespace tutti

@@ -1,0 +1,58 @@
+// A GenerationSink for commands: the calling thread waits, and may be interrupted by Ctrl-C.
+#pragma once
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "engine/language_model.h"
+
+namespace tutti {
+
+class Collector final : public GenerationSink {
+ public:
+  using OnDelta = std::function<void(const GenerationDelta&)>;
+
+  explicit Collector(OnDelta on_delta = {}) : on_delta_(std::move(on_delta)) {}
+
+  void on_delta(GenerationDelta delta) override;
+  void on_done(const GenerationUsage& usage) override;
+  void on_error(const Status& status) override;
+
+  /// Blocks until the generation ends; `poll` is called about 20 times per second.
+  Status wait(const std::function<void()>& poll = {});
+
+  // Valid after wait().
+  const std::string& content() const { return content_; }
+
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+
+  const GenerationUsage& usage() const { return usage_; }
+
+  FinishReason finish() const { return finish_; }
+
+ private:
+  OnDelta on_delta_;
+  std::mutex mutex_;
+  std::condition_variable ended_cv_;
+  bool ended_ = false;
+  Status status_;
+  std::string content_;
+  std::vector<int32_t> tokens_;
+  GenerationUsage usage_;
+  FinishReason finish_ = FinishReason::kStop;
+};
+
+/// Counts Ctrl-C instead of dying from it, while it lives.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  static int count();
+  static void reset();
+};
+
+}  // namespace tutti

@@ -1,0 +1,226 @@
+#include "apps/common.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+#include <unistd.h>
+
+#include "backend/select.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/units.h"
+
+namespace tutti {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kDefaultModel = "tiny-r1";
+
+std::string env(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread starts
+  return value == nullptr ? "" : value;
+}
+
+bool looks_like_model(const std::string& directory) {
+  return file_exists(join_path(directory, "config.json"));
+}
+
+// "org/name" in the hub cache: models--org--name/snapshots/<revision>, the one refs/main names.
+std::string cached_snapshot(const std::string& cache, const std::string& model) {
+  std::string folder = "models--" + model;
+  if (const size_t slash = folder.find('/'); slash != std::string::npos) {
+    folder.replace(slash, 1, "--");
+  }
+  const std::string base = join_path(cache, folder);
+  Result<std::string> revision = read_file(join_path(base, "refs/main"), 4096);
+  if (!revision.ok()) {
+    return {};
+  }
+  while (!revision->empty() && (revision->back() == '\n' || revision->back() == ' ')) {
+    revision->pop_back();
+  }
+  return join_path(base, "snapshots/" + *revision);
+}
+
+// Names come from people and scripts: letters, digits and "._-", at most one slash, no "..".
+bool plain_name(const std::string& name) {
+  int slashes = 0;
+  for (const char c : name) {
+    slashes += c == '/' ? 1 : 0;
+    if (!(std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_' || c == '-' ||
+          c == '/')) {
+      return false;
+    }
+  }
+  return slashes <= 1 && !name.empty() && name.front() != '/' &&
+         name.find("..") == std::string::npos;
+}
+
+void draw_progress(const LoadProgress& p) {
+  constexpr int kWidth = 30;
+  const double share =
+      p.total > 0 ? static_cast<double>(p.done) / static_cast<double>(p.total) : 1.0;
+  const int filled = static_cast<int>(share * kWidth);
+  std::fprintf(stderr,
+               "\rloading [%s%s] %3d%%  %s of %s ",
+               std::string(static_cast<size_t>(filled), '#').c_str(),
+               std::string(static_cast<size_t>(kWidth - filled), '.').c_str(),
+               static_cast<int>(share * 100),
+               format_bytes(p.done).c_str(),
+               format_bytes(p.total).c_str());
+  if (p.done >= p.total) {
+    std::fputc('\n', stderr);
+  }
+}
+
+}  // namespace
+
+void SamplingFlags::apply(SamplingParams& params) const {
+  params.temperature = temperature.value_or(params.temperature);
+  params.top_k = top_k.value_or(params.top_k);
+  params.top_p = top_p.value_or(params.top_p);
+  params.min_p = min_p.value_or(params.min_p);
+  params.presence_penalty = presence_penalty.value_or(params.presence_penalty);
+  params.frequency_penalty = frequency_penalty.value_or(params.frequency_penalty);
+  params.repetition_penalty = repetition_penalty.value_or(params.repetition_penalty);
+  params.seed = seed.value_or(params.seed);
+}
+
+int fail(const Status& status) {
+  std::fprintf(stderr, "tutti: %s\n", status.message().c_str());
+  return mapping(status.code()).exit_code;
+}
+
+Environment read_environment() {
+  Environment e;
+  const std::string user_home = env("HOME");
+  e.home = env("TUTTI_HOME");
+  if (e.home.empty()) {
+    e.home = join_path(user_home, ".tutti");
+  }
+  e.hf_cache = env("HF_HUB_CACHE");
+  if (e.hf_cache.empty()) {
+    const std::string hf_home = env("HF_HOME");
+    e.hf_cache =
+        join_path(hf_home.empty() ? join_path(user_home, ".cache/huggingface") : hf_home, "hub");
+  }
+  std::error_code ec;
+  e.program = fs::read_symlink("/proc/self/exe", ec).parent_path().string();
+  e.api_key = env("TUTTI_API_KEY");
+  return e;
+}
+
+Result<std::string> find_model(const std::string& model, const Environment& environment) {
+  const std::string name = model.empty() ? kDefaultModel : model;
+  if (is_directory(name)) {
+    return name;
+  }
+  const bool path_like = name.front() == '/' || name.front() == '.' || name.front() == '~';
+  if (path_like || !plain_name(name)) {
+    return error(StatusCode::kNotFound, "{}: no such model directory", name);
+  }
+  std::vector<std::string> places{join_path(environment.home, "models/" + name)};
+  if (name == kDefaultModel) {
+    // The model that ships with the program: installed, or in the source tree the program was built
+    // in.
+    places.push_back(join_path(environment.program, "../share/tutti/models/tiny-r1"));
+    places.push_back(join_path(environment.program, "../../../models/tiny-r1/checkpoint"));
+  }
+  const std::string snapshot = cached_snapshot(environment.hf_cache, name);
+  places.push_back(snapshot.empty() ? join_path(environment.hf_cache, "models--" + name)
+                                    : snapshot);
+  for (const std::string& place : places) {
+    if (looks_like_model(place)) {
+      return fs::path(place).lexically_normal().string();
+    }
+  }
+  const std::string repository =
+      name.find('/') == std::string::npos ? "ORGANISATION/" + name : name;
+  return error(StatusCode::kNotFound,
+               "model \"{}\" was not found; looked for a directory of that name and in {}. Give a "
+               "directory, or "
+               "download it: hf download {} --local-dir {}",
+               name,
+               fmt::join(places, ", "),
+               repository,
+               join_path(environment.home, "models/" + name));
+}
+
+Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
+  TUTTI_TRY(const DeviceChoice device, parse_device_choice(flags.device));
+  return select_backend({.device = device,
+                         .cpu = {.threads = flags.threads, .reference = flags.reference_ops},
+                         .library_paths = default_library_paths()});
+}
+
+Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
+  ModelLoadOptions options;
+  TUTTI_TRY(options.directory, find_model(flags.model, read_environment()));
+  options.ranks = flags.tp > 0 ? flags.tp : 1;
+  options.context = flags.context;
+  if (!flags.kv_memory.empty()) {
+    TUTTI_TRY(options.kv_memory, parse_bytes(flags.kv_memory));
+    if (options.kv_memory == 0) {
+      return invalid("--kv-memory {}: wanted more than 0 bytes", flags.kv_memory);
+    }
+  }
+  options.max_batch_tokens = flags.max_batch_tokens;
+  options.max_batch_sequences = flags.max_batch_sequences;
+  options.max_logit_rows = flags.max_batch_sequences;
+  if (flags.mla_form != "absorbed" && flags.mla_form != "expanded") {
+    return invalid("--mla-form {}: wanted absorbed or expanded", flags.mla_form);
+  }
+  options.model.mla_form = flags.mla_form == "expanded" ? MlaForm::kExpanded : MlaForm::kAbsorbed;
+  return options;
+}
+
+Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,
+                                                       Backend& backend,
+                                                       ModelLoadOptions options) {
+  if (!flags.quiet && isatty(STDERR_FILENO) == 1) {
+    options.progress = &draw_progress;
+  }
+  return RankedModelRunner::load(backend, options);
+}
+
+Result<std::vector<int32_t>> read_ids(const std::string& path, int64_t vocab_size) {
+  TUTTI_TRY(const std::string text, read_file(path));
+  std::vector<int32_t> ids;
+  size_t i = 0;
+  while (i < text.size()) {
+    const char c = text[i];
+    if (c == ',' || c == ' ' || c == '\n' || c == '\r' || c == '\t') {
+      ++i;
+      continue;
+    }
+    size_t end = i;
+    int64_t value = 0;
+    while (end < text.size() && text[end] >= '0' && text[end] <= '9' && value <= INT32_MAX) {
+      value = value * 10 + (text[end++] - '0');
+    }
+    if (end == i || (end < text.size() &&
+                     std::string_view(", \n\r\t").find(text[end]) == std::string_view::npos)) {
+      return invalid(
+          "{}: byte {} is no token id; wanted numbers separated by commas or spaces", path, end);
+    }
+    if (value >= vocab_size) {
+      return invalid("{}: id {} at position {} is outside the vocabulary of {}",
+                     path,
+                     value,
+                     ids.size(),
+                     vocab_size);
+    }
+    ids.push_back(static_cast<int32_t>(value));
+    i = end;
+  }
+  if (ids.empty()) {
+    return invalid("{}: holds no token ids", path);
+  }
+  return ids;
+}
+
+}  // namespace tutti

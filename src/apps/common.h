@@ -1,0 +1,43 @@
+// What the commands share: finding models, choosing a backend, reporting errors and progress.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/options.h"
+#include "backend/backend.h"
+#include "engine/ranks/ranked_model_runner.h"
+
+namespace tutti {
+
+/// Prints "tutti: message" to stderr and returns the exit code of the status.
+int fail(const Status& status);
+
+/// Environment, read in one place.
+struct Environment {
+  std::string home;      ///< $TUTTI_HOME, else ~/.tutti
+  std::string hf_cache;  ///< $HF_HUB_CACHE, $HF_HOME/hub, else ~/.cache/huggingface/hub
+  std::string program;   ///< directory of the executable
+  std::string api_key;   ///< $TUTTI_API_KEY
+};
+
+Environment read_environment();
+
+/// A directory as it is; a name from the model path. The error says where it was looked for and how
+/// to get it.
+Result<std::string> find_model(const std::string& model, const Environment& environment);
+
+Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags);
+
+/// Loads with a progress bar on a terminal. `adjust` may change the options before loading.
+Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,
+                                                       Backend& backend,
+                                                       ModelLoadOptions options);
+
+/// ModelLoadOptions from the flags, with the directory resolved.
+Result<ModelLoadOptions> load_options(const ModelFlags& flags);
+
+/// Ids separated by commas, spaces or newlines.
+Result<std::vector<int32_t>> read_ids(const std::string& path, int64_t vocab_size);
+
+}  // namespace tutti

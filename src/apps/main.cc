@@ -1,0 +1,5 @@
+#include "apps/cli.h"
+
+int main(int argc, char** argv) {
+  return tutti::run_cli(argc, argv);
+}

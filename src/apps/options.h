@@ -1,0 +1,108 @@
+// The command line as plain data. cli.cc fills it; the commands read it.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sched/sampling_params.h"
+
+namespace tutti {
+
+/// Flags of every command that loads a model.
+struct ModelFlags {
+  std::string model;  ///< directory or name; empty = tiny-r1
+  std::string device = "auto";
+  int tp = 0;             ///< 0 = chosen by the program
+  int threads = 0;        ///< 0 = all CPUs
+  int64_t context = 0;    ///< tokens; 0 = chosen
+  std::string kv_memory;  ///< "2GiB"; empty = chosen
+  int64_t max_batch_tokens = 512;
+  int64_t max_batch_sequences = 64;
+  std::string mla_form = "absorbed";
+  bool reference_ops = false;
+  bool quiet = false;  ///< no progress bar, no info lines
+};
+
+/// Sampling flags of `run` and `generate`; unset ones come from the model's generation_config.json.
+struct SamplingFlags {
+  std::optional<float> temperature;
+  std::optional<int32_t> top_k;
+  std::optional<float> top_p;
+  std::optional<float> min_p;
+  std::optional<float> presence_penalty;
+  std::optional<float> frequency_penalty;
+  std::optional<float> repetition_penalty;
+  std::optional<uint64_t> seed;
+
+  void apply(SamplingParams& params) const;
+};
+
+struct RunOptions {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string prompt;
+  std::string system;
+  int64_t max_tokens = 0;  ///< 0 = until the context is full
+};
+
+struct ServeOptions {
+  ModelFlags model;
+  std::string host = "127.0.0.1";
+  int port = 9997;
+  std::string api_key;
+  std::string served_model_name;
+  bool insecure = false;
+  int64_t drain_seconds = 30;
+};
+
+struct ScoreOptions {
+  ModelFlags model;
+  std::string ids_file;
+  std::string logits_out;
+  int64_t chunk = 0;  ///< tokens per step; 0 = all at once
+};
+
+struct GenerateOptions {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string ids_file;
+  int64_t max_tokens = 128;
+  bool ignore_eos = false;
+  bool json = false;
+};
+
+struct TokenizeOptions {
+  std::string model;
+  std::string file;
+  bool jsonl = false;
+  bool no_bos = false;
+};
+
+struct TemplateOptions {
+  std::string model;
+  std::string messages;
+  std::string tools;
+  std::string kwargs;
+  bool no_generation_prompt = false;
+};
+
+struct BenchLatencyOptions {
+  ModelFlags model;
+  std::string load_format = "auto";
+  int64_t prompt_tokens = 128;
+  int64_t new_tokens = 64;
+  int64_t batch = 1;
+  bool json = false;
+};
+
+// Each command returns the process exit code and has printed its errors.
+int run_command(const RunOptions& options);
+int serve_command(const ServeOptions& options);
+int score_command(const ScoreOptions& options);
+int generate_command(const GenerateOptions& options);
+int tokenize_command(const TokenizeOptions& options);
+int detokenize_command(const TokenizeOptions& options);
+int template_command(const TemplateOptions& options);
+int bench_latency_command(const BenchLatencyOptions& options);
+
+}  // namespace tutti

@@ -1,0 +1,121 @@
+#include "apps/text_model.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/units.h"
+#include "engine/generation_config.h"
+#include "engine/prompt.h"
+#include "engine/tokenizer_text.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace tutti {
+
+namespace {
+
+int64_t unix_now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+class ModelPrompts final : public PromptBuilder {
+ public:
+  ModelPrompts(std::shared_ptr<const Tokenizer> tokenizer,
+               std::shared_ptr<const ChatTemplate> chat_template)
+      : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)) {}
+
+  Result<PreparedChat> chat(const Json& messages,
+                            const Json* tools,
+                            const JsonObject& kwargs) override {
+    if (!tokenizer_ || !template_) {
+      return error(StatusCode::kUnsupported,
+                   "this model has no {}, so it cannot chat; use /v1/completions{}",
+                   tokenizer_ ? "chat template" : "tokenizer.json",
+                   tokenizer_ ? "" : " with token ids");
+    }
+    const ChatTemplateInput input{
+        .messages = messages, .tools = tools, .kwargs = kwargs, .now_unix = unix_now()};
+    TUTTI_TRY(ChatPrompt prompt, make_chat_prompt(*template_, *tokenizer_, input));
+    return PreparedChat{.ids = std::move(prompt.tokens),
+                        .split_reasoning = template_->reasoning_markup() != nullptr,
+                        .reasoning_open = prompt.reasoning_open};
+  }
+
+  Result<std::vector<int32_t>> completion(const std::string& text) override {
+    if (!tokenizer_) {
+      return error(StatusCode::kUnsupported,
+                   "this model has no tokenizer.json: send the prompt as token ids");
+    }
+    return make_completion_prompt(*tokenizer_, text);
+  }
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<const ChatTemplate> template_;
+};
+
+}  // namespace
+
+std::string display_name(const ModelFlags& flags) {
+  if (flags.model.empty()) {
+    return "tiny-r1";
+  }
+  if (!is_directory(flags.model)) {
+    return flags.model;
+  }
+  std::error_code ec;
+  const std::filesystem::path full = std::filesystem::weakly_canonical(flags.model, ec);
+  return full.filename().empty() ? full.parent_path().filename().string()
+                                 : full.filename().string();
+}
+
+Result<TextModel> load_text_model(const ModelFlags& flags, const std::string& name) {
+  TUTTI_TRY(ModelLoadOptions options, load_options(flags));
+  TextModel model;
+  if (file_exists(join_path(options.directory, "tokenizer.json"))) {
+    TUTTI_TRY(model.tokenizer, Tokenizer::load(options.directory));
+    options.vocab_limit = model.tokenizer->vocab_size();
+    Result<std::shared_ptr<const ChatTemplate>> chat_template =
+        ChatTemplate::load(options.directory);
+    if (chat_template.ok()) {
+      model.chat_template = std::move(chat_template).value();
+    } else if (chat_template.status().code() != StatusCode::kNotFound) {
+      return std::move(chat_template).status();
+    }
+  }
+  TUTTI_TRY(GenerationDefaults defaults,
+            load_generation_defaults(
+                options.directory,
+                model.tokenizer ? model.tokenizer->eos_id() : std::optional<int32_t>()));
+  TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(flags));
+  TUTTI_TRY(std::unique_ptr<RankedModelRunner> runner, load_runner(flags, *backend, options));
+  const RunnerLimits& limits = runner->limits();
+  model.description =
+      fmt::format("{} on {}, {} rank{}, weights {}, KV cache {} ({} tokens), context {}",
+                  runner->config().architecture,
+                  backend->describe(),
+                  runner->ranks(),
+                  runner->ranks() == 1 ? "" : "s",
+                  format_bytes(runner->weight_bytes()),
+                  format_bytes(runner->kv_bytes()),
+                  limits.num_blocks * limits.block_size,
+                  limits.max_context);
+  TextEngineParts parts;
+  parts.info = {.id = name.empty() ? display_name(flags) : name,
+                .created_unix = unix_now(),
+                .architecture = runner->config().architecture,
+                .ranks = runner->ranks()};
+  parts.defaults = std::move(defaults);
+  parts.runner = std::move(runner);
+  parts.tokenizer = model.tokenizer;
+  parts.chat_template = model.chat_template;
+  parts.text = make_token_text(model.tokenizer);
+  model.prompts = std::make_shared<ModelPrompts>(model.tokenizer, model.chat_template);
+  model.engine = std::make_shared<TextEngine>(std::move(parts));
+  return model;
+}
+
+}  // namespace tutti

@@ -1,0 +1,26 @@
+// A model with everything around it: ranks, engine, tokenizer, chat template, defaults.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "apps/common.h"
+#include "engine/text_engine.h"
+#include "serve/prompt_builder.h"
+
+namespace tutti {
+
+struct TextModel {
+  std::shared_ptr<TextEngine> engine;
+  std::shared_ptr<PromptBuilder> prompts;
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< nullptr: the directory has no tokenizer.json
+  std::shared_ptr<const ChatTemplate> chat_template;  ///< nullptr: none there
+  std::string description;                            ///< one line for the operator
+};
+
+/// `name`: what the model is called in the API; empty = from the flags.
+Result<TextModel> load_text_model(const ModelFlags& flags, const std::string& name);
+
+/// "tiny-r1" for the default model, else the last part of the name or directory.
+std::string display_name(const ModelFlags& flags);
+
+}  // namespace tutti

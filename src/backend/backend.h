@@ -1,0 +1,42 @@
+// A backend makes what one rank needs: a device, ops on it, an endpoint of the group. The CPU
+// backend is built in; the CUDA backend lives in libtutti_cuda.so.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "comm/communicator.h"
+#include "device/device.h"
+#include "ops/ops.h"
+
+namespace tutti {
+
+struct RankResources {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Communicator> tp;
+};
+
+/// The ranks of one group, and the way to wake them all when one fails.
+class RankSet {
+ public:
+  virtual ~RankSet() = default;
+  virtual std::vector<RankResources>& ranks() = 0;
+  /// Makes every pending and future collective throw DeviceError(reason).
+  virtual void abort(const std::string& reason) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  /// "cpu (AVX-512, 16 threads)" or "8 x NVIDIA H200": for people.
+  virtual std::string describe() const = 0;
+  /// Memory that models may still take, in bytes; over all ranks on the CPU, per GPU otherwise.
+  virtual int64_t free_bytes() const = 0;
+  virtual bool ranks_share_memory() const = 0;
+  virtual Result<std::unique_ptr<RankSet>> make_ranks(int ranks) = 0;
+};
+
+}  // namespace tutti

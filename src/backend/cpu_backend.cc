@@ -1,0 +1,70 @@
+#include "backend/cpu_backend.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "comm/self_communicator.h"
+#include "comm/thread_communicator.h"
+#include "device/cpu_device.h"
+#include "ops/cpu/cpu_ops.h"
+#include "ops/ref/ref_ops.h"
+
+namespace tutti {
+
+namespace {
+
+class CpuRankSet final : public RankSet {
+ public:
+  CpuRankSet(int ranks, int threads_per_rank, bool reference) : group_(ranks) {
+    for (int r = 0; r < ranks; ++r) {
+      RankResources rank;
+      rank.device = std::make_unique<CpuDevice>();
+      rank.ops = reference ? make_ref_ops() : make_cpu_ops({.threads = threads_per_rank});
+      rank.tp = group_.endpoint(r);
+      ranks_.push_back(std::move(rank));
+    }
+  }
+
+  std::vector<RankResources>& ranks() override { return ranks_; }
+
+  void abort(const std::string& reason) override { group_.abort(reason); }
+
+ private:
+  ThreadGroup group_;
+  std::vector<RankResources> ranks_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const CpuBackendOptions& options)
+      : threads_(options.threads > 0 ? options.threads : available_cpus()),
+        reference_(options.reference) {}
+
+  std::string describe() const override {
+    return fmt::format("cpu ({} thread{}{})",
+                       threads_,
+                       threads_ == 1 ? "" : "s",
+                       reference_ ? ", reference ops" : "");
+  }
+
+  int64_t free_bytes() const override { return CpuDevice().free_bytes(); }
+
+  bool ranks_share_memory() const override { return true; }
+
+  Result<std::unique_ptr<RankSet>> make_ranks(int ranks) override {
+    return std::unique_ptr<RankSet>(
+        std::make_unique<CpuRankSet>(ranks, std::max(1, threads_ / ranks), reference_));
+  }
+
+ private:
+  int threads_;
+  bool reference_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuBackendOptions& options) {
+  return std::make_unique<CpuBackend>(options);
+}
+
+}  // namespace tutti

@@ -1,0 +1,35 @@
+// Which backend to use. The rules, so that nobody's GPUs idle unnoticed:
+//   auto: no NVIDIA device on the machine -> CPU, with one info line
+//         a device is there               -> CUDA, or a refusal that names what is broken
+//   cpu:  CPU, whatever is there
+//   cuda: CUDA, or a refusal that says what is missing
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu_backend.h"
+
+namespace tutti {
+
+enum class DeviceChoice { kAuto, kCpu, kCuda };
+
+Result<DeviceChoice> parse_device_choice(const std::string& text);
+
+struct BackendQuery {
+  DeviceChoice device = DeviceChoice::kAuto;
+  CpuBackendOptions cpu;
+  std::string root = "/";  ///< where /dev and /proc are looked for; tests use another place
+  std::vector<std::string> library_paths;  ///< where libtutti_cuda.so is looked for, in order
+};
+
+/// True if the machine shows an NVIDIA GPU: a device file or a loaded driver.
+bool nvidia_device_present(const std::string& root);
+
+/// Directories that may hold libtutti_cuda.so: beside the program and in its ../lib.
+std::vector<std::string> default_library_paths();
+
+Result<std::unique_ptr<Backend>> select_backend(const BackendQuery& query);
+
+}  // namespace tutti

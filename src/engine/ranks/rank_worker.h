@@ -1,0 +1,81 @@
+// One rank's share of a model: its weights, KV blocks and activations. All methods run on the
+// rank's thread (RankGroup jobs).
+#pragma once
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "backend/rank_group.h"
+#include "loader/weight_loader.h"
+#include "models/registry.h"
+#include "sched/batch.h"
+
+namespace tutti {
+
+/// Shapes the worker must be ready for; its activation arena is sized from them.
+struct StepShape {
+  int64_t max_tokens = 512;
+  int64_t max_sequences = 64;
+  int64_t max_logit_rows = 64;
+  int64_t max_context = 0;
+  int64_t block_size = 16;
+};
+
+class RankWorker {
+ public:
+  /// Declares the model for rank `rank` of `ranks`; allocates nothing.
+  static Result<std::unique_ptr<RankWorker>> create(const HfConfig& config,
+                                                    const ModelOptions& options,
+                                                    int rank,
+                                                    int ranks);
+
+  const CausalLmInfo& info() const { return model_->info(); }
+
+  /// Compares the declarations with the checkpoint (nullptr: dummy weights).
+  Result<LoadPlan> plan(const Checkpoint* checkpoint, const QuantConfig& quant);
+
+  /// Reads this rank's slices; `done` counts checkpoint bytes over all ranks.
+  Status load(RankContext& rank,
+              const Checkpoint& checkpoint,
+              const QuantConfig& quant,
+              std::atomic<int64_t>& done);
+  Status load_dummy(RankContext& rank, DType dtype);
+
+  /// KV blocks and the activation arena; after the weights are loaded.
+  Status allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape);
+
+  /// Runs the batch; logits of `rows` (indices into batch.tokens) as [rows, vocab], valid until the
+  /// next call.
+  Result<TensorView> forward(RankContext& rank,
+                             const Batch& batch,
+                             const std::vector<int32_t>& rows);
+
+  int64_t read_bytes() const { return read_bytes_; }
+
+  int64_t weight_bytes() const;
+
+  struct DecodeWeights {
+    int64_t bytes = 0;
+    int64_t elements = 0;
+  };
+
+  /// What one decode step reads of the weights; of an untied embedding table it looks up rows only.
+  DecodeWeights decode_weights() const;
+
+ private:
+  RankWorker() = default;
+  int64_t measure_arena(const StepShape& shape) const;
+
+  int rank_ = 0;
+  int ranks_ = 1;
+  ParamRegistry registry_;
+  std::unique_ptr<CausalLm> model_;
+  std::optional<KvCache> kv_;
+  std::optional<Arena> arena_;
+  int64_t read_bytes_ = 0;
+};
+
+/// Rank counts up to `limit` that this model can be split over. Declares the model once per count.
+std::vector<int> legal_rank_counts(const HfConfig& config, const ModelOptions& options, int limit);
+
+}  // namespace tutti

@@ -1,0 +1,313 @@
+#include "engine/ranks/ranked_model_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "base/log.h"
+#include "base/units.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr int kMaxRanks = 64;
+// Left free beside what the plan knows: activations, tokenizer, HTTP buffers, the program itself.
+constexpr int64_t kReserveBytes = int64_t{256} << 20;
+constexpr auto kProgressInterval = std::chrono::milliseconds(100);
+
+Status illegal_ranks(const HfConfig& config,
+                     const ModelOptions& options,
+                     int ranks,
+                     const Status& why) {
+  const std::vector<int> legal = legal_rank_counts(config, options, kMaxRanks);
+  return invalid("--tp {}: {}: {}; legal for this model: {}",
+                 ranks,
+                 config.path,
+                 why.message(),
+                 fmt::join(legal, ", "));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
+    Backend& backend, const ModelLoadOptions& options) {
+  std::unique_ptr<RankedModelRunner> runner(new RankedModelRunner());
+  TUTTI_TRY(runner->config_, HfConfig::load(options.directory));
+  TUTTI_RETURN_IF_ERROR(runner->declare(options));
+  std::unique_ptr<Checkpoint> checkpoint;
+  if (options.format == LoadFormat::kCheckpoint) {
+    TUTTI_TRY(checkpoint, Checkpoint::open(options.directory));
+  }
+  TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
+  TUTTI_TRY(runner->group_, RankGroup::start(backend, options.ranks));
+  if (checkpoint) {
+    TUTTI_RETURN_IF_ERROR(runner->load_weights(*checkpoint, total, options));
+  } else {
+    TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
+      return runner->workers_[usize(rank.rank)]->load_dummy(rank, options.dummy_dtype);
+    }));
+    TUTTI_RETURN_IF_ERROR(runner->size_kv(backend.free_bytes(), options));
+  }
+  const StepShape shape{.max_tokens = options.max_batch_tokens,
+                        .max_sequences = options.max_batch_sequences,
+                        .max_logit_rows = options.max_logit_rows,
+                        .max_context = runner->limits_.max_context,
+                        .block_size = options.block_size};
+  TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
+    return runner->workers_[usize(rank.rank)]->allocate(rank, runner->limits_.num_blocks, shape);
+  }));
+  return runner;
+}
+
+RankedModelRunner::~RankedModelRunner() = default;
+
+Status RankedModelRunner::declare(const ModelLoadOptions& options) {
+  if (options.ranks < 1 || options.ranks > kMaxRanks) {
+    return invalid("--tp {}: wanted 1 to {}", options.ranks, kMaxRanks);
+  }
+  for (int r = 0; r < options.ranks; ++r) {
+    Result<std::unique_ptr<RankWorker>> worker =
+        RankWorker::create(config_, options.model, r, options.ranks);
+    if (!worker.ok()) {
+      // If one rank would be fine, the count is the problem: say which counts are legal.
+      const bool alone = options.ranks > 1 && RankWorker::create(config_, options.model, 0, 1).ok();
+      return alone ? illegal_ranks(config_, options.model, options.ranks, worker.status())
+                   : std::move(worker).status();
+    }
+    workers_.push_back(std::move(worker).value());
+  }
+  const CausalLmInfo& info = workers_.front()->info();
+  limits_.block_size = options.block_size;
+  limits_.max_batch_tokens = options.max_batch_tokens;
+  limits_.max_batch_sequences = options.max_batch_sequences;
+  limits_.max_context = info.max_context;
+  limits_.vocab_size = info.vocab_size;
+  vocab_limit_ =
+      options.vocab_limit > 0 ? std::min(options.vocab_limit, info.vocab_size) : info.vocab_size;
+  if (options.context > info.max_context) {
+    return invalid("--context {}: {} allows at most {} (max_position_embeddings)",
+                   options.context,
+                   config_.path,
+                   info.max_context);
+  }
+  return ok_status();
+}
+
+Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
+                                        Backend& backend,
+                                        const ModelLoadOptions& options) {
+  int64_t weights = 0;
+  int64_t reads = 0;
+  for (const auto& worker : workers_) {
+    TUTTI_TRY(const LoadPlan plan, worker->plan(checkpoint, config_.quant));
+    if (worker == workers_.front() && !plan.unexpected.empty()) {
+      log_warn("{}: {} tensors of the checkpoint are not used by {}, for example {}",
+               options.directory,
+               plan.unexpected.size(),
+               config_.architecture,
+               plan.unexpected.front());
+    }
+    weights = backend.ranks_share_memory() ? weights + plan.weight_bytes
+                                           : std::max(weights, plan.weight_bytes);
+    reads += plan.read_bytes;
+  }
+  const int64_t free = backend.free_bytes();
+  if (checkpoint != nullptr) {
+    if (weights + kReserveBytes > free) {
+      return error(StatusCode::kOutOfMemory,
+                   "{}: the weights need {} of {} and {} is free; short by {}",
+                   options.directory,
+                   format_bytes(weights),
+                   backend.describe(),
+                   format_bytes(free),
+                   format_bytes(weights + kReserveBytes - free));
+    }
+    TUTTI_RETURN_IF_ERROR(size_kv(free - weights, options));
+  }
+  return reads;
+}
+
+Status RankedModelRunner::size_kv(int64_t free_bytes, const ModelLoadOptions& options) {
+  int64_t token_bytes = 0;
+  for (const auto& worker : workers_) {
+    token_bytes += worker->info().kv.bytes_per_token();
+  }
+  const int64_t block_bytes = token_bytes * options.block_size;
+  const int64_t available = std::max<int64_t>(0, free_bytes - kReserveBytes);
+  const int64_t wanted_context = options.context > 0 ? options.context : limits_.max_context;
+  int64_t budget = options.kv_memory;
+  if (budget == 0) {
+    // Enough for every sequence at full length, but no more than half of what is free.
+    const int64_t full =
+        ceil_div(wanted_context, options.block_size) * options.max_batch_sequences * block_bytes;
+    budget = std::min(full, available / 2);
+  } else if (budget > available) {
+    return error(StatusCode::kOutOfMemory,
+                 "--kv-memory {}: only {} is free beside the weights",
+                 format_bytes(budget),
+                 format_bytes(available));
+  }
+  limits_.num_blocks = std::min<int64_t>(budget / block_bytes, INT32_MAX / options.block_size);
+  kv_bytes_ = limits_.num_blocks * block_bytes;
+  const int64_t tokens = limits_.num_blocks * options.block_size;
+  if (tokens < (options.context > 0 ? options.context
+                                    : std::min<int64_t>(wanted_context, options.block_size))) {
+    return error(StatusCode::kOutOfMemory,
+                 "a context of {} tokens needs {} of KV cache, {} is available; use a smaller "
+                 "--context or a larger "
+                 "--kv-memory",
+                 wanted_context,
+                 format_bytes(ceil_div(wanted_context, options.block_size) * block_bytes),
+                 format_bytes(budget));
+  }
+  limits_.max_context = std::min(wanted_context, tokens);
+  if (limits_.max_context < wanted_context) {
+    log_warn("the context is limited to {} of {} tokens: the KV cache has {}",
+             limits_.max_context,
+             wanted_context,
+             format_bytes(kv_bytes_));
+  }
+  return ok_status();
+}
+
+Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
+                                       int64_t total,
+                                       const ModelLoadOptions& options) {
+  std::atomic<int64_t> done{0};
+  std::jthread reporter;
+  if (options.progress) {
+    reporter = std::jthread([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        options.progress({done.load(std::memory_order_relaxed), total});
+        std::this_thread::sleep_for(kProgressInterval);
+      }
+    });
+  }
+  const Status status = group_->run([&](RankContext& rank) {
+    return workers_[usize(rank.rank)]->load(rank, checkpoint, config_.quant, done);
+  });
+  if (reporter.joinable()) {
+    reporter.request_stop();
+    reporter.join();
+  }
+  if (status.ok() && options.progress) {
+    options.progress({total, total});
+  }
+  return status;
+}
+
+Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits, Pending& step) {
+  const int64_t vocab = logits.dim(1);
+  host_logits_.resize(usize(logits.numel()));
+  TUTTI_RETURN_IF_ERROR(
+      rank.device.copy_to_host(host_logits_.data(), logits.raw(), logits.bytes(), rank.stream));
+  TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
+  size_t row = 0;
+  for (const BatchSequence& sequence : step.batch.sequences) {
+    if (!sequence.sample) {
+      continue;
+    }
+    SequenceOutput output{.sequence_id = sequence.sequence_id};
+    const std::span<const float> values(host_logits_.data() + row * usize(vocab), usize(vocab));
+    Result<SampledToken> token = sample(values, vocab_limit_, *sequence.sample, scratch_);
+    if (token.ok()) {
+      output.tokens.push_back(std::move(token).value());
+    } else {
+      output.status = std::move(token).status();
+    }
+    step.output.sequences.push_back(std::move(output));
+    ++row;
+  }
+  return ok_status();
+}
+
+Status RankedModelRunner::submit(Batch batch) {
+  auto step = std::make_shared<Pending>();
+  step->output.step = batch.step;
+  step->batch = std::move(batch);
+  pending_.push_back(step);
+  return group_->submit([this, step](RankContext& rank) -> Status {
+    std::vector<int32_t> rows;
+    for (const BatchSequence& s : step->batch.sequences) {
+      if (s.sample) {
+        rows.push_back(narrow<int32_t>(s.token_begin + s.token_count - 1));
+      }
+    }
+    TUTTI_TRY(const TensorView logits,
+              workers_[usize(rank.rank)]->forward(rank, step->batch, rows));
+    return rank.rank == 0 ? sample_rows(rank, logits, *step) : ok_status();
+  });
+}
+
+Result<StepOutput> RankedModelRunner::collect() {
+  TUTTI_CHECK(!pending_.empty());
+  const std::shared_ptr<Pending> step = std::move(pending_.front());
+  pending_.pop_front();
+  Status status = group_->wait();
+  if (!status.ok()) {
+    return Status(StatusCode::kDevice, status.message());
+  }
+  return std::move(step->output);
+}
+
+Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
+                                                     const std::vector<int32_t>& rows) {
+  TUTTI_CHECK(pending_.empty());
+  std::vector<float> out(rows.size() * usize(limits_.vocab_size));
+  const Status status = group_->run([&](RankContext& rank) -> Status {
+    TUTTI_TRY(const TensorView view, workers_[usize(rank.rank)]->forward(rank, batch, rows));
+    if (rank.rank != 0) {
+      return ok_status();
+    }
+    TUTTI_RETURN_IF_ERROR(
+        rank.device.copy_to_host(out.data(), view.raw(), view.bytes(), rank.stream));
+    return rank.stream.synchronize();
+  });
+  if (!status.ok()) {
+    return status;
+  }
+  return out;
+}
+
+int64_t RankedModelRunner::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& worker : workers_) {
+    bytes += worker->weight_bytes();
+  }
+  return bytes;
+}
+
+int64_t RankedModelRunner::kv_bytes_per_token() const {
+  int64_t bytes = 0;
+  for (const auto& worker : workers_) {
+    bytes += worker->info().kv.bytes_per_token();
+  }
+  return bytes;
+}
+
+int64_t RankedModelRunner::decode_weight_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& worker : workers_) {
+    bytes += worker->decode_weights().bytes;
+  }
+  return bytes;
+}
+
+int64_t RankedModelRunner::decode_weight_elements() const {
+  int64_t elements = 0;
+  for (const auto& worker : workers_) {
+    elements += worker->decode_weights().elements;
+  }
+  return elements;
+}
+
+std::vector<int64_t> RankedModelRunner::read_bytes() const {
+  std::vector<int64_t> bytes;
+  for (const auto& worker : workers_) {
+    bytes.push_back(worker->read_bytes());
+  }
+  return bytes;
+}
+
+}  // namespace tutti

@@ -1,0 +1,100 @@
+// The real ModelRunner: a model on N ranks, one thread each. Rank 0 samples; the others only
+// compute.
+#pragma once
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/rank_group.h"
+#include "engine/model_runner.h"
+#include "engine/ranks/rank_worker.h"
+#include "engine/sampler.h"
+#include "loader/hf_config.h"
+
+namespace tutti {
+
+/// Bytes of the checkpoint read so far, of all that the ranks will read together.
+struct LoadProgress {
+  int64_t done = 0;
+  int64_t total = 0;
+};
+
+enum class LoadFormat { kCheckpoint, kDummy };
+
+struct ModelLoadOptions {
+  std::string directory;
+  int ranks = 1;
+  int64_t context = 0;    ///< tokens; 0 = as much of the model's context as memory allows
+  int64_t kv_memory = 0;  ///< bytes for the KV cache over all ranks; 0 = chosen from free memory
+  int64_t max_batch_tokens = 512;
+  int64_t max_batch_sequences = 64;
+  int64_t max_logit_rows = 64;  ///< logit rows of one step; scoring wants max_batch_tokens
+  int64_t block_size = 16;
+  int64_t vocab_limit = 0;  ///< ids the tokenizer knows; larger ones are never drawn. 0 = all
+  LoadFormat format = LoadFormat::kCheckpoint;
+  DType dummy_dtype = DType::kBF16;
+  ModelOptions model;
+  std::function<void(const LoadProgress&)>
+      progress;  ///< called a few times per second from the loading thread
+};
+
+class RankedModelRunner final : public ModelRunner {
+ public:
+  /// Checks everything that can be checked (rank count, tensors, memory) before anything large is
+  /// allocated.
+  static Result<std::unique_ptr<RankedModelRunner>> load(Backend& backend,
+                                                         const ModelLoadOptions& options);
+  ~RankedModelRunner() override;
+
+  const RunnerLimits& limits() const override { return limits_; }
+
+  Status submit(Batch batch) override;
+  Result<StepOutput> collect() override;
+
+  /// Runs the batch alone and returns the logits of `rows`, [rows, vocab]. No step may be pending.
+  Result<std::vector<float>> logits(const Batch& batch, const std::vector<int32_t>& rows);
+
+  const HfConfig& config() const { return config_; }
+
+  int ranks() const { return group_->size(); }
+
+  int64_t weight_bytes() const;
+
+  int64_t kv_bytes() const { return kv_bytes_; }
+
+  int64_t kv_bytes_per_token() const;
+  /// Weight bytes a decode step reads: all of them, but of the embedding table only rows. Mixtures
+  /// of experts read less; this counts every expert.
+  int64_t decode_weight_bytes() const;
+  int64_t decode_weight_elements() const;
+  /// Checkpoint bytes each rank read.
+  std::vector<int64_t> read_bytes() const;
+
+ private:
+  struct Pending {
+    Batch batch;
+    StepOutput output;  // written by rank 0
+  };
+
+  RankedModelRunner() = default;
+  Status declare(const ModelLoadOptions& options);
+  Result<int64_t> plan(const Checkpoint* checkpoint,
+                       Backend& backend,
+                       const ModelLoadOptions& options);
+  Status size_kv(int64_t free_bytes, const ModelLoadOptions& options);
+  Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
+  Status sample_rows(RankContext& rank, ConstTensorView logits, Pending& step);
+
+  HfConfig config_;
+  RunnerLimits limits_;
+  int64_t kv_bytes_ = 0;
+  int64_t vocab_limit_ = 0;
+  std::vector<std::unique_ptr<RankWorker>> workers_;
+  std::deque<std::shared_ptr<Pending>> pending_;
+  SamplerScratch scratch_;            // rank 0's thread
+  std::vector<float> host_logits_;    // rank 0's thread
+  std::unique_ptr<RankGroup> group_;  // last: its threads use everything above
+};
+
+}  // namespace tutti
