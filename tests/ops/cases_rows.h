@@ -55,7 +55,7 @@ inline OpCase add_case(const Shape& shape, int64_t gap) {
 }
 
 inline OpCase silu_mul_case(const Shape& shape, int64_t gap) {
-  OpCase c{.name = shape_name("silu_mul", shape, gap), .tolerance = rounding_tolerance()};
+  OpCase c{.name = shape_name("silu_mul", shape, gap), .tolerance = elementwise_tolerance()};
   c.bytes = f32_bytes(shape, 3);
   c.prepare = [=](PreparedOp& op) {
     HostTensor gates = std::move(HostTensor(DType::kF32, shape, gap).fill_normal(1, 10.0F));

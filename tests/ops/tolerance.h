@@ -17,6 +17,7 @@ namespace tutti::test {
 struct Tolerance {
   double relative = 0;  ///< of the largest |expected|
   double absolute = 0;
+  double each = 0;  ///< of the |expected| of the element at hand
 };
 
 /// For sums of `terms` products of magnitude `size`, accumulated in f32.
@@ -29,6 +30,12 @@ inline Tolerance sum_tolerance(int64_t terms, double size = 1.0) {
 /// For a few f32 roundings.
 inline Tolerance rounding_tolerance() {
   return {.relative = 4 * std::numeric_limits<float>::epsilon(), .absolute = 0};
+}
+
+/// For a few roundings of elements of very different size.
+inline Tolerance elementwise_tolerance() {
+  // Where an intermediate value overflows or a result is not a normal number, it may become 0.
+  return {.absolute = 0x1p-120, .each = 8 * std::numeric_limits<float>::epsilon()};
 }
 
 /// For copies and integers.
@@ -67,7 +74,8 @@ inline void expect_near(const std::vector<float>& actual,
       ASSERT_TRUE(actual[i] == expected[i] || (std::isnan(actual[i]) && std::isnan(expected[i])))
           << "element " << i << ": " << actual[i] << ", expected " << expected[i];
     } else {
-      ASSERT_NEAR(actual[i], expected[i], limit) << "element " << i;
+      const double own = tolerance.each * std::abs(static_cast<double>(expected[i]));
+      ASSERT_NEAR(actual[i], expected[i], limit + own) << "element " << i;
     }
   }
 }

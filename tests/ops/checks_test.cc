@@ -1,0 +1,106 @@
+// The checked front: what a caller may not pass, and what it may.
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include "ops/cases_rows.h"
+#include "ops/ref/ref_ops.h"
+
+namespace tutti::test {
+namespace {
+
+[[noreturn]] void throw_message(const std::string& message) {
+  throw std::runtime_error(message);
+}
+
+class ChecksTest : public testing::Test {
+ protected:
+  ChecksTest() : old_(set_check_handler(throw_message)) {}
+
+  ~ChecksTest() override { set_check_handler(old_); }
+
+  template <class Call>
+  static std::string message_of(const Call& call) {
+    try {
+      call();
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  std::unique_ptr<Ops> ops_ = make_ref_ops();
+  HostTensor x_ = normal({2, 8}, 1);
+  HostTensor y_{DType::kF32, {2, 4}};
+  HostTensor w_ = normal({4, 8}, 2);
+  CheckHandler old_;
+};
+
+TEST_F(ChecksTest, NamesTheArgumentAndBothShapes) {
+  HostTensor wrong(DType::kF32, {3, 4});
+  const std::string message =
+      message_of([&] { ops_->linear(wrong.view(), x_.view(), {.data = w_.view()}, {}); });
+  EXPECT_NE(message.find("y is [3, 4], wanted [2, 4]"), std::string::npos) << message;
+  EXPECT_NE(message.find("linear"), std::string::npos) << message;
+}
+
+TEST_F(ChecksTest, Dtypes) {
+  HostTensor half(DType::kF16, {2, 8});
+  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), half.view(), {.data = w_.view()}, {}); }), "");
+  HostTensor fp8(DType::kF8E4M3, {4, 8});  // without scales
+  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), {.data = fp8.view()}, {}); }), "");
+  HostTensor ids(DType::kF32, {2});
+  EXPECT_NE(message_of([&] { ops_->embedding(x_.view(), w_.view(), ids.view(), 0); }), "");
+}
+
+TEST_F(ChecksTest, QuantizedWeights) {
+  HostTensor fp8(DType::kF8E4M3, {4, 8});
+  HostTensor scales(DType::kF32, {1, 2});
+  HostTensor rows(DType::kI32, {4});
+  WeightView w{.data = fp8.view(), .scales = scales.view(), .scale_row = rows.view(), .block_k = 4};
+  EXPECT_EQ(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
+  w.phase_k = 1;  // needs a third scale column
+  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
+  w.phase_k = 4;
+  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
+  w.phase_k = 0;
+  w.scale_row = {};
+  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
+}
+
+TEST_F(ChecksTest, LastDimensionMustBeContiguous) {
+  const TensorView columns{x_.view().raw(), DType::kF32, {2, 4}, {8, 2}};
+  EXPECT_NE(message_of([&] { ops_->add(y_.view(), columns); }), "");
+}
+
+TEST_F(ChecksTest, Router) {
+  HostTensor experts(DType::kI32, {2, 3});
+  HostTensor weights(DType::kF32, {2, 3});
+  const auto route = [&](const RouterParams& params) {
+    return message_of([&] {
+      ops_->moe_route(experts.view(), weights.view(), x_.view(), ConstTensorView{}, params);
+    });
+  };
+  EXPECT_EQ(route({.top_k = 3}), "");
+  EXPECT_NE(route({.top_k = 2}), "");                                    // outputs hold 3
+  EXPECT_NE(route({.top_k = 3, .num_groups = 3}), "");                   // 8 is not 3 groups
+  EXPECT_NE(route({.top_k = 3, .num_groups = 4, .top_groups = 1}), "");  // 2 experts remain
+  EXPECT_NE(route({.top_k = 3, .num_groups = 2, .top_groups = 3}), "");
+}
+
+TEST_F(ChecksTest, HeadsMustDivide) {
+  HostTensor q = normal({1, 3, 4}, 1);
+  HostTensor cache = normal({1, 1, 8}, 2);  // 2 KV heads of width 4
+  HostTensor out(DType::kF32, {1, 3, 4});
+  const HostTensor begin = ints({0, 1});
+  const HostTensor zero = ints({0});
+  const HostTensor blocks(DType::kI32, {1, 1});
+  const AttentionBatch batch{begin.view(), zero.view(), blocks.view(), 1};
+  EXPECT_NE(message_of([&] {
+              ops_->attention(out.view(), q.view(), cache.view(), cache.view(), batch, 1.0F);
+            }),
+            "");
+}
+
+}  // namespace
+}  // namespace tutti::test
