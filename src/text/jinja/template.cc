@@ -1,0 +1,60 @@
+#include "text/jinja/template.h"
+
+#include "base/utf8.h"
+#include "text/jinja/ast.h"
+#include "text/jinja/interpreter.h"
+#include "text/jinja/json_value.h"
+#include "text/jinja/lexer.h"
+
+namespace tutti::jinja {
+
+Template::Template(std::unique_ptr<const Program> program, const Limits& limits)
+    : program_(std::move(program)), limits_(limits) {}
+
+Template::Template(Template&&) noexcept = default;
+Template& Template::operator=(Template&&) noexcept = default;
+Template::~Template() = default;
+
+Status Template::to_status(const TemplateError& error) {
+  if (error.line == kRaisedByTemplate) {
+    return {error.code, error.message};
+  }
+  return {error.code, fmt::format("chat template, line {}: {}", error.line, error.message)};
+}
+
+Result<Template> Template::parse(std::string_view source, const Limits& limits) {
+  if (static_cast<int64_t>(source.size()) > limits.max_source_bytes) {
+    return error(StatusCode::kPayloadTooLarge,
+                 "chat template: {} bytes, the limit is {}",
+                 source.size(),
+                 limits.max_source_bytes);
+  }
+  if (!is_valid_utf8(source)) {
+    return invalid("chat template: the source is not valid UTF-8");
+  }
+  try {
+    return Template(parse_program(normalize_source(source), limits), limits);
+  } catch (const TemplateError& error) {
+    return to_status(error);
+  }
+}
+
+Result<std::vector<TemplateSpan>> Template::render(const JsonObject& variables,
+                                                   int64_t now_unix) const {
+  return render_with(now_unix, [&](Globals& globals) {
+    for (const JsonMember& member : variables.members()) {
+      globals.set(member.key, borrow_json(member.value, TextOrigin::kContent, globals.budget()));
+    }
+    return ok_status();
+  });
+}
+
+Result<std::vector<TemplateSpan>> Template::run(Globals& globals, int64_t now_unix) const {
+  try {
+    return Interpreter(*program_, globals.budget(), now_unix).run(globals.values());
+  } catch (const TemplateError& error) {
+    return to_status(error);
+  }
+}
+
+}  // namespace tutti::jinja

@@ -1,0 +1,70 @@
+// Splits model output into reasoning and answer while it streams. The markup is data: which strings
+// open and close reasoning comes from a table, found by what the model's chat template mentions.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tutti {
+
+struct ReasoningMarkup {
+  std::string open;
+  std::string close;
+  /// Also end reasoning, but belong to the answer (a tool call section that starts unannounced).
+  std::vector<std::string> implicit_close;
+};
+
+/// The known markup that this chat template mentions; nullptr if the model does not mark reasoning.
+const ReasoningMarkup* find_reasoning_markup(std::string_view template_source);
+
+/// True if the prompt ends inside reasoning: the template itself wrote the opening mark, so the
+/// output begins without one.
+bool prompt_opens_reasoning(std::string_view rendered_prompt, const ReasoningMarkup& markup);
+
+struct ReasoningPiece {
+  std::string reasoning;
+  std::string content;
+};
+
+/// One per generated sequence. Reasoning loses the line ends next to its marks, the answer those
+/// after the closing mark. Without an opening mark at the start everything is content; without a
+/// closing one everything is reasoning.
+class ReasoningSplitter {
+ public:
+  /// `opened`: prompt_opens_reasoning() of the prompt.
+  ReasoningSplitter(ReasoningMarkup markup, bool opened);
+
+  /// Takes the next text of any size. Holds back only what may be the beginning of a mark, and line
+  /// ends that may precede the closing one.
+  ReasoningPiece push(std::string_view text);
+
+  /// The text held back, at the end of the output.
+  ReasoningPiece finish();
+
+  /// True while the next text is reasoning.
+  bool in_reasoning() const { return state_ == State::kOpened || state_ == State::kReasoning; }
+
+ private:
+  enum class State {
+    kStart,   ///< an opening mark may come
+    kOpened,  ///< inside reasoning, nothing emitted; a second opening mark is dropped
+    kReasoning,
+    kContentStart,  ///< after the closing mark: line ends are dropped
+    kContent,
+  };
+
+  void advance(ReasoningPiece& out);
+  bool take_start();
+  bool take_opened();
+  void take_reasoning(ReasoningPiece& out);
+  void add_reasoning(std::string_view text, ReasoningPiece& out);
+
+  ReasoningMarkup markup_;
+  State state_;
+  std::string held_;
+  size_t line_ends_ = 0;  // of reasoning, not emitted yet
+  bool emitted_reasoning_ = false;
+};
+
+}  // namespace tutti
