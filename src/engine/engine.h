@@ -45,7 +45,8 @@ class Engine {
   /// check_fits says, kInvalidArgument, kOverloaded, kUnavailable; then no event comes.
   Status submit(std::vector<SequenceRequest> requests, std::shared_ptr<TokenSink> sink);
 
-  /// The sequence ends with kCancelled soon, unless it has ended. Call at most once per sequence.
+  /// The sequence ends with kCancelled soon, unless it has ended. Each call is
+  /// remembered until the next step, so a caller asks once, not in a loop.
   void cancel(uint64_t sequence_id);
 
   /// Takes no more requests and waits for the live ones. False if some are left at `timeout`.

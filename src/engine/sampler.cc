@@ -1,7 +1,9 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "base/check.h"
@@ -16,6 +18,9 @@ using Candidate = SamplerCandidate;
 // Weights below e^-60 of the best cannot be drawn: even 2^20 of them together are 1e-20 of the mass
 // and the draw has 53 bits (1e-16).
 constexpr float kNegligible = -60.0F;
+
+// Lower temperatures act like this one, which tells logits apart that differ by 1e-5: no 0 * inf.
+constexpr float kMinTemperature = 1e-6F;
 
 // Most nuclei are this small; the search looks there before it starts halving.
 constexpr ptrdiff_t kFirstNucleus = 64;
@@ -32,22 +37,50 @@ struct Best {
   int32_t token = -1;
 };
 
+// Loops of this fixed length become vector instructions without relaxed floating-point rules.
+constexpr size_t kLanes = 16;
+
+/// Logits in rows of kLanes; the end of the last row is filled with -inf.
+template <class Visit>
+void for_each_row(std::span<const float> logits, Visit visit) {
+  size_t begin = 0;
+  for (; begin + kLanes <= logits.size(); begin += kLanes) {
+    visit(begin, logits.data() + begin);
+  }
+  if (begin < logits.size()) {
+    std::array<float, kLanes> rest;
+    rest.fill(-kInfinity);
+    std::copy(logits.begin() + static_cast<ptrdiff_t>(begin), logits.end(), rest.begin());
+    visit(begin, rest.data());
+  }
+}
+
 Best find_best(std::span<const float> logits) {
   Best best;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > best.logit) {
-      best = {.logit = logits[i], .token = static_cast<int32_t>(i)};
+  for_each_row(logits, [&](size_t begin, const float* row) {
+    int any = 0;
+    for (size_t i = 0; i < kLanes; ++i) {
+      any |= row[i] > best.logit ? 1 : 0;
     }
-  }
+    if (any != 0) {
+      for (size_t i = 0; i < kLanes; ++i) {
+        if (row[i] > best.logit) {
+          best = {.logit = row[i], .token = static_cast<int32_t>(begin + i)};
+        }
+      }
+    }
+  });
   return best;
 }
 
 Status check_row(std::span<const float> logits) {
-  bool finite = true;
-  for (const float logit : logits) {
-    finite &= logit < kInfinity;  // false for NaN too
-  }
-  if (!finite) {
+  int bad = 0;
+  for_each_row(logits, [&](size_t /*begin*/, const float* row) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      bad |= row[i] < kInfinity ? 0 : 1;  // NaN is not less either
+    }
+  });
+  if (bad != 0) {
     return error(StatusCode::kInternal,
                  "the model produced logits that are not finite numbers; generation cannot go on");
   }
@@ -130,6 +163,7 @@ void collect(std::span<const float> logits,
              float best,
              SamplerScratch& scratch) {
   auto& out = scratch.candidates;
+  const float scale = 1.0F / std::max(params.temperature, kMinTemperature);
   const bool limited = params.top_k > 0 && params.top_k < ssize(logits.size());
   if (limited) {
     select_best(logits, params.top_k, out);
@@ -139,13 +173,13 @@ void collect(std::span<const float> logits,
   } else {
     out.clear();
     for (size_t i = 0; i < logits.size(); ++i) {
-      if ((logits[i] - best) / params.temperature >= kNegligible) {
+      if ((logits[i] - best) * scale >= kNegligible) {
         out.push_back({.logit = logits[i], .token = static_cast<int32_t>(i), .weight = 0.0F});
       }
     }
   }
   for (Candidate& c : out) {
-    c.weight = std::exp((c.logit - best) / params.temperature);
+    c.weight = std::exp((c.logit - best) * scale);
   }
 }
 
@@ -159,9 +193,18 @@ double mass(std::span<const Candidate> candidates) {
 
 /// The worst token of the smallest best-first set with at least `top_p` of the mass.
 Candidate nucleus_boundary(float top_p, SamplerScratch& scratch) {
+  const double total = mass(scratch.candidates);
+  const double target = total * static_cast<double>(top_p);
+  // Tokens lighter than their even share of the mass outside cannot all be needed: together they
+  // weigh less than total - target, so the rest reaches the target without them.
+  const double light =
+      (total - target) / static_cast<double>(scratch.candidates.size()) * (1.0 - 1e-6);
   auto& items = scratch.selection;
-  items.assign(scratch.candidates.begin(), scratch.candidates.end());
-  const double target = mass(items) * static_cast<double>(top_p);
+  items.clear();
+  std::copy_if(scratch.candidates.begin(),
+               scratch.candidates.end(),
+               std::back_inserter(items),
+               [light](const Candidate& c) { return static_cast<double>(c.weight) >= light; });
   // items[0, low) are the best `low` tokens and their mass `below` is less than the target;
   // items[0, high) are the best `high` and reach it.
   ptrdiff_t low = 0;

@@ -85,7 +85,6 @@ std::optional<Batch> Scheduler::schedule() {
   if (idle()) {
     return std::nullopt;
   }
-  preempted_ = false;
   Batch batch;
   batch.step = steps_++;
   schedule_decodes(batch);
@@ -120,10 +119,12 @@ void Scheduler::schedule_prefills(Batch& batch) {
   }
 }
 
+// After a preemption nobody is admitted in the same step: what is free is less than the victim
+// held, and the victim is first in the queue.
 void Scheduler::admit(Batch& batch) {
   const int64_t max_running = std::min(config_.max_batch_sequences, config_.max_batch_tokens);
-  while (!waiting_.empty() && !preempted_ && budget_left(batch) > 0 &&
-         ssize(running_.size()) < max_running && can_admit(*waiting_.front())) {
+  while (!waiting_.empty() && budget_left(batch) > 0 && ssize(running_.size()) < max_running &&
+         can_admit(*waiting_.front())) {
     Entry& entry = *waiting_.front();
     waiting_.pop_front();
     // All blocks of the known tokens at once: a prefill, once begun, never waits for blocks.
@@ -162,7 +163,6 @@ void Scheduler::preempt_last() {
   victim.sequence.blocks().clear();
   victim.sequence.forget_computed();
   waiting_.push_front(&victim);
-  preempted_ = true;
   ++counters_.preemptions;
 }
 

@@ -107,7 +107,6 @@ class Scheduler {
   std::vector<Entry*> running_;  // order of admission
   std::vector<Scheduled> step_;  // what the scheduled step refers to, in batch order
   bool step_open_ = false;
-  bool preempted_ = false;  // in the step being scheduled
   uint64_t steps_ = 0;
   SchedulerStats counters_;
 };

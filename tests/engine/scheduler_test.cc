@@ -122,6 +122,26 @@ TEST(Scheduler, PreemptsTheLastAdmittedAndKeepsItsTokens) {
   EXPECT_EQ(pool.free(), 4);
 }
 
+TEST(Scheduler, APreemptedSequenceKeepsItsTurn) {
+  BlockPool pool(4);
+  SchedulerConfig config = kSmall;
+  config.max_batch_sequences = 2;
+  Scheduler scheduler(config, pool);
+  scheduler.add(request(1, 4, 12));
+  scheduler.add(request(2, 4, 12));
+  scheduler.add(request(3, 2, 1));  // small: would fit as soon as 2 has been preempted
+  bool two_ended = false;
+  while (auto batch = scheduler.schedule()) {
+    for (const BatchSequence& s : batch->sequences) {
+      EXPECT_TRUE(s.sequence_id != 3 || two_ended || batch->sequences[0].sequence_id == 2);
+    }
+    for (const SequenceEvent& event : scheduler.commit(answer(*batch))) {
+      two_ended |= event.sequence_id == 2 && event.last();
+    }
+  }
+  EXPECT_GE(scheduler.stats().preemptions, 1U);
+}
+
 TEST(Scheduler, CancelDuringAStepKeepsBlocksUntilCommit) {
   BlockPool pool(8);
   Scheduler scheduler(kSmall, pool);

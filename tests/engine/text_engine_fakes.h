@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
+#include "base/checked.h"
 #include "base/utf8.h"
 #include "engine/fake_model_runner.h"
 #include "engine/text_engine.h"
@@ -182,6 +185,67 @@ inline RunnerLimits fake_limits() {
           .max_batch_sequences = 8,
           .max_context = 128,
           .vocab_size = 300};
+}
+
+constexpr int32_t kEos = 299;  // the last id of fake_limits()
+
+/// An engine whose model says `script` (token ids) and then EOS, `per_step` tokens a step.
+struct Harness {
+  explicit Harness(std::vector<std::string> pieces,
+                   std::vector<int32_t> script_tokens = {},
+                   size_t tokens_per_step = 1)
+      : script(std::move(script_tokens)), per_step(tokens_per_step) {
+    auto fake = std::make_unique<FakeModelRunner>(limits);
+    runner = fake.get();
+    if (!script.empty()) {
+      runner->set_token_hook([this](const BatchSequence& s, SequenceOutput& out) {
+        out.tokens.clear();
+        for (size_t i = 0; i < per_step; ++i) {
+          const size_t at = usize(s.sample->output_position) + i;
+          SampledToken token;
+          token.token = at < script.size() ? script[at] : kEos;
+          token.logprob = -0.5F;
+          token.top = {{.token = 0, .logprob = -0.25F}};
+          out.tokens.push_back(token);
+        }
+      });
+    }
+    parts.runner = std::move(fake);
+    parts.defaults.eos_token_ids = {kEos};
+    parts.text = std::make_shared<FakeTokenText>(std::move(pieces));
+  }
+
+  /// A failed assertion must not leave the engine waiting.
+  ~Harness() { gate.open(); }
+
+  TextEngine& start() {
+    engine = std::make_unique<TextEngine>(std::move(parts));
+    return *engine;
+  }
+
+  std::shared_ptr<RecordingSink> run(GenerationRequest request) {
+    auto sink = std::make_shared<RecordingSink>();
+    const auto id = (engine ? *engine : start()).generate(std::move(request), sink);
+    EXPECT_TRUE(id.ok()) << id.status().message();
+    EXPECT_TRUE(sink->wait());
+    EXPECT_TRUE(sink->well_behaved());
+    return sink;
+  }
+
+  RunnerLimits limits = fake_limits();
+  Gate gate;
+  std::vector<int32_t> script;
+  size_t per_step;
+  TextEngineParts parts;
+  FakeModelRunner* runner = nullptr;
+  std::unique_ptr<TextEngine> engine;
+};
+
+inline GenerationRequest prompt(std::vector<int32_t> ids = {1, 2, 3}) {
+  GenerationRequest request;
+  request.prompt = std::move(ids);
+  request.request_id = "test";
+  return request;
 }
 
 }  // namespace tutti
