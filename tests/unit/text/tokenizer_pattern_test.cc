@@ -64,7 +64,8 @@ TEST(Pattern, RefusesWhatEnginesReadDifferently) {
 }
 
 TEST(Pattern, RefusesWhatPcre2CannotCompile) {
-  for (const char* pattern : {"(a", "a)", "*a", R"(\p{Klingon})", "[z-a]", "(((a{1000}){1000}){1000})"}) {
+  for (const char* pattern :
+       {"(a", "a)", "*a", R"(\p{Klingon})", "[z-a]", "(((a{1000}){1000}){1000})"}) {
     const auto regex = UnicodeRegex::compile(pattern);
     EXPECT_FALSE(regex.ok()) << pattern;
   }
