@@ -20,11 +20,17 @@ Result<std::unique_ptr<RankGroup>> RankGroup::start(Backend& backend, int ranks)
 }
 
 RankGroup::~RankGroup() {
+  stop();
+}
+
+void RankGroup::stop() {
   for (const auto& worker : workers_) {
     worker->jobs.close();
   }
   for (const auto& worker : workers_) {
-    worker->thread.join();
+    if (worker->thread.joinable()) {
+      worker->thread.join();
+    }
   }
 }
 

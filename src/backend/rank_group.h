@@ -26,10 +26,13 @@ class RankGroup {
   using Job = std::function<Status(RankContext&)>;
 
   static Result<std::unique_ptr<RankGroup>> start(Backend& backend, int ranks);
-  /// Runs what was submitted, then joins the threads.
   ~RankGroup();
   RankGroup(const RankGroup&) = delete;
   RankGroup& operator=(const RankGroup&) = delete;
+
+  /// Runs what was submitted, then joins the threads; the devices stay until the destructor, so
+  /// that what was allocated on them can be freed in between. Idempotent.
+  void stop();
 
   int size() const { return static_cast<int>(workers_.size()); }
 

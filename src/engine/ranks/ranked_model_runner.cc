@@ -60,7 +60,13 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
   return runner;
 }
 
-RankedModelRunner::~RankedModelRunner() = default;
+RankedModelRunner::~RankedModelRunner() {
+  // The threads use the workers, the workers' memory belongs to the group's devices.
+  if (group_) {
+    group_->stop();
+  }
+  workers_.clear();
+}
 
 Status RankedModelRunner::declare(const ModelLoadOptions& options) {
   if (options.ranks < 1 || options.ranks > kMaxRanks) {

@@ -92,9 +92,9 @@ class RankedModelRunner final : public ModelRunner {
   int64_t vocab_limit_ = 0;
   std::vector<std::unique_ptr<RankWorker>> workers_;
   std::deque<std::shared_ptr<Pending>> pending_;
-  SamplerScratch scratch_;            // rank 0's thread
-  std::vector<float> host_logits_;    // rank 0's thread
-  std::unique_ptr<RankGroup> group_;  // last: its threads use everything above
+  SamplerScratch scratch_;          // rank 0's thread
+  std::vector<float> host_logits_;  // rank 0's thread
+  std::unique_ptr<RankGroup> group_;
 };
 
 }  // namespace tutti
