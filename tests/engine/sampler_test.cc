@@ -67,10 +67,10 @@ std::vector<double> exact(const std::vector<float>& logits, const SamplingParams
   return p;
 }
 
-/// Pearson's test of 20000 draws against exact probabilities; the bound is about the 1 - 1e-6
+/// Pearson's test of 8000 draws against exact probabilities; the bound is about the 1 - 1e-6
 /// quantile (Wilson-Hilferty), and the seeds are fixed.
 void expect_distribution(const std::vector<float>& logits, const SamplingParams& params) {
-  constexpr int kDraws = 20000;
+  constexpr int kDraws = 8000;
   const std::vector<double> p = exact(logits, params);
   std::vector<int> counts(logits.size(), 0);
   SamplerScratch scratch;
@@ -253,14 +253,14 @@ TEST(Sampler, LargeNucleiMatchTheDefinition) {
   SamplerScratch scratch;
   for (const float top_p : {0.1F, 0.5F, 0.9F}) {
     int32_t highest = 0;
-    for (int64_t i = 0; i < 3000; ++i) {
+    for (int64_t i = 0; i < 500; ++i) {
       SampleRow row = row_with({.top_p = top_p, .seed = 3});
       row.output_position = i;
       highest = std::max(highest, sample(flat, 5000, row, scratch)->token);
     }
     // Equal tokens enter by id, so the highest id tells the size of the nucleus.
     EXPECT_LE(highest, std::lround(5000 * top_p));
-    EXPECT_GT(highest, std::lround(5000 * top_p) - 50);
+    EXPECT_GT(highest, std::lround(5000 * top_p) - 200);
   }
 }
 

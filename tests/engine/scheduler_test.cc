@@ -376,7 +376,7 @@ class World {
 };
 
 TEST(SchedulerProperty, EveryRequestEndsAsIfItRanAlone) {
-  constexpr int64_t kSteps = 400000;
+  constexpr int64_t kSteps = 150000;
   int64_t steps = 0;
   uint64_t preemptions = 0;
   uint64_t ended = 0;
