@@ -266,10 +266,8 @@ void BpeModel::merge_at(BpeScratch& s, uint32_t at) const {
   }
 }
 
-// Linked list of symbols; the positions of each rank in a bucket, the ranks in a heap. A position
-// is stale if its pair has another rank by now. Runs of one character, the usual long pieces, fill
-// few buckets, which makes this several times faster than one heap of positions.
-void BpeModel::merge_long(BpeScratch& s) const {
+// Makes the linked list of symbols and files every pair under its rank.
+void BpeModel::link_symbols(BpeScratch& s) const {
   const auto count = static_cast<uint32_t>(s.ids.size());
   s.next.resize(count);
   s.previous.resize(count);
@@ -282,6 +280,30 @@ void BpeModel::merge_long(BpeScratch& s) const {
   for (uint32_t i = 0; i < count; ++i) {
     set_pair(s, i);
   }
+}
+
+// Merges the pairs of one rank from left to right. In an odd merge list a new pair may rank before
+// them: then the rest is filed again and waits for its turn.
+void BpeModel::merge_batch(BpeScratch& s, int32_t rank, std::span<const uint32_t> batch) const {
+  bool overtaken = false;
+  for (const uint32_t at : batch) {
+    if (s.rank[at] != rank) {
+      continue;  // stale
+    }
+    if (overtaken) {
+      set_pair(s, at);
+      continue;
+    }
+    merge_at(s, at);
+    overtaken = !s.ranks.empty() && s.ranks.front() <= rank;
+  }
+}
+
+// Linked list of symbols; the positions of each rank in a bucket, the ranks in a heap. A position
+// is stale if its pair has another rank by now. Runs of one character, the usual long pieces, fill
+// few buckets, which makes this several times faster than one heap of positions.
+void BpeModel::merge_long(BpeScratch& s) const {
+  link_symbols(s);
   while (!s.ranks.empty()) {
     const int32_t rank = s.ranks.front();
     std::pop_heap(s.ranks.begin(), s.ranks.end(), std::greater<>());
@@ -290,21 +312,7 @@ void BpeModel::merge_long(BpeScratch& s) const {
     if (!std::is_sorted(batch.begin(), batch.end())) {
       std::sort(batch.begin(), batch.end());
     }
-    for (size_t i = 0; i < batch.size(); ++i) {
-      if (s.rank[batch[i]] != rank) {
-        continue;
-      }
-      merge_at(s, batch[i]);
-      // In an odd merge list a new pair may go before the rest of this rank.
-      if (!s.ranks.empty() && s.ranks.front() <= rank && i + 1 < batch.size()) {
-        for (size_t rest = i + 1; rest < batch.size(); ++rest) {
-          if (s.rank[batch[rest]] == rank) {
-            set_pair(s, batch[rest]);
-          }
-        }
-        break;
-      }
-    }
+    merge_batch(s, rank, batch);
   }
   uint32_t kept = 0;
   for (uint32_t i = 0; i != kNone; i = s.next[i]) {

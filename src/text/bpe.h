@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -106,7 +107,9 @@ class BpeModel {
   Status first_symbols(std::string_view piece, BpeScratch& s) const;
   void merge_short(BpeScratch& s) const;
   void merge_long(BpeScratch& s) const;
+  void link_symbols(BpeScratch& s) const;
   void merge_at(BpeScratch& s, uint32_t at) const;
+  void merge_batch(BpeScratch& s, int32_t rank, std::span<const uint32_t> batch) const;
   Status merge_bytes(std::string_view piece, BpeScratch& s) const;
 
   std::string storage_;      // token bytes, by spans_
