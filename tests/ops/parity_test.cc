@@ -6,6 +6,7 @@
 #include "ops/cases_moe.h"
 #include "ops/cases_rows.h"
 #include "ops/cpu_backends.h"
+#include "ops/expect_near.h"
 
 namespace tutti::test {
 namespace {

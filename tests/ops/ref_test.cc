@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "ops/cases_attention.h"
+#include "ops/expect_near.h"
 #include "ops/op_case.h"
 #include "ops/ref/ref_ops.h"
 

@@ -4,43 +4,74 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <utility>
 
 #include "base/checked.h"
 #include "device/cpu_device.h"
 #include "ops/cpu/cpu_isa.h"
-#include "ops/cpu/cpu_kernels.h"
 #include "ops/cpu/kernel_choice.h"
 #include "ops/cpu/thread_pool.h"
 
 namespace tutti {
 
-Result<double> measure_read_bandwidth(int threads, int64_t bytes) {
-  constexpr int64_t kPieceFloats = int64_t{1} << 18;
-  constexpr size_t kPasses = 5;
-  constexpr int kSpinUs = 1000;
-  const int64_t pieces = std::max<int64_t>(1, bytes / (kPieceFloats * 4));
-  CpuDevice device;
-  TUTTI_TRY(const Buffer buffer,
-            Buffer::allocate(device, pieces * kPieceFloats * 4, "bandwidth probe"));
-  auto* data = static_cast<float*>(buffer.data());
-  const cpu::CpuKernels& kernels = cpu::kernels_for(available_cpu_isas().back());
-  CpuThreadPool pool(threads, kSpinUs);
-  pool.parallel_for(pieces, [&](int64_t piece, int) {
-    std::fill_n(data + piece * kPieceFloats, kPieceFloats, 1.0F);
-  });
-  std::array<double, kPasses> seconds{};
-  std::atomic<float> sink{0};  // makes the sums count as used
-  for (double& pass : seconds) {
-    const auto start = std::chrono::steady_clock::now();
-    pool.parallel_for(pool.threads(), [&](int64_t part, int) {
-      const int64_t begin = pieces * part / pool.threads() * kPieceFloats;
-      const int64_t end = pieces * (part + 1) / pool.threads() * kPieceFloats;
-      sink.store(kernels.sum(data + begin, end - begin), std::memory_order_relaxed);
+namespace {
+
+constexpr int64_t kPieceFloats = int64_t{1} << 18;
+constexpr int64_t kPieceBytes = kPieceFloats * 4;
+constexpr int kSpinUs = 1000;  // all threads should start at once
+
+class CpuReadBandwidthProbe final : public ReadBandwidthProbe {
+ public:
+  // The device outlives the buffer: it is declared first.
+  CpuReadBandwidthProbe(std::unique_ptr<CpuDevice> device, Buffer buffer, int threads)
+      : device_(std::move(device)), buffer_(std::move(buffer)), pool_(threads, kSpinUs) {
+    pool_.parallel_for(pieces(), [&](int64_t piece, int) {
+      std::fill_n(data() + piece * kPieceFloats, kPieceFloats, 1.0F);
     });
-    pass = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  std::nth_element(seconds.begin(), seconds.begin() + kPasses / 2, seconds.end());
-  return static_cast<double>(pieces * kPieceFloats * 4) / seconds[kPasses / 2];
+
+  double measure() override {
+    const cpu::CpuKernels& kernels = cpu::kernels_for(available_cpu_isas().back());
+    const auto start = std::chrono::steady_clock::now();
+    pool_.parallel_for(pool_.threads(), [&](int64_t part, int) {
+      const int64_t begin = pieces() * part / pool_.threads() * kPieceFloats;
+      const int64_t end = pieces() * (part + 1) / pool_.threads() * kPieceFloats;
+      sink_.store(kernels.sum(data() + begin, end - begin), std::memory_order_relaxed);
+    });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    return static_cast<double>(pieces() * kPieceBytes) / seconds.count();
+  }
+
+ private:
+  int64_t pieces() const { return buffer_.bytes() / kPieceBytes; }
+
+  float* data() const { return static_cast<float*>(buffer_.data()); }
+
+  std::unique_ptr<CpuDevice> device_;
+  Buffer buffer_;
+  CpuThreadPool pool_;
+  std::atomic<float> sink_{0};  // makes the sums count as used
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ReadBandwidthProbe>> ReadBandwidthProbe::create(int threads, int64_t bytes) {
+  const int64_t rounded = std::max<int64_t>(1, bytes / kPieceBytes) * kPieceBytes;
+  auto device = std::make_unique<CpuDevice>();
+  TUTTI_TRY(Buffer buffer, Buffer::allocate(*device, rounded, "read-bandwidth probe"));
+  return std::unique_ptr<ReadBandwidthProbe>(
+      std::make_unique<CpuReadBandwidthProbe>(std::move(device), std::move(buffer), threads));
+}
+
+Result<double> measure_read_bandwidth(int threads, int64_t bytes) {
+  TUTTI_TRY(const std::unique_ptr<ReadBandwidthProbe> probe,
+            ReadBandwidthProbe::create(threads, bytes));
+  std::array<double, 5> passes{};
+  for (double& pass : passes) {
+    pass = probe->measure();
+  }
+  std::sort(passes.begin(), passes.end());
+  return passes[passes.size() / 2];
 }
 
 }  // namespace tutti
