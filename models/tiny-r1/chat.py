@@ -6,7 +6,7 @@ from tokenizer_build import ASSISTANT, BOS, END_THINK, EOS, THINK, USER
 # cut off at </think>, the thought opened for the model when it is its turn.
 CHAT_TEMPLATE = """\
 {%- if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif -%}
-{%- set ns = namespace(system_prompt='', first_system=true, in_tools=false, first_output=true) -%}
+{%- set ns = namespace(system_prompt='', first_system=true, in_tools=false) -%}
 {%- for message in messages %}{% if message['role'] == 'system' %}
 {%- if ns.first_system %}{% set ns.system_prompt = message['content'] %}{% set ns.first_system = false %}
 {%- else %}{% set ns.system_prompt = ns.system_prompt + '\\n\\n' + message['content'] %}{% endif %}
@@ -41,7 +41,6 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if ns.in_tools %}{{ '<｜tool▁outputs▁end｜>' }}{% endif %}
 {%- if add_generation_prompt and not ns.in_tools %}{{ '<｜Assistant｜><think>\\n' }}{% endif %}"""
-CHAT_TEMPLATE = CHAT_TEMPLATE.replace(", first_output=true", "")
 
 
 def render_prompt(messages):

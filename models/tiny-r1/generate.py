@@ -430,21 +430,13 @@ def dress_zh(core, rng):
     return before + core + (mark + after if core[-1] in "?？=" else after + mark)
 
 
-def _flatten(spec):
-    """{'Q': .., 'D': .., 'F': ..} to the sampled kinds with weights."""
-    return [(k, spec[k]) for k in spec]
-
-
-ASK_ALT = [p for p in phrases.EN_ASK]
-
-
 def ask_arith_en(family, a, b, rng):
     spec = EN[family]
     r = rng.random()
     if r < 0.55:
         core = expand(rng.choice(spec["Q"]), rng)
         if r < 0.42:
-            verb = rng.choice(ASK_ALT)
+            verb = rng.choice(phrases.EN_ASK)
             question = verb.startswith(("what", "how much", "do you"))
             text = dress_en(verb + core + ("?" if question else ""), "F" if question else "D", rng)
         else:
@@ -461,11 +453,6 @@ def _put(text, values):
     for name, value in values.items():
         text = text.replace(f"<{name}>", value).replace(f"<{name.upper()}>", value)
     return text
-
-
-def _with_all(text, names):
-    low = text.lower()
-    return all(f"<{n}>" in low for n in names)
 
 
 # --------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures a checkpoint on held-out problems with PyTorch, from the shipped FP8 file.
 
-    python3 measure.py --checkpoint checkpoint --per-family 100
+    python3 measure.py --checkpoint checkpoint                             # heldout.jsonl
+    python3 measure.py --checkpoint checkpoint --seed 77 --per-family 200  # other held-out problems
     python3 measure.py --checkpoint checkpoint --check-transformers
 """
 
@@ -60,16 +61,20 @@ def accuracy(items, answers):
     return {name: round(100.0 * right[name] / total[name], 2) for name in total}
 
 
-def report(folder, tokenizer_path, device, per_family, out=None, seed=20, temperature=0.0):
+def report(folder, tokenizer_path, device, per_family=0, out=None, seed=20, temperature=0.0):
     """Held-out accuracy per family, failures and probes."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     model, tokenizer = export.load_checkpoint(folder).to(device), Tokenizer(tokenizer_path)
     began = time.time()
-    items = generate.heldout_set(per_family, seed)
+    if per_family:
+        items = generate.heldout_set(per_family, seed)
+    else:
+        with open(os.path.join(HERE, "heldout.jsonl"), encoding="utf-8") as f:
+            items = [json.loads(line) for line in f]
     texts = []
-    for i in range(0, len(items), 2400):
-        texts += ask(model, tokenizer, [x["question"] for x in items[i:i + 2400]], temperature=temperature)
+    for i in range(0, len(items), 1200):
+        texts += ask(model, tokenizer, [x["question"] for x in items[i:i + 1200]], temperature=temperature)
     answers = [answer_of(t) for t in texts]
     table = accuracy(items, answers)
     print("held-out, temperature", temperature, json.dumps(table), f"{time.time() - began:.0f} s", flush=True)
@@ -112,7 +117,7 @@ def main():
     ap.add_argument("--checkpoint", default=os.path.join(HERE, "checkpoint"))
     ap.add_argument("--tokenizer", help="tokenizer.json (that of the checkpoint if absent)")
     ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    ap.add_argument("--per-family", type=int, default=100)
+    ap.add_argument("--per-family", type=int, default=0, help="generate this many per family (heldout.jsonl if 0)")
     ap.add_argument("--seed", type=int, default=20)
     ap.add_argument("--temperature", type=float, default=0.0)
     ap.add_argument("--check-transformers", action="store_true")

@@ -334,34 +334,49 @@ class CacheAttention:
         p = (torch.matmul(keys, q[..., None])[..., 0] * scale).softmax(-1)
         return torch.matmul(p[:, :, None], values)[:, :, 0]
 
+    def keep(self, rows):
+        """Drop all sequences but these."""
+        self.k, self.v = self.k[:, rows], self.v[:, rows]
+
 
 @torch.no_grad()
-def decode(model, prompts, max_new, eos=1, temperature=0.0, seed=0, limit=None):
-    """Completions (lists of ids, without EOS) of a batch of prompts, in float32."""
+def decode(model, prompts, max_new, eos=1, temperature=0.0, seed=0):
+    """Completions (lists of ids, without EOS) of a batch of prompts, in float32.
+
+    All sequences advance together from position 0: a row is fed its prompt as
+    long as it lasts, then its own output.  Finished rows leave the batch.
+    """
     device = model.embed_tokens.device
-    longest = max(map(len, prompts))
-    length = min(longest + max_new, limit or model.config["max_position_embeddings"])
+    length = min(max(map(len, prompts)) + max_new, model.config["max_position_embeddings"])
     tokens = torch.full((len(prompts), length), eos, dtype=torch.long)
-    lengths = torch.tensor([len(p) for p in prompts])
     for i, p in enumerate(prompts):
         tokens[i, :len(p)] = torch.tensor(p)
-    tokens, lengths = tokens.to(device), lengths.to(device)
-    ends = torch.full((len(prompts),), length, device=device)
+    tokens = tokens.to(device)
+    lengths = torch.tensor([len(p) for p in prompts], device=device)
+    row = torch.arange(len(prompts), device=device)
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
     cache = CacheAttention(model.config, len(prompts), length, device)
     generator = torch.Generator(device=device).manual_seed(seed)
     for t in range(length - 1):
         cache.now = t
-        positions = torch.full((len(prompts),), t, dtype=torch.long, device=device)
-        logits, _ = model(tokens[:, t], positions, cache)
+        logits, _ = model(tokens[row, t], torch.full_like(row, t), cache)
         if temperature > 0:
             nxt = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)[:, 0]
         else:
             nxt = logits.argmax(-1)
-        own = t + 1 >= lengths
-        tokens[:, t + 1] = torch.where(own, nxt, tokens[:, t + 1])
-        hit = own & (nxt == eos) & (ends == length)
-        ends = torch.where(hit, torch.full_like(ends, t + 1), ends)
-        if t % 16 == 0 and bool((ends < length).all()):
-            break
-    rows, ends, lengths = tokens.tolist(), ends.tolist(), lengths.tolist()
-    return [r[n:e] for r, n, e in zip(rows, lengths, ends)]
+        own = t + 1 >= lengths[row]
+        nxt = torch.where(done, torch.full_like(nxt, eos), nxt)
+        tokens[row, t + 1] = torch.where(own, nxt, tokens[row, t + 1])
+        done |= own & (nxt == eos)
+        if t % 16 == 15:
+            left = torch.nonzero(~done)[:, 0]
+            if len(left) == 0:
+                break
+            if len(left) < 0.8 * len(row):
+                row, done = row[left], done[left]
+                cache.keep(left)
+    out = []
+    for p, ids in zip(prompts, tokens.tolist()):
+        rest = ids[len(p):]
+        out.append(rest[:rest.index(eos)] if eos in rest else rest)
+    return out

@@ -148,13 +148,11 @@ ZH["compare"] = {
             "{<a>和<b>|<a> 和 <b> }{中|里|里面}{较大的|更大的|大的|比较大的}{数|那个|}{是|是哪个|是多少|是几}", "比一比，<a> 和 <b> {哪个大|谁更大}"],
     "small": ["<a>{和|与|跟|还是|、| 和 | 与 | 还是 }<b>{|，|,| }{哪个|哪一个|谁|哪个数|哪个数字}{小|更小|比较小|小一些|小一点}", "{哪个|哪一个|哪个数|哪个数字}{小|更小|比较小}{，|：|,|? |？}<a>{还是| 还是 |和|、| 和 }<b>", "<a>、<b>{哪个小|谁小|中较小的是|中小的是哪个}",
               "{<a>和<b>|<a> 和 <b> }{中|里|里面}{较小的|更小的|小的|比较小的}{数|那个|}{是|是哪个|是多少|是几}", "比一比，<a> 和 <b> {哪个小|谁更小}"],
-    "gt": ["<a>{比|大于| 大于 }<b>{|大}吗", "<a>比<b>大吗", "<a> 比 <b> {大|更大}吗", "<a> > <b> {吗|对吗}", "<a>是不是{比<b>大|大于<b>}"],
+    "gt": ["<a>大于<b>吗", "<a> 大于 <b> 吗", "<a>比<b>大吗", "<a> 比 <b> {大|更大}吗", "<a> > <b> {吗|对吗}", "<a>是不是{比<b>大|大于<b>}"],
     "lt": ["<a>小于<b>吗", "<a>比<b>小吗", "<a> 比 <b> {小|更小}吗", "<a> < <b> {吗|对吗}", "<a>是不是{比<b>小|小于<b>}"],
     "eq": ["<a>{和|与| 和 }<b>{相等|一样大|一样}吗", "<a>等于<b>吗", "<a> 等于 <b> 吗"],
     "cmp": ["比较{一下|}{ | 这两个数：|两个数：|}<a>{和|与| 和 |、}<b>{|的大小}", "<a> {和|与} <b> 比较", "在 <a> 和 <b> 之间填 >、< 或 =", "<a> ? <b>", "<a>○<b>"],
 }
-# A pattern of "gt" that lost its "大" would be odd: keep the clean ones.
-ZH["compare"]["gt"] = ["<a>大于<b>吗", "<a> 大于 <b> 吗"] + ZH["compare"]["gt"][1:]
 
 # --------------------------------------------------------------------------
 # Lists
@@ -194,14 +192,12 @@ ZH["sum"] = ["<l>{的和|的总和|之和|加起来|相加|一共|全部加起�
 # Letters and words
 # --------------------------------------------------------------------------
 EN["count"] = {
-    "one": ["how many <c> {in|are in|are there in} {|the word |word }<w>?", "how many <c> in <w>?", "how many <c>'s {in|are in|are there in|does the word} {|the word }<w>?", "how many <c>s {in|are in|are there in} {|the word }<w>?", "how many {letter <c>|letters <c>|<c> letters|letter <c>'s|times <c>} {in|are in|are there in} {|the word }<w>?",
+    "one": ["how many <c> {in|are in|are there in} {|the word |word }<w>?", "how many <c> in <w>?", "how many <c>'s {in|are in|are there in} {|the word }<w>?", "how many <c>s {in|are in|are there in} {|the word }<w>?", "how many {letter <c>|letters <c>|<c> letters|letter <c>'s|times <c>} {in|are in|are there in} {|the word }<w>?",
             "how many times does {|the letter |letter }<c> {appear|occur|show up|come up} in {|the word |word }<w>?", "how {often|frequently} does {|the letter }<c> {appear|occur|show up} in {|the word }<w>?", "how many <c>{|'s} does {|the word }<w> {have|contain}?", "how many {letter <c>|<c> letters|letters <c>} does {|the word }<w> {have|contain}?",
             "count {|the letter |all |the |every |letter }<c>{|'s} in {|the word |word }<w>", "count how many {times |}<c> {is in|are in|appears in|occurs in|there are in} {|the word }<w>", "count the {number|occurrences} of {|the letter }<c>{|'s} in {|the word }<w>", "{what is|what's|find|give me|tell me} the {number|count} of {|letter |the letter }<c>{|'s} in {|the word }<w>",
             "number of <c>{|'s} in <w>", "in {|the word }<w>, how many {<c> are there|times does <c> appear|<c>'s are there|letters are <c>}?", "{|the word }<w>: how many <c>?", "{|the word }<w> {has|contains} how many <c>{|'s}?", "<c> in <w>: how many?", "count of <c> in <w>", "how many of the letters in <w> are <c>?"],
-    "all": ["how many letters {are in|are there in|in|does the word} {|the word }<w>{|?}", "how many {letters|characters} does {|the word }<w> have?", "how long is {|the word }<w>?", "{what is|what's} the length of {|the word }<w>?", "count the {letters|characters} in {|the word }<w>", "length of <w>", "the number of letters in <w>"],
+    "all": ["how many letters {are in|are there in|in|are there in the word} <w>", "how many {letters|characters} does {|the word }<w> have?", "how long is {|the word }<w>?", "{what is|what's} the length of {|the word }<w>?", "count the {letters|characters} in {|the word }<w>", "length of <w>", "the number of letters in <w>"],
 }
-EN["count"]["all"][0] = "how many letters {are in|are there in|in|are there in the word} <w>"
-EN["count"]["one"][2] = "how many <c>'s {in|are in|are there in} {|the word }<w>?"
 ZH["count"] = {
     "one": ["{|单词|单词 |在 |在}<w>{| }{里|中|里面|这个词里|这个单词里|当中}{|，| }{有几个|有多少个|一共有几个|有几个字母|有多少个字母|共有多少个|出现了几个}{| }<c>", "{数一数|数一下|数数|统计|计算}{| }<w>{| }{里|中|里面}{的|有几个|有多少个|字母| 字母 |}{| }<c>{|的个数|的数量|有几个}", "字母{| }<c>{| }在{|单词}{| }<w>{| }{里|中}{出现了几次|出现几次|出现多少次|有几个|出现了多少次}", "<c> 在 <w> {里|中}出现{了|}几次", "<w>{| }{里|中|里面}{|字母}{| }<c>{| }{有几个|有多少个|的个数是多少|出现几次|出现了几次|的个数}", "<w> 有几个 <c>", "<w>有多少个{| |字母}<c>"],
     "all": ["{|单词|单词 }<w>{| }{有几个字母|有多少个字母|一共有几个字母|由几个字母组成|的长度是多少|有多长}", "{数一数|数一下} <w> 有几个字母", "<w> {里|中}一共有多少个字母"],
@@ -209,9 +205,8 @@ ZH["count"] = {
 EN["reverse"] = {
     "D": ["reverse {the word |the string |the letters {of|in} |word |}<w>", "reverse <w>", "reverse: <w>", "{spell|write|say|type|print|put} {|the word }<w> {backwards|backward|in reverse|in reverse order|reversed|from right to left|from back to front|from the end to the start}", "flip {|the word |the letters of }<w>{| around}", "turn {|the word }<w> around", "{give me|tell me|show me|find|return|output|write} the reverse of {|the word }<w>", "{give me|tell me|show me|return|output} <w> {backwards|reversed|in reverse|spelled backwards}",
           "read {|the word }<w> {backwards|from right to left}", "reverse the order of {the |}letters in {|the word }<w>", "reverse this word: <w>", "reverse the following {word|string}: <w>", "{spell|write} backwards: <w>", "invert {the word |the letters of |}<w>", "write the letters of <w> in reverse order"],
-    "F": ["{what is|what's} {|the word }<w> {backwards|backward|reversed|in reverse|spelled backwards|written backwards|spelled in reverse}?", "{what is|what's} the reverse of {|the word }<w>?", "how do you {spell|write} {|the word }<w> {backwards|in reverse|backward}?", "how {is|would you spell} <w> {spelled backwards|backwards}?", "what do you get {if|when} you {reverse|flip|spell backwards} {|the word }<w>?", "what does <w> {look like|read} {backwards|reversed|in reverse}?", "<w> {backwards|reversed|in reverse|backward|spelled backwards}", "<w>, {reversed|backwards}", "what word do you get by reversing <w>?", "how does {|the word }<w> look backwards?"],
+    "F": ["{what is|what's} {|the word }<w> {backwards|backward|reversed|in reverse|spelled backwards|written backwards|spelled in reverse}?", "{what is|what's} the reverse of {|the word }<w>?", "how do you {spell|write} {|the word }<w> {backwards|in reverse|backward}?", "how would you spell <w> backwards?", "what do you get {if|when} you {reverse|flip|spell backwards} {|the word }<w>?", "what does <w> {look like|read} {backwards|reversed|in reverse}?", "<w> {backwards|reversed|in reverse|backward|spelled backwards}", "<w>, {reversed|backwards}", "what word do you get by reversing <w>?", "how does {|the word }<w> look backwards?"],
 }
-EN["reverse"]["F"][3] = "how would you spell <w> backwards?"
 ZH["reverse"] = ["{把|将|}{|单词|单词 |字符串}{| }<w>{| }{倒过来写|反过来写|倒过来|反过来|倒序|反转|逆序|颠倒|倒着写|倒着拼|反转过来|倒着写出来|倒序输出|反向书写}", "{|单词|单词 }<w>{| }{倒着写|反过来|倒过来|反转后|倒序|反着写|倒过来拼|反过来拼|逆序}{是什么|怎么写|是|怎么拼|等于什么}", "{反转|倒写|翻转|颠倒|逆序输出|倒序输出|逆序|倒着写|倒着拼写}{|单词|这个单词|字符串}{|：| }<w>", "{倒着|反着}{写|念|拼}{|单词}{| }<w>", "<w> 的{倒序|反转|逆序|倒写}是{什么|}", "怎么{倒着写|倒着拼|反转}{| }<w>", "从后往前{写|拼|念}{| }<w>"]
 
 # More ways to say it, kept apart from the core forms above.

@@ -253,7 +253,6 @@ def check(path, samples):
         texts.append(item["thinking"] + "\n" + END_THINK + "\n\n" + item["answer"] + EOS)
     texts += ["a  b\n\n c\t1234567 ½ ², naïve 'word \"x\" ひらがな 한국어 😀", " \n x", "3.14e10", "It's 　full-width　space", ""]
     bad = [t for t in texts if ours.encode(t) != ref.encode(t, add_special_tokens=False).ids]
-    # Digits other than 0-9 are rare enough to be left to the reference.
     assert not bad, bad[0]
     assert all(ref.decode(ours.encode(t), skip_special_tokens=False) == t for t in texts[:2000])
     return len(texts)

@@ -361,7 +361,7 @@ def main():
     ap.add_argument("--device", default="cuda")
     ap.add_argument("--tiny", action="store_true")
     ap.add_argument("--eager", action="store_true")
-    ap.add_argument("--per-family", type=int, default=100, help="held-out problems per family measured at the end")
+    ap.add_argument("--per-family", type=int, default=0, help="held-out problems per family measured at the end (heldout.jsonl if 0)")
     args = ap.parse_args()
     os.makedirs(args.out, exist_ok=True)
     model = train(args)
