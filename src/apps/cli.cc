@@ -26,6 +26,8 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
                  m.device,
                  "auto, cpu or cuda. auto never falls back from a broken GPU to the CPU")
       ->capture_default_str();
+  app.add_option("--gpus", m.gpus, "auto, all, a number of GPUs, or ids such as 0,2,3")
+      ->capture_default_str();
   app.add_option(
          "--tp",
          m.tp,

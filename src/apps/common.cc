@@ -152,6 +152,13 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
 
 Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
   TUTTI_TRY(const DeviceChoice device, parse_device_choice(flags.device));
+  if (flags.gpus != "auto" && (device == DeviceChoice::kCpu || !nvidia_device_present("/"))) {
+    return error(StatusCode::kUnavailable,
+                 "--gpus {}: {}; leave --gpus out to run on the CPU",
+                 flags.gpus,
+                 device == DeviceChoice::kCpu ? "contradicts --device cpu"
+                                              : "this machine shows no NVIDIA GPU");
+  }
   return select_backend({.device = device,
                          .cpu = {.threads = flags.threads, .reference = flags.reference_ops},
                          .library_paths = default_library_paths()});

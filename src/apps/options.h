@@ -12,10 +12,11 @@ namespace tutti {
 struct ModelFlags {
   std::string model;  ///< directory or name; empty = tiny-r1
   std::string device = "auto";
-  int tp = 0;             ///< 0 = chosen by the program
-  int threads = 0;        ///< 0 = all CPUs
-  int64_t context = 0;    ///< tokens; 0 = chosen
-  std::string kv_memory;  ///< "2GiB"; empty = chosen
+  std::string gpus = "auto";  ///< auto, all, a number, or ids such as 0,2,3
+  int tp = 0;                 ///< 0 = chosen by the program
+  int threads = 0;            ///< 0 = all CPUs
+  int64_t context = 0;        ///< tokens; 0 = chosen
+  std::string kv_memory;      ///< "2GiB"; empty = chosen
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
   std::string mla_form = "absorbed";
