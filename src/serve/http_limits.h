@@ -19,6 +19,8 @@ struct HttpLimits {
   int64_t chunk_extension_bytes = 256;      ///< of a chunked body, all together; 400 above
   int64_t body_bytes_per_second = 1 << 10;  ///< slowest sender that is waited for; 408 below
   int32_t json_depth = 100;                 ///< 400 above
+  int64_t json_values = 2'000'000;          ///< 400 above; room for a long list of token ids
+  int64_t json_number_chars = 64;           ///< 400 above
 
   // Connections.
   int32_t connections = 1024;               ///< 503 and close above

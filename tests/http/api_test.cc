@@ -269,9 +269,11 @@ TEST(Api, MalformedJsonIs400) {
                                   std::string(R"({"model":"\ud800"})"),
                                   std::string("\xEF\xBB\xBF{}"),
                                   R"({"x":)" + deep,
+                                  R"({"x":)" + std::string(65, '1') + "}",
+                                  R"({"x":[)" + std::string(2'000'000, ',') + "]}",
                                   std::string(R"({"x":1} x)")}) {
     const RawResponse response = s.post(kChat, body);
-    EXPECT_EQ(response.status, 400) << body;
+    EXPECT_EQ(response.status, 400) << body.substr(0, 80);
     EXPECT_EQ(text_at(at(error_of(response), "type")), "invalid_request_error");
   }
   EXPECT_EQ(s.model->generations(), 0U);

@@ -1,0 +1,194 @@
+// The reading half of HttpSession: heads, bodies, deadlines, and the end of a connection.
+#include <algorithm>
+#include <array>
+
+#include "serve/chunked_decoder.h"
+#include "serve/http_head.h"
+#include "serve/http_session.h"
+#include "serve/random_id.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr size_t kReadSize = 16 << 10;
+
+// Ids of clients are echoed, so only harmless ones are taken over.
+bool usable_request_id(const std::string& id) {
+  return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+}  // namespace
+
+void HttpSession::read_available() {
+  std::array<char, kReadSize> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled
+  while (!peer_gone_ && in_.size() < static_cast<size_t>(limits_.pipeline_bytes)) {
+    const IoResult got = conn_->try_read(buffer);
+    if (got.state == IoResult::State::kAgain) {
+      return;
+    }
+    if (got.state == IoResult::State::kClosed) {
+      peer_gone_ = true;
+      return;
+    }
+    in_.append(buffer.data(), got.bytes);
+  }
+}
+
+void HttpSession::arm_read() {
+  if (!read_armed_ && !peer_gone_ && in_.size() < static_cast<size_t>(limits_.pipeline_bytes)) {
+    read_armed_ = true;
+    conn_->wait_readable(shared_from_this());
+  }
+}
+
+void HttpSession::on_readable() {
+  read_armed_ = false;
+  read_available();
+  changed_.notify();
+}
+
+void HttpSession::set_deadline(std::chrono::milliseconds from_now) {
+  expired_ = false;
+  deadline_ = from_now == std::chrono::milliseconds::max() ? Clock::time_point::max()
+                                                           : Clock::now() + from_now;
+}
+
+void HttpSession::set_body_deadline(Clock::time_point begun, size_t received) {
+  const auto now = Clock::now();
+  const std::chrono::milliseconds earned(static_cast<int64_t>(received) * 1000 /
+                                         limits_.body_bytes_per_second);
+  const auto slowest = begun + limits_.body_idle_timeout + earned;
+  expired_ = false;
+  deadline_ = std::min(slowest, now + limits_.body_idle_timeout);
+}
+
+Task<HttpSession::Outcome> HttpSession::read_head() {
+  HeadScanner scanner(limits_);
+  head_ = HttpHead();
+  request_id_ = random_id("req");
+  route_name_ = "other";
+  close_after_ = false;
+  bool begun = false;
+  set_deadline(first_request_ ? limits_.header_timeout : limits_.keep_alive_timeout);
+  read_available();
+  while (true) {
+    while (!begun && in_.starts_with("\r\n")) {
+      in_.erase(0, 2);  // RFC 9112, 2.2: an empty line before a request is ignored
+    }
+    if (!begun && !in_.empty() && in_ != "\r") {
+      begun = true;
+      request_begun_ = Clock::now();
+      set_deadline(limits_.header_timeout);
+    }
+    const auto state = begun ? scanner.scan(in_) : HeadScanner::State::kNeedMore;
+    if (state == HeadScanner::State::kError) {
+      ApiError error = scanner.error();
+      const Outcome outcome = co_await refuse(std::move(error));
+      co_return outcome;
+    }
+    if (state == HeadScanner::State::kComplete) {
+      break;
+    }
+    const bool leaving = !begun && (shared_.draining || !abort_status_.ok() || expired_);
+    if (dead() || leaving) {
+      co_return Outcome::kClose;
+    }
+    if (expired_) {
+      ApiError error = http_error(408, "the request head did not arrive in time");
+      const Outcome outcome = co_await refuse(std::move(error));
+      co_return outcome;
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+  first_request_ = false;
+  auto parsed = parse_head(std::string_view(in_).substr(0, scanner.length()));
+  in_.erase(0, scanner.length());
+  if (auto* error = std::get_if<ApiError>(&parsed)) {
+    ApiError copy = *error;
+    const Outcome outcome = co_await refuse(std::move(copy));
+    co_return outcome;
+  }
+  head_ = std::get<HttpHead>(std::move(parsed));
+  const std::string* id = head_.find("x-request-id");
+  if (id != nullptr && usable_request_id(*id)) {
+    request_id_ = *id;
+  }
+  co_return Outcome::kNext;
+}
+
+Task<HttpSession::Outcome> HttpSession::read_body(int64_t limit) {
+  body_.clear();
+  if (!head_.has_body()) {
+    co_return Outcome::kNext;
+  }
+  if (head_.expect_continue && in_.empty()) {
+    out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    send_some();
+  }
+  ChunkedDecoder decoder(limits_, limit);
+  const auto begun = Clock::now();
+  size_t received = 0;
+  set_body_deadline(begun, received);
+  while (true) {
+    std::optional<ApiError> error;
+    size_t used = 0;
+    bool complete = false;
+    if (head_.chunked) {
+      const auto state = decoder.decode(in_, body_, used);
+      complete = state == ChunkedDecoder::State::kComplete;
+      if (state == ChunkedDecoder::State::kError) {
+        error = decoder.error();
+      }
+    } else {
+      const auto want = static_cast<size_t>(*head_.content_length);
+      used = std::min(in_.size(), want - body_.size());
+      body_.append(in_, 0, used);
+      complete = body_.size() == want;
+    }
+    in_.erase(0, used);
+    received += used;
+    if (complete) {
+      set_deadline(std::chrono::milliseconds::max());
+      co_return Outcome::kNext;
+    }
+    if (dead() || !abort_status_.ok()) {
+      co_return Outcome::kClose;
+    }
+    if (!error && expired_) {
+      error = http_error(408, "the request body did not arrive in time");
+    }
+    if (error) {
+      ApiError named = *std::move(error);
+      const Outcome outcome = co_await refuse(std::move(named));
+      co_return outcome;
+    }
+    if (used > 0) {
+      set_body_deadline(begun, received);
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+}
+
+// Closing with unread input makes the kernel reset the connection, and the client could lose our
+// last reply. So: say that we are done, then read until the client is done too.
+Task<void> HttpSession::linger() {
+  conn_->shutdown_send();
+  // A server that is stopping does not wait long for its clients.
+  set_deadline(abort_status_.ok() ? limits_.linger_timeout : limits_.linger_timeout / 4);
+  size_t dropped = 0;
+  const auto bound = static_cast<size_t>(limits_.body_bytes);
+  while (!peer_gone_ && !expired_ && dropped < bound) {
+    dropped += in_.size();
+    in_.clear();
+    arm_read();
+    co_await changed_.wait();
+  }
+}
+
+}  // namespace tutti
