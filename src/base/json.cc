@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 namespace tutti {
 
@@ -193,9 +194,15 @@ class Builder {
 
   bool RawNumber(const char*, rapidjson::SizeType, bool) { return false; }
 
-  bool String(const char* s, rapidjson::SizeType n, bool) { return put(Json(std::string(s, n))); }
+  bool String(const char* s, rapidjson::SizeType n, bool) {
+    return has_surrogate({s, n}) ? fail("lone surrogate in a \\u escape")
+                                 : put(Json(std::string(s, n)));
+  }
 
   bool Key(const char* s, rapidjson::SizeType n, bool) {
+    if (has_surrogate({s, n})) {
+      return fail("lone surrogate in a \\u escape");
+    }
     Frame& top = stack_.back();
     top.key.assign(s, n);
     if (top.object.contains(top.key)) {
@@ -235,6 +242,12 @@ class Builder {
   bool fail(std::string what) {
     error_ = std::move(what);
     return false;
+  }
+
+  // RapidJSON checks the pairing of high surrogates only and encodes a lone low one (\udc00) as if
+  // it were a character. The bytes of a surrogate begin with ED.
+  static bool has_surrogate(std::string_view text) {
+    return text.find('\xED') != std::string_view::npos && !is_valid_utf8(text);
   }
 
   bool push(bool is_object) {
