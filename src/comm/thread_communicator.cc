@@ -43,8 +43,10 @@ void ThreadGroup::wait_for_all() {
       throw DeviceError("collective stopped: " + abort_reason_);
     }
   };
-  check_abort();
+  // In this order: an abort after the load changes the generation and so ends the wait below; one
+  // before it is seen by the check.
   const uint32_t generation = generation_.load(std::memory_order_acquire);
+  check_abort();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
     arrived_.store(0, std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_acq_rel);
