@@ -21,11 +21,29 @@ std::vector<uint32_t> bits(const std::vector<float>& values) {
   return result;
 }
 
-TEST(Determinism, ThreadsDoNotChangeBits) {
-  std::vector<OpCase> cases = linear_cases();
-  append(cases, row_cases());
-  append(cases, attention_cases());
+// Only cases with enough work for several pieces; the others run on one thread anyway.
+std::vector<OpCase> large_cases() {
+  std::vector<OpCase> cases{
+      linear_case({.dtype = DType::kF32, .m = 130, .n = 197, .k = 600}),
+      linear_case({.dtype = DType::kBF16, .m = 1, .n = 900, .k = 1024, .bias = true}),
+      linear_case({.dtype = DType::kF8E4M3, .m = 20, .n = 300, .k = 260, .phase_k = 37}),
+      linear_case({.dtype = DType::kF16, .n = 120, .k = 600, .groups = {3, 0, 20, 1}}),
+      linear_case({.dtype = DType::kBF16, .m = 6, .n = 96, .k = 100, .heads = 9}),
+      rms_norm_case({40, 1000}, 0, false),
+      add_rms_norm_case({40, 1000}, 5),
+      silu_mul_case({40, 1000}, 0),
+      rope_case({40, 9, 128}, RopeLayout::kInterleaved, 0),
+      rope_table_case(40, 64),
+      attention_case({.batch = {{{3, 37}, {100, 9}}, 7}, .heads = 6, .kv_heads = 2}),
+      mla_attention_case({{{30, 12}}, 16}, 16, 64, 16),
+      mla_expanded_case({{{0, 20}}, 16}, 3, 32, 16, 32),
+      moe_combine_case(50, 8, 200, 3)};
   append(cases, moe_cases());
+  return cases;
+}
+
+TEST(Determinism, ThreadsDoNotChangeBits) {
+  const std::vector<OpCase> cases = large_cases();
   for (const CpuIsa isa : available_cpu_isas()) {
     const auto one = cpu_backend(isa, 1);
     const auto two = cpu_backend(isa, 2);

@@ -88,105 +88,142 @@ inline bool has_e4m3_nan(const T* w, int64_t k) {
   return false;
 }
 
+#define TUTTI_INLINE inline __attribute__((always_inline))
+
 // Outputs (m .. m + M) x (n .. n + N), weights converted on the way.
 template <class Weights, int M, int N>
-inline void stream_tile(const LinearJob& job, int64_t m, int64_t n) {
-  constexpr bool kScaled = requires {
-    Weights::kFactor;
-  };
-  const typename Weights::T* w[N];
-  for (int j = 0; j < N; ++j) {
-    w[j] = weight_row<typename Weights::T>(job, n + j);
-  }
-  const float* x = job.x + m * job.x_stride;
-  Simd::F acc[M][N];
-  for (int i = 0; i < M; ++i) {
+class StreamTile {
+ public:
+  TUTTI_INLINE StreamTile(const LinearJob& job, int64_t m, int64_t n)
+      : job_(job), m_(m), n_(n), x_(job.x + m * job.x_stride), ahead_(N * job.w_stride) {
     for (int j = 0; j < N; ++j) {
-      acc[i][j] = Simd::zero();
+      w_[j] = weight_row<T>(job, n + j);
+      for (int i = 0; i < M; ++i) {
+        acc_[i][j] = Simd::zero();
+      }
     }
   }
-  const auto add = [&](int j, int64_t k, Simd::F wv) __attribute__((always_inline)) {
+
+  TUTTI_INLINE void run() {
+    BlockWalk blocks(job_, 0);
+    for (int64_t k = 0; k < job_.k;) {
+      blocks.move_to(k);
+      if constexpr (kScaled) {
+        for (int j = 0; j < N; ++j) {
+          scale_[j] = Simd::set1(blocks.scale(n_ + j));
+        }
+      }
+      const int64_t end = blocks.whole_vectors(k, job_.k);
+      for (; k + kLine <= end; k += kLine) {
+        add_line(k);
+      }
+      for (; k < end; k += Simd::kWidth) {
+        for (int j = 0; j < N; ++j) {
+          add(j, k, scaled(j, Weights::load(w_[j] + k)));
+        }
+      }
+      if (k < blocks.end(job_.k)) {
+        k += add_part(blocks, k);
+      }
+    }
+    store();
+  }
+
+ private:
+  using T = typename Weights::T;
+  static constexpr bool kScaled = requires { Weights::kFactor; };
+  static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // one cache line
+
+  TUTTI_INLINE void add(int j, int64_t k, Simd::F w) {
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
-      acc[i][j] = Simd::fma(Simd::load(x + i * job.x_stride + k), wv, acc[i][j]);
+      acc_[i][j] = Simd::fma(Simd::load(x_ + i * job_.x_stride + k), w, acc_[i][j]);
     }
-  };
-  Simd::NanWatch nan = Simd::no_nan();
-  BlockWalk blocks(job, 0);
-  int64_t k = 0;
-  while (k < job.k) {
-    blocks.move_to(k);
-    const int64_t end = blocks.whole_vectors(k, job.k);
-    Simd::F scale[N];
+  }
+
+  TUTTI_INLINE Simd::F scaled(int j, Simd::F w) const {
     if constexpr (kScaled) {
-      for (int j = 0; j < N; ++j) {
-        scale[j] = Simd::set1(blocks.scale(n + j));
-      }
-      for (; k + 2 * Simd::kWidth <= end; k += 2 * Simd::kWidth) {
+      return Simd::mul(w, scale_[j]);
+    }
+    return w;
+  }
+
+  // One cache line of each row. Rows end before the hardware has learnt to read ahead, so the same
+  // place of the next tile is asked for here.
+  TUTTI_INLINE void add_line(int64_t k) {
 #pragma GCC unroll 8
-        for (int j = 0; j < N; ++j) {
+    for (int j = 0; j < N; ++j) {
+      const T* w = w_[j] + k;
+      __builtin_prefetch(w + ahead_, 0, 2);
+      if constexpr (kScaled) {
+        Simd::watch_nan(nan_, w);
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < kLine; i += 2 * Simd::kWidth) {
           Simd::F first;
           Simd::F second;
-          Simd::load_e4m3_pair(w[j] + k, first, second, nan);
-          add(j, k, Simd::mul(first, scale[j]));
-          add(j, k + Simd::kWidth, Simd::mul(second, scale[j]));
+          Simd::load_e4m3_pair(w + i, first, second);
+          add(j, k + i, scaled(j, first));
+          add(j, k + i + Simd::kWidth, scaled(j, second));
+        }
+      } else {
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < kLine; i += Simd::kWidth) {
+          add(j, k + i, Weights::load(w + i));
         }
       }
-    }
-    for (; k < end; k += Simd::kWidth) {
-#pragma GCC unroll 8
-      for (int j = 0; j < N; ++j) {
-        Simd::F wv = Weights::load(w[j] + k);
-        if constexpr (kScaled) {
-          wv = Simd::mul(wv, scale[j]);
-        }
-        add(j, k, wv);
-      }
-    }
-    if (k < blocks.end(job.k)) {  // the last columns, or a vector of several blocks
-      const int64_t lanes = job.k - k < Simd::kWidth ? job.k - k : Simd::kWidth;
-      for (int j = 0; j < N; ++j) {
-        Simd::F wv = load_first_weights<Weights>(w[j] + k, lanes);
-        if constexpr (kScaled) {
-          wv = Simd::mul(wv, blocks.scale_lanes(n + j, k, lanes));
-        }
-        for (int i = 0; i < M; ++i) {
-          const Simd::F xv = Simd::load_first(x + i * job.x_stride + k, lanes);
-          acc[i][j] = Simd::fma(xv, wv, acc[i][j]);
-        }
-      }
-      k += lanes;
     }
   }
-  if (Simd::saw_nan(nan)) [[unlikely]] {
+
+  // The last columns, or a vector of several blocks. Returns how many columns.
+  TUTTI_INLINE int64_t add_part(const BlockWalk& blocks, int64_t k) {
+    const int64_t lanes = job_.k - k < Simd::kWidth ? job_.k - k : Simd::kWidth;
     for (int j = 0; j < N; ++j) {
-      if (has_e4m3_nan(w[j], job.k)) {
-        for (int i = 0; i < M; ++i) {
-          acc[i][j] = Simd::set1(__builtin_nanf(""));
-        }
+      Simd::F w = load_first_weights<Weights>(w_[j] + k, lanes);
+      if constexpr (kScaled) {
+        w = Simd::mul(w, blocks.scale_lanes(n_ + j, k, lanes));
+      }
+      for (int i = 0; i < M; ++i) {
+        const Simd::F x = Simd::load_first(x_ + i * job_.x_stride + k, lanes);
+        acc_[i][j] = Simd::fma(x, w, acc_[i][j]);
+      }
+    }
+    return lanes;
+  }
+
+  TUTTI_INLINE void store() {
+    const bool check_nan = Simd::saw_nan(nan_);
+    for (int j = 0; j < N; ++j) {
+      const bool has_nan = check_nan && has_e4m3_nan(w_[j], job_.k);
+      for (int i = 0; i < M; ++i) {
+        finish(job_, m_ + i, n_ + j, has_nan ? Simd::set1(__builtin_nanf("")) : acc_[i][j]);
       }
     }
   }
-  for (int i = 0; i < M; ++i) {
-    for (int j = 0; j < N; ++j) {
-      finish(job, m + i, n + j, acc[i][j]);
-    }
-  }
-}
+
+  const LinearJob& job_;
+  int64_t m_;
+  int64_t n_;
+  const float* x_;
+  int64_t ahead_;
+  const T* w_[N];
+  Simd::F acc_[M][N];
+  Simd::F scale_[N] = {};
+  Simd::NanWatch nan_ = Simd::no_nan();
+};
 
 template <class Weights, int N>
 inline void stream_rows(const LinearJob& job, int64_t n) {
   int64_t m = 0;
   for (; m + 4 <= job.m; m += 4) {
-    stream_tile<Weights, 4, N>(job, m, n);
+    StreamTile<Weights, 4, N>(job, m, n).run();
   }
   switch (job.m - m) {
     case 3:
-      return stream_tile<Weights, 3, N>(job, m, n);
+      return StreamTile<Weights, 3, N>(job, m, n).run();
     case 2:
-      return stream_tile<Weights, 2, N>(job, m, n);
+      return StreamTile<Weights, 2, N>(job, m, n).run();
     case 1:
-      return stream_tile<Weights, 1, N>(job, m, n);
+      return StreamTile<Weights, 1, N>(job, m, n).run();
     default:
       return;
   }

@@ -10,7 +10,7 @@ namespace {
 struct Simd {
   using F = __m256;
   using I = __m256i;
-  using NanWatch = __m128i;
+  using NanWatch = __m256i;
   static constexpr int64_t kWidth = 8;
   static constexpr int kTileRows = 3;  // of weights, next to 4 of x: 12 of 16 registers
 
@@ -75,54 +75,31 @@ struct Simd {
     return _mm256_cvtph_ps(_mm_or_si128(half, nan));
   }
 
-  // Two vectors of load_e4m3 at less than twice the cost, but NaN reads as +-480 * 2^-8; `nan`
-  // keeps what is needed to find out afterwards.
-  static void load_e4m3_pair(const uint8_t* p, F& a, F& b, NanWatch& nan) {
+  // Two vectors of load_e4m3 at less than twice the cost, but NaN reads as +-480 * 2^-8, for
+  // watch_nan to find out.
+  static void load_e4m3_pair(const uint8_t* p, F& a, F& b) {
     const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    nan = _mm_max_epu8(nan, _mm_or_si128(x, _mm_set1_epi8(-0x80)));
-    // Byte i moves to the high half of 16-bit lane i.
-    const I spread = _mm256_setr_epi8(-1,
-                                      0,
-                                      -1,
-                                      1,
-                                      -1,
-                                      2,
-                                      -1,
-                                      3,
-                                      -1,
-                                      4,
-                                      -1,
-                                      5,
-                                      -1,
-                                      6,
-                                      -1,
-                                      7,
-                                      -1,
-                                      8,
-                                      -1,
-                                      9,
-                                      -1,
-                                      10,
-                                      -1,
-                                      11,
-                                      -1,
-                                      12,
-                                      -1,
-                                      13,
-                                      -1,
-                                      14,
-                                      -1,
-                                      15);
+    const I spread =
+        _mm256_setr_epi64x(kSpread, kSpread + kFour, kSpread + 2 * kFour, kSpread + 3 * kFour);
     const I high = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(x), spread);
     const I half = _mm256_and_si256(_mm256_srai_epi16(high, 1), _mm256_set1_epi16(-0x4001));
     a = _mm256_cvtph_ps(_mm256_castsi256_si128(half));
     b = _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1));
   }
 
-  static NanWatch no_nan() { return _mm_setzero_si128(); }
+  static NanWatch no_nan() { return _mm256_setzero_si256(); }
+
+  // Remembers whether there is an e4m3 NaN among 64 bytes.
+  static void watch_nan(NanWatch& nan, const uint8_t* p) {
+    const I sign = _mm256_set1_epi8(-0x80);
+    const I first = _mm256_loadu_si256(reinterpret_cast<const I*>(p));
+    const I second = _mm256_loadu_si256(reinterpret_cast<const I*>(p + 32));
+    nan = _mm256_max_epu8(nan, _mm256_or_si256(first, sign));
+    nan = _mm256_max_epu8(nan, _mm256_or_si256(second, sign));
+  }
 
   static bool saw_nan(NanWatch nan) {
-    return _mm_movemask_epi8(_mm_cmpeq_epi8(nan, _mm_set1_epi8(-1))) != 0;
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi8(nan, _mm256_set1_epi8(-1))) != 0;
   }
 
   static void deinterleave(const float* p, F& even, F& odd) {
@@ -142,6 +119,10 @@ struct Simd {
   }
 
  private:
+  // Control bytes of a shuffle that moves byte i to the high half of 16-bit lane i; 0x80 gives 0.
+  static constexpr int64_t kSpread = 0x0380028001800080;
+  static constexpr int64_t kFour = 0x0400040004000400;  // to get from lanes 0..3 to lanes 4..7
+
   static I mask(int64_t n) {
     const I lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);

@@ -12,7 +12,7 @@ struct Simd {
   using F = __m512;
   using I = __m512i;
   using I256 = __m256i;
-  using NanWatch = __m256i;
+  using NanWatch = __m512i;
   static constexpr int64_t kWidth = 16;
   static constexpr int kTileRows = 6;  // of weights, next to 4 of x: 24 of 32 registers
 
@@ -72,17 +72,21 @@ struct Simd {
     return _mm512_cvtph_ps(_mm256_mask_set1_epi16(half, nan, 0x7FFF));
   }
 
-  static void load_e4m3_pair(const uint8_t* p, F& a, F& b, NanWatch& nan) {
+  static void load_e4m3_pair(const uint8_t* p, F& a, F& b) {
     const I256 x = _mm256_loadu_si256(reinterpret_cast<const I256*>(p));
-    nan = _mm256_max_epu8(nan, _mm256_or_si256(x, _mm256_set1_epi8(-0x80)));
     a = half_to_f32(_mm256_castsi256_si128(x));
     b = half_to_f32(_mm256_extracti128_si256(x, 1));
   }
 
-  static NanWatch no_nan() { return _mm256_setzero_si256(); }
+  static NanWatch no_nan() { return _mm512_setzero_si512(); }
+
+  static void watch_nan(NanWatch& nan, const uint8_t* p) {
+    const I x = _mm512_loadu_si512(p);
+    nan = _mm512_max_epu8(nan, _mm512_or_si512(x, _mm512_set1_epi8(-0x80)));
+  }
 
   static bool saw_nan(NanWatch nan) {
-    return _mm256_cmpeq_epi8_mask(nan, _mm256_set1_epi8(-1)) != 0;
+    return _mm512_cmpeq_epi8_mask(nan, _mm512_set1_epi8(-1)) != 0;
   }
 
   static void deinterleave(const float* p, F& even, F& odd) {
@@ -100,39 +104,13 @@ struct Simd {
   }
 
  private:
+  // As in simd_avx2.h.
+  static constexpr int64_t kSpread = 0x0380028001800080;
+  static constexpr int64_t kFour = 0x0400040004000400;
+
   static F half_to_f32(__m128i x) {
-    const I256 spread = _mm256_setr_epi8(-1,
-                                         0,
-                                         -1,
-                                         1,
-                                         -1,
-                                         2,
-                                         -1,
-                                         3,
-                                         -1,
-                                         4,
-                                         -1,
-                                         5,
-                                         -1,
-                                         6,
-                                         -1,
-                                         7,
-                                         -1,
-                                         8,
-                                         -1,
-                                         9,
-                                         -1,
-                                         10,
-                                         -1,
-                                         11,
-                                         -1,
-                                         12,
-                                         -1,
-                                         13,
-                                         -1,
-                                         14,
-                                         -1,
-                                         15);
+    const I256 spread =
+        _mm256_setr_epi64x(kSpread, kSpread + kFour, kSpread + 2 * kFour, kSpread + 3 * kFour);
     const I256 high = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(x), spread);
     return _mm512_cvtph_ps(
         _mm256_and_si256(_mm256_srai_epi16(high, 1), _mm256_set1_epi16(-0x4001)));
