@@ -6,8 +6,8 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "engine/generation_config.h"
-#include "engine/prompt.h"
 #include "engine/tokenizer_text.h"
+#include "serve/model_prompts.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -20,42 +20,6 @@ int64_t unix_now() {
              std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
-
-class ModelPrompts final : public PromptBuilder {
- public:
-  ModelPrompts(std::shared_ptr<const Tokenizer> tokenizer,
-               std::shared_ptr<const ChatTemplate> chat_template)
-      : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)) {}
-
-  Result<PreparedChat> chat(const Json& messages,
-                            const Json* tools,
-                            const JsonObject& kwargs) override {
-    if (!tokenizer_ || !template_) {
-      return error(StatusCode::kUnsupported,
-                   "this model has no {}, so it cannot chat; use /v1/completions{}",
-                   tokenizer_ ? "chat template" : "tokenizer.json",
-                   tokenizer_ ? "" : " with token ids");
-    }
-    const ChatTemplateInput input{
-        .messages = messages, .tools = tools, .kwargs = kwargs, .now_unix = unix_now()};
-    TUTTI_TRY(ChatPrompt prompt, make_chat_prompt(*template_, *tokenizer_, input));
-    return PreparedChat{.ids = std::move(prompt.tokens),
-                        .split_reasoning = template_->reasoning_markup() != nullptr,
-                        .reasoning_open = prompt.reasoning_open};
-  }
-
-  Result<std::vector<int32_t>> completion(const std::string& text) override {
-    if (!tokenizer_) {
-      return error(StatusCode::kUnsupported,
-                   "this model has no tokenizer.json: send the prompt as token ids");
-    }
-    return make_completion_prompt(*tokenizer_, text);
-  }
-
- private:
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  std::shared_ptr<const ChatTemplate> template_;
-};
 
 }  // namespace
 
@@ -113,8 +77,8 @@ Result<TextModel> load_text_model(const ModelFlags& flags, const std::string& na
   parts.tokenizer = model.tokenizer;
   parts.chat_template = model.chat_template;
   parts.text = make_token_text(model.tokenizer);
-  model.prompts = std::make_shared<ModelPrompts>(model.tokenizer, model.chat_template);
   model.engine = std::make_shared<TextEngine>(std::move(parts));
+  model.prompts = make_model_prompts(model.engine);
   return model;
 }
 
