@@ -133,7 +133,7 @@ std::optional<Value> method_of(const Value& object, const std::string& name) {
     return find_in(kDictMethods, name, object);
   }
   if (const ListData* list = object.list()) {
-    if (list->kind <= ListKind::kTuple) {
+    if (list->kind <= ListKind::kRange) {
       const bool in_tuple = list->kind == ListKind::kList || name == "index" || name == "count";
       return in_tuple ? find_in(kListMethods, name, object) : std::nullopt;
     }

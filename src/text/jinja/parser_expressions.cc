@@ -5,49 +5,6 @@
 
 namespace tutti::jinja {
 
-ExprPtr Parser::node(ExprKind kind, int line) {
-  if (++nodes_ > limits_.max_nodes) {
-    fail_here(
-        fmt::format("the template has more than {} expressions and statements", limits_.max_nodes));
-  }
-  auto expr = std::make_unique<Expr>();
-  expr->kind = kind;
-  expr->line = line;
-  return expr;
-}
-
-ExprPtr Parser::node(ExprKind kind, int line, ExprPtr a, ExprPtr b) {
-  ExprPtr expr = node(kind, line);
-  expr->children.push_back(std::move(a));
-  if (b) {
-    expr->children.push_back(std::move(b));
-  }
-  return finish(std::move(expr));
-}
-
-// Chains such as a|f|f|f… are parsed by loops: their depth is counted here.
-ExprPtr Parser::finish(ExprPtr expr) {
-  const auto deepen = [&](const ExprPtr& child) {
-    if (child) {
-      expr->depth = std::max(expr->depth, child->depth + 1);
-    }
-  };
-  std::for_each(expr->children.begin(), expr->children.end(), deepen);
-  if (expr->arguments) {
-    std::for_each(expr->arguments->positional.begin(), expr->arguments->positional.end(), deepen);
-    for (const auto& [key, value] : expr->arguments->keyword) {
-      deepen(value);
-    }
-    deepen(expr->arguments->star);
-    deepen(expr->arguments->star_star);
-  }
-  if (expr->depth > limits_.max_depth) {
-    fail_here(fmt::format("an expression is nested deeper than the limit of {} levels",
-                          limits_.max_depth));
-  }
-  return expr;
-}
-
 bool Parser::at_tuple_end(const TupleRules& rules) const {
   return current_.type == TokenType::kVariableEnd || current_.type == TokenType::kBlockEnd ||
          current_.is_op(")") || (!rules.end_name.empty() && current_.is_name(rules.end_name));

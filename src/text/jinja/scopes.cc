@@ -214,7 +214,7 @@ class ScopeAnalyzer {
   }
 
   // Copied names over all branches; a real template needs some thousands.
-  static constexpr int64_t kMaxWork = 1'000'000;
+  static constexpr int64_t kMaxWork = 200'000;
 
   const Program& program_;
   int64_t work_ = 0;

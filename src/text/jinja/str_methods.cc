@@ -233,7 +233,7 @@ Str map_case(const Str& text, CaseMap map, Budget& budget) {
   bool first = true;
   text.for_each_run([&](std::string_view part, TextOrigin origin) {
     std::string mapped;
-    budget.step(static_cast<int64_t>(part.size() / 8));
+    budget.step(static_cast<int64_t>(part.size() / 2));
     for (size_t pos = 0; pos < part.size(); pos += code_point_size(part, pos)) {
       const char32_t code = decode_utf8(part, pos).code;
       const auto c = static_cast<utf8proc_int32_t>(code);

@@ -73,7 +73,7 @@ bool is_iterable(const Value& v) {
 // Has a length and items by index. Python's Undefined has both.
 bool is_sequence(const Value& v) {
   const ListData* list = v.list();
-  return v.str() != nullptr || v.dict() != nullptr ||
+  return v.str() != nullptr || v.dict() != nullptr || v.is_undefined() ||
          (list != nullptr && list->kind <= ListKind::kRange);
 }
 
@@ -81,33 +81,25 @@ bool is_never(const Value&) {
   return false;  // `escaped`: there is no automatic escaping
 }
 
-int64_t integer_for(const Value& value, const char* test) {
-  int64_t number = 0;
-  if (!as_integer(value, number)) {
-    if (value.is_undefined()) {
-      fail_undefined(*value.undefined());
-    }
-    fail("the test '{}' needs an integer, not {}", test, value.type_name());
-  }
-  return number;
+bool has_remainder(Interpreter& in, const Value& value, const Value& divisor, int64_t remainder) {
+  return equal(binary(Op::kMod, value, divisor, in.budget()), remainder, in.budget());
 }
 
-bool is_odd(const Value& v) {
-  return integer_for(v, "odd") % 2 != 0;
+bool is_odd(Interpreter& in, const Value& value, CallArgs& args) {
+  ArgReader(args, "odd").done();
+  return has_remainder(in, value, int64_t{2}, 1);
 }
 
-bool is_even(const Value& v) {
-  return integer_for(v, "even") % 2 == 0;
+bool is_even(Interpreter& in, const Value& value, CallArgs& args) {
+  ArgReader(args, "even").done();
+  return has_remainder(in, value, int64_t{2}, 0);
 }
 
-bool is_divisible(Interpreter&, const Value& value, CallArgs& args) {
+bool is_divisible(Interpreter& in, const Value& value, CallArgs& args) {
   ArgReader reader(args, "divisibleby");
-  const int64_t divisor = integer_for(reader.required("num"), "divisibleby");
+  const Value& divisor = reader.required("num");
   reader.done();
-  if (divisor == 0) {
-    fail("division by zero");
-  }
-  return divisor == -1 || integer_for(value, "divisibleby") % divisor == 0;
+  return has_remainder(in, value, divisor, 0);
 }
 
 template <bool upper>
@@ -188,8 +180,8 @@ constexpr Test kTests[] = {
     {"float", plain<is_float>},
     {"callable", plain<is_callable>},
     {"escaped", plain<is_never>},
-    {"odd", plain<is_odd>},
-    {"even", plain<is_even>},
+    {"odd", is_odd},
+    {"even", is_even},
     {"divisibleby", is_divisible},
     {"upper", has_case<true>},
     {"lower", has_case<false>},

@@ -322,7 +322,7 @@ int checked_depth(int deepest) {
 ListPtr make_list(std::vector<Value> items, ListKind kind, Budget& budget) {
   LiveBytes live(budget);
   live.add(sizeof(ListData) + items.size() * sizeof(Value));
-  budget.step(static_cast<int64_t>(items.size() / 8));
+  budget.step(static_cast<int64_t>(items.size() / 2));
   auto list = std::make_shared<ListData>(std::move(live));
   list->kind = kind;
   int deepest = 0;
