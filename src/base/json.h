@@ -26,10 +26,8 @@ class JsonObject {
   JsonObject& operator=(JsonObject&& other) noexcept;
   ~JsonObject();
 
-  size_t size() const { return members_.size(); }
-
-  bool empty() const { return members_.empty(); }
-
+  size_t size() const;
+  bool empty() const;
   const Json* find(std::string_view key) const;  ///< nullptr if absent
   Json* find(std::string_view key);
 
@@ -40,13 +38,10 @@ class JsonObject {
   /// Appends without looking for an equal key (the parser checks duplicates itself).
   void append(std::string key, Json value);
 
-  const std::vector<JsonMember>& members() const { return members_; }
-
-  std::vector<JsonMember>& members() { return members_; }
-
-  auto begin() const { return members_.begin(); }
-
-  auto end() const { return members_.end(); }
+  const std::vector<JsonMember>& members() const;
+  std::vector<JsonMember>& members();
+  std::vector<JsonMember>::const_iterator begin() const;
+  std::vector<JsonMember>::const_iterator end() const;
 
  private:
   std::ptrdiff_t index_of(std::string_view key) const;
@@ -127,6 +122,31 @@ struct JsonMember {
   std::string key;
   Json value;
 };
+
+// Here, since a vector's members need the complete JsonMember.
+inline size_t JsonObject::size() const {
+  return members_.size();
+}
+
+inline bool JsonObject::empty() const {
+  return members_.empty();
+}
+
+inline const std::vector<JsonMember>& JsonObject::members() const {
+  return members_;
+}
+
+inline std::vector<JsonMember>& JsonObject::members() {
+  return members_;
+}
+
+inline std::vector<JsonMember>::const_iterator JsonObject::begin() const {
+  return members_.begin();
+}
+
+inline std::vector<JsonMember>::const_iterator JsonObject::end() const {
+  return members_.end();
+}
 
 struct JsonLimits {
   int max_depth = 256;  ///< nesting of arrays and objects
