@@ -116,7 +116,57 @@ inline void update_row(QueryRow& row, float* scores, int64_t n, int64_t dv) {
   row.sum += Simd::sum(sum);
 }
 
-// out[r] += sum over keys begin .. end of weight * value, for R rows that see all of them.
+// out[r][i ...] += sum over keys begin .. end of weight * value, for C vectors at element i. A
+// cache line holds more than one vector of some instruction sets: both are used while it is at
+// hand.
+template <int R, int C>
+inline void add_columns(QueryRow* rows,
+                        const float (*weights)[kKeyBlock],
+                        const KeyBlock& keys,
+                        int64_t begin,
+                        int64_t end,
+                        int64_t i) {
+  Simd::F acc[R][C];
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) {
+      acc[r][c] = Simd::load(rows[r].out + i + c * Simd::kWidth);
+    }
+  }
+  for (int64_t j = begin; j < end; ++j) {
+    Simd::F v[C];
+    for (int c = 0; c < C; ++c) {
+      v[c] = Simd::load(keys.v[j] + i + c * Simd::kWidth);
+    }
+    for (int r = 0; r < R; ++r) {
+      const Simd::F weight = Simd::set1(weights[r][j]);
+      for (int c = 0; c < C; ++c) {
+        acc[r][c] = Simd::fma(weight, v[c], acc[r][c]);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) {
+      Simd::store(rows[r].out + i + c * Simd::kWidth, acc[r][c]);
+    }
+  }
+}
+
+// The same for the last dv - i columns, fewer than a vector.
+inline void add_last_columns(QueryRow& row,
+                             const float* weights,
+                             const KeyBlock& keys,
+                             int64_t begin,
+                             int64_t end,
+                             int64_t i,
+                             int64_t dv) {
+  Simd::F acc = Simd::load_first(row.out + i, dv - i);
+  for (int64_t j = begin; j < end; ++j) {
+    acc = Simd::fma(Simd::set1(weights[j]), Simd::load_first(keys.v[j] + i, dv - i), acc);
+  }
+  Simd::store_first(row.out + i, acc, dv - i);
+}
+
+// All columns, for R rows that see all of keys begin .. end.
 template <int R>
 inline void add_values(QueryRow* rows,
                        const float (*weights)[kKeyBlock],
@@ -124,22 +174,18 @@ inline void add_values(QueryRow* rows,
                        int64_t begin,
                        int64_t end,
                        int64_t dv) {
-  for_each_vector(
-      dv, [&](int64_t i, int64_t lanes) __attribute__((always_inline)) {
-        Simd::F acc[R];
-        for (int r = 0; r < R; ++r) {
-          acc[r] = load_lanes(rows[r].out + i, lanes);
-        }
-        for (int64_t j = begin; j < end; ++j) {
-          const Simd::F v = load_lanes(keys.v[j] + i, lanes);
-          for (int r = 0; r < R; ++r) {
-            acc[r] = Simd::fma(Simd::set1(weights[r][j]), v, acc[r]);
-          }
-        }
-        for (int r = 0; r < R; ++r) {
-          store_lanes(rows[r].out + i, acc[r], lanes);
-        }
-      });
+  int64_t i = 0;
+  for (; i + 2 * Simd::kWidth <= dv; i += 2 * Simd::kWidth) {
+    add_columns<R, 2>(rows, weights, keys, begin, end, i);
+  }
+  for (; i + Simd::kWidth <= dv; i += Simd::kWidth) {
+    add_columns<R, 1>(rows, weights, keys, begin, end, i);
+  }
+  if (i < dv) {
+    for (int r = 0; r < R; ++r) {
+      add_last_columns(rows[r], weights[r], keys, begin, end, i, dv);
+    }
+  }
 }
 
 template <int R>

@@ -36,6 +36,32 @@ TokenTile token_tile(const AttentionBatch& batch, int64_t size, int64_t i) {
   return {};
 }
 
+// Walks over the cached rows of a sequence. One division per block of keys, not one per key.
+class CachedRows {
+ public:
+  CachedRows(const AttentionBatch& batch, int64_t sequence, int64_t position)
+      : block_size_(batch.block_size),
+        block_(row_of<int32_t>(batch.block_table, sequence) + position / batch.block_size),
+        slot_(position % batch.block_size) {}
+
+  const float* row(const ConstTensorView& cache) const {
+    return static_cast<const float*>(cache.raw()) + *block_ * cache.stride(0) +
+           slot_ * cache.stride(1);
+  }
+
+  void advance() {
+    if (++slot_ == block_size_) {
+      slot_ = 0;
+      ++block_;
+    }
+  }
+
+ private:
+  int64_t block_size_;
+  const int32_t* block_;
+  int64_t slot_;
+};
+
 // What the three attention ops differ in: which query heads read the same keys, and where queries,
 // keys and values are.
 struct GroupedSource {
@@ -60,11 +86,13 @@ struct GroupedSource {
     row.out = row_of<float>(out, t, h);
   }
 
-  void key(cpu::KeyBlock& keys, int64_t j, int64_t s, int64_t h, int64_t position) const {
-    const auto* blocks = row_of<int32_t>(batch.block_table, s);
+  void fill(cpu::KeyBlock& keys, int64_t s, int64_t h) const {
     const int64_t kv_head = h / heads_per_key();
-    keys.a[j] = cached_row(k_cache, blocks, position) + kv_head * q.dim(2);
-    keys.v[j] = cached_row(v_cache, blocks, position) + kv_head * out.dim(2);
+    CachedRows rows(batch, s, keys.begin);
+    for (int64_t j = 0; j < keys.count; ++j, rows.advance()) {
+      keys.a[j] = rows.row(k_cache) + kv_head * q.dim(2);
+      keys.v[j] = rows.row(v_cache) + kv_head * out.dim(2);
+    }
   }
 };
 
@@ -92,11 +120,13 @@ struct LatentSource {
     row.out = row_of<float>(out, t, h);
   }
 
-  void key(cpu::KeyBlock& keys, int64_t j, int64_t s, int64_t, int64_t position) const {
-    const float* row = cached_row(cache, row_of<int32_t>(batch.block_table, s), position);
-    keys.a[j] = row;
-    keys.b[j] = row + q_latent.dim(2);
-    keys.v[j] = row;
+  void fill(cpu::KeyBlock& keys, int64_t s, int64_t) const {
+    CachedRows rows(batch, s, keys.begin);
+    for (int64_t j = 0; j < keys.count; ++j, rows.advance()) {
+      keys.a[j] = rows.row(cache);
+      keys.b[j] = keys.a[j] + q_latent.dim(2);
+      keys.v[j] = keys.a[j];
+    }
   }
 };
 
@@ -126,13 +156,33 @@ struct ExpandedSource {
     row.out = row_of<float>(out, t, h);
   }
 
-  void key(cpu::KeyBlock& keys, int64_t j, int64_t s, int64_t h, int64_t position) const {
-    const int64_t row = key_begin[s] + position;
-    keys.a[j] = row_of<float>(kv, row, h);
-    keys.b[j] = row_of<float>(k_rope, row);
-    keys.v[j] = keys.a[j] + nope();
+  void fill(cpu::KeyBlock& keys, int64_t s, int64_t h) const {
+    for (int64_t j = 0; j < keys.count; ++j) {
+      const int64_t row = key_begin[s] + keys.begin + j;
+      keys.a[j] = row_of<float>(kv, row, h);
+      keys.b[j] = row_of<float>(k_rope, row);
+      keys.v[j] = keys.a[j] + nope();
+    }
   }
 };
+
+void prefetch_row(const float* row, int64_t n) {
+  constexpr int64_t kLineFloats = 16;
+  for (int64_t i = 0; i < n; i += kLineFloats) {
+    __builtin_prefetch(row + i, 0, 2);
+  }
+}
+
+// Rows of different positions lie too far apart for the hardware to read ahead.
+void prefetch(const cpu::KeyBlock& keys, const cpu::QueryTile& tile) {
+  for (int64_t j = 0; j < keys.count; ++j) {
+    prefetch_row(keys.a[j], tile.da);
+    prefetch_row(keys.b[j], tile.db);
+    if (keys.v[j] != keys.a[j]) {
+      prefetch_row(keys.v[j], tile.dv);
+    }
+  }
+}
 
 }  // namespace
 
@@ -163,13 +213,21 @@ void CpuOps::run_attention(const AttentionBatch& batch, int64_t tokens, const So
     }
     kernels_.attend_begin(tile);
     const int64_t visible = span.tokens == 0 ? 0 : span.position + span.tokens;
-    cpu::KeyBlock keys;
-    for (keys.begin = 0; keys.begin < visible; keys.begin += cpu::kKeyBlock) {
-      keys.count = std::min(cpu::kKeyBlock, visible - keys.begin);
-      for (int64_t j = 0; j < keys.count; ++j) {
-        source.key(keys, j, span.sequence, first_head, keys.begin + j);
+    cpu::KeyBlock blocks[2];
+    const auto load = [&](int64_t begin) -> cpu::KeyBlock& {
+      cpu::KeyBlock& keys = blocks[begin / cpu::kKeyBlock % 2];
+      keys.begin = begin;
+      keys.count = std::clamp<int64_t>(visible - begin, 0, cpu::kKeyBlock);
+      if (keys.count > 0) {
+        source.fill(keys, span.sequence, first_head);
+        prefetch(keys, tile);
       }
-      kernels_.attend_block(tile, keys);
+      return keys;
+    };
+    for (cpu::KeyBlock* keys = &load(0); keys->count > 0;) {
+      cpu::KeyBlock& next = load(keys->begin + cpu::kKeyBlock);
+      kernels_.attend_block(tile, *keys);
+      keys = &next;
     }
     kernels_.attend_end(tile);
   });

@@ -63,9 +63,9 @@ struct QueryTile {
 
 /// Rows of the keys' parts and of the values at positions begin .. begin + count - 1.
 struct KeyBlock {
-  const float* a[kKeyBlock];
-  const float* b[kKeyBlock];
-  const float* v[kKeyBlock];
+  const float* a[kKeyBlock] = {};
+  const float* b[kKeyBlock] = {};
+  const float* v[kKeyBlock] = {};
   int64_t begin = 0;
   int64_t count = 0;
 };
