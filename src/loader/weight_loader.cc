@@ -6,7 +6,7 @@
 #include <unordered_set>
 
 #include "base/checked.h"
-#include "base/units.h"
+#include "loader/stored_values.h"
 
 namespace tutti {
 
@@ -16,16 +16,13 @@ namespace {
 // the next, so that loading needs the weights once in memory and not twice.
 constexpr int64_t kPieceBytes = int64_t{16} << 20;
 constexpr size_t kListed = 5;  // names shown of a longer list
+// A config.json with absurd numbers can imply billions of tensors; counting stops here.
+constexpr size_t kMaxMissing = 1000;
 
 struct ResolvedSource {
   const TensorRef* tensor = nullptr;
   const TensorRef* scale = nullptr;  // nullptr: dense
 };
-
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
-         dtype == DType::kF8E4M3;
-}
 
 std::string source_name(const ParamSpec& spec, const ParamSource& source, int64_t group) {
   if (spec.groups == 0) {
@@ -62,44 +59,6 @@ Status check_shape(const std::string& name,
                wanted.size() == 2 && ref.entry->dims == reversed
                    ? "; is the checkpoint transposed?"
                    : "; does config.json belong to these weights?");
-}
-
-// Element (r, c) of a stored matrix as f32, dequantised.
-float element(const std::byte* data, DType dtype, int64_t index) {
-  switch (dtype) {
-    case DType::kF32:
-      return reinterpret_cast<const float*>(data)[index];
-    case DType::kF16:
-      return to_float(reinterpret_cast<const F16*>(data)[index]);
-    case DType::kBF16:
-      return to_float(reinterpret_cast<const BF16*>(data)[index]);
-    case DType::kF8E4M3:
-      return to_float(reinterpret_cast<const F8E4M3*>(data)[index]);
-    default:
-      TUTTI_CHECK(false);
-      return 0;
-  }
-}
-
-void store_dense(std::byte* data, DType dtype, int64_t index, float value) {
-  switch (dtype) {
-    case DType::kF32:
-      reinterpret_cast<float*>(data)[index] = value;
-      break;
-    case DType::kF16:
-      reinterpret_cast<F16*>(data)[index] = to_f16(value);
-      break;
-    case DType::kBF16:
-      reinterpret_cast<BF16*>(data)[index] = to_bf16(value);
-      break;
-    default:
-      TUTTI_CHECK(false);
-  }
-}
-
-float scale_at(const TensorRef& scale, int64_t row, int64_t col) {
-  const int64_t cols = scale.entry->dims[1];
-  return element(scale.data(), scale.entry->dtype, row * cols + col);
 }
 
 }  // namespace
@@ -178,6 +137,21 @@ Result<WeightLoader::Item> WeightLoader::resolve(Param& param) const {
   return item;
 }
 
+int64_t WeightLoader::item_read_bytes(const ParamSpec& spec, const Item& item) const {
+  const int64_t cols = spec.cols > 0 ? spec.take_cols.count : 1;
+  int64_t bytes = 0;
+  for (size_t i = 0; i < item.sources.size(); ++i) {
+    const ParamSource& source = spec.sources[i % spec.sources.size()];
+    const ResolvedSource& resolved = item.sources[i];
+    bytes += source.take.count * cols * dtype_size(resolved.tensor->entry->dtype);
+    if (resolved.scale != nullptr) {
+      bytes +=
+          scale_blocks(spec, source, quant_).count() * dtype_size(resolved.scale->entry->dtype);
+    }
+  }
+  return bytes;
+}
+
 Result<LoadPlan> WeightLoader::plan(const std::vector<std::string>& ignored_prefixes) {
   TUTTI_RETURN_IF_ERROR(registry_.status());
   LoadPlan plan;
@@ -195,10 +169,16 @@ Result<LoadPlan> WeightLoader::plan(const std::vector<std::string>& ignored_pref
         const std::string name = source_name(spec, source, g);
         used.insert(name);
         used.insert(scale_name(name));
-        if (checkpoint_->find(name) == nullptr) {
+        if (checkpoint_->find(name) == nullptr && missing.size() < kMaxMissing) {
           missing.push_back(name);
         }
       }
+      if (missing.size() >= kMaxMissing) {
+        break;
+      }
+    }
+    if (missing.size() >= kMaxMissing) {
+      break;
     }
     Result<Item> item = resolve(param);
     if (!item.ok()) {
@@ -208,12 +188,12 @@ Result<LoadPlan> WeightLoader::plan(const std::vector<std::string>& ignored_pref
       continue;
     }
     const int64_t elements = spec.local_shape().numel();
-    const int64_t stored_bytes = elements * dtype_size(item->sources.front().tensor->entry->dtype);
-    plan.read_bytes += stored_bytes;
+    plan.read_bytes += item_read_bytes(spec, *item);
     if (param.derivation() != nullptr) {
       const int64_t f32_bytes = elements * dtype_size(DType::kF32);
       plan.peak_extra_bytes = std::max(plan.peak_extra_bytes, 2 * f32_bytes);
-      plan.weight_bytes += item->quantized ? f32_bytes : stored_bytes;  // the derived outputs
+      plan.weight_bytes +=  // the derived outputs
+          item->quantized ? f32_bytes : elements * dtype_size(item->dtype);
     }
     if (param.derivation() == nullptr || param.derivation()->keep_source) {
       plan.weight_bytes += elements * dtype_size(item->dtype);
@@ -223,10 +203,11 @@ Result<LoadPlan> WeightLoader::plan(const std::vector<std::string>& ignored_pref
     const size_t shown = std::min(missing.size(), kListed);
     return error(
         StatusCode::kInvalidArgument,
-        "{}: the checkpoint lacks {} of the tensors that config.json implies: {}{}; is the "
+        "{}: the checkpoint lacks {}{} of the tensors that config.json implies: {}{}; is the "
         "download complete, "
         "and does config.json belong to it?",
         checkpoint_->directory(),
+        missing.size() < kMaxMissing ? "" : "at least ",
         missing.size(),
         fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
         missing.size() > shown ? ", ..." : "");
@@ -296,6 +277,12 @@ Status WeightLoader::load_param(Param& param, Device& device) {
       const int64_t stored_size = dtype_size(stored);
       const int64_t local_size = dtype_size(item.dtype);
       const bool direct = stored == item.dtype && cols == source_cols;
+      if (resolved.scale != nullptr && !item.quantized) {  // multiplied in below
+        const ScaleBlocks blocks = scale_blocks(spec, source, quant_);
+        std::vector<float> checked;
+        TUTTI_RETURN_IF_ERROR(read_scales(*resolved.scale, blocks, checked));
+        read_bytes_ += blocks.count() * dtype_size(resolved.scale->entry->dtype);
+      }
       const int64_t piece_rows = std::max<int64_t>(1, kPieceBytes / (source_cols * stored_size));
       for (int64_t r = source.take.begin; r < source.take.end(); r += piece_rows) {
         const int64_t rows = std::min(piece_rows, source.take.end() - r);
@@ -341,40 +328,25 @@ Status WeightLoader::load_param(Param& param, Device& device) {
 
 Status WeightLoader::load_scales(Param& param, const Item& item, Device& device) {
   const ParamSpec& spec = param.spec();
-  const int64_t col_first = spec.take_cols.begin / quant_.block_cols;
-  const int64_t col_count = ceil_div(spec.take_cols.end(), quant_.block_cols) - col_first;
   // One table for all groups: every group is cut alike.
   std::vector<int32_t> scale_row;
   int64_t rows_per_group = 0;
   for (const ParamSource& source : spec.sources) {
-    const int64_t first = source.take.begin / quant_.block_rows;
+    const Range blocks = blocks_of(source.take, quant_.block_rows);
     for (int64_t r = source.take.begin; r < source.take.end(); ++r) {
-      scale_row.push_back(narrow<int32_t>(rows_per_group + r / quant_.block_rows - first));
+      scale_row.push_back(narrow<int32_t>(rows_per_group + r / quant_.block_rows - blocks.begin));
     }
-    rows_per_group += ceil_div(source.take.end(), quant_.block_rows) - first;
+    rows_per_group += blocks.count;
   }
   std::vector<float> scales;
   for (size_t index = 0; index < item.sources.size(); ++index) {
-    const ParamSource& source = spec.sources[index % spec.sources.size()];
     const TensorRef& ref = *item.sources[index].scale;
-    for (int64_t r = source.take.begin / quant_.block_rows;
-         r < ceil_div(source.take.end(), quant_.block_rows);
-         ++r) {
-      for (int64_t c = col_first; c < col_first + col_count; ++c) {
-        const float value = scale_at(ref, r, c);
-        if (!std::isfinite(value)) {
-          return error(StatusCode::kCorrupt,
-                       "{}: {}: scale [{}, {}] is not a finite number",
-                       ref.file->path(),
-                       ref.entry->name,
-                       r,
-                       c);
-        }
-        scales.push_back(value);
-      }
-    }
-    read_bytes_ += col_count * dtype_size(ref.entry->dtype);
+    const ScaleBlocks blocks =
+        scale_blocks(spec, spec.sources[index % spec.sources.size()], quant_);
+    TUTTI_RETURN_IF_ERROR(read_scales(ref, blocks, scales));
+    read_bytes_ += blocks.count() * dtype_size(ref.entry->dtype);
   }
+  const int64_t col_count = blocks_of(spec.take_cols, quant_.block_cols).count;
   Shape shape;
   if (spec.groups > 0) {
     shape.push_back(spec.take_groups.count);

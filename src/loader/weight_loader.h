@@ -46,6 +46,7 @@ class WeightLoader {
   struct Item;
 
   Result<Item> resolve(Param& param) const;
+  int64_t item_read_bytes(const ParamSpec& spec, const Item& item) const;
   static Status load_constant(Param& param, Device& device);
   Status load_param(Param& param, Device& device);
   Status load_scales(Param& param, const Item& item, Device& device);
