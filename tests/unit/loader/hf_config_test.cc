@@ -1,0 +1,176 @@
+#include "loader/hf_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "unit/loader/checkpoint_files.h"
+
+namespace tutti {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TempDir;
+
+constexpr const char* kArchitecture = "\"architectures\":[\"LlamaForCausalLM\"]";
+
+Result<HfConfig> parse(const std::string& text) {
+  return HfConfig::parse("config.json", parse_json(text).value());
+}
+
+Result<HfConfig> with(const std::string& keys) {
+  return parse(std::string("{") + kArchitecture + "," + keys + "}");
+}
+
+struct Bad {
+  std::string text;
+  StatusCode code;
+  std::string message;
+};
+
+TEST(HfConfigTest, Refusals) {
+  constexpr StatusCode kInvalid = StatusCode::kInvalidArgument;
+  constexpr StatusCode kUnsupported = StatusCode::kUnsupported;
+  const std::string a = std::string("{") + kArchitecture;
+  const Bad cases[] = {
+      {"[]", kInvalid, "config.json: is an array, wanted an object"},
+      {"{}", kInvalid, "config.json: architectures is missing"},
+      {R"({"architectures":[]})", kInvalid, "architectures is missing or empty"},
+      {R"({"architectures":[1]})", kInvalid, "architectures is missing or empty"},
+      {R"({"architectures":"LlamaForCausalLM"})", kInvalid, "architectures: got a string"},
+      {a + R"(,"quantization_config":[]})", kInvalid, "quantization_config: got an array"},
+      {a + R"(,"quantization_config":{}})", kInvalid, "quantization_config: quant_method: missing"},
+      {a + R"(,"quantization_config":{"quant_method":"awq"}})",
+       kUnsupported,
+       "quant_method \"awq\" is not supported; supported is \"fp8\""},
+      {a + R"(,"quantization_config":{"quant_method":8}})",
+       kInvalid,
+       "quant_method: got an integer"},
+      {a + R"(,"quantization_config":{"quant_method":"fp8","fmt":"e5m2",
+             "weight_block_size":[128,128]}})",
+       kUnsupported,
+       "fmt \"e5m2\""},
+      {a + R"(,"quantization_config":{"quant_method":"fp8"}})",
+       kUnsupported,
+       "without weight_block_size"},
+      {a + R"(,"quantization_config":{"quant_method":"fp8","weight_block_size":[128]}})",
+       kInvalid,
+       "weight_block_size is [128], wanted two positive integers"},
+      {a + R"(,"quantization_config":{"quant_method":"fp8","weight_block_size":[0,128]}})",
+       kInvalid,
+       "weight_block_size is [0,128]"},
+      {a + R"(,"quantization_config":{"quant_method":"fp8","weight_block_size":[128,-1]}})",
+       kInvalid,
+       "weight_block_size is [128,-1]"},
+      {a + R"(,"quantization_config":{"quant_method":"fp8","weight_block_size":[128,1e99]}})",
+       kInvalid,
+       "weight_block_size"},
+  };
+  for (const Bad& bad : cases) {
+    const Result<HfConfig> config = parse(bad.text);
+    ASSERT_FALSE(config.ok()) << bad.text;
+    EXPECT_EQ(config.status().code(), bad.code) << bad.text;
+    EXPECT_THAT(config.status().message(), HasSubstr("config.json"));
+    EXPECT_THAT(config.status().message(), HasSubstr(bad.message));
+  }
+}
+
+TEST(HfConfigTest, RopeRefusals) {
+  const Bad cases[] = {
+      {R"("rope_theta":"x")",
+       StatusCode::kInvalidArgument,
+       "config.json: rope_theta: got a string"},
+      {R"("rope_theta":0)", StatusCode::kInvalidArgument, "rope_theta: got 0"},
+      {R"("rope_theta":-1)", StatusCode::kInvalidArgument, "rope_theta: got -1"},
+      {R"("rope_scaling":7)", StatusCode::kInvalidArgument, "rope_scaling: got an integer"},
+      {R"("rope_scaling":{"type":"longrope","factor":2})",
+       StatusCode::kUnsupported,
+       "rope_scaling: rope_type \"longrope\" is not supported; supported are default, linear"},
+      {R"("rope_parameters":{"rope_type":"dynamic"})",
+       StatusCode::kUnsupported,
+       "rope_parameters: rope_type \"dynamic\""},
+      {R"("rope_scaling":{"type":"linear"})", StatusCode::kInvalidArgument, "factor is missing"},
+      {R"("rope_scaling":{"type":"linear","factor":0})",
+       StatusCode::kInvalidArgument,
+       "factor: got 0"},
+      {R"("rope_scaling":{"type":"linear","factor":-4})",
+       StatusCode::kInvalidArgument,
+       "factor: got -4"},
+      {R"("rope_scaling":{"type":"yarn","factor":4})",
+       StatusCode::kInvalidArgument,
+       "original_max_position_embeddings is missing; rope_type yarn needs it"},
+      {R"("rope_scaling":{"rope_type":"llama3","factor":8})",
+       StatusCode::kInvalidArgument,
+       "original_max_position_embeddings is missing; rope_type llama3 needs it"},
+      {R"("rope_scaling":{"type":"yarn","factor":4,"original_max_position_embeddings":0})",
+       StatusCode::kInvalidArgument,
+       "original_max_position_embeddings: got 0"},
+      {R"("rope_scaling":{"type":"yarn","factor":4,"beta_fast":-1,
+          "original_max_position_embeddings":64})",
+       StatusCode::kInvalidArgument,
+       "rope_scaling: beta_fast: got -1"},
+      {R"("max_position_embeddings":1e15)",
+       StatusCode::kInvalidArgument,
+       "max_position_embeddings"},
+  };
+  for (const Bad& bad : cases) {
+    const Result<HfConfig> config = with(bad.text);
+    ASSERT_TRUE(config.ok()) << bad.text << ": " << config.status().message();
+    const Result<RopeConfig> rope = config->rope();
+    ASSERT_FALSE(rope.ok()) << bad.text;
+    EXPECT_EQ(rope.status().code(), bad.code) << bad.text;
+    EXPECT_THAT(rope.status().message(), HasSubstr("config.json: "));
+    EXPECT_THAT(rope.status().message(), HasSubstr(bad.message));
+  }
+}
+
+TEST(HfConfigTest, BothGenerationsOfRopeKeys) {
+  const RopeConfig v4 = with(R"("rope_theta":5e5,"max_position_embeddings":1024,
+              "rope_scaling":{"type":"yarn","original_max_position_embeddings":64})")
+                            ->rope()
+                            .value();
+  EXPECT_EQ(v4.type, "yarn");
+  EXPECT_EQ(v4.theta, 5e5);
+  EXPECT_EQ(v4.factor, 16.0) << "without a factor: the ratio of the two lengths";
+  const RopeConfig v5 =
+      with(R"("rope_parameters":{"rope_type":"linear","rope_theta":2000.0,"factor":2})")
+          ->rope()
+          .value();
+  EXPECT_EQ(v5.type, "linear");
+  EXPECT_EQ(v5.theta, 2000.0);
+  const RopeConfig both = with(R"("rope_scaling":{"type":"linear","factor":3},
+                                  "rope_parameters":{"rope_type":"default"})")
+                              ->rope()
+                              .value();
+  EXPECT_EQ(both.type, "linear") << "rope_scaling wins, as in transformers";
+  const RopeConfig none = with(R"("rope_scaling":null)")->rope().value();
+  EXPECT_EQ(none.type, "default");
+  EXPECT_EQ(none.theta, 10000.0);
+}
+
+TEST(HfConfigTest, QuantisationBlocks) {
+  const HfConfig config =
+      with(
+          R"("quantization_config":{"quant_method":"fp8","fmt":"e4m3","weight_block_size":[64,32]})")
+          .value();
+  EXPECT_TRUE(config.quant.fp8_blocks);
+  EXPECT_EQ(config.quant.block_rows, 64);
+  EXPECT_EQ(config.quant.block_cols, 32);
+  EXPECT_FALSE(with(R"("quantization_config":null)")->quant.fp8_blocks);
+}
+
+TEST(HfConfigTest, Files) {
+  const TempDir dir;
+  const auto message = [&dir] { return HfConfig::load(dir.path()).status().message(); };
+  EXPECT_THAT(message(), HasSubstr(dir.file("config.json") + ": no such file"));
+  dir.write("config.json", "{\"a\":}");
+  EXPECT_THAT(message(), HasSubstr(dir.file("config.json") + ": invalid JSON at line 1"));
+  dir.write("config.json", "");
+  EXPECT_THAT(message(), HasSubstr("empty"));
+  std::filesystem::remove(dir.file("config.json"));
+  std::filesystem::create_directory(dir.file("config.json"));
+  EXPECT_THAT(message(), HasSubstr("is not a regular file"));
+  EXPECT_EQ(HfConfig::load(dir.file("absent")).status().code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace tutti
