@@ -14,7 +14,7 @@ void append_all(std::vector<T>& into, std::vector<T>&& from) {
 }
 
 size_t size_of(const GenerationDelta& delta) {
-  size_t bytes = sizeof(delta) + delta.content.size() + delta.reasoning.size();
+  size_t bytes = delta.content.size() + delta.reasoning.size();
   for (const TokenLogprobs& token : delta.logprobs) {
     bytes += sizeof(token) + token.bytes.size() + token.top.size() * sizeof(token.top[0]);
   }
@@ -119,6 +119,8 @@ GenerationReply::~GenerationReply() {
 
 void GenerationReply::cancel() {
   inbox_->close();
+  held_.clear();
+  held_bytes_ = 0;
   // After an error the other prompts' generations still run; cancelling an ended one does nothing.
   if (!model_ended_ || !status_.ok()) {
     for (const uint64_t id : generations_) {
@@ -163,22 +165,24 @@ void GenerationReply::pull(size_t unsent, std::string& out) {
     ended_ = batch.ended;
     return;
   }
-  const bool room = unsent < static_cast<size_t>(options_.buffer_bytes) / 4;
-  if (!room) {
-    for (GenerationDelta& delta : batch.deltas) {
+  const auto room = [&] {
+    return unsent + out.size() < static_cast<size_t>(options_.buffer_bytes) / 4;
+  };
+  if (room()) {
+    for (const GenerationDelta& delta : held_) {
+      format_->delta(delta, out);
+    }
+    held_.clear();
+    held_bytes_ = 0;
+  }
+  for (GenerationDelta& delta : batch.deltas) {
+    if (held_.empty() && room()) {
+      format_->delta(delta, out);
+    } else {
       hold(std::move(delta));
     }
-    return;
   }
-  for (const GenerationDelta& delta : held_) {
-    format_->delta(delta, out);
-  }
-  held_.clear();
-  held_bytes_ = 0;
-  for (const GenerationDelta& delta : batch.deltas) {
-    format_->delta(delta, out);
-  }
-  if (batch.ended) {
+  if (batch.ended && held_.empty()) {
     finish(out);
   }
 }

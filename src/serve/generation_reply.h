@@ -78,8 +78,13 @@ class GenerationReply {
   /// Nothing more will come out of pull().
   bool ended() const { return ended_; }
 
+  /// Pieces wait for the client to take earlier ones.
+  bool holding() const { return !held_.empty(); }
+
   /// The client is so slow that the bound of unsent text is reached.
-  bool overflowed() const { return held_bytes_ > static_cast<size_t>(options_.buffer_bytes); }
+  bool overflowed(size_t unsent) const {
+    return held_bytes_ + unsent > static_cast<size_t>(options_.buffer_bytes);
+  }
 
   /// Why it ended early; ok otherwise.
   const Status& status() const { return status_; }

@@ -158,16 +158,19 @@ void HttpSession::pump() {
     send_some();
     return;
   }
-  std::string text;
-  stream_->pull(out_.size() - sent_, text);
-  if (!text.empty()) {
-    add_chunk(text);
-  }
-  if (stream_->ended()) {
-    stream_ended_ = true;
-    out_ += stream_chunked_ ? "0\r\n\r\n" : "";
-  }
-  send_some();
+  // Again while the socket takes all: held pieces then follow at once.
+  do {
+    std::string text;
+    stream_->pull(out_.size() - sent_, text);
+    if (!text.empty()) {
+      add_chunk(text);
+    }
+    if (stream_->ended()) {
+      stream_ended_ = true;
+      out_ += stream_chunked_ ? "0\r\n\r\n" : "";
+    }
+    send_some();
+  } while (!stream_ended_ && stream_->holding() && out_.empty() && !write_failed_);
 }
 
 WriteOptions HttpSession::write_options() const {
@@ -343,7 +346,8 @@ Task<HttpSession::Outcome> HttpSession::send_stream(GenerationReply& reply) {
     add_chunk(first);
   }
   pump();
-  while (!dead() && !expired_ && !reply.overflowed() && !(stream_ended_ && out_.empty())) {
+  while (!dead() && !expired_ && !reply.overflowed(out_.size() - sent_) &&
+         !(stream_ended_ && out_.empty())) {
     if (!abort_status_.ok() && !stream_ended_) {
       std::string text;
       reply.abort(abort_status_, text);
