@@ -5,8 +5,7 @@
 // Common contract, unless an op says otherwise:
 //  * activations are f32; sums accumulate in at least f32; one rounding when a result is stored
 //  * a row of a result depends only on that row's inputs: not on how many rows there are, how work
-//  is
-//    split over threads, or how a prompt is cut into chunks (bitwise, on one machine)
+//    is split over threads, or how a prompt is cut into chunks (bitwise, on one machine)
 //  * outputs do not overlap inputs unless "in place" is said; zero rows are legal and do nothing
 //  * ops do not allocate device memory, synchronise, or read the environment
 //  * views may be strided in all but the last dimension
@@ -146,8 +145,9 @@ class Ops {
   /// Chooses experts. s = sigmoid(logits) or softmax(logits); choice = s + bias. A group's score is
   /// the sum of its two largest choices; only the top_groups best groups stay; the top_k largest
   /// choices among them are chosen, largest first, ties to the lower id. weights = s (without
-  /// bias), normalised, then scaled. With num_groups == 1 all experts stay. (DeepSeek-V3,
-  /// arXiv:2412.19437 section 2.1.2.)
+  /// bias), normalised, then scaled. With num_groups == 1 all experts stay. Scores and choices are
+  /// rounded to f32 before they are compared; NaN counts as -inf. (DeepSeek-V3, arXiv:2412.19437
+  /// section 2.1.2.)
   void moe_route(TensorView experts,      // [t, top_k] i32
                  TensorView weights,      // [t, top_k] f32
                  ConstTensorView logits,  // [t, e] f32
