@@ -73,8 +73,9 @@ def report(folder, tokenizer_path, device, per_family=0, out=None, seed=20, temp
         with open(os.path.join(HERE, "heldout.jsonl"), encoding="utf-8") as f:
             items = [json.loads(line) for line in f]
     texts = []
-    for i in range(0, len(items), 1200):
-        texts += ask(model, tokenizer, [x["question"] for x in items[i:i + 1200]], temperature=temperature)
+    step = 1200 if device.startswith("cuda") else 120  # the cache of a large batch takes many gigabytes
+    for i in range(0, len(items), step):
+        texts += ask(model, tokenizer, [x["question"] for x in items[i:i + step]], temperature=temperature)
     answers = [answer_of(t) for t in texts]
     table = accuracy(items, answers)
     print("held-out, temperature", temperature, json.dumps(table), f"{time.time() - began:.0f} s", flush=True)
