@@ -35,6 +35,9 @@ void RankGroup::stop() {
 }
 
 Status RankGroup::submit(Job job) {
+  if (!failure_.ok()) {
+    return failed_before();
+  }
   for (const auto& worker : workers_) {
     if (!worker->jobs.push(job)) {
       return error(StatusCode::kDevice, "the rank group is shut down");
@@ -57,7 +60,17 @@ Status RankGroup::wait() {
       first = std::move(*status);
     }
   }
+  if (!failure_.ok()) {
+    return failed_before();
+  }
+  failure_ = first;
   return first;
+}
+
+// Aborted collectives alone do not stop later jobs: a job may use none, and a group of one never
+// waits for anybody.
+Status RankGroup::failed_before() const {
+  return error(StatusCode::kDevice, "the ranks stopped after: {}", failure_.message());
 }
 
 Status RankGroup::run_job(const Job& job, RankContext& context) {

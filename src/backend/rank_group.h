@@ -36,7 +36,8 @@ class RankGroup {
 
   int size() const { return static_cast<int>(workers_.size()); }
 
-  /// Every rank runs `job`, after all jobs submitted before. Never blocks for long.
+  /// Every rank runs `job`, after all jobs submitted before. Never blocks for long. One thread
+  /// submits and waits.
   Status submit(Job job);
 
   /// Waits for the oldest submitted job on all ranks; the first error of any rank. After an error
@@ -61,9 +62,11 @@ class RankGroup {
 
   void work(int rank, Worker& worker);
   Status run_job(const Job& job, RankContext& context);
+  Status failed_before() const;
 
   std::unique_ptr<RankSet> set_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  Status failure_;  // the first; belongs to the thread that submits and waits
 };
 
 }  // namespace tutti
