@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "apps/common.h"
+#include "base/log.h"
 #include "base/units.h"
 
 namespace tutti {
@@ -109,6 +110,9 @@ Status score(const ScoreOptions& options) {
 }  // namespace
 
 int score_command(const ScoreOptions& options) {
+  if (options.model.quiet) {
+    set_log_level(LogLevel::kWarn);
+  }
   const Status status = score(options);
   return status.ok() ? 0 : fail(status);
 }

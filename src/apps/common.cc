@@ -1,5 +1,6 @@
 #include "apps/common.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -206,8 +207,9 @@ Result<std::vector<int32_t>> read_ids(const std::string& path, int64_t vocab_siz
     }
     size_t end = i;
     int64_t value = 0;
-    while (end < text.size() && text[end] >= '0' && text[end] <= '9' && value <= INT32_MAX) {
-      value = value * 10 + (text[end++] - '0');
+    while (end < text.size() && text[end] >= '0' && text[end] <= '9') {
+      // Held just above the largest id, so that any number of digits is refused by its value.
+      value = std::min<int64_t>(value * 10 + (text[end++] - '0'), int64_t{INT32_MAX} + 1);
     }
     if (end == i || (end < text.size() &&
                      std::string_view(", \n\r\t").find(text[end]) == std::string_view::npos)) {
