@@ -1,0 +1,532 @@
+#!/usr/bin/env python3
+"""Runs the tutti program as a user does: cli_test.py PROGRAM SOURCE_DIRECTORY.
+
+Only the standard library; only 127.0.0.1; every process is ended here.
+"""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+PROGRAM = ""
+SOURCE = ""
+TIMEOUT = 60
+LLAMA = "llama_yarn_auto_f32"
+DEEPSEEK = "dsv3_base_f32"
+
+
+def environment(home):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("TUTTI_", "HF_"))}
+    env["HOME"] = home
+    return env
+
+
+def read_npy(path):
+    """Rows of a float32 matrix in NumPy's format 1.0."""
+    with open(path, "rb") as f:
+        data = f.read()
+    assert data[:8] == b"\x93NUMPY\x01\x00", data[:8]
+    (length,) = struct.unpack("<H", data[8:10])
+    assert (10 + length) % 64 == 0, length
+    header = data[10 : 10 + length].decode()
+    assert "'descr': '<f4'" in header and "'fortran_order': False" in header, header
+    rows, cols = map(int, re.search(r"'shape': \((\d+), (\d+)\)", header).groups())
+    values = struct.unpack(f"<{rows * cols}f", data[10 + length :])
+    return [values[r * cols : (r + 1) * cols] for r in range(rows)]
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="tutti_cli_")
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def write(self, name, content):
+        mode = "wb" if isinstance(content, bytes) else "w"
+        with open(self.path(name), mode) as f:
+            f.write(content)
+        return self.path(name)
+
+    def start(self, *args, **kwargs):
+        process = subprocess.Popen(
+            [PROGRAM, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(self.folder.name),
+            **kwargs,
+        )
+        self.addCleanup(self.end, process)
+        return process
+
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def run_tutti(self, *args, code=0):
+        """(stdout, stderr) as text; the exit code must be `code`."""
+        process = self.start(*args)
+        out, err = process.communicate(timeout=TIMEOUT)
+        self.assertEqual(process.returncode, code, f"{args}\n{out.decode()}\n{err.decode()}")
+        return out.decode(), err.decode()
+
+    def refused(self, *args, code, parts):
+        """One line on stderr that holds all `parts`; nothing on stdout."""
+        out, err = self.run_tutti(*args, code=code)
+        self.assertEqual(out, "")
+        self.assertEqual(err.count("\n"), 1, err)
+        for part in parts:
+            self.assertIn(part, err)
+        return err
+
+
+def fixture(name):
+    return os.path.join(SOURCE, "tests", "golden", "fixtures", name)
+
+
+def golden(name):
+    with open(os.path.join(fixture(name), "golden.json"), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def tiny_r1():
+    return os.path.join(SOURCE, "models", "tiny-r1", "checkpoint")
+
+
+class HelpTest(Case):
+    def test_help_of_every_command(self):
+        flags = {
+            "run": ["--system", "--max-tokens", "--temperature", "--device", "--tp"],
+            "serve": ["--host", "--port", "--api-key", "--insecure", "--served-model-name"],
+            "score": ["--ids-file", "--logits-out", "--chunk", "--tp", "--context"],
+            "generate": ["--ids-file", "--max-tokens", "--ignore-eos", "--json", "--seed"],
+            "tokenize": ["--file", "--jsonl", "--no-bos"],
+            "detokenize": ["--file", "--jsonl", "--no-bos"],
+            "template": ["--messages", "--tools", "--kwargs", "--no-generation-prompt"],
+            "bench": ["latency"],
+        }
+        out, _ = self.run_tutti("--help")
+        for command in flags:
+            self.assertIn(command, out)
+        for command, names in flags.items():
+            out, _ = self.run_tutti(command, "--help")
+            for name in names:
+                self.assertIn(name, out)
+        out, _ = self.run_tutti("bench", "latency", "--help")
+        self.assertIn("--load-format", out)
+
+    def test_version(self):
+        out, _ = self.run_tutti("--version")
+        self.assertRegex(out, r"^tutti \d+\.\d+\.\d+\n$")
+
+    def test_mistakes_exit_with_64(self):
+        for args in (
+            [],
+            ["unknown"],
+            ["--unknown"],
+            ["run", "--unknown"],
+            ["score"],
+            ["score", "model"],
+            ["bench"],
+            ["serve", "--port", "70000"],
+            ["serve", "--port", "x"],
+            ["run", "--tp", "0"],
+            ["run", "--temperature", "-1"],
+            ["generate", "m", "--ids-file", "x", "--max-tokens", "0"],
+            ["bench", "latency", "m", "--load-format", "other"],
+        ):
+            _, err = self.run_tutti(*args, code=64)
+            self.assertNotEqual(err, "", args)
+
+
+class ScoreTest(Case):
+    def ids_file(self, ids):
+        return self.write("ids.txt", ",".join(map(str, ids)) + "\n")
+
+    def score(self, name, *args):
+        out = self.path("logits.npy")
+        self.run_tutti(
+            "score",
+            fixture(name),
+            "--ids-file",
+            self.ids_file(golden(name)["ids"]),
+            "--logits-out",
+            out,
+            "--device",
+            "cpu",
+            *args,
+        )
+        return read_npy(out)
+
+    def test_logits_equal_the_golden_ones(self):
+        for name in (LLAMA, DEEPSEEK):
+            want = read_npy(os.path.join(fixture(name), "logits.npy"))
+            largest = max(max(map(abs, row)) for row in want)
+            one = self.score(name)
+            for args, got in (([], one), (["--tp", "2"], self.score(name, "--tp", "2"))):
+                self.assertEqual((len(got), len(got[0])), (len(want), len(want[0])))
+                worst = max(abs(a - b) for g, w in zip(got, want) for a, b in zip(g, w))
+                self.assertLessEqual(worst, 2e-5 * largest, f"{name} {args}")
+            self.assertEqual(self.score(name, "--chunk", "7"), one)
+
+    def test_rank_count_that_does_not_fit(self):
+        ids = self.ids_file([1, 2, 3])
+        err = self.refused(
+            "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
+            "--tp", "3", "-q", code=64, parts=["--tp 3", "1, 2, 4, 8"],
+        )
+        self.assertTrue(err.startswith("tutti: "), err)
+        self.assertFalse(os.path.exists(self.path("x.npy")))
+
+    def test_bad_ids(self):
+        out = self.path("x.npy")
+        for text, parts in (
+            ("1,2,163", ["id 163 at position 2 is outside the vocabulary of 163"]),
+            ("99999999999999999999", ["outside the vocabulary"]),
+            ("1,-2", ["byte 2 is no token id"]),
+            ("1,two", ["byte 2 is no token id"]),
+            ("1.5", ["byte 1 is no token id"]),
+            (" ,\n", ["holds no token ids"]),
+            ("", ["holds no token ids"]),
+        ):
+            ids = self.write("ids.txt", text)
+            self.refused(
+                "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", out, "--device", "cpu",
+                "-q", code=64, parts=[ids, *parts],
+            )
+        self.refused(
+            "score", fixture(LLAMA), "--ids-file", self.path("none"), "--logits-out", out, "-q",
+            code=66, parts=[self.path("none"), "no such file"],
+        )
+
+    def test_more_ids_than_the_context(self):
+        ids = self.ids_file([1] * 20)
+        out = self.path("x.npy")
+        self.refused(
+            "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", out, "--context", "16",
+            code=64, parts=[ids, "20 ids", "16"],
+        )
+        ids = self.ids_file([1] * 513)
+        self.refused(
+            "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", out,
+            code=64, parts=[ids, "513 ids", "512"],
+        )
+
+    def test_device_choice(self):
+        ids = self.ids_file([1])
+        self.refused(
+            "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
+            "--device", "tpu", code=64, parts=["--device tpu", "auto, cpu or cuda"],
+        )
+        if not os.path.exists("/dev/nvidiactl") and not os.path.exists("/dev/nvidia0"):
+            self.refused(
+                "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
+                "--device", "cuda", code=75, parts=["--device cuda", "NVIDIA", "--device cpu"],
+            )
+
+
+class GenerateTest(Case):
+    def generate(self, name, *args, code=0):
+        ids = self.write("ids.txt", " ".join(map(str, golden(name)["ids"])))
+        out, _ = self.run_tutti(
+            "generate", fixture(name), "--ids-file", ids, "--device", "cpu", "-q", *args, code=code
+        )
+        return out
+
+    def test_greedy_ids_equal_the_golden_ones(self):
+        for name in (LLAMA, DEEPSEEK):
+            want = golden(name)["greedy"]
+            reply = json.loads(self.generate(name, "--json", "--max-tokens", str(len(want)),
+                                             "--ignore-eos"))
+            self.assertEqual(list(reply), ["ids", "finish_reason"], "no tokenizer, so no text")
+            self.assertEqual(reply["ids"], want)
+            self.assertEqual(reply["finish_reason"], "length")
+            plain = self.generate(name, "--max-tokens", "3", "--ignore-eos")
+            self.assertEqual(plain, " ".join(map(str, want[:3])) + "\n")
+
+    def test_end_of_sequence(self):
+        # The fixture's third greedy token becomes its end of sequence.
+        want = golden(LLAMA)["greedy"]
+        model = self.path("model")
+        os.mkdir(model)
+        for file in ("config.json", "model.safetensors"):
+            os.symlink(os.path.join(fixture(LLAMA), file), os.path.join(model, file))
+        with open(os.path.join(model, "generation_config.json"), "w", encoding="utf-8") as f:
+            json.dump({"eos_token_id": want[2]}, f)
+        ids = self.write("ids.txt", " ".join(map(str, golden(LLAMA)["ids"])))
+        args = ["generate", model, "--ids-file", ids, "--device", "cpu", "--json",
+                "--max-tokens", "8"]
+        reply = json.loads(self.run_tutti(*args)[0])
+        self.assertEqual(reply["finish_reason"], "stop")
+        self.assertEqual(reply["ids"][:2], want[:2])
+        self.assertLessEqual(len(reply["ids"]), 3)
+        reply = json.loads(self.run_tutti(*args, "--ignore-eos")[0])
+        self.assertEqual(reply["ids"], want[:8])
+        self.assertEqual(reply["finish_reason"], "length")
+
+    def test_prompt_longer_than_the_context(self):
+        ids = self.write("ids.txt", " ".join(["1"] * 40))
+        self.refused(
+            "generate", fixture(LLAMA), "--ids-file", ids, "--context", "32", "--device", "cpu",
+            code=64, parts=["40", "32"],
+        )
+
+    def test_same_seed_same_tokens(self):
+        args = ["--json", "--max-tokens", "12", "--ignore-eos", "--temperature", "1", "--seed", "7"]
+        self.assertEqual(self.generate(LLAMA, *args), self.generate(LLAMA, *args))
+
+
+class MissingModelTest(Case):
+    def test_places_and_download_command(self):
+        ids = self.write("ids.txt", "1")
+        self.refused(
+            "generate", "some-org/some-model", "--ids-file", ids, code=66,
+            parts=[
+                'model "some-org/some-model" was not found',
+                os.path.join(self.folder.name, ".tutti/models/some-org/some-model"),
+                os.path.join(self.folder.name, ".cache/huggingface/hub"),
+                "hf download some-org/some-model --local-dir",
+            ],
+        )
+        for name in ("./nowhere", "/nowhere/model", "../../no/such", "~/model", "a/b/c", "bad name"):
+            self.refused("generate", name, "--ids-file", ids, code=66,
+                         parts=[f"{name}: no such model directory"])
+
+    def test_directory_without_a_model(self):
+        ids = self.write("ids.txt", "1")
+        self.refused("generate", self.folder.name, "--ids-file", ids, code=66,
+                     parts=["config.json", "no such file"])
+
+
+class TextToolsTest(Case):
+    TEXTS = ["What is 3+4?", "", "  two  spaces ", "caf\u00e9 \u20ac \U0001f600", "\ttab", "", "x"]
+
+    def tool(self, command, content, *args, code=0):
+        file = self.write(command + ".txt", content)
+        return self.run_tutti(command, tiny_r1(), "--file", file, *args, code=code)
+
+    def test_round_trip(self):
+        text = "\n".join(self.TEXTS) + "\n"
+        for args in ([], ["--no-bos"]):
+            ids, _ = self.tool("tokenize", text, *args)
+            self.assertEqual(ids.count("\n"), len(self.TEXTS))
+            back, _ = self.tool("detokenize", ids, *args)
+            self.assertEqual(back, text, args)
+
+    def test_round_trip_of_json_lines(self):
+        texts = self.TEXTS + ["two\nlines", 'quote " and \\', "\x00\x1f"]
+        lines = "".join(json.dumps(t) + "\n" for t in texts)
+        ids, _ = self.tool("tokenize", lines, "--jsonl")
+        back, _ = self.tool("detokenize", ids, "--jsonl")
+        self.assertEqual([json.loads(line) for line in back.splitlines()], texts)
+
+    def test_no_bos(self):
+        with_bos, _ = self.tool("tokenize", "abc\n")
+        without, _ = self.tool("tokenize", "abc\n", "--no-bos")
+        self.assertTrue(with_bos.endswith(without), (with_bos, without))
+        self.assertGreater(len(with_bos.split()), len(without.split()))
+        self.assertEqual(self.tool("tokenize", "\n", "--no-bos")[0], "\n")
+        self.assertEqual(self.tool("tokenize", "")[0], "")
+
+    def test_last_line_without_newline(self):
+        self.assertEqual(self.tool("tokenize", "abc")[0], self.tool("tokenize", "abc\n")[0])
+
+    def test_bad_input(self):
+        _, err = self.tool("tokenize", b"good\nbad \xff\n", code=64)
+        self.assertIn("line 2", err)
+        self.assertIn("UTF-8", err)
+        self.assertEqual(err.count("\n"), 1, err)
+        _, err = self.tool("tokenize", "not json\n", "--jsonl", code=64)
+        self.assertIn("line 1", err)
+        _, err = self.tool("tokenize", '"\\udc00"\n', "--jsonl", code=64)
+        self.assertIn("surrogate", err)
+        for bad in ("1 x", "-1", "99999999", "99999999999999999999999"):
+            _, err = self.tool("detokenize", f"0\n{bad}\n", code=64)
+            self.assertIn("line 2", err)
+
+    def test_template(self):
+        messages = self.write(
+            "messages.json", json.dumps([{"role": "user", "content": "What is 3+4?"}])
+        )
+        out, _ = self.run_tutti("template", tiny_r1(), "--messages", messages)
+        self.assertIn("What is 3+4?", out)
+        closed, _ = self.run_tutti(
+            "template", tiny_r1(), "--messages", messages, "--no-generation-prompt"
+        )
+        self.assertTrue(out.startswith(closed), (out, closed))
+        self.assertLess(len(closed), len(out))
+        # The prompt that the server would use, to the byte: nothing follows it.
+        with open(os.path.join(tiny_r1(), "tokenizer_config.json"), encoding="utf-8") as f:
+            template = json.load(f)["chat_template"]
+        if not template.endswith("\n"):
+            self.assertFalse(out.endswith("What is 3+4?\n"), out)
+        ids, _ = self.tool("tokenize", json.dumps(out) + "\n", "--jsonl", "--no-bos")
+        self.assertNotEqual(ids.strip(), "")
+
+    def test_template_mistakes(self):
+        for content in ("{", '{"role":"user"}', "[1]"):
+            messages = self.write("messages.json", content)
+            _, err = self.run_tutti("template", tiny_r1(), "--messages", messages, code=64)
+            self.assertNotEqual(err, "")
+
+
+class RunTest(Case):
+    def test_one_answer(self):
+        out, err = self.run_tutti(
+            "run", tiny_r1(), "What is 3+4?", "--device", "cpu", "--temperature", "0",
+            "--max-tokens", "20",
+        )
+        self.assertNotEqual(out.strip(), "")
+        self.assertIn("tok/s", err)
+        quiet, err = self.run_tutti(
+            "run", tiny_r1(), "What is 3+4?", "--device", "cpu", "--temperature", "0",
+            "--max-tokens", "20", "-q",
+        )
+        self.assertEqual(quiet, out)
+        self.assertEqual(err, "")
+
+    def test_interrupt_ends_the_answer(self):
+        # A temperature this high never ends by itself before the context is full.
+        process = self.start("run", tiny_r1(), "Hello", "--device", "cpu", "--temperature", "100",
+                             "--threads", "1")
+        self.assertNotEqual(process.stdout.read(1), b"", "no output came")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT)
+        self.assertEqual(process.returncode, 130, (out, err))
+
+
+class Server:
+    """A running `tutti serve`; reads its log on a thread."""
+
+    def __init__(self, case, *args):
+        self.lines = []
+        self.process = case.start("serve", tiny_r1(), "--device", "cpu", "--port", "0", *args)
+        self.changed = threading.Condition()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        match = self.wait_for(r"listening on http://127\.0\.0\.1:(\d+)")
+        self.port = int(match.group(1))
+
+    def read(self):
+        for line in self.process.stderr:
+            with self.changed:
+                self.lines.append(line.decode())
+                self.changed.notify_all()
+
+    def wait_for(self, pattern):
+        deadline = time.monotonic() + TIMEOUT
+        with self.changed:
+            while time.monotonic() < deadline:
+                for line in self.lines:
+                    match = re.search(pattern, line)
+                    if match:
+                        return match
+                if self.process.poll() is not None and not self.reader.is_alive():
+                    break
+                self.changed.wait(0.05)
+        raise AssertionError(f"no line like {pattern} in {self.lines}")
+
+    def request(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        try:
+            all_headers = {"Content-Type": "application/json", **(headers or {})}
+            connection.request(method, path, json.dumps(body) if body else None, all_headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def terminate(self, number):
+        self.process.send_signal(number)
+        return self.process.wait(timeout=TIMEOUT)
+
+
+class ServeTest(Case):
+    CHAT = {
+        "model": "tiny-r1",
+        "messages": [{"role": "user", "content": "What is 3+4?"}],
+        "temperature": 0,
+        "max_tokens": 24,
+    }
+
+    def test_serving(self):
+        server = Server(self, "--served-model-name", "tiny-r1")
+        self.assertEqual(server.request("GET", "/health")[0], 200)
+        server.wait_for(r"ready: ")
+        self.assertEqual(server.request("GET", "/ready")[0], 200)
+        status, body = server.request("GET", "/v1/models")
+        self.assertEqual(status, 200)
+        self.assertEqual([m["id"] for m in json.loads(body)["data"]], ["tiny-r1"])
+
+        status, body = server.request("POST", "/v1/chat/completions", self.CHAT)
+        self.assertEqual(status, 200, body)
+        reply = json.loads(body)
+        message = reply["choices"][0]["message"]
+        whole = (message.get("reasoning_content") or "", message.get("content") or "")
+        self.assertNotEqual(whole, ("", ""))
+        self.assertEqual(reply["object"], "chat.completion")
+
+        status, body = server.request(
+            "POST", "/v1/chat/completions", {**self.CHAT, "stream": True}
+        )
+        self.assertEqual(status, 200, body)
+        events = [line[6:] for line in body.split("\n") if line.startswith("data: ")]
+        self.assertEqual(events[-1], "[DONE]")
+        deltas = [c["delta"] for e in events[:-1] for c in json.loads(e)["choices"]]
+        streamed = tuple(
+            "".join(d.get(key) or "" for d in deltas) for key in ("reasoning_content", "content")
+        )
+        self.assertEqual(streamed, whole)
+
+        status, body = server.request("POST", "/v1/chat/completions", {"model": "tiny-r1"})
+        self.assertEqual(status, 400)
+        self.assertEqual(json.loads(body)["error"]["type"], "invalid_request_error")
+        self.assertEqual(server.request("GET", "/nothing")[0], 404)
+
+        # The port is taken now.
+        out, err = self.run_tutti(
+            "serve", tiny_r1(), "--device", "cpu", "--port", str(server.port), code=75
+        )
+        self.assertEqual(err.count("\n"), 1, err)
+        self.assertIn(str(server.port), err)
+
+        self.assertEqual(server.terminate(signal.SIGTERM), 0)
+        with socket.socket() as s:
+            self.assertNotEqual(s.connect_ex(("127.0.0.1", server.port)), 0)
+
+    def test_api_key_and_interrupt(self):
+        server = Server(self, "--api-key", "secret-key")
+        server.wait_for(r"ready: ")
+        self.assertEqual(server.request("GET", "/v1/models")[0], 401)
+        key = {"Authorization": "Bearer secret-key"}
+        self.assertEqual(server.request("GET", "/v1/models", headers=key)[0], 200)
+        self.assertEqual(server.terminate(signal.SIGINT), 0)
+        self.assertNotIn("secret-key", "".join(server.lines))
+
+    def test_other_hosts_need_a_key(self):
+        for host in ("0.0.0.0", "::"):
+            _, err = self.run_tutti(
+                "serve", tiny_r1(), "--device", "cpu", "--port", "0", "--host", host, code=64
+            )
+            self.assertEqual(err.count("\n"), 1, err)
+            self.assertIn("--api-key", err)
+            self.assertIn("--insecure", err)
+
+
+if __name__ == "__main__":
+    PROGRAM, SOURCE = sys.argv[1:3]
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
