@@ -416,6 +416,31 @@ Status WeightLoader::derive(Param& param, Device& device, DType stored) {
   return ok_status();
 }
 
+Result<int64_t> WeightLoader::dummy_bytes(DType dtype) const {
+  constexpr int64_t kLimit = int64_t{1} << 56;  // leaves room to add up over ranks
+  int64_t total = 0;
+  for (const Param& param : registry_.params()) {
+    if (param.is_derived_) {  // takes the place of its source
+      continue;
+    }
+    const Shape shape = param.spec().local_shape();
+    std::vector<int64_t> factors{
+        dtype_size(param.spec().dtype == DTypeRule::kF32 ? DType::kF32 : dtype)};
+    for (int i = 0; i < shape.rank(); ++i) {
+      factors.push_back(shape[i]);
+    }
+    const std::optional<int64_t> bytes = checked_product(factors);
+    if (!bytes || *bytes > kLimit - total) {
+      return error(StatusCode::kOutOfMemory,
+                   "{}: shape {} needs more memory than any machine has",
+                   param.spec().name,
+                   shape.to_string());
+    }
+    total += *bytes;
+  }
+  return total;
+}
+
 Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
   TUTTI_RETURN_IF_ERROR(registry_.status());
   uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 0x1234567ULL;

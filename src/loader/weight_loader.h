@@ -35,6 +35,9 @@ class WeightLoader {
   /// Allocates on `device` and reads. `progress` gets the bytes of this rank done so far.
   Status load(Device& device, const std::function<void(int64_t)>& progress);
 
+  /// Bytes that load_dummy() leaves on the device; kOutOfMemory if no machine could hold them.
+  Result<int64_t> dummy_bytes(DType dtype) const;
+
   /// Allocates and fills with small pseudo-random numbers that depend on `seed`; for benchmarks
   /// only.
   Status load_dummy(Device& device, DType dtype, uint64_t seed);

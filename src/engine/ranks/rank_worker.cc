@@ -26,6 +26,10 @@ Result<LoadPlan> RankWorker::plan(const Checkpoint* checkpoint, const QuantConfi
   return WeightLoader(registry_, checkpoint, quant).plan(info().ignored_prefixes);
 }
 
+Result<int64_t> RankWorker::dummy_bytes(DType dtype) {
+  return WeightLoader(registry_, nullptr, {}).dummy_bytes(dtype);
+}
+
 int64_t RankWorker::measure_arena(const StepShape& shape) const {
   Arena arena = Arena::measuring();
   NullOps ops;

@@ -34,6 +34,9 @@ class RankWorker {
   /// Compares the declarations with the checkpoint (nullptr: dummy weights).
   Result<LoadPlan> plan(const Checkpoint* checkpoint, const QuantConfig& quant);
 
+  /// Device memory of dummy weights.
+  Result<int64_t> dummy_bytes(DType dtype);
+
   /// Reads this rank's slices; `done` counts checkpoint bytes over all ranks.
   Status load(RankContext& rank,
               const Checkpoint& checkpoint,

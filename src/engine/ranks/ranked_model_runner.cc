@@ -106,7 +106,10 @@ Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
   int64_t weights = 0;
   int64_t reads = 0;
   for (const auto& worker : workers_) {
-    TUTTI_TRY(const LoadPlan plan, worker->plan(checkpoint, config_.quant));
+    TUTTI_TRY(LoadPlan plan, worker->plan(checkpoint, config_.quant));
+    if (checkpoint == nullptr) {
+      TUTTI_TRY(plan.weight_bytes, worker->dummy_bytes(options.dummy_dtype));
+    }
     if (worker == workers_.front() && !plan.unexpected.empty()) {
       log_warn("{}: {} tensors of the checkpoint are not used by {}, for example {}",
                options.directory,
@@ -119,16 +122,16 @@ Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
     reads += plan.read_bytes;
   }
   const int64_t free = backend.free_bytes();
+  if (weights + kReserveBytes > free) {
+    return error(StatusCode::kOutOfMemory,
+                 "{}: the weights need {} of {} and {} is free; short by {}",
+                 options.directory,
+                 format_bytes(weights),
+                 backend.describe(),
+                 format_bytes(free),
+                 format_bytes(weights + kReserveBytes - free));
+  }
   if (checkpoint != nullptr) {
-    if (weights + kReserveBytes > free) {
-      return error(StatusCode::kOutOfMemory,
-                   "{}: the weights need {} of {} and {} is free; short by {}",
-                   options.directory,
-                   format_bytes(weights),
-                   backend.describe(),
-                   format_bytes(free),
-                   format_bytes(weights + kReserveBytes - free));
-    }
     TUTTI_RETURN_IF_ERROR(size_kv(free - weights, options));
   }
   return reads;

@@ -205,6 +205,21 @@ TEST_F(HostileModelTest, ScaleThatIsNotANumber) {
   }
 }
 
+// Dummy weights have no file that bounds them: the plan must, before anything is allocated.
+TEST_F(HostileModelTest, DummyWeightsLargerThanMemory) {
+  for (const char* experts : {"4096", "1048576"}) {
+    copy("dsv3_base_f32");
+    set("hidden_size", "1048576");
+    set("moe_intermediate_size", "1048576");
+    set("n_routed_experts", experts);
+    for (const int ranks : {1, 8}) {
+      const Status status = load(ranks, LoadFormat::kDummy);
+      EXPECT_EQ(status.code(), StatusCode::kOutOfMemory) << status.message();
+      EXPECT_THAT(status.message(), ::testing::ContainsRegex("need"));
+    }
+  }
+}
+
 TEST_F(HostileModelTest, RankCounts) {
   copy("dsv3_base_f32");
   for (const int ranks : {3, 5, 6, 7, 9, 16, 64}) {
