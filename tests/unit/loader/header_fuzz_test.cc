@@ -68,9 +68,9 @@ TEST(HeaderFuzzTest, LoadsOrRefuses) {
       EXPECT_FALSE(plan.status().message().empty());
       continue;
     }
-    ParamRegistry registry;
-    ASSERT_TRUE(make_model(config, Scope(registry, Partition(i % 2, 2)), {}).ok());
     CpuDevice device;
+    ParamRegistry registry;  // its parameters live on the device
+    ASSERT_TRUE(make_model(config, Scope(registry, Partition(i % 2, 2)), {}).ok());
     const Status status = WeightLoader(registry, checkpoint->get(), config.quant).load(device, {});
     loaded += status.ok() ? 1 : 0;
   }
