@@ -101,8 +101,8 @@ Result<std::unique_ptr<Backend>> select_backend(const BackendQuery& query) {
   Result<std::unique_ptr<Backend>> cuda = open_cuda(query);
   if (!cuda.ok()) {
     return error(StatusCode::kUnavailable,
-                 "an NVIDIA GPU is present but cannot be used: {}. Fix that, or run on the CPU "
-                 "with --device cpu",
+                 "an NVIDIA GPU is present but cannot be used: {}. To run on the CPU instead, "
+                 "add --device cpu",
                  cuda.status().message());
   }
   return cuda;

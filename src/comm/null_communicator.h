@@ -9,9 +9,13 @@ class NullCommunicator final : public Communicator {
   NullCommunicator(int rank, int size) : rank_(rank), size_(size) {}
 
   int rank() const override { return rank_; }
+
   int size() const override { return size_; }
+
   void all_reduce_sum(TensorView) override {}
+
   void all_gather_columns(TensorView, ConstTensorView, std::span<const int64_t>) override {}
+
   void barrier() override {}
 
  private:
