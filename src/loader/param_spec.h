@@ -24,6 +24,7 @@ struct ParamSource {
 
 enum class DTypeRule {
   kAsStored,  ///< keep what the checkpoint has, quantised or not
+  kDense,     ///< as stored, but dequantised to f32 if the checkpoint quantised it (lookup tables)
   kF32,       ///< convert to f32 when loading (norms, biases: small, read by every backend as f32)
 };
 

@@ -131,7 +131,8 @@ Result<WeightLoader::Item> WeightLoader::resolve(Param& param) const {
     }
   }
   // Parts in different formats meet in f32, which holds every one of them exactly.
-  const bool keep = uniform && spec.dtype == DTypeRule::kAsStored;
+  const bool keep = uniform && (spec.dtype == DTypeRule::kAsStored ||
+                                (spec.dtype == DTypeRule::kDense && !stored_quantized));
   item.dtype = keep ? stored : DType::kF32;
   item.quantized = keep && stored_quantized;
   return item;

@@ -11,6 +11,7 @@ VocabParallelEmbedding::VocabParallelEmbedding(const Scope& scope, int64_t vocab
   spec.sources = {{spec.name, vocab, rows_}};
   spec.cols = width;
   spec.take_cols = {0, width};
+  spec.dtype = DTypeRule::kDense;  // rows are looked up, and the lookup knows no scales
   weight_ = scope.registry().add(std::move(spec));
 }
 

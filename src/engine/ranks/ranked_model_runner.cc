@@ -142,15 +142,23 @@ Status RankedModelRunner::size_kv(int64_t free_bytes, const ModelLoadOptions& op
   for (const auto& worker : workers_) {
     token_bytes += worker->info().kv.bytes_per_token();
   }
+  // No real model comes near; beyond it the products below would leave 64 bits.
+  constexpr int64_t kMaxTokenBytes = int64_t{1} << 32;
+  if (token_bytes > kMaxTokenBytes) {
+    return error(StatusCode::kOutOfMemory,
+                 "{}: one token needs {} of KV cache; are the dimensions right?",
+                 config_.path,
+                 format_bytes(token_bytes));
+  }
   const int64_t block_bytes = token_bytes * options.block_size;
   const int64_t available = std::max<int64_t>(0, free_bytes - kReserveBytes);
   const int64_t wanted_context = options.context > 0 ? options.context : limits_.max_context;
   int64_t budget = options.kv_memory;
   if (budget == 0) {
     // Enough for every sequence at full length, but no more than half of what is free.
-    const int64_t full =
-        ceil_div(wanted_context, options.block_size) * options.max_batch_sequences * block_bytes;
-    budget = std::min(full, available / 2);
+    const int64_t one = ceil_div(wanted_context, options.block_size) * block_bytes;
+    const bool all_fit = one <= available / 2 / options.max_batch_sequences;
+    budget = all_fit ? one * options.max_batch_sequences : available / 2;
   } else if (budget > available) {
     return error(StatusCode::kOutOfMemory,
                  "--kv-memory {}: only {} is free beside the weights",
