@@ -162,7 +162,7 @@ Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
   }
   return select_backend({.device = device,
                          .cpu = {.threads = flags.threads, .reference = flags.reference_ops},
-                         .library_paths = default_library_paths()});
+                         .plugin_paths = default_plugin_paths()});
 }
 
 Result<ModelLoadOptions> load_options(const ModelFlags& flags) {

@@ -16,7 +16,7 @@ namespace {
 // Opens the plugin and asks it for a backend. `status` names the first thing that is wrong.
 Result<std::unique_ptr<Backend>> open_cuda(const BackendQuery& query) {
   std::string tried;
-  for (const std::string& directory : query.library_paths) {
+  for (const std::string& directory : query.plugin_paths) {
     const std::string path = join_path(directory, kCudaPluginLibrary);
     tried += (tried.empty() ? "" : ", ") + path;
     if (!file_exists(path)) {
@@ -77,7 +77,7 @@ bool nvidia_device_present(const std::string& root) {
   return false;
 }
 
-std::vector<std::string> default_library_paths() {
+std::vector<std::string> default_plugin_paths() {
   std::error_code ec;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ec);
   const std::filesystem::path bin = program.parent_path();

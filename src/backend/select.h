@@ -21,14 +21,14 @@ struct BackendQuery {
   DeviceChoice device = DeviceChoice::kAuto;
   CpuBackendOptions cpu;
   std::string root = "/";  ///< where /dev and /proc are looked for; tests use another place
-  std::vector<std::string> library_paths;  ///< where libtutti_cuda.so is looked for, in order
+  std::vector<std::string> plugin_paths;  ///< where libtutti_cuda.so is looked for, in order
 };
 
 /// True if the machine shows an NVIDIA GPU: a device file or a loaded driver.
 bool nvidia_device_present(const std::string& root);
 
 /// Directories that may hold libtutti_cuda.so: beside the program and in its ../lib.
-std::vector<std::string> default_library_paths();
+std::vector<std::string> default_plugin_paths();
 
 Result<std::unique_ptr<Backend>> select_backend(const BackendQuery& query);
 

@@ -28,7 +28,7 @@ class SelectTest : public ::testing::Test {
     return select_backend({.device = device,
                            .cpu = {.threads = 2},
                            .root = root_.path(),
-                           .library_paths = library_paths_});
+                           .plugin_paths = plugin_paths_});
   }
 
   // A refusal that says why, and how to go on.
@@ -47,7 +47,7 @@ class SelectTest : public ::testing::Test {
 
   TempDir root_;
   TempDir libraries_;
-  std::vector<std::string> library_paths_{libraries_.path()};
+  std::vector<std::string> plugin_paths_{libraries_.path()};
 };
 
 TEST_F(SelectTest, NoDeviceMeansCpu) {
@@ -82,7 +82,7 @@ TEST_F(SelectTest, DeviceWithoutLibrary) {
   add_device("dev/nvidia0");
   expect_broken_gpu("libtutti_cuda.so was not found (looked for " +
                     libraries_.file("libtutti_cuda.so") + ")");
-  library_paths_.clear();
+  plugin_paths_.clear();
   expect_broken_gpu("looked for nothing");
 }
 
@@ -98,7 +98,7 @@ TEST_F(SelectTest, LibraryThatIsNoLibrary) {
 
 TEST_F(SelectTest, LibraryWithoutTheEntry) {
   add_device("dev/nvidia0");
-  library_paths_ = {WRONG_PLUGIN_DIRECTORY};
+  plugin_paths_ = {WRONG_PLUGIN_DIRECTORY};
   expect_broken_gpu(
       fmt::format("has no entry {}; it does not belong to this program", kCudaPluginSymbol));
 }
@@ -106,7 +106,7 @@ TEST_F(SelectTest, LibraryWithoutTheEntry) {
 TEST_F(SelectTest, TheFirstLibraryFoundIsTheOneUsed) {
   add_device("dev/nvidia0");
   libraries_.write("libtutti_cuda.so", "broken");
-  library_paths_ = {root_.path(), libraries_.path(), WRONG_PLUGIN_DIRECTORY};
+  plugin_paths_ = {root_.path(), libraries_.path(), WRONG_PLUGIN_DIRECTORY};
   expect_broken_gpu(libraries_.file("libtutti_cuda.so") + " does not load");
 }
 
@@ -123,7 +123,7 @@ TEST(DeviceChoiceTest, Names) {
 }
 
 TEST(DeviceChoiceTest, LibrariesAreLookedForBesideTheProgram) {
-  const std::vector<std::string> paths = default_library_paths();
+  const std::vector<std::string> paths = default_plugin_paths();
   ASSERT_EQ(paths.size(), 2U);
   EXPECT_TRUE(is_directory(paths[0]));
   EXPECT_THAT(paths[1], ::testing::EndsWith("/lib"));
