@@ -80,10 +80,10 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
 
   TUTTI_TRY(const TextModel model, load_text_model(options.model, options.served_model_name));
   log_info("{}: {}", model.engine->info().id, model.description);
+  shutdown.loaded();  // before anybody can see the model: from here on a signal finishes requests
   TUTTI_RETURN_IF_ERROR(served->add({.model = model.engine, .prompts = model.prompts}));
   log_info("ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id);
 
-  shutdown.loaded();
   const int signal = shutdown.wait();
   log_info("{}: finishing open requests (at most {} s; the same again ends at once)",
            signal == SIGINT ? "Ctrl-C" : "SIGTERM",
