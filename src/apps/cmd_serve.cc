@@ -102,8 +102,8 @@ int serve_command(const ServeOptions& options) {
     set_log_level(LogLevel::kWarn);
   }
   // Static: the thread that waits for a second signal outlives this function.
-  static const Signals kSignals;
-  static Shutdown shutdown(kSignals);
+  static const Signals signals;
+  static Shutdown shutdown(signals);
   const Status status = serve(options, shutdown);
   return status.ok() ? 0 : fail(status);
 }

@@ -82,18 +82,20 @@ Status invalid(fmt::format_string<Args...> format, Args&&... args) {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : v_(std::move(value)) {}  // NOLINT(google-explicit-constructor): by design
+  // Implicit by design: a function returns the value or the error as it is.
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  Result(T value) : v_(std::move(value)) {}
 
-  Result(Status status)
-      : v_(std::move(status)) {}  // NOLINT(google-explicit-constructor): by design
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  Result(Status status) : v_(std::move(status)) {}
 
   bool ok() const { return v_.index() == 0; }
 
   explicit operator bool() const { return ok(); }
 
   const Status& status() const& {
-    static const Status kNone;
-    return ok() ? kNone : std::get<1>(v_);
+    static const Status none;
+    return ok() ? none : std::get<1>(v_);
   }
 
   Status status() && { return ok() ? Status() : std::move(std::get<1>(v_)); }
@@ -144,11 +146,13 @@ const StatusMapping& mapping(StatusCode code);
 /// TUTTI_TRY(auto config, parse(path)); declares `config` or returns the error.
 #define TUTTI_TRY(declaration, expr) \
   TUTTI_TRY_IMPL(TUTTI_CONCAT(tutti_result_, __LINE__), declaration, expr)
+// NOLINTBEGIN(bugprone-macro-parentheses): names and declarations cannot be parenthesised
 #define TUTTI_TRY_IMPL(result, declaration, expr) \
   auto result = (expr);                           \
   if (!result.ok()) {                             \
     return std::move(result).status();            \
   }                                               \
   declaration = std::move(result).value()
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace tutti

@@ -34,9 +34,8 @@ class BasicTensorView {
       : data_(data), dtype_(dtype), shape_(shape), strides_(strides) {}
 
   // A mutable view is also a const view.
-  operator BasicTensorView<const void>() const {
-    return {data_, dtype_, shape_, strides_};
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  operator BasicTensorView<const void>() const { return {data_, dtype_, shape_, strides_}; }
 
   bool defined() const { return data_ != nullptr; }
 
