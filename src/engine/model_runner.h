@@ -1,5 +1,5 @@
 // What the engine needs from "the model on all its ranks". The real one drives rank threads
-// (ranked_model_runner.h); tests use a fake.
+// (engine/ranks/ranked_model_runner.h); tests use a fake.
 #pragma once
 #include <cstdint>
 
