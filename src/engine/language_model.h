@@ -1,6 +1,7 @@
 // A loaded model as its users see it (HTTP routes, `tutti run`): token ids in, text pieces out.
 // Implemented by TextEngine over Engine + Tokenizer; HTTP tests implement it with a fake.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -27,6 +28,10 @@ struct GenerationRequest {
   bool reasoning_open = false;      ///< the prompt already ends inside <think>
   bool skip_special_tokens = true;  ///< do not print special tokens
   std::string request_id;           ///< for logs
+  /// Ends with kDeadlineExceeded when this passes, wherever the request is by then.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  /// Ends with kUnavailable if no choice has been admitted by then: its client has given up.
+  std::optional<std::chrono::steady_clock::time_point> queue_deadline;
 };
 
 struct TokenLogprobs {
@@ -97,6 +102,13 @@ struct EngineStats {
   uint64_t generated_tokens = 0;
   uint64_t steps = 0;
   uint64_t preemptions = 0;
+  uint64_t prefix_cache_queries = 0;  ///< prompt tokens looked up in the prefix cache
+  uint64_t prefix_cache_hits = 0;     ///< of these, tokens whose KV was there
+  int64_t kv_blocks_cached = 0;       ///< unused but kept for their content
+  // Seconds of all steps, by what the engine thread did.
+  double step_schedule_seconds = 0.0;  ///< choosing and building the batch
+  double step_model_seconds = 0.0;     ///< waiting for the ranks
+  double step_commit_seconds = 0.0;    ///< applying results and handing events on
 };
 
 class LanguageModel {
