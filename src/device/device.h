@@ -31,8 +31,9 @@ class Device {
   virtual void* allocate(int64_t bytes) = 0;
   virtual void deallocate(void* data, int64_t bytes) = 0;
 
-  /// Host <-> device and device <-> device copies, ordered on `stream`.
+  /// Ordered on `stream`. When the call returns, `from` may be reused: it was copied or staged.
   virtual Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
+  /// Ordered on `stream`; `to` holds the values once the stream is synchronised.
   virtual Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
   virtual std::unique_ptr<Stream> new_stream() = 0;
 };

@@ -238,6 +238,7 @@ void WeightLoader::finish_read(const TensorRef& ref, const std::byte* begin, int
 
 Status WeightLoader::load(Device& device, const std::function<void(int64_t)>& progress) {
   progress_ = progress;
+  stream_ = device.new_stream();
   for (Param& param : registry_.params()) {
     if (!param.constant().empty()) {
       TUTTI_RETURN_IF_ERROR(load_constant(param, device));
@@ -245,17 +246,15 @@ Status WeightLoader::load(Device& device, const std::function<void(int64_t)>& pr
       TUTTI_RETURN_IF_ERROR(load_param(param, device));
     }
   }
-  return ok_status();
+  return stream_->synchronize();
 }
 
 Status WeightLoader::load_constant(Param& param, Device& device) {
   const std::vector<float>& values = param.constant();
   TUTTI_TRY(param.data_,
             Tensor::empty(device, DType::kF32, {ssize(values.size())}, param.spec().name));
-  const std::unique_ptr<Stream> stream = device.new_stream();
-  TUTTI_RETURN_IF_ERROR(device.copy_from_host(
-      param.data_.view().raw(), values.data(), ssize(values.size() * sizeof(float)), *stream));
-  return stream->synchronize();
+  return device.copy_from_host(
+      param.data_.view().raw(), values.data(), ssize(values.size() * sizeof(float)), *stream_);
 }
 
 Status WeightLoader::load_param(Param& param, Device& device) {
@@ -266,7 +265,6 @@ Status WeightLoader::load_param(Param& param, Device& device) {
   const int64_t source_cols = matrix ? spec.cols : 1;
   const int64_t col_begin = matrix ? spec.take_cols.begin : 0;
   TUTTI_TRY(param.data_, Tensor::empty(device, item.dtype, spec.local_shape(), spec.name));
-  const std::unique_ptr<Stream> stream = device.new_stream();
   std::vector<std::byte> staging;
   auto* to = static_cast<std::byte*>(param.data_.view().raw());
   size_t index = 0;
@@ -310,8 +308,7 @@ Status WeightLoader::load_param(Param& param, Device& device) {
           }
           host = staging.data();
         }
-        TUTTI_RETURN_IF_ERROR(device.copy_from_host(to, host, local_bytes, *stream));
-        TUTTI_RETURN_IF_ERROR(stream->synchronize());  // `staging` is reused
+        TUTTI_RETURN_IF_ERROR(device.copy_from_host(to, host, local_bytes, *stream_));
         to += local_bytes;
         read_bytes_ += rows * cols * stored_size;
         finish_read(*resolved.tensor, from, rows * source_cols * stored_size);
@@ -360,33 +357,41 @@ Status WeightLoader::load_scales(Param& param, const Item& item, Device& device)
       Tensor::empty(device, DType::kI32, {ssize(scale_row.size())}, spec.name + " scale rows"));
   param.block_k_ = quant_.block_cols;
   param.phase_k_ = spec.take_cols.begin % quant_.block_cols;
-  const std::unique_ptr<Stream> stream = device.new_stream();
   TUTTI_RETURN_IF_ERROR(device.copy_from_host(
-      param.scales_.view().raw(), scales.data(), ssize(scales.size() * sizeof(float)), *stream));
-  TUTTI_RETURN_IF_ERROR(device.copy_from_host(param.scale_row_.view().raw(),
-                                              scale_row.data(),
-                                              ssize(scale_row.size() * sizeof(int32_t)),
-                                              *stream));
-  return stream->synchronize();
+      param.scales_.view().raw(), scales.data(), ssize(scales.size() * sizeof(float)), *stream_));
+  return device.copy_from_host(param.scale_row_.view().raw(),
+                               scale_row.data(),
+                               ssize(scale_row.size() * sizeof(int32_t)),
+                               *stream_);
+}
+
+Result<std::vector<std::byte>> WeightLoader::fetch(ConstTensorView tensor, Device& device) {
+  std::vector<std::byte> host(usize(tensor.bytes()));
+  TUTTI_RETURN_IF_ERROR(device.copy_to_host(host.data(), tensor.raw(), tensor.bytes(), *stream_));
+  TUTTI_RETURN_IF_ERROR(stream_->synchronize());
+  return host;
 }
 
 // Runs on the host: sources of derivations are small (one layer's projection).
 Status WeightLoader::derive(Param& param, Device& device, DType stored) {
   const Derivation& derivation = *param.derivation();
-  const std::unique_ptr<Stream> stream = device.new_stream();
   const ConstTensorView view = param.data_.view();
-  std::vector<std::byte> host(usize(view.bytes()));
-  TUTTI_RETURN_IF_ERROR(device.copy_to_host(host.data(), view.raw(), view.bytes(), *stream));
-  TUTTI_RETURN_IF_ERROR(stream->synchronize());
+  TUTTI_TRY(const std::vector<std::byte> host, fetch(view, device));
+  std::vector<std::byte> scale_bytes;
+  std::vector<std::byte> row_bytes;
+  if (param.scales_.defined()) {
+    TUTTI_TRY(scale_bytes, fetch(param.scales_.view(), device));
+    TUTTI_TRY(row_bytes, fetch(param.scale_row_.view(), device));
+  }
   const int64_t cols = view.dim(-1);
   std::vector<float> source(usize(view.numel()));
   for (int64_t i = 0; i < view.numel(); ++i) {
     float value = element(host.data(), view.dtype(), i);
-    if (param.scales_.defined()) {  // host pointers: the CPU backend is the only one that keeps
-                                    // e4m3 sources so far
-      const ConstTensorView scales = param.scales_.view();
-      const int32_t row = param.scale_row_.view().data<int32_t>()[i / cols];
-      value *= scales.at(row).data<float>()[(i % cols + param.phase_k_) / param.block_k_];
+    if (param.scales_.defined()) {
+      const int32_t row = reinterpret_cast<const int32_t*>(row_bytes.data())[i / cols];
+      const int64_t col = (i % cols + param.phase_k_) / param.block_k_;
+      value *=
+          reinterpret_cast<const float*>(scale_bytes.data())[row * param.scales_.shape()[1] + col];
     }
     source[usize(i)] = value;
   }
@@ -406,8 +411,7 @@ Status WeightLoader::derive(Param& param, Device& device, DType stored) {
       store_dense(converted.data(), stored, e, results[i][usize(e)]);
     }
     TUTTI_RETURN_IF_ERROR(device.copy_from_host(
-        derived.data_.view().raw(), converted.data(), ssize(converted.size()), *stream));
-    TUTTI_RETURN_IF_ERROR(stream->synchronize());
+        derived.data_.view().raw(), converted.data(), ssize(converted.size()), *stream_));
   }
   if (!derivation.keep_source) {
     param.data_ = Tensor();
@@ -444,6 +448,7 @@ Result<int64_t> WeightLoader::dummy_bytes(DType dtype) const {
 
 Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
   TUTTI_RETURN_IF_ERROR(registry_.status());
+  stream_ = device.new_stream();
   uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 0x1234567ULL;
   const auto uniform = [&state] {  // xorshift64*: fast, and good enough to keep values apart
     state ^= state >> 12U;
@@ -466,7 +471,6 @@ Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
     const bool vector = spec.cols == 0;
     const float amplitude = vector ? 0.0F : 2.0F / std::sqrt(static_cast<float>(spec.cols));
     std::vector<std::byte> piece(usize(std::min<int64_t>(n, kPieceBytes) * dtype_size(local)));
-    const std::unique_ptr<Stream> stream = device.new_stream();
     for (int64_t begin = 0; begin < n; begin += kPieceBytes) {
       const int64_t count = std::min(kPieceBytes, n - begin);
       for (int64_t i = 0; i < count; ++i) {
@@ -474,14 +478,13 @@ Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
       }
       auto* to = static_cast<std::byte*>(param.data_.view().raw()) + begin * dtype_size(local);
       TUTTI_RETURN_IF_ERROR(
-          device.copy_from_host(to, piece.data(), count * dtype_size(local), *stream));
-      TUTTI_RETURN_IF_ERROR(stream->synchronize());
+          device.copy_from_host(to, piece.data(), count * dtype_size(local), *stream_));
     }
     if (param.derivation() != nullptr) {
       TUTTI_RETURN_IF_ERROR(derive(param, device, local));
     }
   }
-  return ok_status();
+  return stream_->synchronize();
 }
 
 }  // namespace tutti

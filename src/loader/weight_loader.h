@@ -50,17 +50,21 @@ class WeightLoader {
 
   Result<Item> resolve(Param& param) const;
   int64_t item_read_bytes(const ParamSpec& spec, const Item& item) const;
-  static Status load_constant(Param& param, Device& device);
+  Status load_constant(Param& param, Device& device);
   Status load_param(Param& param, Device& device);
   Status load_scales(Param& param, const Item& item, Device& device);
   Status derive(Param& param, Device& device, DType stored);
   void finish_read(const TensorRef& ref, const std::byte* begin, int64_t bytes);
+
+  /// `tensor` in host memory.
+  Result<std::vector<std::byte>> fetch(ConstTensorView tensor, Device& device);
 
   ParamRegistry& registry_;
   const Checkpoint* checkpoint_;
   QuantConfig quant_;
   int64_t read_bytes_ = 0;
   std::function<void(int64_t)> progress_;
+  std::unique_ptr<Stream> stream_;  // of all copies of one load
 };
 
 }  // namespace tutti

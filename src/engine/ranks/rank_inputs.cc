@@ -33,6 +33,8 @@ Result<StepInputs> make_step_inputs(RankContext& rank,
   std::vector<int32_t> context_before;
   std::vector<int32_t> key_begin{0};
   std::vector<int32_t> slots;
+  int64_t max_queries = 0;
+  int64_t max_keys = 0;
   std::vector<int32_t> table(usize(sequences) * table_width, 0);
   slots.reserve(batch.tokens.size());
   for (size_t i = 0; i < batch.sequences.size(); ++i) {
@@ -46,6 +48,8 @@ Result<StepInputs> make_step_inputs(RankContext& rank,
     std::copy(s.blocks.begin(),
               s.blocks.end(),
               table.begin() + static_cast<std::ptrdiff_t>(i * table_width));
+    max_queries = std::max(max_queries, s.token_count);
+    max_keys = std::max(max_keys, s.context_before + s.token_count);
     query_begin.push_back(narrow<int32_t>(query_begin.back() + s.token_count));
     context_before.push_back(narrow<int32_t>(s.context_before));
     key_begin.push_back(narrow<int32_t>(key_begin.back() + s.context_before + s.token_count));
@@ -61,10 +65,11 @@ Result<StepInputs> make_step_inputs(RankContext& rank,
   TUTTI_TRY(in.attention.context_before, upload(rank, arena, context_before, {sequences}));
   TUTTI_TRY(in.attention.block_table, upload(rank, arena, table, {sequences, ssize(table_width)}));
   in.attention.block_size = block_size;
+  in.attention.max_queries = max_queries;
+  in.attention.max_keys = max_keys;
   TUTTI_TRY(in.key_begin, upload(rank, arena, key_begin, {sequences + 1}));
   in.total_keys = key_begin.back();
   TUTTI_TRY(in.logit_rows, upload(rank, arena, logit_rows, {ssize(logit_rows.size())}));
-  TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());  // the host vectors end here
   return in;
 }
 
