@@ -40,6 +40,10 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
                  "Tokens of prompt and output together (default: the model's, if it fits)")
       ->check(CLI::PositiveNumber);
   app.add_option("--kv-memory", m.kv_memory, "Memory of the KV cache, for example 512MiB or 4GiB");
+  app.add_option("--compute",
+                 m.compute,
+                 "Type of activations and KV cache: f32, or bf16 on GPUs (default: bf16 on GPUs, "
+                 "f32 on the CPU)");
   app.add_flag("-q,--quiet", m.quiet, "No progress bar and no information lines");
   app.add_option(
          "--mla-form", m.mla_form, "How MLA attention computes: absorbed or expanded (same result)")

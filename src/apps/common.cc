@@ -176,6 +176,12 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
       return invalid("--kv-memory {}: wanted more than 0 bytes", flags.kv_memory);
     }
   }
+  if (!flags.compute.empty()) {
+    if (flags.compute != "f32" && flags.compute != "bf16") {
+      return invalid("--compute {}: wanted f32 or bf16", flags.compute);
+    }
+    options.compute = flags.compute == "f32" ? DType::kF32 : DType::kBF16;
+  }
   options.max_batch_tokens = flags.max_batch_tokens;
   options.max_batch_sequences = flags.max_batch_sequences;
   options.max_logit_rows = flags.max_batch_sequences;

@@ -17,6 +17,7 @@ struct ModelFlags {
   int threads = 0;            ///< 0 = all CPUs
   int64_t context = 0;        ///< tokens; 0 = chosen
   std::string kv_memory;      ///< "2GiB"; empty = chosen
+  std::string compute;        ///< "f32" or "bf16"; empty = the device's default
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
   std::string mla_form = "absorbed";

@@ -15,6 +15,7 @@ namespace tutti {
 
 struct RankResources {
   std::unique_ptr<Device> device;
+  std::unique_ptr<Stream> stream;  ///< where `ops` and `tp` queue their work, in order
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Communicator> tp;
 };
@@ -36,6 +37,10 @@ class Backend {
   /// Memory that models may still take, in bytes; over all ranks on the CPU, per GPU otherwise.
   virtual int64_t free_bytes() const = 0;
   virtual bool ranks_share_memory() const = 0;
+  /// The type of activations and KV cache if nobody asks for another.
+  virtual DType default_compute() const = 0;
+  /// kUnsupported says which types this backend computes in.
+  virtual Status check_compute(DType act) const = 0;
   virtual Result<std::unique_ptr<RankSet>> make_ranks(int ranks) = 0;
 };
 

@@ -19,6 +19,7 @@ class CpuRankSet final : public RankSet {
     for (int r = 0; r < ranks; ++r) {
       RankResources rank;
       rank.device = std::make_unique<CpuDevice>();
+      rank.stream = rank.device->new_stream();
       rank.ops = reference ? make_ref_ops() : make_cpu_ops({.threads = threads_per_rank});
       rank.tp = group_.endpoint(r);
       ranks_.push_back(std::move(rank));
@@ -50,6 +51,17 @@ class CpuBackend final : public Backend {
   int64_t free_bytes() const override { return CpuDevice().free_bytes(); }
 
   bool ranks_share_memory() const override { return true; }
+
+  DType default_compute() const override { return DType::kF32; }
+
+  Status check_compute(DType act) const override {
+    if (act == DType::kF32) {
+      return ok_status();
+    }
+    return error(StatusCode::kUnsupported,
+                 "--compute {}: the CPU computes in f32; leave --compute out, or use --device cuda",
+                 act == DType::kBF16 ? "bf16" : dtype_name(act));
+  }
 
   Result<std::unique_ptr<RankSet>> make_ranks(int ranks) override {
     return std::unique_ptr<RankSet>(

@@ -87,8 +87,7 @@ void RankGroup::work(int rank, Worker& worker) {
   RankResources& resources = set_->ranks()[static_cast<size_t>(rank)];
   SelfCommunicator self;
   ParallelContext parallel{.tp = *resources.tp, .dp = self, .ep = self, .pp = self};
-  const std::unique_ptr<Stream> stream = resources.device->new_stream();
-  RankContext context{rank, *resources.device, *resources.ops, parallel, *stream};
+  RankContext context{rank, *resources.device, *resources.ops, parallel, *resources.stream};
   while (std::optional<Job> job = worker.jobs.pop()) {
     Status status = run_job(*job, context);
     if (!status.ok()) {

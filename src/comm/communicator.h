@@ -24,7 +24,7 @@ class Communicator {
   virtual int size() const = 0;
 
   /// x = sum over ranks of x, in place; every rank gets the same bits.
-  virtual void all_reduce_sum(TensorView x) = 0;  // contiguous f32
+  virtual void all_reduce_sum(TensorView x) = 0;  // contiguous, f32 or the compute type
 
   /// Concatenates along the last dimension: out[:, offset(r) : offset(r) + widths[r]] = in of rank
   /// r.

@@ -62,7 +62,7 @@ class Decoder final : public CausalLm {
       const Arena::Scope scratch(ctx.arena);
       layers_[i](ctx, h, rope_table);
     }
-    const TensorView last = ctx.alloc({ctx.in.logit_rows.dim(0), h.dim(1)});
+    const TensorView last = ctx.alloc_f32({ctx.in.logit_rows.dim(0), h.dim(1)});
     ctx.ops.gather_rows(last, h, ctx.in.logit_rows);
     return (head_ ? *head_ : embed_).logits(ctx, norm_(ctx, last));
   }

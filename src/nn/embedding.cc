@@ -16,16 +16,19 @@ VocabParallelEmbedding::VocabParallelEmbedding(const Scope& scope, int64_t vocab
 }
 
 TensorView VocabParallelEmbedding::operator()(const StepContext& ctx) const {
-  TensorView y = ctx.alloc({ctx.in.num_tokens(), width_});
+  TensorView y = ctx.alloc_f32({ctx.in.num_tokens(), width_});
   ctx.ops.embedding(y, weight_->tensor(), ctx.in.tokens, rows_.begin);
   ctx.parallel.tp.all_reduce_sum(y);
   return y;
 }
 
 TensorView VocabParallelEmbedding::logits(const StepContext& ctx, ConstTensorView x) const {
-  TensorView part = ctx.alloc({x.dim(0), rows_.count});
+  TensorView part = ctx.alloc_f32({x.dim(0), rows_.count});
   ctx.ops.linear(part, x, weight_->weight(), {});
-  TensorView all = ctx.alloc({x.dim(0), vocab_});
+  if (rows_.count == vocab_) {  // nothing to gather, and no copy of a vocabulary per row
+    return part;
+  }
+  TensorView all = ctx.alloc_f32({x.dim(0), vocab_});
   Communicator& group = ctx.parallel.tp;
   std::vector<int64_t> widths;
   for (int r = 0; r < group.size(); ++r) {

@@ -10,11 +10,12 @@ class VocabParallelEmbedding {
   VocabParallelEmbedding(const Scope& scope, int64_t vocab, int64_t width);
 
   /// Rows of this step's tokens; each comes from the one rank that has it.
-  TensorView operator()(const StepContext& ctx) const;  // -> [t, width]
+  TensorView operator()(const StepContext& ctx) const;  // -> [t, width] f32, a residual stream
 
   /// x times the transposed table, whole vocabulary on every rank: the head of a model, tied or
   /// not.
-  TensorView logits(const StepContext& ctx, ConstTensorView x) const;  // [r, width] -> [r, vocab]
+  TensorView logits(const StepContext& ctx,
+                    ConstTensorView x) const;  // [r, width] -> [r, vocab] f32
 
  private:
   Param* weight_;

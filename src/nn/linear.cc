@@ -35,7 +35,14 @@ Linear::Linear(
 }
 
 TensorView Linear::operator()(const StepContext& ctx, ConstTensorView x) const {
-  TensorView y = ctx.alloc({x.dim(0), out_});
+  return into(ctx.alloc({x.dim(0), out_}), ctx, x);
+}
+
+TensorView Linear::f32(const StepContext& ctx, ConstTensorView x) const {
+  return into(ctx.alloc_f32({x.dim(0), out_}), ctx, x);
+}
+
+TensorView Linear::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
   ctx.ops.linear(y, x, weight_->weight(), bias_ != nullptr ? bias_->tensor() : ConstTensorView());
   return y;
 }

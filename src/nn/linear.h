@@ -28,12 +28,17 @@ class Linear {
   TensorView operator()(const StepContext& ctx,
                         ConstTensorView x) const;  // [t, in local] -> [t, out local]
 
+  /// The same, with the result in f32 whatever the compute type (router logits).
+  TensorView f32(const StepContext& ctx, ConstTensorView x) const;
+
   int64_t out() const { return out_; }
 
   Param* weight() const { return weight_; }
 
  private:
   friend class RowParallelLinear;
+
+  TensorView into(TensorView y, const StepContext& ctx, ConstTensorView x) const;
 
   Param* weight_;
   Param* bias_ = nullptr;

@@ -48,10 +48,10 @@ TensorView Moe::operator()(const StepContext& ctx, ConstTensorView x) const {
   Ops& ops = ctx.ops;
 
   const TensorView experts = ctx.arena.alloc(DType::kI32, {t, k});
-  const TensorView weights = ctx.alloc({t, k});
+  const TensorView weights = ctx.alloc_f32({t, k});
   ops.moe_route(experts,
                 weights,
-                gate_(ctx, x),
+                gate_.f32(ctx, x),
                 bias_ != nullptr ? bias_->tensor() : ConstTensorView(),
                 c_.router);
 

@@ -108,7 +108,7 @@ RotaryEmbedding::RotaryEmbedding(const Scope& scope, const RopeConfig& config, i
       multiplier_(static_cast<float>(rope_multiplier(config))) {}
 
 TensorView RotaryEmbedding::table(const StepContext& ctx) const {
-  TensorView table = ctx.alloc({ctx.in.num_tokens(), dim_});
+  TensorView table = ctx.alloc_f32({ctx.in.num_tokens(), dim_});
   ctx.ops.rope_table(table, ctx.in.positions, inv_freq_->tensor(), multiplier_);
   return table;
 }

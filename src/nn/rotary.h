@@ -25,7 +25,7 @@ class RotaryEmbedding {
   RotaryEmbedding(const Scope& scope, const RopeConfig& config, int64_t dim);
 
   /// cos | sin of this step's positions; one table serves all layers.
-  TensorView table(const StepContext& ctx) const;  // [t, dim]
+  TensorView table(const StepContext& ctx) const;  // [t, dim] f32
 
  private:
   Param* inv_freq_;

@@ -30,8 +30,13 @@ struct StepContext {
   Arena& arena;
   const KvCache& kv;
   const StepInputs& in;
+  DType act = DType::kF32;  ///< compute type: of activations and the KV cache
 
-  TensorView alloc(const Shape& shape) const { return arena.alloc(DType::kF32, shape); }
+  /// An activation of the compute type.
+  TensorView alloc(const Shape& shape) const { return arena.alloc(act, shape); }
+
+  /// For what is f32 whatever the compute type: residual stream, rotary table, router, logits.
+  TensorView alloc_f32(const Shape& shape) const { return arena.alloc(DType::kF32, shape); }
 };
 
 /// [t, heads * d] with strided rows as [t, heads, d].

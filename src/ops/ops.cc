@@ -29,6 +29,24 @@ void expect_f32(const char* name, const ConstTensorView& view, const Shape& shap
   expect(name, view, DType::kF32, shape);
 }
 
+bool is_activation(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16;
+}
+
+/// The compute type of a call, from its first activation.
+DType activation_dtype(const char* name, const ConstTensorView& view) {
+  TUTTI_CHECK_MSG(
+      is_activation(view.dtype()), "{} is {}, wanted F32 or BF16", name, dtype_name(view.dtype()));
+  return view.dtype();
+}
+
+void expect_act_or_f32(const char* name,
+                       const ConstTensorView& view,
+                       DType act,
+                       const Shape& shape) {
+  expect(name, view, view.dtype() == DType::kF32 ? DType::kF32 : act, shape);
+}
+
 void expect_i32(const char* name, const ConstTensorView& view, const Shape& shape) {
   expect(name, view, DType::kI32, shape);
 }
@@ -81,13 +99,24 @@ void expect_batch(const AttentionBatch& batch) {
   expect_i32("block_table", batch.block_table, {sequences, batch.block_table.dim(1)});
 }
 
-void expect_cache(const char* name, const ConstTensorView& cache, int64_t block_size, int64_t w) {
+void expect_cache(
+    const char* name, const ConstTensorView& cache, DType act, int64_t block_size, int64_t w) {
   TUTTI_CHECK_GT(block_size, 0);
   expect_rank(name, cache, 3);
-  expect_f32(name, cache, {cache.dim(0), block_size, w});
+  expect(name, cache, act, {cache.dim(0), block_size, w});
 }
 
 }  // namespace
+
+Status Ops::check_compute(DType act) const {
+  if (act == DType::kF32) {
+    return ok_status();
+  }
+  return error(StatusCode::kUnsupported,
+               "the {} operations compute in f32, not in {}",
+               name(),
+               dtype_name(act));
+}
 
 void Ops::embedding(TensorView y, ConstTensorView table, ConstTensorView ids, int64_t first_id) {
   const TraceScope scope("embedding");
@@ -106,8 +135,9 @@ void Ops::rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, floa
   const TraceScope scope("rms_norm");
   TUTTI_CHECK_MSG(
       x.rank() == 2 || x.rank() == 3, "x is {}, wanted rank 2 or 3", x.shape().to_string());
-  expect_f32("x", x, x.shape());
-  expect_f32("y", y, x.shape());
+  const DType act = activation_dtype("y", y);
+  expect_act_or_f32("x", x, act, x.shape());
+  expect("y", y, act, x.shape());
   expect_f32("weight", weight, {x.dim(-1)});
   do_rms_norm(y, x, weight, eps);
 }
@@ -116,9 +146,10 @@ void Ops::add_rms_norm(
     TensorView y, TensorView residual, ConstTensorView x, ConstTensorView weight, float eps) {
   const TraceScope scope("add_rms_norm");
   expect_rank("x", x, 2);
-  expect_f32("x", x, x.shape());
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
   expect_f32("residual", residual, x.shape());
-  expect_f32("y", y, x.shape());
+  expect("y", y, act, x.shape());
   expect_f32("weight", weight, {x.dim(1)});
   do_add_rms_norm(y, residual, x, weight, eps);
 }
@@ -126,17 +157,19 @@ void Ops::add_rms_norm(
 void Ops::add(TensorView y, ConstTensorView x) {
   const TraceScope scope("add");
   expect_rank("x", x, 2);
-  expect_f32("x", x, x.shape());
-  expect_f32("y", y, x.shape());
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
+  expect_act_or_f32("y", y, act, x.shape());
   do_add(y, x);
 }
 
 void Ops::linear(TensorView y, ConstTensorView x, const WeightView& weight, ConstTensorView bias) {
   const TraceScope scope("linear");
   expect_rank("x", x, 2);
-  expect_f32("x", x, x.shape());
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
   expect_weight(weight, 2, x.dim(1));
-  expect_f32("y", y, {x.dim(0), weight.rows()});
+  expect_act_or_f32("y", y, act, {x.dim(0), weight.rows()});
   if (bias.defined()) {
     expect_f32("bias", bias, {weight.rows()});
   }
@@ -149,9 +182,10 @@ void Ops::grouped_linear(TensorView y,
                          ConstTensorView offsets) {
   const TraceScope scope("grouped_linear");
   expect_rank("x", x, 2);
-  expect_f32("x", x, x.shape());
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
   expect_weight(weight, 3, x.dim(1));
-  expect_f32("y", y, {x.dim(0), weight.rows()});
+  expect("y", y, act, {x.dim(0), weight.rows()});
   expect_i32("offsets", offsets, {weight.groups() + 1});
   do_grouped_linear(y, x, weight, offsets);
 }
@@ -159,19 +193,21 @@ void Ops::grouped_linear(TensorView y,
 void Ops::batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) {
   const TraceScope scope("batched_linear");
   expect_rank("x", x, 3);
-  expect_f32("x", x, x.shape());
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
   expect_weight(weight, 3, x.dim(2));
   TUTTI_CHECK_EQ(weight.groups(), x.dim(1));
-  expect_f32("y", y, {x.dim(0), x.dim(1), weight.rows()});
+  expect("y", y, act, {x.dim(0), x.dim(1), weight.rows()});
   do_batched_linear(y, x, weight);
 }
 
 void Ops::silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) {
   const TraceScope scope("silu_mul");
   expect_rank("gate", gate, 2);
-  expect_f32("gate", gate, gate.shape());
-  expect_f32("up", up, gate.shape());
-  expect_f32("y", y, gate.shape());
+  const DType act = activation_dtype("gate", gate);
+  expect("gate", gate, act, gate.shape());
+  expect("up", up, act, gate.shape());
+  expect("y", y, act, gate.shape());
   do_silu_mul(y, gate, up);
 }
 
@@ -191,7 +227,7 @@ void Ops::rope_table(TensorView table,
 void Ops::rope(TensorView x, ConstTensorView table, RopeLayout layout) {
   const TraceScope scope("rope");
   expect_rank("x", x, 3);
-  expect_f32("x", x, x.shape());
+  expect("x", x, activation_dtype("x", x), x.shape());
   expect_f32("table", table, {x.dim(0), x.dim(2)});
   TUTTI_CHECK_EQ(x.dim(2) % 2, 0);
   do_rope(x, table, layout);
@@ -201,8 +237,9 @@ void Ops::write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) {
   const TraceScope scope("write_kv");
   expect_rank("x", x, 2);
   expect_rank("cache", cache, 3);
-  expect_f32("x", x, x.shape());
-  expect_cache("cache", cache, cache.dim(1), x.dim(1));
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
+  expect_cache("cache", cache, act, cache.dim(1), x.dim(1));
   expect_i32("slots", slots, {x.dim(0)});
   do_write_kv(cache, x, slots);
 }
@@ -217,7 +254,8 @@ void Ops::attention(TensorView out,
   expect_rank("q", q, 3);
   expect_rank("out", out, 3);
   expect_rank("k_cache", k_cache, 3);
-  expect_f32("q", q, q.shape());
+  const DType act = activation_dtype("q", q);
+  expect("q", q, act, q.shape());
   expect_batch(batch);
   TUTTI_CHECK_GT(q.dim(1), 0);
   TUTTI_CHECK_GT(q.dim(2), 0);
@@ -225,9 +263,9 @@ void Ops::attention(TensorView out,
   TUTTI_CHECK_EQ(k_cache.dim(2) % q.dim(2), 0);
   const int64_t kv_heads = k_cache.dim(2) / q.dim(2);
   TUTTI_CHECK_EQ(q.dim(1) % kv_heads, 0);
-  expect_f32("out", out, {q.dim(0), q.dim(1), out.dim(2)});
-  expect_cache("k_cache", k_cache, batch.block_size, k_cache.dim(2));
-  expect_cache("v_cache", v_cache, batch.block_size, kv_heads * out.dim(2));
+  expect("out", out, act, {q.dim(0), q.dim(1), out.dim(2)});
+  expect_cache("k_cache", k_cache, act, batch.block_size, k_cache.dim(2));
+  expect_cache("v_cache", v_cache, act, batch.block_size, kv_heads * out.dim(2));
   do_attention(out, q, k_cache, v_cache, batch, scale);
 }
 
@@ -240,11 +278,12 @@ void Ops::mla_attention(TensorView out,
   const TraceScope scope("mla_attention");
   expect_rank("q_latent", q_latent, 3);
   expect_rank("q_rope", q_rope, 3);
-  expect_f32("q_latent", q_latent, q_latent.shape());
-  expect_f32("q_rope", q_rope, {q_latent.dim(0), q_latent.dim(1), q_rope.dim(2)});
-  expect_f32("out", out, q_latent.shape());
+  const DType act = activation_dtype("q_latent", q_latent);
+  expect("q_latent", q_latent, act, q_latent.shape());
+  expect("q_rope", q_rope, act, {q_latent.dim(0), q_latent.dim(1), q_rope.dim(2)});
+  expect("out", out, act, q_latent.shape());
   expect_batch(batch);
-  expect_cache("cache", cache, batch.block_size, q_latent.dim(2) + q_rope.dim(2));
+  expect_cache("cache", cache, act, batch.block_size, q_latent.dim(2) + q_rope.dim(2));
   do_mla_attention(out, q_latent, q_rope, cache, batch, scale);
 }
 
@@ -254,9 +293,10 @@ void Ops::gather_kv(TensorView y,
                     ConstTensorView key_begin) {
   const TraceScope scope("gather_kv");
   expect_rank("y", y, 2);
-  expect_f32("y", y, y.shape());
+  const DType act = activation_dtype("y", y);
+  expect("y", y, act, y.shape());
   expect_batch(batch);
-  expect_cache("cache", cache, batch.block_size, y.dim(1));
+  expect_cache("cache", cache, act, batch.block_size, y.dim(1));
   expect_i32("key_begin", key_begin, batch.query_begin.shape());
   do_gather_kv(y, cache, batch, key_begin);
 }
@@ -273,12 +313,13 @@ void Ops::mla_expanded_attention(TensorView out,
   expect_rank("out", out, 3);
   expect_rank("kv", kv, 3);
   expect_rank("k_rope", k_rope, 2);
-  expect_f32("q", q, q.shape());
+  const DType act = activation_dtype("q", q);
+  expect("q", q, act, q.shape());
   const int64_t nope = q.dim(2) - k_rope.dim(1);
   TUTTI_CHECK_GE(nope, 0);
-  expect_f32("out", out, {q.dim(0), q.dim(1), out.dim(2)});
-  expect_f32("kv", kv, {kv.dim(0), q.dim(1), nope + out.dim(2)});
-  expect_f32("k_rope", k_rope, {kv.dim(0), k_rope.dim(1)});
+  expect("out", out, act, {q.dim(0), q.dim(1), out.dim(2)});
+  expect("kv", kv, act, {kv.dim(0), q.dim(1), nope + out.dim(2)});
+  expect("k_rope", k_rope, act, {kv.dim(0), k_rope.dim(1)});
   expect_batch(batch);
   expect_i32("key_begin", key_begin, batch.query_begin.shape());
   do_mla_expanded_attention(out, q, kv, k_rope, batch, key_begin, scale);
@@ -333,8 +374,9 @@ void Ops::moe_combine(TensorView y,
   expect_rank("pair_row", pair_row, 2);
   expect_i32("pair_row", pair_row, pair_row.shape());
   expect_f32("weights", weights, pair_row.shape());
-  expect_f32("x", x, {pair_row.dim(0) * pair_row.dim(1), x.dim(1)});
-  expect_f32("y", y, {pair_row.dim(0), x.dim(1)});
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, {pair_row.dim(0) * pair_row.dim(1), x.dim(1)});
+  expect("y", y, act, {pair_row.dim(0), x.dim(1)});
   do_moe_combine(y, x, pair_row, weights);
 }
 
@@ -342,9 +384,10 @@ void Ops::gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
   const TraceScope scope("gather_rows");
   expect_rank("x", x, 2);
   expect_rank("rows", rows, 1);
-  expect_f32("x", x, x.shape());
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
   expect_i32("rows", rows, rows.shape());
-  expect_f32("y", y, {rows.dim(0), x.dim(1)});
+  expect("y", y, act, {rows.dim(0), x.dim(1)});
   do_gather_rows(y, x, rows);
 }
 

@@ -3,7 +3,10 @@
 // what is legal.
 //
 // Common contract, unless an op says otherwise:
-//  * activations are f32; sums accumulate in at least f32; one rounding when a result is stored
+//  * "act" is the compute type, f32 or bf16: one type for all act arguments of a call. What a
+//    backend lacks, check_compute() says before anything is loaded. The residual stream, rotary
+//    tables, router weights and logits are f32 whatever act is (docs/adr/0009-compute-type.md)
+//  * sums accumulate in at least f32; one rounding when a result is stored
 //  * a row of a result depends only on that row's inputs: not on how many rows there are, how work
 //    is split over threads, or how a prompt is cut into chunks (bitwise, on one machine)
 //  * outputs do not overlap inputs unless "in place" is said; zero rows are legal and do nothing
@@ -12,6 +15,7 @@
 #pragma once
 #include <cstdint>
 
+#include "base/status.h"
 #include "ops/weight_view.h"
 #include "tensor/tensor_view.h"
 
@@ -29,6 +33,9 @@ struct AttentionBatch {
   ConstTensorView block_table;  ///< [s, max_blocks]: block ids; position p is slot p % block_size
                                 ///< of block p / block_size
   int64_t block_size = 0;
+  // Upper bounds the host knows without asking the device; kernels choose their grids from them.
+  int64_t max_queries = 0;  ///< most query rows of one sequence; 1: every sequence decodes
+  int64_t max_keys = 0;     ///< most context_before + query rows of one sequence
 };
 
 enum class RouterScoring { kSigmoid, kSoftmax };
@@ -47,6 +54,9 @@ class Ops {
   virtual ~Ops() = default;
   virtual const char* name() const = 0;
 
+  /// kUnsupported says why this backend cannot compute with activations of `act`.
+  virtual Status check_compute(DType act) const;
+
   /// y[t, :] = f32(table[ids[t] - first_id, :]) if that row exists, else 0 (another rank has it).
   void embedding(TensorView y,           // [t, d] f32
                  ConstTensorView table,  // [v, d] f32 | f16 | bf16
@@ -54,40 +64,41 @@ class Ops {
                  int64_t first_id);
 
   /// y = x / sqrt(mean(x^2) + eps) * weight over the last dimension. In place allowed (y == x).
-  void rms_norm(TensorView y,            // [..., d] f32, rank 2 or 3
-                ConstTensorView x,       // same shape
+  void rms_norm(TensorView y,            // [..., d] act, rank 2 or 3
+                ConstTensorView x,       // same shape, act or f32
                 ConstTensorView weight,  // [d] f32
                 float eps);
 
   /// residual += x; y = rms_norm(residual). residual is in place.
-  void add_rms_norm(TensorView y,            // [t, d] f32
+  void add_rms_norm(TensorView y,            // [t, d] act
                     TensorView residual,     // [t, d] f32
-                    ConstTensorView x,       // [t, d] f32
+                    ConstTensorView x,       // [t, d] act
                     ConstTensorView weight,  // [d] f32
                     float eps);
 
   /// y += x.
-  void add(TensorView y, ConstTensorView x);  // [t, d] f32
+  void add(TensorView y,        // [t, d] act or f32
+           ConstTensorView x);  // [t, d] act
 
   /// y = x * w^T (+ bias). bias may be undefined.
-  void linear(TensorView y,              // [t, n] f32
-              ConstTensorView x,         // [t, k] f32
+  void linear(TensorView y,              // [t, n] act or f32 (logits)
+              ConstTensorView x,         // [t, k] act
               const WeightView& weight,  // [n, k]
               ConstTensorView bias);     // [n] f32
 
   /// Rows [offsets[g], offsets[g+1]) of x times matrix g: the experts of a mixture.
-  void grouped_linear(TensorView y,              // [r, n] f32
-                      ConstTensorView x,         // [r, k] f32
+  void grouped_linear(TensorView y,              // [r, n] act
+                      ConstTensorView x,         // [r, k] act
                       const WeightView& weight,  // [g, n, k]
                       ConstTensorView offsets);  // [g + 1] i32, offsets[0] = 0, offsets[g] = r
 
   /// y[t, h, :] = W[h] * x[t, h, :]: one matrix per head.
-  void batched_linear(TensorView y,               // [t, h, n] f32
-                      ConstTensorView x,          // [t, h, k] f32
+  void batched_linear(TensorView y,               // [t, h, n] act
+                      ConstTensorView x,          // [t, h, k] act
                       const WeightView& weight);  // [h, n, k]
 
   /// y = silu(gate) * up, silu(z) = z / (1 + exp(-z)). y may be gate or up.
-  void silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up);  // [t, n] f32
+  void silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up);  // [t, n] act
 
   /// table[t, i] = scale * cos(positions[t] * inv_freq[i]), table[t, d/2 + i] = scale * sin(...).
   /// The angle is the f32 product, as in Hugging Face's rotary embeddings; cos and sin of it are
@@ -98,46 +109,46 @@ class Ops {
                   float scale);
 
   /// Rotates the last dimension of x in place.
-  void rope(TensorView x,           // [t, h, d] f32
+  void rope(TensorView x,           // [t, h, d] act
             ConstTensorView table,  // [t, d] f32 from rope_table
             RopeLayout layout);
 
   /// cache[slot / block_size, slot % block_size, :] = x[t, :] with slot = slots[t].
-  void write_kv(TensorView cache,        // [blocks, block_size, w] f32
-                ConstTensorView x,       // [t, w] f32
+  void write_kv(TensorView cache,        // [blocks, block_size, w] act
+                ConstTensorView x,       // [t, w] act
                 ConstTensorView slots);  // [t] i32
 
   /// Causal attention over a paged cache. Query row j of sequence i stands at position
   /// context_before[i] + j and sees positions 0..that. Query head h reads KV head h * hkv / h_q.
-  void attention(TensorView out,           // [t, hq, dv] f32
-                 ConstTensorView q,        // [t, hq, d] f32
-                 ConstTensorView k_cache,  // [blocks, block_size, hkv * d] f32
-                 ConstTensorView v_cache,  // [blocks, block_size, hkv * dv] f32
+  void attention(TensorView out,           // [t, hq, dv] act
+                 ConstTensorView q,        // [t, hq, d] act
+                 ConstTensorView k_cache,  // [blocks, block_size, hkv * d] act
+                 ConstTensorView v_cache,  // [blocks, block_size, hkv * dv] act
                  const AttentionBatch& batch,
                  float scale);
 
   /// Absorbed MLA (DeepSeek-V2, arXiv:2405.04434): score = (q_latent . c + q_rope . k_rope) * scale
   /// over the cached [latent | rope] rows, out = sum of probabilities times latent.
-  void mla_attention(TensorView out,            // [t, h, latent] f32
-                     ConstTensorView q_latent,  // [t, h, latent] f32
-                     ConstTensorView q_rope,    // [t, h, rope] f32
-                     ConstTensorView cache,     // [blocks, block_size, latent + rope] f32
+  void mla_attention(TensorView out,            // [t, h, latent] act
+                     ConstTensorView q_latent,  // [t, h, latent] act
+                     ConstTensorView q_rope,    // [t, h, rope] act
+                     ConstTensorView cache,     // [blocks, block_size, latent + rope] act
                      const AttentionBatch& batch,
                      float scale);
 
   /// Copies the cached rows of all sequences, positions 0 .. context_before + queries - 1, one
   /// after another.
-  void gather_kv(TensorView y,           // [c, w] f32
-                 ConstTensorView cache,  // [blocks, block_size, w] f32
+  void gather_kv(TensorView y,           // [c, w] act
+                 ConstTensorView cache,  // [blocks, block_size, w] act
                  const AttentionBatch& batch,
                  ConstTensorView key_begin);  // [s + 1] i32: sequence i fills rows [key_begin[i],
                                               // key_begin[i+1])
 
   /// Expanded MLA: keys are [k_nope per head | k_rope shared], values per head, over gathered rows.
-  void mla_expanded_attention(TensorView out,          // [t, h, dv] f32
-                              ConstTensorView q,       // [t, h, nope + rope] f32
-                              ConstTensorView kv,      // [c, h, nope + dv] f32
-                              ConstTensorView k_rope,  // [c, rope] f32
+  void mla_expanded_attention(TensorView out,          // [t, h, dv] act
+                              ConstTensorView q,       // [t, h, nope + rope] act
+                              ConstTensorView kv,      // [c, h, nope + dv] act
+                              ConstTensorView k_rope,  // [c, rope] act
                               const AttentionBatch& batch,
                               ConstTensorView key_begin,  // [s + 1] i32
                               float scale);
@@ -161,14 +172,14 @@ class Ops {
                    ConstTensorView experts);  // [t, top_k] i32, values in [0, e)
 
   /// y[t, :] = sum over j of weights[t, j] * x[pair_row[t, j], :], j ascending.
-  void moe_combine(TensorView y,              // [t, d] f32
-                   ConstTensorView x,         // [t * top_k, d] f32
+  void moe_combine(TensorView y,              // [t, d] act
+                   ConstTensorView x,         // [t * top_k, d] act
                    ConstTensorView pair_row,  // [t, top_k] i32
                    ConstTensorView weights);  // [t, top_k] f32
 
   /// y[r, :] = x[rows[r], :].
-  void gather_rows(TensorView y,           // [r, d] f32
-                   ConstTensorView x,      // [t, d] f32
+  void gather_rows(TensorView y,           // [r, d] act, or f32 (rows of the residual stream)
+                   ConstTensorView x,      // [t, d], same type
                    ConstTensorView rows);  // [r] i32
 
  private:

@@ -232,6 +232,15 @@ class ScoreTest(Case):
             "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
             "--device", "tpu", code=64, parts=["--device tpu", "auto, cpu or cuda"],
         )
+        self.refused(
+            "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
+            "--device", "cpu", "--compute", "bf16", code=69,
+            parts=["--compute bf16", "the CPU computes in f32"],
+        )
+        self.refused(
+            "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
+            "--device", "cpu", "--compute", "fp8", code=64, parts=["--compute fp8", "f32 or bf16"],
+        )
         if not os.path.exists("/dev/nvidiactl") and not os.path.exists("/dev/nvidia0"):
             self.refused(
                 "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "ops/cases_rows.h"
+#include "ops/null_ops.h"
 #include "ops/ref/ref_ops.h"
 
 namespace tutti::test {
@@ -66,6 +67,37 @@ TEST_F(ChecksTest, QuantizedWeights) {
   w.phase_k = 0;
   w.scale_row = {};
   EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
+}
+
+TEST_F(ChecksTest, OneComputeTypePerCall) {
+  NullOps ops;
+  HostTensor bx(DType::kBF16, {2, 8});
+  HostTensor by(DType::kBF16, {2, 4});
+  HostTensor norm_weight = normal({8}, 3);
+  const WeightView w{.data = w_.view()};
+  EXPECT_EQ(message_of([&] { ops.linear(by.view(), bx.view(), w, {}); }), "");
+  EXPECT_EQ(message_of([&] { ops.linear(y_.view(), bx.view(), w, {}); }), "") << "f32 logits";
+  EXPECT_NE(message_of([&] { ops.linear(by.view(), x_.view(), w, {}); }).find("y is BF16"),
+            std::string::npos);
+  EXPECT_EQ(message_of([&] { ops.add(x_.view(), bx.view()); }), "") << "onto the residual stream";
+  EXPECT_NE(message_of([&] { ops.add(bx.view(), x_.view()); }), "");
+  EXPECT_EQ(
+      message_of([&] { ops.add_rms_norm(bx.view(), x_.view(), bx.view(), norm_weight.view(), 0); }),
+      "");
+  EXPECT_EQ(message_of([&] { ops.rms_norm(bx.view(), x_.view(), norm_weight.view(), 0); }), "");
+  EXPECT_NE(message_of([&] { ops.rms_norm(x_.view(), bx.view(), norm_weight.view(), 0); }), "");
+  EXPECT_NE(message_of([&] { ops.silu_mul(bx.view(), bx.view(), x_.view()); }), "");
+  HostTensor cache = normal({1, 4, 8}, 4);
+  const HostTensor slots = ints({0, 1});
+  EXPECT_NE(message_of([&] { ops.write_kv(cache.view(), bx.view(), slots.view()); }), "");
+  HostTensor half(DType::kF16, {2, 8});
+  EXPECT_NE(message_of([&] { ops.silu_mul(half.view(), half.view(), half.view()); }), "");
+}
+
+TEST_F(ChecksTest, ReferenceComputesInF32Only) {
+  EXPECT_TRUE(ops_->check_compute(DType::kF32).ok());
+  EXPECT_EQ(ops_->check_compute(DType::kBF16).message(),
+            "the ref operations compute in f32, not in BF16");
 }
 
 TEST_F(ChecksTest, LastDimensionMustBeContiguous) {

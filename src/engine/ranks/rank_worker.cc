@@ -9,16 +9,16 @@
 
 namespace tutti {
 
-Result<std::unique_ptr<RankWorker>> RankWorker::create(const HfConfig& config,
-                                                       const ModelOptions& options,
-                                                       int rank,
-                                                       int ranks) {
+Result<std::unique_ptr<RankWorker>> RankWorker::create(
+    const HfConfig& config, const ModelOptions& options, int rank, int ranks, DType compute) {
   std::unique_ptr<RankWorker> worker(new RankWorker());
   worker->rank_ = rank;
   worker->ranks_ = ranks;
   TUTTI_TRY(worker->model_,
             make_model(config, Scope(worker->registry_, Partition(rank, ranks)), options));
   TUTTI_RETURN_IF_ERROR(worker->registry_.status());
+  worker->info_ = worker->model_->info();
+  worker->info_.kv.dtype = compute;
   return worker;
 }
 
@@ -48,10 +48,12 @@ int64_t RankWorker::measure_arena(const StepShape& shape) const {
   in.attention.block_table =
       ints({shape.max_sequences, ceil_div(shape.max_context, shape.block_size)});
   in.attention.block_size = shape.block_size;
+  in.attention.max_queries = shape.max_tokens;
+  in.attention.max_keys = shape.max_context;
   in.key_begin = ints({shape.max_sequences + 1});
   in.total_keys = shape.max_context;
   in.logit_rows = ints({shape.max_logit_rows});
-  const StepContext ctx{ops, parallel, arena, *kv_, in};
+  const StepContext ctx{ops, parallel, arena, *kv_, in, info_.kv.dtype};
   model_->forward(ctx);
   return arena.peak();
 }
@@ -89,7 +91,7 @@ Result<TensorView> RankWorker::forward(RankContext& rank,
   const TraceScope trace("step", static_cast<long long>(batch.step));
   arena_->reset();
   TUTTI_TRY(const StepInputs in, make_step_inputs(rank, *arena_, batch, rows, kv_->block_size()));
-  const StepContext ctx{rank.ops, rank.parallel, *arena_, *kv_, in};
+  const StepContext ctx{rank.ops, rank.parallel, *arena_, *kv_, in, info_.kv.dtype};
   return model_->forward(ctx);
 }
 

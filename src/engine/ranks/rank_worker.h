@@ -23,13 +23,15 @@ struct StepShape {
 
 class RankWorker {
  public:
-  /// Declares the model for rank `rank` of `ranks`; allocates nothing.
+  /// Declares the model for rank `rank` of `ranks`; allocates nothing. `compute` is the type of
+  /// activations and of the KV cache.
   static Result<std::unique_ptr<RankWorker>> create(const HfConfig& config,
                                                     const ModelOptions& options,
                                                     int rank,
-                                                    int ranks);
+                                                    int ranks,
+                                                    DType compute = DType::kF32);
 
-  const CausalLmInfo& info() const { return model_->info(); }
+  const CausalLmInfo& info() const { return info_; }
 
   /// Compares the declarations with the checkpoint (nullptr: dummy weights).
   Result<LoadPlan> plan(const Checkpoint* checkpoint, const QuantConfig& quant);
@@ -73,6 +75,7 @@ class RankWorker {
   int ranks_ = 1;
   ParamRegistry registry_;
   std::unique_ptr<CausalLm> model_;
+  CausalLmInfo info_;  // the model's, with the KV cache in the compute type
   std::optional<KvCache> kv_;
   std::optional<Arena> arena_;
   int64_t read_bytes_ = 0;

@@ -34,7 +34,9 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
     Backend& backend, const ModelLoadOptions& options) {
   std::unique_ptr<RankedModelRunner> runner(new RankedModelRunner());
   TUTTI_TRY(runner->config_, HfConfig::load(options.directory));
-  TUTTI_RETURN_IF_ERROR(runner->declare(options));
+  const DType compute = options.compute.value_or(backend.default_compute());
+  TUTTI_RETURN_IF_ERROR(backend.check_compute(compute));
+  TUTTI_RETURN_IF_ERROR(runner->declare(options, compute));
   std::unique_ptr<Checkpoint> checkpoint;
   if (options.format == LoadFormat::kCheckpoint) {
     TUTTI_TRY(checkpoint, Checkpoint::open(options.directory));
@@ -68,13 +70,13 @@ RankedModelRunner::~RankedModelRunner() {
   workers_.clear();
 }
 
-Status RankedModelRunner::declare(const ModelLoadOptions& options) {
+Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute) {
   if (options.ranks < 1 || options.ranks > kMaxRanks) {
     return invalid("--tp {}: wanted 1 to {}", options.ranks, kMaxRanks);
   }
   for (int r = 0; r < options.ranks; ++r) {
     Result<std::unique_ptr<RankWorker>> worker =
-        RankWorker::create(config_, options.model, r, options.ranks);
+        RankWorker::create(config_, options.model, r, options.ranks, compute);
     if (!worker.ok()) {
       // If one rank would be fine, the count is the problem: say which counts are legal.
       const bool alone = options.ranks > 1 && RankWorker::create(config_, options.model, 0, 1).ok();

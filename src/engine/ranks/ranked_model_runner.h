@@ -34,6 +34,7 @@ struct ModelLoadOptions {
   int64_t vocab_limit = 0;  ///< ids the tokenizer knows; larger ones are never drawn. 0 = all
   LoadFormat format = LoadFormat::kCheckpoint;
   DType dummy_dtype = DType::kBF16;
+  std::optional<DType> compute;  ///< of activations and KV cache; unset = the backend's default
   ModelOptions model;
   std::function<void(const LoadProgress&)>
       progress;  ///< called a few times per second from the loading thread
@@ -57,6 +58,9 @@ class RankedModelRunner final : public ModelRunner {
 
   const HfConfig& config() const { return config_; }
 
+  /// Type of activations and KV cache.
+  DType compute() const { return workers_.front()->info().kv.dtype; }
+
   int ranks() const { return group_->size(); }
 
   int64_t weight_bytes() const;
@@ -78,7 +82,7 @@ class RankedModelRunner final : public ModelRunner {
   };
 
   RankedModelRunner() = default;
-  Status declare(const ModelLoadOptions& options);
+  Status declare(const ModelLoadOptions& options, DType compute);
   Result<int64_t> plan(const Checkpoint* checkpoint,
                        Backend& backend,
                        const ModelLoadOptions& options);
