@@ -49,6 +49,39 @@ Result<QuantConfig> parse_quant(const JsonObject& json, const std::string& path)
       .fp8_blocks = true, .block_rows = (*block)[0].as_int(), .block_cols = (*block)[1].as_int()};
 }
 
+// The transformers types that are not here, and settings under which its own classes fail.
+Status check_rope_support(FieldReader& f, const std::string& type, double partial) {
+  TUTTI_RETURN_IF_ERROR(f.status());
+  const auto unsupported = [&f](std::string_view key, const std::string& what) {
+    return error(StatusCode::kUnsupported, "{}{}", f.path(key), what);
+  };
+  if (type == "longrope") {
+    return unsupported("rope_type",
+                       " \"longrope\" is not supported: its frequencies change with the length of "
+                       "the sequence; supported are default, linear, dynamic, llama3, yarn");
+  }
+  if (type != "default" && type != "linear" && type != "dynamic" && type != "llama3" &&
+      type != "yarn") {
+    return unsupported(
+        "rope_type",
+        fmt::format(
+            " \"{}\" is not supported; supported are default, linear, dynamic, llama3, yarn",
+            type));
+  }
+  for (const char* layer_type : {"full_attention", "sliding_attention"}) {
+    if (f.find(layer_type) != nullptr) {
+      return unsupported(layer_type, " (settings per layer type) is not supported");
+    }
+  }
+  // The default type of these architectures rotates whole heads whatever this key says.
+  if (type != "default" && partial != 1.0) {
+    return unsupported(
+        "partial_rotary_factor",
+        fmt::format(" {} is not supported with rope_type {}; supported is 1", partial, type));
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Result<HfConfig> HfConfig::load(const std::string& directory) {
@@ -90,16 +123,17 @@ Result<HfConfig> HfConfig::parse(const std::string& path, Json json) {
   return config;
 }
 
-Result<RopeConfig> HfConfig::rope() const {
+Result<RopeConfig> HfConfig::rope(int64_t default_max_position) const {
   FieldReader top = fields();
   RopeConfig rope;
   rope.theta = top.number_or("rope_theta", rope.theta, {.min = 1e-6, .max = 1e18});
   const int64_t max_position =
-      top.int_or("max_position_embeddings", 0, {.min = 0, .max = kMaxPosition});
-  // transformers lets rope_scaling win where a file has both.
+      top.int_or("max_position_embeddings", default_max_position, {.min = 0, .max = kMaxPosition});
+  const double partial = top.number_or("partial_rotary_factor", 1.0);
+  // transformers lets rope_scaling win where a file has both, unless it is empty.
   const JsonObject* object = top.optional_object("rope_scaling");
   const char* key = "rope_scaling";
-  if (object == nullptr) {
+  if (object == nullptr || object->empty()) {
     object = top.optional_object("rope_parameters");
     key = "rope_parameters";
   }
@@ -124,15 +158,8 @@ Result<RopeConfig> HfConfig::rope() const {
   rope.attn_factor = f.number_or("attn_factor", 1.0, positive);
   const std::optional<double> factor = f.optional_number("factor", positive);
   TUTTI_RETURN_IF_ERROR(f.status());
-  if (rope.type != "default" && rope.type != "linear" && rope.type != "llama3" &&
-      rope.type != "yarn") {
-    return error(
-        StatusCode::kUnsupported,
-        "{}: {}: rope_type \"{}\" is not supported; supported are default, linear, llama3, yarn",
-        path,
-        key,
-        rope.type);
-  }
+  TUTTI_RETURN_IF_ERROR(
+      check_rope_support(f, rope.type, f.number_or("partial_rotary_factor", partial)));
   if (rope.original_max_position == 0) {
     rope.original_max_position = max_position;
   }

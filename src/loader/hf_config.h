@@ -14,7 +14,7 @@ namespace tutti {
 
 /// Rotary embedding of the checkpoint: `rope_theta` + `rope_scaling`, or v5's `rope_parameters`.
 struct RopeConfig {
-  std::string type = "default";  ///< default | linear | llama3 | yarn
+  std::string type = "default";  ///< default | linear | dynamic | llama3 | yarn
   double theta = 10000.0;
   double factor = 1.0;
   int64_t original_max_position = 0;       ///< 0: not given
@@ -48,7 +48,8 @@ struct HfConfig {
   /// Reader of architecture keys; errors begin with the path of the file.
   FieldReader fields() const { return {json, path}; }
 
-  Result<RopeConfig> rope() const;
+  /// `default_max_position`: max_position_embeddings of the architecture, for files without it.
+  Result<RopeConfig> rope(int64_t default_max_position = 0) const;
 };
 
 }  // namespace tutti

@@ -2,27 +2,41 @@
 
 namespace tutti {
 
-Status read_decoder_config(const HfConfig& hf, FieldReader& f, DecoderConfig& out) {
+Status read_decoder_config(const HfConfig& hf,
+                           FieldReader& f,
+                           int64_t default_context,
+                           DecoderConfig& out) {
   constexpr IntRange kVocab{.min = 1, .max = int64_t{1} << 24};
   constexpr IntRange kLayers{.min = 1, .max = 4096};
   constexpr IntRange kContext{.min = 1, .max = int64_t{1} << 30};
   out.vocab = f.required_int("vocab_size", kVocab);
   out.hidden = f.required_int("hidden_size", kDim);
   out.layers = f.required_int("num_hidden_layers", kLayers);
-  out.max_context = f.int_or("max_position_embeddings", 2048, kContext);
+  out.max_context = f.int_or("max_position_embeddings", default_context, kContext);
   out.eps = f.number_or("rms_norm_eps", 1e-6, {.min = 0.0, .max = 1.0});
   out.tied = f.bool_or("tie_word_embeddings", false);
   const std::string act = f.string_or("hidden_act", "silu");
   TUTTI_RETURN_IF_ERROR(f.status());
-  if (act != "silu") {
+  if (act != "silu" && act != "swish") {
     return error(StatusCode::kUnsupported,
                  "{}: hidden_act \"{}\" is not supported by {}; supported is \"silu\"",
                  hf.path,
                  act,
                  hf.architecture);
   }
-  TUTTI_TRY(out.rope, hf.rope());
+  TUTTI_TRY(out.rope, hf.rope(out.max_context));
   return ok_status();
+}
+
+int64_t read_expert_count(FieldReader& f,
+                          std::initializer_list<const char*> keys,
+                          int64_t fallback) {
+  for (const char* key : keys) {
+    if (f.find(key) != nullptr) {
+      return f.int_or(key, fallback, kDim);
+    }
+  }
+  return fallback;
 }
 
 Status check_even(const HfConfig& hf, const char* key, int64_t value) {

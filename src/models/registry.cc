@@ -4,14 +4,20 @@
 
 #include "models/deepseek_v3.h"
 #include "models/llama.h"
+#include "models/qwen2.h"
+#include "models/qwen3.h"
+#include "models/qwen3_moe.h"
 
 namespace tutti {
 
 namespace {
 
-constexpr std::array<Architecture, 2> kArchitectures{{
+constexpr std::array<Architecture, 5> kArchitectures{{
     {"DeepseekV3ForCausalLM", &make_deepseek_v3},
     {"LlamaForCausalLM", &make_llama},
+    {"Qwen2ForCausalLM", &make_qwen2},
+    {"Qwen3ForCausalLM", &make_qwen3},
+    {"Qwen3MoeForCausalLM", &make_qwen3_moe},
 }};
 
 }  // namespace

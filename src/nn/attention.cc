@@ -28,7 +28,12 @@ Attention::Attention(const Scope& scope, const AttentionConfig& c)
            c.heads * c.head_dim,
            c.hidden,
            scaled(heads_, c.head_dim),
-           {.bias = c.out_bias}) {}
+           {.bias = c.out_bias}) {
+  if (c.qk_norm) {
+    q_norm_.emplace(scope / "q_norm", c.head_dim, c.norm_eps);
+    k_norm_.emplace(scope / "k_norm", c.head_dim, c.norm_eps);
+  }
+}
 
 TensorView Attention::operator()(const StepContext& ctx,
                                  ConstTensorView x,
@@ -39,8 +44,13 @@ TensorView Attention::operator()(const StepContext& ctx,
   TensorView qkv = qkv_(ctx, x);
   const TensorView q = split_heads(qkv.slice(1, 0, q_width), heads_.count);
   const TensorView k = qkv.slice(1, q_width, kv_width);
+  const TensorView k_heads = split_heads(k, kv_heads_.count);
+  if (q_norm_) {
+    q_norm_->in_place(ctx, q);
+    k_norm_->in_place(ctx, k_heads);
+  }
   ctx.ops.rope(q, rope_table, RopeLayout::kHalfSplit);
-  ctx.ops.rope(split_heads(k, kv_heads_.count), rope_table, RopeLayout::kHalfSplit);
+  ctx.ops.rope(k_heads, rope_table, RopeLayout::kHalfSplit);
   const TensorView k_cache = ctx.kv.plane(c_.layer, 0);
   const TensorView v_cache = ctx.kv.plane(c_.layer, 1);
   ctx.ops.write_kv(k_cache, k, ctx.in.slots);

@@ -1,6 +1,9 @@
 // Grouped-query attention (arXiv:2305.13245) with rotary positions over the paged cache.
 #pragma once
+#include <optional>
+
 #include "nn/linear.h"
+#include "nn/norm.h"
 
 namespace tutti {
 
@@ -12,6 +15,8 @@ struct AttentionConfig {
   int64_t head_dim = 0;
   bool qkv_bias = false;
   bool out_bias = false;
+  bool qk_norm = false;    ///< RMSNorm of every query and key head before rotation (Qwen3)
+  double norm_eps = 1e-6;  ///< of those norms
 };
 
 class Attention {
@@ -31,6 +36,8 @@ class Attention {
   Range heads_;
   Range kv_heads_;
   Linear qkv_;
+  std::optional<RmsNorm> q_norm_;  // one weight of head_dim for all heads
+  std::optional<RmsNorm> k_norm_;
   RowParallelLinear out_;
 };
 

@@ -100,10 +100,9 @@ TensorView Mla::operator()(const StepContext& ctx,
                            ConstTensorView rope_table) const {
   TensorView latent;
   const TensorView q = split_heads(project(ctx, x, &latent), heads_.count);
-  ctx.ops.rope(q.slice(2, c_.nope_dim, c_.rope_dim), rope_table, RopeLayout::kInterleaved);
-  ctx.ops.rope(split_heads(latent.slice(1, c_.kv_lora_rank, c_.rope_dim), 1),
-               rope_table,
-               RopeLayout::kInterleaved);
+  ctx.ops.rope(q.slice(2, c_.nope_dim, c_.rope_dim), rope_table, c_.rope_layout);
+  ctx.ops.rope(
+      split_heads(latent.slice(1, c_.kv_lora_rank, c_.rope_dim), 1), rope_table, c_.rope_layout);
   ctx.ops.write_kv(ctx.kv.plane(c_.layer, 0), latent, ctx.in.slots);
   const TensorView out =
       c_.form == MlaForm::kAbsorbed ? attend_absorbed(ctx, q) : attend_expanded(ctx, q);

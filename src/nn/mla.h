@@ -26,6 +26,7 @@ struct MlaConfig {
   int64_t v_dim = 0;       ///< per head
   double norm_eps = 1e-6;  ///< of the two inner norms; not the model's rms_norm_eps
   bool bias = false;       ///< on q_a, kv_a and o
+  RopeLayout rope_layout = RopeLayout::kInterleaved;
   double softmax_scale = 1.0;
   MlaForm form = MlaForm::kAbsorbed;
 };

@@ -1,5 +1,6 @@
 // Rotary position embedding (arXiv:2104.09864) with the scalings of real checkpoints: linear,
-// llama3 (Llama 3.1), YaRN (arXiv:2309.00071).
+// llama3 (Llama 3.1), YaRN (arXiv:2309.00071), and dynamic, which scales only beyond
+// max_position_embeddings, where no sequence here can be.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -72,6 +72,27 @@ def llama(**changes):
     return config
 
 
+def qwen(family, **changes):
+    """Qwen2, Qwen3 or Qwen3Moe; `family` is model_type."""
+    config = {
+        "architectures": [{"qwen2": "Qwen2", "qwen3": "Qwen3", "qwen3_moe": "Qwen3Moe"}[family] + "ForCausalLM"],
+        "model_type": family,
+        "hidden_act": "silu",
+        "attention_dropout": 0.0,
+        "bos_token_id": 0,
+        "eos_token_id": 3,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": False,
+        "use_cache": True,
+        "use_sliding_window": False,
+        "sliding_window": None,
+    }
+    if family != "qwen2":
+        config["attention_bias"] = False
+    config.update(changes)
+    return config
+
+
 FIXTURES = [
     {
         "name": "dsv3_base_f32",
@@ -253,7 +274,140 @@ FIXTURES = [
             intermediate_size=96, vocab_size=203, max_position_embeddings=256, attention_bias=True,
             rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}, dtype="float16"),
     },
+    {
+        "name": "dsv3_defaults_f32",
+        "what": "rope_interleave false (half-split pairs), and n_group, topk_group, routed_scaling_factor, "
+        "norm_topk_prob, rope_theta and rope_scaling left to the defaults of the class (8, 4, 2.5, true, 10000)",
+        "weights": "f32",
+        "without": ["norm_topk_prob"],
+        "config": dsv3(
+            hidden_size=24, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=16, kv_lora_rank=16,
+            qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, intermediate_size=48, moe_intermediate_size=8,
+            n_routed_experts=16, num_experts_per_tok=4, rope_interleave=False, vocab_size=163,
+            max_position_embeddings=256, torch_dtype="float32"),
+    },
+    {
+        "name": "llama_dynamic_f32",
+        "what": "dynamic rope scaling inside max_position_embeddings, where it is the plain embedding; 8 key-value heads",
+        "weights": "f32",
+        "config": llama(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=8, head_dim=8,
+            intermediate_size=56, vocab_size=163, max_position_embeddings=128, rope_theta=5000.0,
+            rope_scaling={"type": "dynamic", "factor": 4.0}, torch_dtype="float32"),
+    },
+    {
+        "name": "qwen2_tied_f32",
+        "what": "biases on q, k and v, 8 query heads on 2 key-value heads, tied head, neither head_dim nor rope_theta "
+        "(default 10000); v4 configuration keys",
+        "weights": "f32",
+        "generation_config": True,
+        "config": qwen(
+            "qwen2", hidden_size=64, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2,
+            intermediate_size=56, vocab_size=203, max_position_embeddings=256, tie_word_embeddings=True,
+            max_window_layers=2, sliding_window=64, torch_dtype="float32"),
+    },
+    {
+        "name": "qwen2_yarn_bf16",
+        "what": "bfloat16 weights in two files with an index, biases on q, k and v, YaRN, 4 key-value heads, "
+        "layer_types; v5 configuration keys",
+        "weights": "bf16",
+        "shards": 2,
+        "config": qwen(
+            "qwen2", hidden_size=80, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4,
+            intermediate_size=104, vocab_size=203, max_position_embeddings=256, rms_norm_eps=1e-5,
+            layer_types=["full_attention", "full_attention"],
+            rope_parameters={"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0,
+                             "original_max_position_embeddings": 64, "beta_fast": 8.0},
+            dtype="bfloat16"),
+    },
+    {
+        "name": "qwen3_base_f32",
+        "what": "norms of every query and key head, whose epsilon 1e-3 is the model's; head_dim unequal to hidden_size / "
+        "heads, 2 key-value heads; v4 configuration keys",
+        "weights": "f32",
+        "config": qwen(
+            "qwen3", hidden_size=40, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, head_dim=16,
+            intermediate_size=56, vocab_size=203, max_position_embeddings=256, rms_norm_eps=1e-3,
+            rope_theta=100000.0, rope_scaling=None, max_window_layers=2, torch_dtype="float32"),
+    },
+    {
+        "name": "qwen3_yarn_attn_factor_f32",
+        "what": "YaRN with attn_factor 1/(0.1 ln 4 + 1) as DeepSeek-R1-0528-Qwen3-8B has it, which cancels the "
+        "multiplier (transformers does not know the key; the reference ran with the product as attention_factor), "
+        "attention_bias true, 4 key-value heads; v4 configuration keys",
+        "weights": "f32",
+        "config": qwen(
+            "qwen3", hidden_size=32, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4, head_dim=16,
+            intermediate_size=56, vocab_size=163, max_position_embeddings=256, attention_bias=True, rope_theta=2000.0,
+            rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64,
+                          "attn_factor": 0.8782488562869419},
+            torch_dtype="float32"),
+    },
+    {
+        "name": "qwen3_tied_bf16",
+        "what": "bfloat16 weights, tied head, 1 key-value head for all ranks; v5 configuration keys",
+        "weights": "bf16",
+        "config": qwen(
+            "qwen3", hidden_size=64, num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=1, head_dim=16,
+            intermediate_size=88, vocab_size=203, max_position_embeddings=256, tie_word_embeddings=True,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}, dtype="bfloat16"),
+    },
+    {
+        "name": "qwen3_fp8",
+        "what": "FP8 weights with partial scale blocks (136, 144) and modules_to_not_convert, tied head, 2 key-value "
+        "heads; v4 configuration keys",
+        "weights": "fp8",
+        "length": 42,
+        "config": qwen(
+            "qwen3", hidden_size=136, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, head_dim=16,
+            intermediate_size=144, vocab_size=157, max_position_embeddings=256, tie_word_embeddings=True,
+            rope_theta=50000, rope_scaling=None, torch_dtype="bfloat16",
+            quantization_config=dict(FP8, modules_to_not_convert=[
+                "lm_head", "model.layers.0.input_layernorm", "model.layers.0.post_attention_layernorm",
+                "model.layers.1.input_layernorm", "model.layers.1.post_attention_layernorm"])),
+    },
+    {
+        "name": "qwen3moe_norm_f32",
+        "what": "3 of 8 experts with norm_topk_prob true in every layer, 2 key-value heads; v4 configuration keys",
+        "weights": "f32",
+        "config": qwen(
+            "qwen3_moe", hidden_size=32, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2,
+            head_dim=16, intermediate_size=48, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=3,
+            norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[], vocab_size=160,
+            max_position_embeddings=256, rope_theta=100000.0, rope_scaling=None, torch_dtype="float32"),
+    },
+    {
+        "name": "qwen3moe_mixed_f32",
+        "what": "experts only in layer 1 of 4: decoder_sparse_step 2 and mlp_only_layers [3]; norm_topk_prob false, 4 "
+        "key-value heads; v5 configuration keys",
+        "weights": "f32",
+        "config": qwen(
+            "qwen3_moe", hidden_size=24, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=4,
+            head_dim=16, intermediate_size=32, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=2,
+            norm_topk_prob=False, decoder_sparse_step=2, mlp_only_layers=[3], vocab_size=163,
+            max_position_embeddings=256, rms_norm_eps=1e-5,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, dtype="float32"),
+    },
+    {
+        "name": "qwen3moe_fp8",
+        "what": "FP8 weights with partial scale blocks, routers and head in modules_to_not_convert, a dense first layer "
+        "(mlp_only_layers [0]), norm_topk_prob true, tied head; v4 configuration keys",
+        "weights": "fp8",
+        "length": 42,
+        "config": qwen(
+            "qwen3_moe", hidden_size=132, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4,
+            head_dim=16, intermediate_size=136, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=2,
+            norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[0], vocab_size=157,
+            max_position_embeddings=256, tie_word_embeddings=True, rope_theta=30000.0, rope_scaling=None,
+            torch_dtype="bfloat16",
+            quantization_config=dict(FP8, modules_to_not_convert=[
+                "lm_head", "model.layers.0.input_layernorm", "model.layers.1.input_layernorm",
+                "model.layers.1.mlp.gate"])),
+    },
 ]
+for _spec in FIXTURES:
+    for _key in _spec.get("without", []):
+        del _spec["config"][_key]
 
 
 def legal_tp(config):
@@ -272,12 +426,14 @@ def legal_tp(config):
 
 def attention_shapes(config, prefix):
     c, h, heads = config, config["hidden_size"], config["num_attention_heads"]
-    if c["model_type"] == "llama":
+    if c["model_type"] != "deepseek_v3":
         d = c.get("head_dim") or h // heads
         kv = c["num_key_value_heads"]
         rows = [("q_proj", heads * d, h), ("k_proj", kv * d, h), ("v_proj", kv * d, h), ("o_proj", h, heads * d)]
-        biased = {"q_proj", "k_proj", "v_proj", "o_proj"} if c["attention_bias"] else set()
-        norms = []
+        biased = {"q_proj", "k_proj", "v_proj", "o_proj"} if c.get("attention_bias") else set()
+        if c["model_type"] == "qwen2":
+            biased = {"q_proj", "k_proj", "v_proj"}
+        norms = [("q_norm", d), ("k_norm", d)] if c["model_type"].startswith("qwen3") else []
     else:
         nope, rope, v, latent = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"], c["kv_lora_rank"]
         rows, norms = [], [("kv_a_layernorm", latent)]
@@ -304,18 +460,30 @@ def mlp_shapes(prefix, hidden, width, bias):
             yield f"{prefix}{name}.bias", (out,)
 
 
+def has_experts(config, index):
+    if config["model_type"] == "deepseek_v3":
+        return index >= config["first_k_dense_replace"]
+    if config["model_type"] == "qwen3_moe":
+        return index not in config["mlp_only_layers"] and (index + 1) % config["decoder_sparse_step"] == 0
+    return False
+
+
 def layer_shapes(config, index):
     c, h, prefix = config, config["hidden_size"], f"model.layers.{index}."
     yield prefix + "input_layernorm.weight", (h,)
     yield from attention_shapes(c, prefix + "self_attn.")
     yield prefix + "post_attention_layernorm.weight", (h,)
-    if c["model_type"] == "llama" or index < c["first_k_dense_replace"]:
+    if not has_experts(c, index):
         yield from mlp_shapes(prefix + "mlp.", h, c["intermediate_size"], c.get("mlp_bias", False))
         return
-    yield prefix + "mlp.gate.weight", (c["n_routed_experts"], h)
-    yield prefix + "mlp.gate.e_score_correction_bias", (c["n_routed_experts"],)
-    for expert in range(c["n_routed_experts"]):
+    experts = c["num_experts"] if c["model_type"] == "qwen3_moe" else c["n_routed_experts"]
+    yield prefix + "mlp.gate.weight", (experts, h)
+    if c["model_type"] == "deepseek_v3":
+        yield prefix + "mlp.gate.e_score_correction_bias", (experts,)
+    for expert in range(experts):
         yield from mlp_shapes(f"{prefix}mlp.experts.{expert}.", h, c["moe_intermediate_size"], False)
+    if c["model_type"] == "qwen3_moe":
+        return
     yield from mlp_shapes(prefix + "mlp.shared_experts.", h, c["n_shared_experts"] * c["moe_intermediate_size"], False)
 
 
@@ -527,22 +695,33 @@ def write_golden(folder, golden):
 # ------------------------------------------------------------------------------------------------
 
 
+def reference_config(config):
+    """What transformers is given: float32, decoded weights, and attn_factor under a name it knows."""
+    plain = {key: value for key, value in config.items() if key != "quantization_config"}
+    for key in ("torch_dtype", "dtype"):
+        if key in plain:
+            plain[key] = "float32"
+    for key in ("rope_scaling", "rope_parameters"):
+        rope = dict(plain.get(key) or {})
+        if "attn_factor" in rope:
+            multiplier = rope.get("attention_factor") or 0.1 * math.log(rope["factor"]) + 1.0
+            rope["attention_factor"] = multiplier * rope.pop("attn_factor")
+            plain[key] = rope
+    return plain
+
+
 def load_reference(config, values, note):
     """The model, loaded by transformers from a float32 copy of the checkpoint."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    plain = {key: value for key, value in config.items() if key != "quantization_config"}
-    for key in ("torch_dtype", "dtype"):
-        if key in plain:
-            plain[key] = "float32"
-
+    plain = reference_config(config)
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(folder, plain, values)
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
     model.eval()
-    if config["model_type"] == "deepseek_v3" and hasattr(model, "set_experts_implementation"):
+    if config["model_type"] in ("deepseek_v3", "qwen3_moe") and hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")
     problems = {key: sorted(map(str, names)) for key, names in info.items() if names}
     unexpected = problems.pop("unexpected_keys", [])
@@ -581,7 +760,7 @@ def routing(model, config, values, ids):
     """
     import torch
 
-    if "n_routed_experts" not in config:
+    if config["model_type"] not in ("deepseek_v3", "qwen3_moe"):
         return None
     seen, hooks, rows = [], [], []
     for name, module in model.named_modules():
@@ -593,7 +772,7 @@ def routing(model, config, values, ids):
     forward(model, ids)
     for hook in hooks:
         hook.remove()
-    groups, keep, top = config["n_group"], config["topk_group"], config["num_experts_per_tok"]
+    groups, keep, top = config.get("n_group", 8), config.get("topk_group", 4), config["num_experts_per_tok"]
 
     def choose(scores, mask):
         grouped = scores.view(len(scores), groups, -1)
@@ -606,6 +785,11 @@ def routing(model, config, values, ids):
 
     for name, states in seen:
         states = states.reshape(-1, states.shape[-1])
+        if config["model_type"] == "qwen3_moe":
+            sorted_scores = (states @ values[name + ".weight"].T).softmax(-1).sort(-1, descending=True).values
+            margin = sorted_scores[:, top - 1] - sorted_scores[:, top]
+            rows.append(torch.stack([margin] + [torch.zeros_like(margin)] * 3, -1))
+            continue
         scores = (states @ values[name + ".weight"].T).sigmoid()
         biased = scores + values[name + ".e_score_correction_bias"]
         picked, margin = choose(biased, float("-inf"))
@@ -638,7 +822,7 @@ def ablations(model, config, ids, want, note):
     rotary = model.model.rotary_emb
     attention = [layer.self_attn for layer in model.model.layers]
     dim = config.get("qk_rope_head_dim") or config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    theta = (config.get("rope_parameters") or config)["rope_theta"]
+    theta = (config.get("rope_parameters") or config).get("rope_theta", 10000.0)
     plain = 1.0 / theta ** (torch.arange(0, dim, 2).float() / dim)
     measure("rotary embedding", [(rotary, "inv_freq", torch.zeros_like(rotary.inv_freq))])
     measure("rope scaling", [(rotary, "inv_freq", plain)])
@@ -654,7 +838,7 @@ def ablations(model, config, ids, want, note):
         outer = [m for layer in model.model.layers for m in (layer.input_layernorm, layer.post_attention_layernorm)]
         measure("outer eps (inner one instead)", [(n, "variance_epsilon", norms[0].variance_epsilon) for n in outer])
         owners = [m for m in model.modules() if hasattr(m, "norm_topk_prob")]
-        measure("norm_topk_prob as given", [(m, "norm_topk_prob", not config["norm_topk_prob"]) for m in owners])
+        measure("norm_topk_prob as given", [(m, "norm_topk_prob", not m.norm_topk_prob) for m in owners])
         measure("routed_scaling_factor", [(m, "routed_scaling_factor", 1.0)
                                           for m in model.modules() if hasattr(m, "routed_scaling_factor")])
 

@@ -84,10 +84,23 @@ TEST(HfConfigTest, RopeRefusals) {
       {R"("rope_scaling":7)", StatusCode::kInvalidArgument, "rope_scaling: got an integer"},
       {R"("rope_scaling":{"type":"longrope","factor":2})",
        StatusCode::kUnsupported,
-       "rope_scaling: rope_type \"longrope\" is not supported; supported are default, linear"},
-      {R"("rope_parameters":{"rope_type":"dynamic"})",
+       "rope_scaling: rope_type \"longrope\" is not supported: its frequencies change with the "
+       "length of the sequence; supported are default, linear"},
+      {R"("rope_parameters":{"rope_type":"proportional"})",
        StatusCode::kUnsupported,
-       "rope_parameters: rope_type \"dynamic\""},
+       "rope_parameters: rope_type \"proportional\" is not supported; supported are default"},
+      {R"("rope_parameters":{"rope_type":"dynamic"})",
+       StatusCode::kInvalidArgument,
+       "rope_parameters: factor is missing; rope_type dynamic needs it"},
+      {R"("rope_parameters":{"full_attention":{"rope_theta":1e6}})",
+       StatusCode::kUnsupported,
+       "rope_parameters: full_attention (settings per layer type) is not supported"},
+      {R"("rope_scaling":{"type":"linear","factor":2,"partial_rotary_factor":0.5})",
+       StatusCode::kUnsupported,
+       "rope_scaling: partial_rotary_factor 0.5 is not supported with rope_type linear"},
+      {R"("partial_rotary_factor":0.25,"rope_parameters":{"rope_type":"yarn","factor":2})",
+       StatusCode::kUnsupported,
+       "partial_rotary_factor 0.25 is not supported with rope_type yarn"},
       {R"("rope_scaling":{"type":"linear"})", StatusCode::kInvalidArgument, "factor is missing"},
       {R"("rope_scaling":{"type":"linear","factor":0})",
        StatusCode::kInvalidArgument,
@@ -142,6 +155,22 @@ TEST(HfConfigTest, BothGenerationsOfRopeKeys) {
                               ->rope()
                               .value();
   EXPECT_EQ(both.type, "linear") << "rope_scaling wins, as in transformers";
+  const RopeConfig types = with(R"("rope_scaling":{"type":"linear","rope_type":"yarn","factor":2},
+                                   "max_position_embeddings":64)")
+                               ->rope()
+                               .value();
+  EXPECT_EQ(types.type, "yarn") << "rope_type wins over type";
+  EXPECT_EQ(types.original_max_position, 64);
+  const RopeConfig empty = with(R"("rope_scaling":{},
+                                   "rope_parameters":{"rope_type":"linear","factor":3})")
+                               ->rope()
+                               .value();
+  EXPECT_EQ(empty.type, "linear") << "an empty rope_scaling counts as none";
+  const RopeConfig partial = with(R"("partial_rotary_factor":0.5)")->rope().value();
+  EXPECT_EQ(partial.type, "default") << "the default type rotates whole heads all the same";
+  const RopeConfig by_class =
+      with(R"("rope_scaling":{"type":"yarn","factor":2})")->rope(32768).value();
+  EXPECT_EQ(by_class.original_max_position, 32768) << "the class default of the architecture";
   const RopeConfig none = with(R"("rope_scaling":null)")->rope().value();
   EXPECT_EQ(none.type, "default");
   EXPECT_EQ(none.theta, 10000.0);

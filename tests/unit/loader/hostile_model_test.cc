@@ -70,13 +70,16 @@ TEST_F(HostileModelTest, ConfigurationValues) {
   constexpr StatusCode kUnsupported = StatusCode::kUnsupported;
   constexpr const char* kLlama = "llama_yarn_auto_f32";
   constexpr const char* kDeepseek = "dsv3_base_f32";
+  constexpr const char* kQwen2 = "qwen2_tied_f32";
+  constexpr const char* kQwen3 = "qwen3_base_f32";
+  constexpr const char* kQwen3Moe = "qwen3moe_norm_f32";
   const Setting settings[] = {
       {kLlama,
        "architectures",
        "[\"GPT2LMHeadModel\"]",
        kUnsupported,
        "architecture \"GPT2LMHeadModel\" is not supported; supported are DeepseekV3ForCausalLM, "
-       "LlamaForCausalLM"},
+       "LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Qwen3MoeForCausalLM"},
       {kLlama, "hidden_act", "\"gelu\"", kUnsupported, "hidden_act \"gelu\" is not supported"},
       {kLlama, "hidden_size", "\"40\"", kInvalid, "hidden_size: got a string, wanted an integer"},
       {kLlama, "hidden_size", "0", kInvalid, "hidden_size: got 0, wanted 1 to 1048576"},
@@ -126,6 +129,57 @@ TEST_F(HostileModelTest, ConfigurationValues) {
       {kDeepseek, "n_shared_experts", "2", kInvalid, "shared_experts"},
       {kDeepseek, "first_k_dense_replace", "3", kInvalid, "mlp."},
       {kDeepseek, "v_head_dim", "1e6", kInvalid, "wanted"},
+      {kDeepseek, "rope_interleave", "0", kInvalid, "rope_interleave: got an integer"},
+      {kDeepseek, "num_local_experts", "16", kInvalid, "lacks"},
+      {kDeepseek, "moe_layer_freq", "2", kUnsupported, "moe_layer_freq 2 is not supported"},
+      {kQwen2, "num_attention_heads", "0", kInvalid, "num_attention_heads: got 0, wanted 1 to"},
+      {kQwen2,
+       "num_attention_heads",
+       "128",
+       kInvalid,
+       "num_attention_heads is 128, wanted at most"},
+      {kQwen2, "num_key_value_heads", "16", kInvalid, "num_key_value_heads (16) must divide"},
+      {kQwen2, "use_sliding_window", "1", kInvalid, "use_sliding_window: got an integer"},
+      {kQwen2, "max_window_layers", "-1", kInvalid, "max_window_layers: got -1"},
+      {kQwen2,
+       "layer_types",
+       "[\"full_attention\"]",
+       kInvalid,
+       "layer_types has 1 entries, wanted"},
+      {kQwen2,
+       "layer_types",
+       "[\"full_attention\",\"sliding_attention\"]",
+       kUnsupported,
+       "layer_types[1] is \"sliding_attention\""},
+      {kQwen2, "layer_types", "[\"full_attention\",7]", kUnsupported, "layer_types[1] is 7"},
+      {kQwen3, "head_dim", "15", kInvalid, "head_dim is 15, wanted an even number"},
+      {kQwen3, "head_dim", "-16", kInvalid, "head_dim: got -16"},
+      {kQwen3, "head_dim", "null", kInvalid, "wanted [1024, 40]"},
+      {kQwen3, "attention_bias", "true", kInvalid, "q_proj.bias"},
+      {kQwen3Moe, "num_experts", "0", kInvalid, "num_experts: got 0, wanted 1 to"},
+      {kQwen3Moe, "num_experts", "9", kInvalid, "mlp.experts.8."},
+      {kQwen3Moe, "num_local_experts", "4", kInvalid, "shape [8, 32], wanted [4, 32]"},
+      {kQwen3Moe, "num_experts_per_tok", "9", kInvalid, "num_experts_per_tok is 9, wanted at most"},
+      {kQwen3Moe, "num_experts_per_tok", "0", kInvalid, "num_experts_per_tok: got 0"},
+      {kQwen3Moe, "decoder_sparse_step", "0", kInvalid, "decoder_sparse_step: got 0"},
+      {kQwen3Moe, "decoder_sparse_step", "\"1\"", kInvalid, "decoder_sparse_step: got a string"},
+      {kQwen3Moe, "mlp_only_layers", "1", kInvalid, "mlp_only_layers: got an integer"},
+      {kQwen3Moe,
+       "mlp_only_layers",
+       "[2]",
+       kInvalid,
+       "mlp_only_layers[0] is 2, wanted a layer from 0 to 1"},
+      {kQwen3Moe,
+       "mlp_only_layers",
+       "[0,-1]",
+       kInvalid,
+       "mlp_only_layers[1] is -1, wanted a layer"},
+      {kQwen3Moe,
+       "mlp_only_layers",
+       "[0.5]",
+       kInvalid,
+       "mlp_only_layers[0] is 0.5, wanted a layer"},
+      {kQwen3Moe, "mlp_only_layers", "[\"0\"]", kInvalid, "mlp_only_layers[0] is \"0\""},
   };
   for (const Setting& s : settings) {
     copy(s.fixture);
@@ -134,6 +188,28 @@ TEST_F(HostileModelTest, ConfigurationValues) {
     EXPECT_EQ(status.code(), s.code) << s.key << " " << s.value << ": " << status.message();
     EXPECT_THAT(status.message(), HasSubstr(dir_.path())) << s.key << " " << s.value;
     EXPECT_THAT(status.message(), HasSubstr(s.message)) << s.key << " " << s.value;
+  }
+}
+
+// sliding_window is null in the fixture, so two keys must change.
+TEST_F(HostileModelTest, SlidingWindows) {
+  for (const char* name : {"qwen2_tied_f32", "qwen3_base_f32", "qwen3moe_norm_f32"}) {
+    copy(name);
+    set("use_sliding_window", "true");
+    set("sliding_window", "32");
+    set("max_window_layers", "1");
+    const Status status = load();
+    EXPECT_EQ(status.code(), StatusCode::kUnsupported) << name;
+    EXPECT_THAT(status.message(),
+                HasSubstr(dir_.file("config.json") +
+                          ": use_sliding_window true with sliding_window 32 is not supported"));
+    set("sliding_window", "256");  // max_position_embeddings: no position is out of the window
+    EXPECT_TRUE(load().ok()) << name;
+    set("sliding_window", "null");
+    EXPECT_TRUE(load().ok()) << name;
+    set("sliding_window", "32");
+    set("max_window_layers", "2");  // counts for the classes that choose by layer
+    EXPECT_EQ(load().ok(), std::string(name) != "qwen3moe_norm_f32") << name;
   }
 }
 

@@ -91,6 +91,10 @@ TEST(RopeTest, InverseFrequenciesOfKnownModels) {
        R"("rope_theta":10000,"rope_scaling":{"type":"linear","factor":4})",
        128,
        {{0, 0.25}, {32, 2.5e-03}}},
+      {"dynamic, inside max_position_embeddings",
+       R"("rope_theta":10000,"rope_scaling":{"type":"dynamic","factor":4})",
+       128,
+       {{0, 1.0}, {32, 1.0e-02}}},
   };
   for (const Table& t : tables) {
     const std::vector<float> got = rope_inv_freq(rope(t.keys), t.dim);
@@ -108,6 +112,11 @@ TEST(RopeTest, CosAndSinMultipliers) {
   EXPECT_DOUBLE_EQ(rope_multiplier(rope(yarn + "}")), 0.1 * std::log(40.0) + 1.0);
   EXPECT_DOUBLE_EQ(rope_multiplier(rope(yarn + R"(,"mscale":1.0,"mscale_all_dim":1.0})")), 1.0);
   EXPECT_DOUBLE_EQ(rope_multiplier(rope(yarn + R"(,"attention_factor":0.5})")), 0.5);
+  // DeepSeek-R1-0528-Qwen3-8B: attn_factor is there to make the product 1.
+  EXPECT_NEAR(rope_multiplier(rope(R"("rope_scaling":{"rope_type":"yarn","factor":4.0,
+                  "original_max_position_embeddings":32768,"attn_factor":0.8782488562869419})")),
+              1.0,
+              1e-15);
   EXPECT_DOUBLE_EQ(rope_multiplier(rope(yarn + R"(,"mscale":0.707,"mscale_all_dim":1.0})")),
                    (0.0707 * std::log(40.0) + 1.0) / (0.1 * std::log(40.0) + 1.0));
 }
