@@ -1,0 +1,43 @@
+// A golden fixture, loaded and run: what the tests of this directory share. README.md explains the
+// files and the criteria.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/ranks/ranked_model_runner.h"
+#include "golden/npy.h"
+
+namespace tutti::testing {
+
+struct Golden {
+  std::string directory;
+  std::string weights;  ///< f32, bf16, f16 or fp8
+  std::vector<int32_t> ids;
+  std::vector<int32_t> greedy;
+  std::vector<double> greedy_gap;
+  std::vector<int64_t> legal_ranks;
+  NpyMatrix logits;
+};
+
+std::string fixtures_directory();
+/// Sorted.
+std::vector<std::string> fixture_names();
+Golden load_golden(const std::string& name);
+
+/// The checkpoint in `directory`, with limits that every fixture fits.
+Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
+                                                      const std::string& directory,
+                                                      int ranks,
+                                                      const ModelOptions& model = {});
+
+/// Runs `ids` from position `begin` in steps of `chunk`; the logits of every token.
+std::vector<float> run_model(RankedModelRunner& runner,
+                             const std::vector<int32_t>& ids,
+                             int64_t begin,
+                             int64_t chunk);
+
+/// The criterion of the fixture's weights as a ratio: passed if at most 1. Infinite if a logit is
+/// not finite.
+double error_over_tolerance(const Golden& golden, const std::vector<float>& got);
+
+}  // namespace tutti::testing
