@@ -46,6 +46,14 @@ struct BatchShape {
     return most;
   }
 
+  int64_t max_queries() const {
+    int64_t most = 0;
+    for (const auto& [before, rows] : sequences) {
+      most = std::max(most, rows);
+    }
+    return most;
+  }
+
   int64_t blocks() const { return max_blocks() * std::max<int64_t>(1, ssize(sequences.size())); }
 
   std::string name() const {
@@ -77,7 +85,9 @@ inline AttentionBatch make_batch(PreparedOp& op, const BatchShape& shape) {
   return {.query_begin = op.input(ints(query_begin)),
           .context_before = op.input(ints(before)),
           .block_table = op.input(std::move(table)),
-          .block_size = shape.block_size};
+          .block_size = shape.block_size,
+          .max_queries = shape.max_queries(),
+          .max_keys = shape.max_blocks() * shape.block_size};
 }
 
 inline TensorView make_key_begin(PreparedOp& op, const BatchShape& shape) {
@@ -114,11 +124,11 @@ inline OpCase attention_case(const AttentionShape& s) {
     const AttentionBatch batch = make_batch(op, s.batch);
     const Shape k_shape{s.batch.blocks(), s.batch.block_size, s.kv_heads * s.d};
     const Shape v_shape{s.batch.blocks(), s.batch.block_size, s.kv_heads * s.dv};
-    const TensorView out = op.output(HostTensor(DType::kF32, {t, s.heads, s.dv}, s.gap));
-    const TensorView q = op.input(
+    const TensorView out = op.act_output(HostTensor(DType::kF32, {t, s.heads, s.dv}, s.gap));
+    const TensorView q = op.act_input(
         std::move(HostTensor(DType::kF32, {t, s.heads, s.d}, s.gap).fill_normal(1, s.sigma)));
-    const TensorView k = op.input(normal(k_shape, 2, s.gap));
-    const TensorView v = op.input(normal(v_shape, 3, s.gap));
+    const TensorView k = op.act_input(normal(k_shape, 2, s.gap));
+    const TensorView v = op.act_input(normal(v_shape, 3, s.gap));
     const float scale = 1.0F / std::sqrt(static_cast<float>(s.d));
     op.set_call([=](Ops& ops) { ops.attention(out, q, k, v, batch, scale); });
   };
@@ -137,10 +147,11 @@ inline OpCase mla_attention_case(const BatchShape& shape,
   c.prepare = [=](PreparedOp& op) {
     const int64_t t = shape.tokens();
     const AttentionBatch batch = make_batch(op, shape);
-    const TensorView out = op.output(HostTensor(DType::kF32, {t, heads, latent}));
-    const TensorView q_latent = op.input(normal({t, heads, latent}, 1));
-    const TensorView q_rope = op.input(normal({t, heads, rope}, 2));
-    const TensorView cache = op.input(normal({shape.blocks(), shape.block_size, latent + rope}, 3));
+    const TensorView out = op.act_output(HostTensor(DType::kF32, {t, heads, latent}));
+    const TensorView q_latent = op.act_input(normal({t, heads, latent}, 1));
+    const TensorView q_rope = op.act_input(normal({t, heads, rope}, 2));
+    const TensorView cache =
+        op.act_input(normal({shape.blocks(), shape.block_size, latent + rope}, 3));
     const float scale = 1.0F / std::sqrt(static_cast<float>(latent + rope));
     op.set_call([=](Ops& ops) { ops.mla_attention(out, q_latent, q_rope, cache, batch, scale); });
   };
@@ -158,10 +169,10 @@ inline OpCase mla_expanded_case(
   c.prepare = [=](PreparedOp& op) {
     const int64_t t = shape.tokens();
     const AttentionBatch batch = make_batch(op, shape);
-    const TensorView out = op.output(HostTensor(DType::kF32, {t, heads, dv}));
-    const TensorView q = op.input(normal({t, heads, nope + rope}, 1));
-    const TensorView kv = op.input(normal({shape.keys(), heads, nope + dv}, 2));
-    const TensorView k_rope = op.input(normal({shape.keys(), rope}, 3));
+    const TensorView out = op.act_output(HostTensor(DType::kF32, {t, heads, dv}));
+    const TensorView q = op.act_input(normal({t, heads, nope + rope}, 1));
+    const TensorView kv = op.act_input(normal({shape.keys(), heads, nope + dv}, 2));
+    const TensorView k_rope = op.act_input(normal({shape.keys(), rope}, 3));
     const TensorView key_begin = make_key_begin(op, shape);
     const float scale = 1.0F / std::sqrt(static_cast<float>(nope + rope));
     op.set_call(
@@ -175,8 +186,8 @@ inline OpCase gather_kv_case(const BatchShape& shape, int64_t w) {
   c.bytes = 8.0 * static_cast<double>(shape.keys() * w);
   c.prepare = [=](PreparedOp& op) {
     const AttentionBatch batch = make_batch(op, shape);
-    const TensorView y = op.output(HostTensor(DType::kF32, {shape.keys(), w}, 1));
-    const TensorView cache = op.input(normal({shape.blocks(), shape.block_size, w}, 1, 3));
+    const TensorView y = op.act_output(HostTensor(DType::kF32, {shape.keys(), w}, 1));
+    const TensorView cache = op.act_input(normal({shape.blocks(), shape.block_size, w}, 1, 3));
     const TensorView key_begin = make_key_begin(op, shape);
     op.set_call([=](Ops& ops) { ops.gather_kv(y, cache, batch, key_begin); });
   };
@@ -193,8 +204,8 @@ inline OpCase write_kv_case(int64_t rows, int64_t w, int64_t block_size) {
       slots.push_back(narrow<int32_t>((rows - 1 - t) * 2));
     }
     const int64_t blocks = ceil_div(2 * rows + 1, block_size);
-    const TensorView cache = op.output(normal({blocks, block_size, w}, 1, 2));
-    const TensorView x = op.input(normal({rows, w}, 2, 1));
+    const TensorView cache = op.act_output(normal({blocks, block_size, w}, 1, 2));
+    const TensorView x = op.act_input(normal({rows, w}, 2, 1));
     const TensorView slot_view = op.input(ints(slots));
     op.set_call([=](Ops& ops) { ops.write_kv(cache, x, slot_view); });
   };

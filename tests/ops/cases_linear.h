@@ -21,6 +21,7 @@ struct LinearShape {
   int64_t fused_at = 0;           ///< e4m3: a second matrix with its own scale grid starts here
   std::vector<int64_t> groups{};  ///< rows of x per group: grouped_linear
   int64_t heads = 0;              ///< batched_linear
+  bool f32_result = false;        ///< whatever the compute type (logits)
   /// Random weights are made by a slow generator; large ones repeat a short stretch.
   bool large = false;
 
@@ -41,8 +42,8 @@ inline std::string describe(const LinearShape& s) {
     name += " block " + std::to_string(s.block_n) + "x" + std::to_string(s.block_k) + " phase " +
             std::to_string(s.phase_n) + "," + std::to_string(s.phase_k);
   }
-  return name + (s.bias ? " bias" : "") + (s.gap > 0 ? " strided" : "") +
-         (s.fused_at > 0 ? " fused" : "");
+  return name + (s.bias ? " bias" : "") + (s.f32_result ? " f32 result" : "") +
+         (s.gap > 0 ? " strided" : "") + (s.fused_at > 0 ? " fused" : "");
 }
 
 /// Scale row of each weight row: blocks from phase_n on, and again from fused_at on.
@@ -102,8 +103,9 @@ inline OpCase linear_case(const LinearShape& s) {
   c.prepare = [s, m](PreparedOp& op) {
     const Shape xs = s.heads > 0 ? Shape{m, s.heads, s.k} : Shape{m, s.k};
     const Shape ys = s.heads > 0 ? Shape{m, s.heads, s.n} : Shape{m, s.n};
-    const TensorView x = op.input(std::move(HostTensor(DType::kF32, xs, s.gap).fill_normal(1)));
-    const TensorView y = op.output(HostTensor(DType::kF32, ys, s.gap));
+    const TensorView x = op.act_input(std::move(HostTensor(DType::kF32, xs, s.gap).fill_normal(1)));
+    const TensorView y = s.f32_result ? op.output(HostTensor(DType::kF32, ys, s.gap))
+                                      : op.act_output(HostTensor(DType::kF32, ys, s.gap));
     const WeightView w = make_weight(op, s);
     if (s.heads > 0) {
       op.set_call([=](Ops& ops) { ops.batched_linear(y, x, w); });
@@ -119,7 +121,8 @@ inline OpCase linear_case(const LinearShape& s) {
       return;
     }
     const TensorView bias =
-        s.bias ? op.input(std::move(HostTensor(DType::kF32, {s.n}).fill_normal(4))) : TensorView{};
+        s.bias ? op.rounded_input(std::move(HostTensor(DType::kF32, {s.n}).fill_normal(4)))
+               : TensorView{};
     op.set_call([=](Ops& ops) { ops.linear(y, x, w, bias); });
   };
   return c;
@@ -136,6 +139,12 @@ inline std::vector<OpCase> dense_linear_cases() {
       cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 50, .k = 77, .gap = 3}));
     }
     cases.push_back(linear_case({.dtype = dtype, .m = 130, .n = 97, .k = 1100}));
+    // Rows of whole 16-byte units, which libraries want.
+    for (const int64_t m : {1, 16, 130}) {
+      cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 136, .k = 520, .bias = true}));
+      cases.push_back(
+          linear_case({.dtype = dtype, .m = m, .n = 320, .k = 256, .gap = 8, .f32_result = true}));
+    }
     cases.push_back(linear_case({.dtype = dtype, .m = 2, .n = 0, .k = 8}));
     cases.push_back(linear_case({.dtype = dtype, .m = 1, .n = 700, .k = 1024, .bias = true}));
   }

@@ -76,8 +76,8 @@ inline OpCase moe_combine_case(int64_t tokens, int64_t top_k, int64_t d, int64_t
     for (int64_t i = 0; i < tokens * top_k; ++i) {
       rows.data<int32_t>()[i] = narrow<int32_t>(tokens * top_k - 1 - i);
     }
-    const TensorView y = op.output(HostTensor(DType::kF32, {tokens, d}, gap));
-    const TensorView x = op.input(normal({tokens * top_k, d}, 1, gap));
+    const TensorView y = op.act_output(HostTensor(DType::kF32, {tokens, d}, gap));
+    const TensorView x = op.act_input(normal({tokens * top_k, d}, 1, gap));
     const TensorView pair_row = op.input(std::move(rows));
     const TensorView weights = op.input(normal({tokens, top_k}, 2));
     op.set_call([=](Ops& ops) { ops.moe_combine(y, x, pair_row, weights); });

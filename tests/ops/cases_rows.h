@@ -16,14 +16,21 @@ inline double f32_bytes(const Shape& shape, int times) {
   return 4.0 * times * static_cast<double>(shape.numel());
 }
 
-inline OpCase rms_norm_case(const Shape& shape, int64_t gap, bool in_place) {
-  OpCase c{.name = shape_name("rms_norm", shape, gap) + (in_place ? " in place" : "")};
+enum class NormInput { kActivation, kInPlace, kResidual };
+
+inline OpCase rms_norm_case(const Shape& shape, int64_t gap, NormInput from) {
+  OpCase c{.name =
+               shape_name("rms_norm", shape, gap) + (from == NormInput::kInPlace    ? " in place"
+                                                     : from == NormInput::kResidual ? " of residual"
+                                                                                    : "")};
   c.tolerance = sum_tolerance(shape[shape.rank() - 1], 0);
   c.bytes = f32_bytes(shape, 2);
   c.prepare = [=](PreparedOp& op) {
     const TensorView weight = op.input(normal({shape[shape.rank() - 1]}, 2));
-    const TensorView y = op.output(normal(shape, 1, gap));
-    const TensorView x = in_place ? y : op.input(normal(shape, 1, gap));
+    const TensorView y = op.act_output(normal(shape, 1, gap));
+    const TensorView x = from == NormInput::kInPlace    ? y
+                         : from == NormInput::kResidual ? op.input(normal(shape, 1, gap))
+                                                        : op.act_input(normal(shape, 1, gap));
     op.set_call([=](Ops& ops) { ops.rms_norm(y, x, weight, 1e-6F); });
   };
   return c;
@@ -35,20 +42,22 @@ inline OpCase add_rms_norm_case(const Shape& shape, int64_t gap) {
   c.bytes = f32_bytes(shape, 4);
   c.prepare = [=](PreparedOp& op) {
     const TensorView weight = op.input(normal({shape[1]}, 4));
-    const TensorView y = op.output(HostTensor(DType::kF32, shape, gap));
+    const TensorView y = op.act_output(HostTensor(DType::kF32, shape, gap));
     const TensorView residual = op.output(normal(shape, 2, gap));
-    const TensorView x = op.input(normal(shape, 1, gap));
+    const TensorView x = op.act_input(normal(shape, 1, gap));
     op.set_call([=](Ops& ops) { ops.add_rms_norm(y, residual, x, weight, 1e-5F); });
   };
   return c;
 }
 
-inline OpCase add_case(const Shape& shape, int64_t gap) {
-  OpCase c{.name = shape_name("add", shape, gap), .tolerance = exact()};
+inline OpCase add_case(const Shape& shape, int64_t gap, bool to_residual = false) {
+  OpCase c{.name = shape_name("add", shape, gap) + (to_residual ? " to residual" : ""),
+           .tolerance = exact()};
   c.bytes = f32_bytes(shape, 3);
   c.prepare = [=](PreparedOp& op) {
-    const TensorView y = op.output(normal(shape, 1, gap));
-    const TensorView x = op.input(normal(shape, 2, gap));
+    const TensorView y =
+        to_residual ? op.output(normal(shape, 1, gap)) : op.act_output(normal(shape, 1, gap));
+    const TensorView x = op.act_input(normal(shape, 2, gap));
     op.set_call([=](Ops& ops) { ops.add(y, x); });
   };
   return c;
@@ -71,9 +80,9 @@ inline OpCase silu_mul_case(const Shape& shape, int64_t gap) {
     for (int64_t i = 0; shape.numel() >= 16 && i < 9; ++i) {
       gates.set(i, edges[i]);
     }
-    const TensorView y = op.output(HostTensor(DType::kF32, shape, gap));
-    const TensorView gate = op.input(std::move(gates));
-    const TensorView up = op.input(normal(shape, 2, gap));
+    const TensorView y = op.act_output(HostTensor(DType::kF32, shape, gap));
+    const TensorView gate = op.act_input(std::move(gates));
+    const TensorView up = op.act_input(normal(shape, 2, gap));
     op.set_call([=](Ops& ops) { ops.silu_mul(y, gate, up); });
   };
   return c;
@@ -125,7 +134,7 @@ inline OpCase rope_case(const Shape& shape, RopeLayout layout, int64_t gap) {
   c.tolerance = rounding_tolerance();
   c.bytes = f32_bytes(shape, 2);
   c.prepare = [=](PreparedOp& op) {
-    const TensorView x = op.output(normal(shape, 1, gap));
+    const TensorView x = op.act_output(normal(shape, 1, gap));
     const TensorView table = op.input(normal({shape[0], shape[2]}, 2));
     op.set_call([=](Ops& ops) { ops.rope(x, table, layout); });
   };
@@ -140,8 +149,8 @@ inline OpCase gather_rows_case(int64_t rows, int64_t d) {
     for (int64_t r = 0; r < rows; ++r) {
       from.push_back(narrow<int32_t>(r * 5 % 9));
     }
-    const TensorView y = op.output(HostTensor(DType::kF32, {rows, d}, 1));
-    const TensorView x = op.input(normal({9, d}, 1, 2));
+    const TensorView y = op.act_output(HostTensor(DType::kF32, {rows, d}, 1));
+    const TensorView x = op.act_input(normal({9, d}, 1, 2));
     const TensorView index = op.input(ints(from));
     op.set_call([=](Ops& ops) { ops.gather_rows(y, x, index); });
   };
@@ -153,11 +162,13 @@ inline std::vector<OpCase> row_cases() {
   for (const int64_t rows : {0, 1, 3, 40}) {
     for (const int64_t d : {1, 2, 15, 16, 63, 128, 1000}) {
       for (const int64_t gap : {0, 5}) {
-        cases.push_back(rms_norm_case({rows, d}, gap, false));
-        cases.push_back(rms_norm_case({rows, d}, gap, true));
-        cases.push_back(rms_norm_case({rows, 3, d}, gap, false));
+        cases.push_back(rms_norm_case({rows, d}, gap, NormInput::kActivation));
+        cases.push_back(rms_norm_case({rows, d}, gap, NormInput::kInPlace));
+        cases.push_back(rms_norm_case({rows, d}, gap, NormInput::kResidual));
+        cases.push_back(rms_norm_case({rows, 3, d}, gap, NormInput::kActivation));
         cases.push_back(add_rms_norm_case({rows, d}, gap));
         cases.push_back(add_case({rows, d}, gap));
+        cases.push_back(add_case({rows, d}, gap, /*to_residual=*/true));
         cases.push_back(silu_mul_case({rows, d}, gap));
       }
       cases.push_back(gather_rows_case(rows, d));
@@ -178,8 +189,8 @@ inline std::vector<OpCase> row_cases() {
 }
 
 inline std::vector<OpCase> row_bench_cases() {
-  return {rms_norm_case({1, 7168}, 0, false),
-          rms_norm_case({256, 7168}, 0, false),
+  return {rms_norm_case({1, 7168}, 0, NormInput::kResidual),
+          rms_norm_case({256, 7168}, 0, NormInput::kResidual),
           add_rms_norm_case({256, 7168}, 0),
           add_case({256, 7168}, 0),
           silu_mul_case({256, 8192}, 0),

@@ -29,7 +29,7 @@ std::vector<OpCase> large_cases() {
       linear_case({.dtype = DType::kF8E4M3, .m = 20, .n = 300, .k = 260, .phase_k = 37}),
       linear_case({.dtype = DType::kF16, .n = 120, .k = 600, .groups = {3, 0, 20, 1}}),
       linear_case({.dtype = DType::kBF16, .m = 6, .n = 96, .k = 100, .heads = 9}),
-      rms_norm_case({40, 1000}, 0, false),
+      rms_norm_case({40, 1000}, 0, NormInput::kActivation),
       add_rms_norm_case({40, 1000}, 5),
       silu_mul_case({40, 1000}, 0),
       rope_case({40, 9, 128}, RopeLayout::kInterleaved, 0),

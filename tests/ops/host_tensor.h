@@ -102,8 +102,24 @@ class HostTensor {
     }
   }
 
-  /// The elements of an f32 tensor in order, without gaps.
-  std::vector<float> values() const { return gather<float>(); }
+  /// The same shape and gaps with every element (gaps too) rounded to a float type.
+  HostTensor as(DType dtype) const {
+    HostTensor copy;
+    copy.dtype_ = dtype;
+    copy.shape_ = shape_;
+    copy.strides_ = strides_;
+    const int64_t n = ssize(bytes_.size()) / dtype_size(dtype_);
+    copy.bytes_.resize(usize(n * dtype_size(dtype)));
+    for (int64_t i = 0; i < n; ++i) {
+      copy.set(i, dtype_ == DType::kBF16 ? to_float(data<BF16>()[i]) : data<float>()[i]);
+    }
+    return copy;
+  }
+
+  /// The elements of an f32 or bf16 tensor in order, without gaps.
+  std::vector<float> values() const {
+    return dtype_ == DType::kBF16 ? as(DType::kF32).gather<float>() : gather<float>();
+  }
 
   std::vector<int32_t> ints() const { return gather<int32_t>(); }
 

@@ -35,6 +35,12 @@ inline Tolerance elementwise_tolerance() {
   return {.absolute = 0x1p-120, .each = 8 * std::numeric_limits<float>::epsilon()};
 }
 
+/// The same for results stored in bf16: each is rounded once more, by at most 2^-8 of itself.
+inline Tolerance in_bf16(Tolerance tolerance) {
+  tolerance.each += 0x1.02p-8;
+  return tolerance;
+}
+
 /// For copies and integers.
 inline Tolerance exact() {
   return {};
