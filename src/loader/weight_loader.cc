@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <unordered_set>
 
 #include "base/checked.h"
@@ -446,16 +447,51 @@ Result<int64_t> WeightLoader::dummy_bytes(DType dtype) const {
   return total;
 }
 
+namespace {
+
+// Pseudo-random values of one amplitude, converted once and handed out in turns: a benchmark of a
+// large model should not spend minutes on its weights. The period is prime, so that rows differ.
+class DummyValues {
+ public:
+  static constexpr int64_t kPeriod = 1048573;
+
+  DummyValues(DType dtype, float amplitude, uint64_t& state)
+      : size_(dtype_size(dtype)), values_(usize(kPeriod * size_)) {
+    for (int64_t i = 0; i < kPeriod; ++i) {
+      state ^= state >> 12U;  // xorshift64*: good enough to keep values apart
+      state ^= state << 25U;
+      state ^= state >> 27U;
+      const float uniform =
+          static_cast<float>((state * 0x2545F4914F6CDD1DULL) >> 40U) * 0x1p-24F - 0.5F;
+      store_dense(values_.data(), dtype, i, uniform * amplitude);
+    }
+  }
+
+  /// Fills `count` elements, going on where the last call ended.
+  void fill(std::byte* to, int64_t count) {
+    while (count > 0) {
+      const int64_t n = std::min(count, kPeriod - at_);
+      std::memcpy(to, values_.data() + at_ * size_, usize(n * size_));
+      to += n * size_;
+      count -= n;
+      at_ = (at_ + n) % kPeriod;
+    }
+  }
+
+ private:
+  int64_t size_;
+  std::vector<std::byte> values_;
+  int64_t at_ = 0;
+};
+
+}  // namespace
+
 Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
   TUTTI_RETURN_IF_ERROR(registry_.status());
   stream_ = device.new_stream();
   uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 0x1234567ULL;
-  const auto uniform = [&state] {  // xorshift64*: fast, and good enough to keep values apart
-    state ^= state >> 12U;
-    state ^= state << 25U;
-    state ^= state >> 27U;
-    return static_cast<float>((state * 0x2545F4914F6CDD1DULL) >> 40U) * 0x1p-24F - 0.5F;
-  };
+  std::map<std::pair<DType, int64_t>, DummyValues> matrices;  // by type and columns
+  std::vector<std::byte> piece;
   for (Param& param : registry_.params()) {
     const ParamSpec& spec = param.spec();
     if (param.is_derived_) {
@@ -468,13 +504,20 @@ Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
     const DType local = spec.dtype == DTypeRule::kF32 ? DType::kF32 : dtype;
     TUTTI_TRY(param.data_, Tensor::empty(device, local, spec.local_shape(), spec.name));
     const int64_t n = param.data_.view().numel();
-    const bool vector = spec.cols == 0;
-    const float amplitude = vector ? 0.0F : 2.0F / std::sqrt(static_cast<float>(spec.cols));
-    std::vector<std::byte> piece(usize(std::min<int64_t>(n, kPieceBytes) * dtype_size(local)));
+    piece.resize(usize(std::min<int64_t>(n, kPieceBytes) * dtype_size(local)));
+    DummyValues* values = nullptr;
+    if (spec.cols > 0) {
+      const float amplitude = 2.0F / std::sqrt(static_cast<float>(spec.cols));
+      values = &matrices.try_emplace({local, spec.cols}, local, amplitude, state).first->second;
+    } else {
+      for (int64_t i = 0; i < std::min(n, kPieceBytes); ++i) {
+        store_dense(piece.data(), local, i, 1.0F);
+      }
+    }
     for (int64_t begin = 0; begin < n; begin += kPieceBytes) {
       const int64_t count = std::min(kPieceBytes, n - begin);
-      for (int64_t i = 0; i < count; ++i) {
-        store_dense(piece.data(), local, i, vector ? 1.0F : uniform() * amplitude);
+      if (values != nullptr) {
+        values->fill(piece.data(), count);
       }
       auto* to = static_cast<std::byte*>(param.data_.view().raw()) + begin * dtype_size(local);
       TUTTI_RETURN_IF_ERROR(
