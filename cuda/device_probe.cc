@@ -2,23 +2,21 @@
 
 #include <cuda_runtime_api.h>
 
-namespace tutti {
+#include "cuda/cuda_error.h"
+#include "cuda/ops/rows.h"
+
+namespace tutti::cuda {
 
 namespace {
 
-Status cuda_error(const char* call, cudaError_t code) {
+Status unavailable(const char* call, cudaError_t code) {
   const char* hint = "";
   if (code == cudaErrorInsufficientDriver) {
     hint = "; the driver is older than CUDA 13.0 or not loaded: nvidia-smi shows its version";
   } else if (code == cudaErrorNoDevice) {
     hint = "; the driver sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES";
   }
-  return error(StatusCode::kUnavailable,
-               "{}: {} ({}){}",
-               call,
-               cudaGetErrorString(code),
-               cudaGetErrorName(code),
-               hint);
+  return error(StatusCode::kUnavailable, "{}: {}{}", call, describe(code), hint);
 }
 
 }  // namespace
@@ -26,28 +24,45 @@ Status cuda_error(const char* call, cudaError_t code) {
 Result<std::vector<CudaDeviceInfo>> probe_cuda_devices() {
   int count = 0;
   if (const cudaError_t code = cudaGetDeviceCount(&count); code != cudaSuccess) {
-    return cuda_error("cudaGetDeviceCount", code);
+    return unavailable("cudaGetDeviceCount", code);
+  }
+  if (count == 0) {
+    return unavailable("cudaGetDeviceCount", cudaErrorNoDevice);
   }
   std::vector<CudaDeviceInfo> devices;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};
     if (const cudaError_t code = cudaGetDeviceProperties(&properties, i); code != cudaSuccess) {
-      return cuda_error("cudaGetDeviceProperties", code);
+      return unavailable("cudaGetDeviceProperties", code);
     }
-    size_t free_bytes = 0;
-    size_t total_bytes = 0;
-    cudaError_t code = cudaSetDevice(i);
-    code = code == cudaSuccess ? cudaMemGetInfo(&free_bytes, &total_bytes) : code;
-    if (code != cudaSuccess) {
-      return cuda_error("cudaMemGetInfo", code);
-    }
-    devices.push_back({.name = properties.name,
+    devices.push_back({.index = i,
+                       .name = properties.name,
                        .compute_major = properties.major,
-                       .compute_minor = properties.minor,
-                       .total_bytes = static_cast<int64_t>(total_bytes),
-                       .free_bytes = static_cast<int64_t>(free_bytes)});
+                       .compute_minor = properties.minor});
   }
   return devices;
 }
 
-}  // namespace tutti
+Status check_kernels_run(const CudaDeviceInfo& gpu) {
+  cudaError_t code = cudaSetDevice(gpu.index);
+  if (code == cudaSuccess) {
+    code = cuda::find_kernel();
+  }
+  if (code == cudaSuccess) {
+    return ok_status();
+  }
+  if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction) {
+    cudaGetLastError();
+    return error(StatusCode::kUnavailable,
+                 "{} has compute capability {}.{}, for which this build has no kernels; build with "
+                 "-DCMAKE_CUDA_ARCHITECTURES={}{}",
+                 gpu.name,
+                 gpu.compute_major,
+                 gpu.compute_minor,
+                 gpu.compute_major,
+                 gpu.compute_minor);
+  }
+  return unavailable(gpu.name.c_str(), code);
+}
+
+}  // namespace tutti::cuda

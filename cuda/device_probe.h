@@ -6,17 +6,20 @@
 
 #include "base/status.h"
 
-namespace tutti {
+namespace tutti::cuda {
 
 struct CudaDeviceInfo {
+  int index = 0;  ///< CUDA's, after CUDA_VISIBLE_DEVICES
   std::string name;
   int compute_major = 0;
   int compute_minor = 0;
-  int64_t total_bytes = 0;
-  int64_t free_bytes = 0;
 };
 
 /// kUnavailable names the failing call and what it usually means.
 Result<std::vector<CudaDeviceInfo>> probe_cuda_devices();
 
-}  // namespace tutti
+/// Kernels are compiled for the architectures the build was configured with; kUnavailable if none
+/// of them runs on this GPU.
+Status check_kernels_run(const CudaDeviceInfo& gpu);
+
+}  // namespace tutti::cuda

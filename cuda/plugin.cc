@@ -1,50 +1,40 @@
-// The entry of libtutti_cuda.so. So far it checks the build, the driver and the GPUs, and then says
-// that the CUDA operations are not part of this version: nobody is served slowly on the CPU without
-// knowing.
+// The entry of libtutti_cuda.so. The plugin has its own copy of the small core libraries it links;
+// the only state among them, what to do when a check fails, is handed over here (ADR 10).
 #include <cstring>
 
 #include "backend/cuda_plugin.h"
-#include "base/units.h"
-#include "cuda/device_probe.h"
+#include "base/check.h"
+#include "cuda/cuda_backend.h"
 
 namespace tutti {
 
 namespace {
 
-Status open_backend(const CudaPluginRequest& request) {
-  const char* mine = TUTTI_VERSION;
-  // The program's build id begins with its version; the compiler part may differ between nvcc's
-  // host and ours.
-  if (std::strncmp(request.build_id, mine, std::strlen(mine)) != 0) {
+constexpr const char* kBuildId = TUTTI_BUILD_ID;
+
+Result<std::unique_ptr<Backend>> open_backend(const CudaPluginRequest& request) {
+  if (std::strcmp(request.build_id, kBuildId) != 0) {
     return error(StatusCode::kUnavailable,
                  "built for tutti {}, the program is {}; install both from one build",
-                 mine,
+                 kBuildId,
                  request.build_id);
   }
-  Result<std::vector<CudaDeviceInfo>> devices = probe_cuda_devices();
-  if (!devices.ok()) {
-    return std::move(devices).status();
-  }
-  std::string list;
-  for (const CudaDeviceInfo& d : *devices) {
-    list += fmt::format("{}{} (sm_{}{}, {} free)",
-                        list.empty() ? "" : ", ",
-                        d.name,
-                        d.compute_major,
-                        d.compute_minor,
-                        format_bytes(d.free_bytes));
-  }
-  return error(StatusCode::kUnavailable,
-               "found {}, but this version of tutti has no CUDA operations yet",
-               list);
+  set_check_handler(request.on_check_failed);
+  return cuda::make_cuda_backend({.gpu_count = request.gpu_count, .gpus = request.gpus});
 }
 
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) void tutti_cuda_open(
     const CudaPluginRequest& request, Status* status, std::unique_ptr<Backend>* backend) {
-  *status = open_backend(request);
-  backend->reset();
+  Result<std::unique_ptr<Backend>> result = open_backend(request);
+  if (result.ok()) {
+    *backend = std::move(result).value();
+    *status = {};
+  } else {
+    backend->reset();
+    *status = std::move(result).status();
+  }
 }
 
 }  // namespace tutti

@@ -153,6 +153,7 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
 
 Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
   TUTTI_TRY(const DeviceChoice device, parse_device_choice(flags.device));
+  TUTTI_TRY(const GpuChoice gpus, parse_gpu_choice(flags.gpus));
   if (flags.gpus != "auto" && (device == DeviceChoice::kCpu || !nvidia_device_present("/"))) {
     return error(StatusCode::kUnavailable,
                  "--gpus {}: {}; leave --gpus out to run on the CPU",
@@ -161,6 +162,7 @@ Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
                                               : "this machine shows no NVIDIA GPU");
   }
   return select_backend({.device = device,
+                         .gpus = gpus,
                          .cpu = {.threads = flags.threads, .reference = flags.reference_ops},
                          .plugin_paths = default_plugin_paths()});
 }

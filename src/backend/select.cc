@@ -1,7 +1,9 @@
 #include "backend/select.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include <dlfcn.h>
 
@@ -12,6 +14,13 @@
 namespace tutti {
 
 namespace {
+
+constexpr int kMaxGpus = 64;
+
+// Checks that fail in the plugin are reported with this program's trace of what it was doing.
+[[noreturn]] void plugin_check_failed(const std::string& message) {
+  check_failed(kCudaPluginLibrary, 0, message);
+}
 
 // Opens the plugin and asks it for a backend. `status` names the first thing that is wrong.
 Result<std::unique_ptr<Backend>> open_cuda(const BackendQuery& query) {
@@ -36,7 +45,12 @@ Result<std::unique_ptr<Backend>> open_cuda(const BackendQuery& query) {
     }
     Status status;
     std::unique_ptr<Backend> backend;
-    entry({.build_id = build_id()}, &status, &backend);
+    entry({.build_id = build_id(),
+           .on_check_failed = &plugin_check_failed,
+           .gpu_count = query.gpus.count,
+           .gpus = query.gpus.ids},
+          &status,
+          &backend);
     if (!status.ok()) {
       return std::move(status).with_context(path);
     }
@@ -51,7 +65,7 @@ Result<std::unique_ptr<Backend>> open_cuda(const BackendQuery& query) {
 }  // namespace
 
 const char* build_id() {
-  return TUTTI_VERSION " " __VERSION__;
+  return TUTTI_BUILD_ID;
 }
 
 Result<DeviceChoice> parse_device_choice(const std::string& text) {
@@ -65,6 +79,35 @@ Result<DeviceChoice> parse_device_choice(const std::string& text) {
     return DeviceChoice::kCuda;
   }
   return invalid("--device {}: wanted auto, cpu or cuda", text);
+}
+
+Result<GpuChoice> parse_gpu_choice(const std::string& text) {
+  GpuChoice choice;
+  if (text == "auto" || text == "all") {
+    return choice;
+  }
+  const auto wanted = [&text] {
+    return invalid("--gpus {}: wanted auto, all, a number of GPUs (2), or ids (0,2,3)", text);
+  };
+  bool digits = false;  // since the last comma
+  int value = 0;
+  for (const char c : text + ",") {
+    if (c >= '0' && c <= '9') {
+      digits = true;
+      value = std::min(value * 10 + (c - '0'), kMaxGpus);
+    } else if (c != ',' || (!digits && choice.ids.empty())) {
+      return wanted();
+    } else if (digits) {
+      choice.ids.push_back(std::exchange(value, 0));
+      digits = false;
+    }
+  }
+  if (text.find(',') != std::string::npos) {
+    return choice;
+  }
+  choice.count = choice.ids.front();
+  choice.ids.clear();
+  return choice.count > 0 ? Result<GpuChoice>(choice) : Result<GpuChoice>(wanted());
 }
 
 bool nvidia_device_present(const std::string& root) {

@@ -17,8 +17,18 @@ enum class DeviceChoice { kAuto, kCpu, kCuda };
 
 Result<DeviceChoice> parse_device_choice(const std::string& text);
 
+/// Which GPUs to use: the first `count`, or those with these ids; neither = all.
+struct GpuChoice {
+  int count = 0;
+  std::vector<int> ids;
+};
+
+/// "auto" and "all", a number of GPUs ("2"), or ids ("0,2"; a single one with a comma: "2,").
+Result<GpuChoice> parse_gpu_choice(const std::string& text);
+
 struct BackendQuery {
   DeviceChoice device = DeviceChoice::kAuto;
+  GpuChoice gpus;
   CpuBackendOptions cpu;
   std::string root = "/";  ///< where /dev and /proc are looked for; tests use another place
   std::vector<std::string> plugin_paths;  ///< where libtutti_cuda.so is looked for, in order

@@ -84,7 +84,7 @@ class Ops {
   void linear(TensorView y,              // [t, n] act or f32 (logits)
               ConstTensorView x,         // [t, k] act
               const WeightView& weight,  // [n, k]
-              ConstTensorView bias);     // [n] f32
+              ConstTensorView bias);     // [n] f32; may be rounded to the type of y first
 
   /// Rows [offsets[g], offsets[g+1]) of x times matrix g: the experts of a mixture.
   void grouped_linear(TensorView y,              // [r, n] act

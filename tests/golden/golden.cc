@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <limits>
 
@@ -22,7 +23,9 @@ std::vector<int32_t> ints(const Json& json) {
 }  // namespace
 
 std::string fixtures_directory() {
-  return std::string(TUTTI_SOURCE_DIR) + "/tests/golden/fixtures";
+  const char* elsewhere = std::getenv("TUTTI_FIXTURES");  // NOLINT(concurrency-mt-unsafe)
+  return elsewhere != nullptr ? elsewhere
+                              : std::string(TUTTI_SOURCE_DIR) + "/tests/golden/fixtures";
 }
 
 std::vector<std::string> fixture_names() {
@@ -54,7 +57,8 @@ Golden load_golden(const std::string& name) {
 Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
                                                       const std::string& directory,
                                                       int ranks,
-                                                      const ModelOptions& model) {
+                                                      const ModelOptions& model,
+                                                      std::optional<DType> compute) {
   ModelLoadOptions options;
   options.directory = directory;
   options.ranks = ranks;
@@ -64,6 +68,7 @@ Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
   options.max_batch_sequences = 4;
   options.max_logit_rows = 64;
   options.model = model;
+  options.compute = compute;
   return RankedModelRunner::load(backend, options);
 }
 

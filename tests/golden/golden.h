@@ -1,6 +1,7 @@
 // A golden fixture, loaded and run: what the tests of this directory share. README.md explains the
 // files and the criteria.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct Golden {
   NpyMatrix logits;
 };
 
+/// In the source tree the test was built in, or $TUTTI_FIXTURES: tests of GPUs are often built
+/// elsewhere than they run.
 std::string fixtures_directory();
 /// Sorted.
 std::vector<std::string> fixture_names();
@@ -28,7 +31,8 @@ Golden load_golden(const std::string& name);
 Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
                                                       const std::string& directory,
                                                       int ranks,
-                                                      const ModelOptions& model = {});
+                                                      const ModelOptions& model = {},
+                                                      std::optional<DType> compute = {});
 
 /// Runs `ids` from position `begin` in steps of `chunk`; the logits of every token.
 std::vector<float> run_model(RankedModelRunner& runner,

@@ -122,6 +122,25 @@ TEST(DeviceChoiceTest, Names) {
   }
 }
 
+TEST(GpuChoiceTest, CountsAndIds) {
+  using Ids = std::vector<int>;
+  for (const char* text : {"auto", "all"}) {
+    EXPECT_EQ(parse_gpu_choice(text)->count, 0);
+    EXPECT_EQ(parse_gpu_choice(text)->ids, Ids{});
+  }
+  EXPECT_EQ(parse_gpu_choice("2")->count, 2);
+  EXPECT_EQ(parse_gpu_choice("2")->ids, Ids{});
+  EXPECT_EQ(parse_gpu_choice("0,2,3")->ids, (Ids{0, 2, 3}));
+  EXPECT_EQ(parse_gpu_choice("0,2,3")->count, 0);
+  EXPECT_EQ(parse_gpu_choice("2,")->ids, Ids{2});
+  EXPECT_EQ(parse_gpu_choice("99999999999")->count, 64) << "refused later by what is there";
+  for (const char* text : {"", ",", "0", "-1", "two", "1;2", "1, 2"}) {
+    const auto choice = parse_gpu_choice(text);
+    ASSERT_FALSE(choice.ok()) << text;
+    EXPECT_THAT(choice.status().message(), StartsWith(fmt::format("--gpus {}: wanted", text)));
+  }
+}
+
 TEST(DeviceChoiceTest, LibrariesAreLookedForBesideTheProgram) {
   const std::vector<std::string> paths = default_plugin_paths();
   ASSERT_EQ(paths.size(), 2U);

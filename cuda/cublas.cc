@@ -1,0 +1,299 @@
+#include "cuda/cublas.h"
+
+#include <array>
+#include <map>
+#include <tuple>
+
+#include <cublasLt.h>
+#include <dlfcn.h>
+
+#include "base/checked.h"
+#include "base/file.h"
+
+namespace tutti::cuda {
+
+namespace {
+
+constexpr const char* kLibrary = "libcublasLt.so.13";
+
+// The functions used, by their names in the header.
+struct Functions {
+#define TUTTI_CUBLAS_FUNCTIONS(X)         \
+  X(cublasLtCreate)                       \
+  X(cublasLtDestroy)                      \
+  X(cublasLtGetVersion)                   \
+  X(cublasLtGetStatusString)              \
+  X(cublasLtMatmul)                       \
+  X(cublasLtMatmulDescCreate)             \
+  X(cublasLtMatmulDescDestroy)            \
+  X(cublasLtMatmulDescSetAttribute)       \
+  X(cublasLtMatrixLayoutCreate)           \
+  X(cublasLtMatrixLayoutDestroy)          \
+  X(cublasLtMatmulPreferenceCreate)       \
+  X(cublasLtMatmulPreferenceDestroy)      \
+  X(cublasLtMatmulPreferenceSetAttribute) \
+  X(cublasLtMatmulAlgoGetHeuristic)
+#define TUTTI_DECLARE(name) decltype(&::name) name = nullptr;
+  TUTTI_CUBLAS_FUNCTIONS(TUTTI_DECLARE)
+#undef TUTTI_DECLARE
+};
+
+cudaDataType_t type_of(ElementType type) {
+  return type == ElementType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+int64_t size_of(ElementType type) {
+  return type == ElementType::kF32 ? 4 : 2;
+}
+
+bool aligned(const void* data, int64_t stride, ElementType type) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride * size_of(type) % 16 == 0;
+}
+
+// What the choice of an algorithm may depend on.
+using ProblemKey =
+    std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int, bool, bool>;
+
+ProblemKey key_of(const MatMul& p, bool accumulate) {
+  return {p.m,
+          p.n,
+          p.k,
+          p.y_stride,
+          p.x_stride,
+          p.w_stride,
+          static_cast<int>(p.y_type),
+          static_cast<int>(p.x_type),
+          p.bias != nullptr,
+          accumulate};
+}
+
+}  // namespace
+
+struct CublasLt::Impl {
+  // One problem shape, ready to run.
+  struct Plan {
+    cublasLtMatmulDesc_t operation = nullptr;
+    cublasLtMatrixLayout_t w = nullptr;
+    cublasLtMatrixLayout_t x = nullptr;
+    cublasLtMatrixLayout_t y = nullptr;
+    cublasLtMatmulAlgo_t algorithm{};
+  };
+
+  Functions f;
+  void* library = nullptr;
+  std::string path;
+  cublasLtHandle_t handle = nullptr;
+  std::map<ProblemKey, Plan> plans;
+
+  Status check(cublasStatus_t code, const char* what) const {
+    if (code == CUBLAS_STATUS_SUCCESS) {
+      return ok_status();
+    }
+    return error(StatusCode::kDevice, "{}: {}", what, f.cublasLtGetStatusString(code));
+  }
+
+  Status load(void* opened, std::string from) {
+    library = opened;
+    path = std::move(from);
+#define TUTTI_LOAD(name)                                                                    \
+  f.name = reinterpret_cast<decltype(f.name)>(dlsym(library, #name));                       \
+  if (f.name == nullptr) {                                                                  \
+    return error(StatusCode::kUnavailable, "{} has no {}; is it of CUDA 13?", path, #name); \
+  }
+    TUTTI_CUBLAS_FUNCTIONS(TUTTI_LOAD)
+#undef TUTTI_LOAD
+    return check(f.cublasLtCreate(&handle), "cublasLtCreate");
+  }
+
+  Status make_layouts(const MatMul& p, bool bias, Plan& plan) const;
+  Result<Plan*> plan_for(const MatMul& p, bool accumulate, int64_t workspace_bytes);
+};
+
+CublasLt::CublasLt(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+CublasLt::~CublasLt() {
+  for (auto& [key, plan] : impl_->plans) {
+    impl_->f.cublasLtMatmulDescDestroy(plan.operation);
+    impl_->f.cublasLtMatrixLayoutDestroy(plan.w);
+    impl_->f.cublasLtMatrixLayoutDestroy(plan.x);
+    impl_->f.cublasLtMatrixLayoutDestroy(plan.y);
+  }
+  if (impl_->handle != nullptr) {
+    impl_->f.cublasLtDestroy(impl_->handle);
+  }
+}
+
+std::vector<std::string> cublas_directories() {
+  return {"/usr/local/cuda/lib64",
+          "/usr/local/cuda-13.0/lib64",
+          "/usr/lib/x86_64-linux-gnu",
+          "/usr/local/lib/python3.12/dist-packages/nvidia/cu13/lib",
+          "/usr/local/lib/python3.12/dist-packages/nvidia/cublas/lib"};
+}
+
+Result<std::unique_ptr<CublasLt>> CublasLt::open(const std::vector<std::string>& directories) {
+  std::vector<std::string> candidates{kLibrary};
+  for (const std::string& directory : directories) {
+    candidates.push_back(join_path(directory, kLibrary));
+  }
+  std::string tried;
+  for (const std::string& candidate : candidates) {
+    void* library = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+      // The reason matters only where a file is there and does not load.
+      const bool there = candidate != kLibrary && file_exists(candidate);
+      tried += fmt::format("{}{}{}",
+                           tried.empty() ? "" : ", ",
+                           candidate,
+                           there ? fmt::format(" ({})", dlerror()) : "");
+      continue;
+    }
+    auto impl = std::make_unique<Impl>();
+    TUTTI_RETURN_IF_ERROR(impl->load(library, candidate));
+    return std::unique_ptr<CublasLt>(new CublasLt(std::move(impl)));
+  }
+  return error(
+      StatusCode::kUnavailable,
+      "cuBLASLt of CUDA 13 was not found (tried {}); install it (Debian and Ubuntu: package "
+      "libcublas-13-0; pip: nvidia-cublas) or add its directory to LD_LIBRARY_PATH",
+      tried);
+}
+
+std::string CublasLt::describe() const {
+  const size_t version = impl_->f.cublasLtGetVersion();
+  return fmt::format("cuBLASLt {}.{}.{} from {}",
+                     version / 10000,
+                     version / 100 % 100,
+                     version % 100,
+                     impl_->path);
+}
+
+bool CublasLt::fits(const MatMul& p) {
+  const bool types =
+      p.x_type == p.w_type && (p.x_type == ElementType::kBF16 ||
+                               (p.x_type == ElementType::kF32 && p.y_type == ElementType::kF32));
+  return types && p.batches == 1 && p.offsets == nullptr && p.m > 0 && p.n > 0 && p.k > 0 &&
+         aligned(p.y, p.y_stride, p.y_type) && aligned(p.x, p.x_stride, p.x_type) &&
+         aligned(p.w, p.w_stride, p.w_type) && reinterpret_cast<uintptr_t>(p.bias) % 16 == 0;
+}
+
+// cuBLAS is column-major: our row-major y [m, n] is its y^T [n, m], so it computes w * x^T with w
+// [n, k] read as the transpose of a [k, n] matrix.
+Status CublasLt::Impl::make_layouts(const MatMul& p, bool bias, Plan& plan) const {
+  TUTTI_RETURN_IF_ERROR(
+      check(f.cublasLtMatmulDescCreate(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+            "cublasLtMatmulDescCreate"));
+  const cublasOperation_t transposed = CUBLAS_OP_T;
+  TUTTI_RETURN_IF_ERROR(
+      check(f.cublasLtMatmulDescSetAttribute(
+                plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
+            "cublasLtMatmulDescSetAttribute"));
+  if (bias) {
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    const cudaDataType_t bias_type = CUDA_R_32F;
+    TUTTI_RETURN_IF_ERROR(
+        check(f.cublasLtMatmulDescSetAttribute(
+                  plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+              "cublasLtMatmulDescSetAttribute"));
+    TUTTI_RETURN_IF_ERROR(check(
+        f.cublasLtMatmulDescSetAttribute(
+            plan.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type),
+        "cublasLtMatmulDescSetAttribute"));
+    TUTTI_RETURN_IF_ERROR(
+        check(f.cublasLtMatmulDescSetAttribute(
+                  plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p.bias, sizeof p.bias),
+              "cublasLtMatmulDescSetAttribute"));
+  }
+  const auto layout = [&](cublasLtMatrixLayout_t& to,
+                          ElementType type,
+                          int64_t rows,
+                          int64_t cols,
+                          int64_t stride) {
+    return check(
+        f.cublasLtMatrixLayoutCreate(
+            &to, type_of(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), stride),
+        "cublasLtMatrixLayoutCreate");
+  };
+  TUTTI_RETURN_IF_ERROR(layout(plan.w, p.w_type, p.k, p.n, p.w_stride));
+  TUTTI_RETURN_IF_ERROR(layout(plan.x, p.x_type, p.k, p.m, p.x_stride));
+  return layout(plan.y, p.y_type, p.n, p.m, p.y_stride);
+}
+
+Result<CublasLt::Impl::Plan*> CublasLt::Impl::plan_for(const MatMul& p,
+                                                       bool accumulate,
+                                                       int64_t workspace_bytes) {
+  const ProblemKey key = key_of(p, accumulate);
+  if (const auto found = plans.find(key); found != plans.end()) {
+    return &found->second;
+  }
+  Plan plan;
+  TUTTI_RETURN_IF_ERROR(make_layouts(p, p.bias != nullptr && !accumulate, plan));
+  cublasLtMatmulPreference_t preference = nullptr;
+  TUTTI_RETURN_IF_ERROR(
+      check(f.cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate"));
+  const auto bytes = static_cast<uint64_t>(workspace_bytes);
+  // Partial sums meet in the workspace in a fixed order; adding into the output in place would not.
+  const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  const uint32_t alignment = 16;
+  f.cublasLtMatmulPreferenceSetAttribute(
+      preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes);
+  f.cublasLtMatmulPreferenceSetAttribute(
+      preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions, sizeof reductions);
+  for (const auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                               CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                               CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                               CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+    f.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &alignment, sizeof alignment);
+  }
+  cublasLtMatmulHeuristicResult_t choice{};
+  int found = 0;
+  const cublasStatus_t code = f.cublasLtMatmulAlgoGetHeuristic(
+      handle, plan.operation, plan.w, plan.x, plan.y, plan.y, preference, 1, &choice, &found);
+  f.cublasLtMatmulPreferenceDestroy(preference);
+  if (code != CUBLAS_STATUS_SUCCESS || found == 0) {
+    return error(StatusCode::kDevice,
+                 "cuBLASLt has no algorithm for [{}, {}] x [{}, {}]^T: {}",
+                 p.m,
+                 p.k,
+                 p.n,
+                 p.k,
+                 f.cublasLtGetStatusString(code));
+  }
+  plan.algorithm = choice.algo;
+  return &plans.emplace(key, plan).first->second;
+}
+
+Status CublasLt::matmul(const MatMul& p,
+                        bool accumulate,
+                        void* workspace,
+                        int64_t workspace_bytes,
+                        cudaStream_t stream) {
+  TUTTI_TRY(Impl::Plan * plan, impl_->plan_for(p, accumulate, workspace_bytes));
+  const float one = 1.0F;
+  const float beta = accumulate ? 1.0F : 0.0F;
+  if (p.bias != nullptr && !accumulate) {
+    TUTTI_RETURN_IF_ERROR(impl_->check(
+        impl_->f.cublasLtMatmulDescSetAttribute(
+            plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p.bias, sizeof p.bias),
+        "cublasLtMatmulDescSetAttribute"));
+  }
+  return impl_->check(impl_->f.cublasLtMatmul(impl_->handle,
+                                              plan->operation,
+                                              &one,
+                                              p.w,
+                                              plan->w,
+                                              p.x,
+                                              plan->x,
+                                              &beta,
+                                              p.y,
+                                              plan->y,
+                                              p.y,
+                                              plan->y,
+                                              &plan->algorithm,
+                                              workspace,
+                                              usize(workspace_bytes),
+                                              stream),
+                      "cublasLtMatmul");
+}
+
+}  // namespace tutti::cuda

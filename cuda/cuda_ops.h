@@ -1,0 +1,106 @@
+// The operations of ops/ops.h on one GPU, queued on one stream. Simple kernels take every shape;
+// where a fast path exists (cuBLASLt for large products) the members here choose it.
+//
+// A launch that fails throws DeviceError naming the op. A kernel that fails later is found at the
+// next synchronisation; built with TUTTI_CUDA_SYNC_EVERY_OP, at once.
+#pragma once
+#include <memory>
+
+#include "cuda/cublas.h"
+#include "cuda/cuda_device.h"
+#include "ops/ops.h"
+
+namespace tutti::cuda {
+
+struct CudaOpsOptions {
+  int device = 0;
+  cudaStream_t stream = nullptr;
+  std::unique_ptr<CublasLt> cublas;
+  Buffer workspace;  ///< scratch of matrix products, for this stream alone
+};
+
+class CudaOps final : public Ops {
+ public:
+  explicit CudaOps(CudaOpsOptions options) : o_(std::move(options)) {}
+
+  const char* name() const override { return "cuda"; }
+
+  /// f32 and bf16.
+  Status check_compute(DType act) const override;
+
+ private:
+  /// Ends every op: throws if its launch failed.
+  void finish(cudaError_t code, const char* op) const;
+  /// Before every op: threads have a current device each.
+  void enter() const;
+  void run_matmul(const MatMul& problem, const char* op);
+
+  void do_embedding(TensorView y,
+                    ConstTensorView table,
+                    ConstTensorView ids,
+                    int64_t first_id) override;
+  void do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) override;
+  void do_add_rms_norm(TensorView y,
+                       TensorView residual,
+                       ConstTensorView x,
+                       ConstTensorView weight,
+                       float eps) override;
+  void do_add(TensorView y, ConstTensorView x) override;
+  void do_linear(TensorView y,
+                 ConstTensorView x,
+                 const WeightView& weight,
+                 ConstTensorView bias) override;
+  void do_grouped_linear(TensorView y,
+                         ConstTensorView x,
+                         const WeightView& weight,
+                         ConstTensorView offsets) override;
+  void do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) override;
+  void do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) override;
+  void do_rope_table(TensorView table,
+                     ConstTensorView positions,
+                     ConstTensorView inv_freq,
+                     float scale) override;
+  void do_rope(TensorView x, ConstTensorView table, RopeLayout layout) override;
+  void do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) override;
+  void do_attention(TensorView out,
+                    ConstTensorView q,
+                    ConstTensorView k_cache,
+                    ConstTensorView v_cache,
+                    const AttentionBatch& batch,
+                    float scale) override;
+  void do_mla_attention(TensorView out,
+                        ConstTensorView q_latent,
+                        ConstTensorView q_rope,
+                        ConstTensorView cache,
+                        const AttentionBatch& batch,
+                        float scale) override;
+  void do_gather_kv(TensorView y,
+                    ConstTensorView cache,
+                    const AttentionBatch& batch,
+                    ConstTensorView key_begin) override;
+  void do_mla_expanded_attention(TensorView out,
+                                 ConstTensorView q,
+                                 ConstTensorView kv,
+                                 ConstTensorView k_rope,
+                                 const AttentionBatch& batch,
+                                 ConstTensorView key_begin,
+                                 float scale) override;
+  void do_moe_route(TensorView experts,
+                    TensorView weights,
+                    ConstTensorView logits,
+                    ConstTensorView bias,
+                    const RouterParams& params) override;
+  void do_moe_permute(TensorView row_token,
+                      TensorView pair_row,
+                      TensorView offsets,
+                      ConstTensorView experts) override;
+  void do_moe_combine(TensorView y,
+                      ConstTensorView x,
+                      ConstTensorView pair_row,
+                      ConstTensorView weights) override;
+  void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override;
+
+  CudaOpsOptions o_;
+};
+
+}  // namespace tutti::cuda

@@ -1,0 +1,44 @@
+// Matrix products for every pair of compute and weight type, dense or e4m3 with block scales, one
+// matrix or many: the path that is always there. cuda_linear.cc gives what it can to cuBLASLt.
+#pragma once
+#include "cuda/ops/launch.h"
+
+namespace tutti::cuda {
+
+/// y[b][i, :] = x[b][i, :] * w[b]^T (+ bias) for `batches` matrices, or, with `offsets`, rows
+/// [offsets[b], offsets[b + 1]) of x times w[b].
+struct MatMul {
+  void* y = nullptr;
+  const void* x = nullptr;
+  const void* w = nullptr;
+  const float* bias = nullptr;         ///< [n] or null
+  const float* scales = nullptr;       ///< e4m3: see WeightView
+  const int32_t* scale_row = nullptr;  ///< e4m3: [n]
+  const int32_t* offsets = nullptr;    ///< [batches + 1] on the device, or null
+  ElementType y_type = ElementType::kF32;
+  ElementType x_type = ElementType::kF32;
+  ElementType w_type = ElementType::kF32;
+  int64_t m = 0;  ///< rows of x, over all batches if there are offsets
+  int64_t n = 0;
+  int64_t k = 0;
+  int64_t batches = 1;
+  int64_t y_stride = 0;  ///< elements from one row to the next
+  int64_t x_stride = 0;
+  int64_t w_stride = 0;
+  int64_t scale_stride = 0;
+  int64_t y_batch = 0;  ///< elements from one batch to the next
+  int64_t x_batch = 0;
+  int64_t w_batch = 0;
+  int64_t scale_batch = 0;
+  int64_t block_k = 1;
+  int64_t phase_k = 0;
+};
+
+/// f32 sums over ascending k, exact products of the stored values (a scaled e4m3 value is rounded
+/// to f32 first). A row's bits do not depend on the other rows.
+cudaError_t simple_matmul(const MatMul& problem, cudaStream_t s);
+
+/// Every row of y = bias, rounded to y's type.
+cudaError_t fill_rows(const Rows& y, const float* bias, cudaStream_t s);
+
+}  // namespace tutti::cuda

@@ -1,0 +1,133 @@
+// Rotary positions, and moving rows into and out of the paged cache.
+#include "cuda/ops/device_math.cuh"
+#include "cuda/ops/rows.h"
+
+namespace tutti::cuda {
+
+namespace {
+
+constexpr int kThreads = 128;
+
+// The angle is rounded to f32 as the contract says; cos and sin of it are taken in f64, which costs
+// nothing here: one table serves all layers.
+__global__ void rope_table_kernel(Rows table,
+                                  const int32_t* positions,
+                                  const float* inv_freq,
+                                  float scale) {
+  const int64_t half = table.width / 2;
+  float* row = row_of<float>(table, blockIdx.x);
+  const float position = static_cast<float>(positions[blockIdx.x]);
+  for (int64_t i = threadIdx.x; i < half; i += blockDim.x) {
+    const double angle = static_cast<double>(__fmul_rn(position, inv_freq[i]));
+    row[i] = static_cast<float>(scale * cos(angle));
+    row[half + i] = static_cast<float>(scale * sin(angle));
+  }
+}
+
+template <class T>
+__global__ void rope_kernel(Rows x, ConstRows table, bool interleaved) {
+  const int64_t half = x.width / 2;
+  const float* cosines = row_of<float>(table, blockIdx.x);
+  const float* sines = cosines + half;
+  for (int64_t n = threadIdx.x; n < x.n1 * half; n += blockDim.x) {
+    const int64_t i = n % half;
+    T* row = row_of<T>(x, blockIdx.x, n / half);
+    T* first = row + (interleaved ? 2 * i : i);
+    T* second = row + (interleaved ? 2 * i + 1 : i + half);
+    const float a = to_f32(*first);
+    const float b = to_f32(*second);
+    store(first, a * cosines[i] - b * sines[i]);
+    store(second, b * cosines[i] + a * sines[i]);
+  }
+}
+
+template <class T>
+__global__ void write_kv_kernel(Rows cache, ConstRows x, const int32_t* slots) {
+  const int32_t slot = slots[blockIdx.x];
+  const int32_t block_size = static_cast<int32_t>(cache.n1);
+  const T* from = row_of<T>(x, blockIdx.x);
+  T* to = row_of<T>(cache, slot / block_size, slot % block_size);
+  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
+    to[i] = from[i];
+  }
+}
+
+// Block b copies row b of y; the sequence it belongs to is found by bisection.
+template <class T>
+__global__ void gather_kv_kernel(Rows y,
+                                 ConstRows cache,
+                                 Sequences sequences,
+                                 const int32_t* key_begin) {
+  const int32_t row = static_cast<int32_t>(blockIdx.x);
+  int low = 0;
+  int high = sequences.count;  // the last s with key_begin[s] <= row is in [low, high)
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (key_begin[middle] <= row ? low : high) = middle;
+  }
+  if (row >= key_begin[sequences.count]) {
+    return;
+  }
+  const int32_t position = row - key_begin[low];
+  const int32_t block =
+      sequences.block_table[low * sequences.table_stride + position / sequences.block_size];
+  const T* from = row_of<T>(cache, block, position % sequences.block_size);
+  T* to = row_of<T>(y, row);
+  for (int64_t i = threadIdx.x; i < y.width; i += blockDim.x) {
+    to[i] = from[i];
+  }
+}
+
+}  // namespace
+
+cudaError_t rope_table(const Rows& table,
+                       const int32_t* positions,
+                       const float* inv_freq,
+                       float scale,
+                       cudaStream_t s) {
+  if (table.empty()) {
+    return cudaSuccess;
+  }
+  rope_table_kernel<<<static_cast<unsigned>(table.n0), kThreads, 0, s>>>(
+      table, positions, inv_freq, scale);
+  return cudaGetLastError();
+}
+
+cudaError_t rope(const Rows& x, const ConstRows& table, bool interleaved, cudaStream_t s) {
+  if (x.empty()) {
+    return cudaSuccess;
+  }
+  with_act(x.type, [&](auto act) {
+    rope_kernel<decltype(act)>
+        <<<static_cast<unsigned>(x.n0), kThreads, 0, s>>>(x, table, interleaved);
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t write_kv(const Rows& cache, const ConstRows& x, const int32_t* slots, cudaStream_t s) {
+  if (x.empty()) {
+    return cudaSuccess;
+  }
+  with_act(x.type, [&](auto act) {
+    write_kv_kernel<decltype(act)>
+        <<<static_cast<unsigned>(x.n0), kThreads, 0, s>>>(cache, x, slots);
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t gather_kv(const Rows& y,
+                      const ConstRows& cache,
+                      const Sequences& sequences,
+                      const int32_t* key_begin,
+                      cudaStream_t s) {
+  if (y.empty() || sequences.count == 0) {
+    return cudaSuccess;
+  }
+  with_act(y.type, [&](auto act) {
+    gather_kv_kernel<decltype(act)>
+        <<<static_cast<unsigned>(y.n0), kThreads, 0, s>>>(y, cache, sequences, key_begin);
+  });
+  return cudaGetLastError();
+}
+
+}  // namespace tutti::cuda

@@ -1,0 +1,40 @@
+// Kernels that work row by row; contracts in ops/ops.h. Each result depends on its own row only.
+#pragma once
+#include "cuda/ops/launch.h"
+
+namespace tutti::cuda {
+
+cudaError_t embedding(
+    const Rows& y, const ConstRows& table, const int32_t* ids, int64_t first_id, cudaStream_t s);
+cudaError_t rms_norm(
+    const Rows& y, const ConstRows& x, const float* weight, float eps, cudaStream_t s);
+cudaError_t add_rms_norm(const Rows& y,
+                         const Rows& residual,
+                         const ConstRows& x,
+                         const float* weight,
+                         float eps,
+                         cudaStream_t s);
+cudaError_t add(const Rows& y, const ConstRows& x, cudaStream_t s);
+cudaError_t silu_mul(const Rows& y, const ConstRows& gate, const ConstRows& up, cudaStream_t s);
+cudaError_t gather_rows(const Rows& y, const ConstRows& x, const int32_t* rows, cudaStream_t s);
+
+/// `table`: [t, 2 * half] f32.
+cudaError_t rope_table(const Rows& table,
+                       const int32_t* positions,
+                       const float* inv_freq,
+                       float scale,
+                       cudaStream_t s);
+cudaError_t rope(const Rows& x, const ConstRows& table, bool interleaved, cudaStream_t s);
+
+/// `cache`: [blocks, block_size, w].
+cudaError_t write_kv(const Rows& cache, const ConstRows& x, const int32_t* slots, cudaStream_t s);
+cudaError_t gather_kv(const Rows& y,
+                      const ConstRows& cache,
+                      const Sequences& sequences,
+                      const int32_t* key_begin,
+                      cudaStream_t s);
+
+/// cudaErrorNoKernelImageForDevice if the kernels were not compiled for the current device.
+cudaError_t find_kernel();
+
+}  // namespace tutti::cuda

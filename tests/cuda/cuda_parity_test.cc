@@ -1,0 +1,127 @@
+// Every op on the GPU against the reference, over all case lists: computing in f32, and in bf16 on
+// inputs that bf16 holds. Then that equal batches give equal bits, and that a row of the simple
+// kernels does not depend on its neighbours.
+#include <cstring>
+
+#include "cuda/cuda_testing.h"
+#include "ops/cases_attention.h"
+#include "ops/cases_linear.h"
+#include "ops/cases_moe.h"
+#include "ops/cases_rows.h"
+#include "ops/expect_near.h"
+#include "ops/ref/ref_ops.h"
+
+namespace tutti::test {
+namespace {
+
+class CudaParity : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    TUTTI_NEEDS_GPU(backend);
+    Result<std::unique_ptr<RankSet>> set = backend.make_ranks(1);
+    ASSERT_TRUE(set.ok()) << set.status().message();
+    cuda_ = std::make_unique<CudaTestBackend>(std::move(set).value());
+  }
+
+  // Fast attention kernels round probabilities to bf16 before they meet the values.
+  static Tolerance bf16_tolerance(const OpCase& op_case) {
+    Tolerance tolerance = in_bf16(op_case.tolerance);
+    if (op_case.name.find("attention") != std::string::npos) {
+      tolerance.relative += 0x1p-7;
+    }
+    return tolerance;
+  }
+
+  void expect_parity(const std::vector<OpCase>& cases) {
+    for (const Compute compute : {Compute::kF32, Compute::kBf16}) {
+      const bool bf16 = compute == Compute::kBf16;
+      int failures = 0;
+      for (const OpCase& op_case : cases) {
+        SCOPED_TRACE(op_case.name + (bf16 ? " in bf16" : " in f32"));
+        const std::vector<HostTensor> expected =
+            run_case(op_case, ref_, bf16 ? Compute::kF32RoundedToBf16 : Compute::kF32);
+        const std::vector<HostTensor> actual = run_case(op_case, *cuda_, compute);
+        const std::vector<HostTensor> again = run_case(op_case, *cuda_, compute);
+        cuda_->forget();
+        bool good = true;
+        for (size_t i = 0; i < expected.size(); ++i) {
+          EXPECT_EQ(again[i].bytes(), actual[i].bytes()) << "a second run differs";
+          const bool rounded = actual[i].dtype() == DType::kBF16;
+          if (expected[i].dtype() == DType::kI32) {
+            EXPECT_EQ(actual[i].ints(), expected[i].ints());
+          } else {
+            expect_near(actual[i].values(),
+                        expected[i].values(),
+                        rounded ? bf16_tolerance(op_case) : op_case.tolerance);
+          }
+          good = good && !HasFailure();
+        }
+        failures += good ? 0 : 1;
+        if (HasFatalFailure() || failures > 3) {
+          return;  // the first failing cases say enough
+        }
+      }
+    }
+  }
+
+  TestBackend ref_{"ref", make_ref_ops()};
+  std::unique_ptr<CudaTestBackend> cuda_;
+};
+
+TEST_F(CudaParity, Rows) {
+  expect_parity(row_cases());
+}
+
+TEST_F(CudaParity, DenseLinear) {
+  expect_parity(dense_linear_cases());
+}
+
+TEST_F(CudaParity, QuantizedLinear) {
+  expect_parity(quantized_linear_cases());
+}
+
+TEST_F(CudaParity, StackedLinear) {
+  expect_parity(stacked_linear_cases());
+}
+
+TEST_F(CudaParity, Attention) {
+  expect_parity(attention_cases());
+}
+
+TEST_F(CudaParity, Moe) {
+  expect_parity(moe_cases());
+}
+
+// Shapes of real models, where libraries choose other algorithms than for small ones.
+TEST_F(CudaParity, LargeLinear) {
+  std::vector<OpCase> cases;
+  for (const int64_t m : {1, 5, 64, 300}) {
+    cases.push_back(
+        linear_case({.dtype = DType::kBF16, .m = m, .n = 768, .k = 3584, .bias = true}));
+    cases.push_back(
+        linear_case({.dtype = DType::kF32, .m = m, .n = 256, .k = 1024, .f32_result = true}));
+  }
+  expect_parity(cases);
+}
+
+// The promise of ops.h that the GPU keeps for its own kernels: a row's bits depend on that row
+// alone. (Products that go to cuBLASLt do not: there the algorithm depends on the number of rows.)
+TEST_F(CudaParity, RowsOfOwnProductsAreIndependent) {
+  for (const Compute compute : {Compute::kF32, Compute::kBf16}) {
+    for (const DType dtype : {DType::kF16, DType::kF8E4M3}) {
+      const LinearShape shape{.dtype = dtype, .m = 70, .n = 53, .k = 300};
+      const std::vector<float> all = run_case(linear_case(shape), *cuda_, compute).front().values();
+      for (const int64_t rows : {1, 3, 65}) {
+        LinearShape part = shape;
+        part.m = rows;  // the generator gives the same first rows
+        const std::vector<float> some =
+            run_case(linear_case(part), *cuda_, compute).front().values();
+        ASSERT_EQ(std::memcmp(some.data(), all.data(), some.size() * sizeof(float)), 0)
+            << rows << " of 70 rows, " << dtype_name(dtype);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tutti::test

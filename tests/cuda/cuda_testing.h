@@ -1,0 +1,74 @@
+// The CUDA backend as the program opens it, for tests that need a GPU.
+#pragma once
+#include <filesystem>
+#include <unordered_map>
+
+#include <gtest/gtest.h>
+
+#include "backend/select.h"
+#include "ops/op_case.h"
+
+namespace tutti::test {
+
+/// libtutti_cuda.so lies beside the program: in bin/, next to the tests' directory or in their own.
+inline std::vector<std::string> plugin_paths() {
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  return {own.string(), (own.parent_path() / "bin").string()};
+}
+
+inline bool gpu_present() {
+  return nvidia_device_present("/");
+}
+
+inline Result<std::unique_ptr<Backend>> open_cuda() {
+  return select_backend({.device = DeviceChoice::kCuda, .plugin_paths = plugin_paths()});
+}
+
+/// First line of a test's body: skips where there is no GPU, fails where there is one that cannot
+/// be used.
+#define TUTTI_NEEDS_GPU(backend)                                             \
+  if (!::tutti::test::gpu_present()) {                                       \
+    GTEST_SKIP() << "this machine shows no NVIDIA GPU";                      \
+  }                                                                          \
+  auto backend##_result = ::tutti::test::open_cuda();                        \
+  ASSERT_TRUE(backend##_result.ok()) << backend##_result.status().message(); \
+  ::tutti::Backend& backend = **backend##_result
+
+/// Where cases run: tensors are copied to the GPU and back.
+class CudaTestBackend final : public TestBackend {
+ public:
+  explicit CudaTestBackend(std::unique_ptr<RankSet> set)
+      : TestBackend("cuda", *set->ranks().front().ops), set_(std::move(set)) {}
+
+  TensorView to_device(HostTensor& tensor) override {
+    Device& device = *rank().device;
+    Buffer buffer = Buffer::allocate(device, ssize(tensor.bytes().size()), "test tensor").value();
+    const TensorView host = tensor.view();
+    const Status status = device.copy_from_host(
+        buffer.data(), tensor.bytes().data(), ssize(tensor.bytes().size()), *rank().stream);
+    EXPECT_TRUE(status.ok()) << status.message();
+    const TensorView view{buffer.data(), host.dtype(), host.shape(), host.strides()};
+    buffers_.insert_or_assign(&tensor, std::move(buffer));
+    return view;
+  }
+
+  void to_host(HostTensor& tensor) override {
+    const Buffer& buffer = buffers_.at(&tensor);
+    Status status = rank().device->copy_to_host(
+        tensor.data<std::byte>(), buffer.data(), ssize(tensor.bytes().size()), *rank().stream);
+    status = status.ok() ? rank().stream->synchronize() : status;
+    EXPECT_TRUE(status.ok()) << status.message();
+  }
+
+  Status synchronize() { return rank().stream->synchronize(); }
+
+  void forget() { buffers_.clear(); }
+
+ private:
+  RankResources& rank() { return set_->ranks().front(); }
+
+  std::unique_ptr<RankSet> set_;
+  std::unordered_map<HostTensor*, Buffer> buffers_;  // on the device of set_, so freed before it
+};
+
+}  // namespace tutti::test
