@@ -84,6 +84,7 @@ struct Commands {
   TokenizeOptions detokenize;
   TemplateOptions chat_template;
   BenchLatencyOptions latency;
+  BenchServeOptions bench_serve;
   std::function<int()> chosen;
 };
 
@@ -198,10 +199,8 @@ void add_text_tools(CLI::App& app, Commands& c) {
   tmpl->callback([&c] { c.chosen = [&c] { return template_command(c.chat_template); }; });
 }
 
-void add_bench(CLI::App& app, Commands& c) {
-  auto* bench = app.add_subcommand("bench", "Measure speed");
-  bench->require_subcommand(1);
-  auto* cmd = bench->add_subcommand(
+void add_bench_latency(CLI::App& bench, Commands& c) {
+  auto* cmd = bench.add_subcommand(
       "latency", "Prompt and decode speed of one batch, against the memory bandwidth");
   add_model_flags(*cmd, c.latency.model, true);
   cmd->add_option("--load-format",
@@ -220,6 +219,111 @@ void add_bench(CLI::App& app, Commands& c) {
       ->check(CLI::Range(1, 1024));
   cmd->add_flag("--json", c.latency.json, "Print one JSON object");
   cmd->callback([&c] { c.chosen = [&c] { return bench_latency_command(c.latency); }; });
+}
+
+void add_bench_prompts(CLI::App& cmd, BenchServeOptions& o) {
+  cmd.add_option("--input-len",
+                 o.input_length,
+                 "Prompt tokens: 128, uniform:LOW:HIGH, normal:MEAN:STDDEV[:LOW:HIGH] or "
+                 "lognormal:MEDIAN:SIGMA[:LOW:HIGH]")
+      ->capture_default_str()
+      ->group("Prompts");
+  cmd.add_option("--output-len", o.output_length, "Most output tokens; same forms")
+      ->capture_default_str()
+      ->group("Prompts");
+  cmd.add_flag("--ignore-eos", o.ignore_eos, "Ask for exactly that many output tokens")
+      ->group("Prompts");
+  cmd.add_flag("--min-tokens", o.min_tokens, "The same by min_tokens, which some servers prefer")
+      ->group("Prompts");
+  cmd.add_option("--shared-prefix",
+                 o.shared_prefix,
+                 "Tokens in front of each prompt that its group has in common")
+      ->check(CLI::Range(0, 1 << 20))
+      ->group("Prompts");
+  cmd.add_option("--prefix-groups", o.prefix_groups, "Different shared prefixes")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 16))
+      ->group("Prompts");
+  cmd.add_option("--dataset",
+                 o.dataset,
+                 "Prompts from a file instead: one per line, or JSON (.json, .jsonl) with prompt, "
+                 "messages or ShareGPT's conversations")
+      ->group("Prompts");
+  cmd.add_option("--prompt-format",
+                 o.prompt_format,
+                 "ids (exact lengths; the default for completions) or words (for chat)")
+      ->check(CLI::IsMember({"ids", "words"}))
+      ->group("Prompts");
+  cmd.add_option("--token-ids", o.token_ids, "Range of the random ids, FIRST:LAST")
+      ->capture_default_str()
+      ->group("Prompts");
+  cmd.add_option("--temperature", o.temperature, "Sent with each request (default: the server's)")
+      ->check(CLI::Range(0.0, 100.0))
+      ->group("Prompts");
+  cmd.add_option("--extra-body", o.extra_body, "JSON object with further fields of each request")
+      ->group("Prompts");
+  cmd.add_option("--seed", o.seed, "Same seed, same requests at the same times")
+      ->capture_default_str()
+      ->group("Prompts");
+}
+
+void add_bench_serve(CLI::App& bench, Commands& c) {
+  auto* cmd =
+      bench.add_subcommand("serve", "Load an OpenAI endpoint and measure latencies and throughput");
+  BenchServeOptions& o = c.bench_serve;
+  cmd->footer(
+      "Examples:\n"
+      "  tutti bench serve --concurrency 32 --requests 500\n"
+      "  tutti bench serve --url http://10.0.0.7:8000 --rate 4 --duration 60 --slo "
+      "ttft:500,tpot:50\n"
+      "  tutti bench serve --endpoint chat --dataset sharegpt.json --requests 1000 --json "
+      "out.json");
+  cmd->add_option("--url", o.url, "Address of the server")->capture_default_str();
+  cmd->add_option("--model", o.model, "Name of the model (default: the one that is served)");
+  cmd->add_option("--api-key", o.api_key, "Key of the server (better: the variable TUTTI_API_KEY)");
+  cmd->add_option("--endpoint", o.endpoint, "completions or chat")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"completions", "chat"}));
+  cmd->add_option("--concurrency",
+                  o.concurrency,
+                  "Requests under way at once (default 1); with --rate the most of them (default: "
+                  "no bound)")
+      ->check(CLI::Range(1, 65536));
+  cmd->add_option("--rate", o.rate, "Poisson arrivals per second instead of a closed loop")
+      ->check(CLI::Range(1e-6, 1e6));
+  cmd->add_option("--requests", o.requests, "Requests to send (default: 100, or until --duration)")
+      ->check(CLI::PositiveNumber);
+  cmd->add_option("--duration", o.duration_seconds, "Seconds after which no request starts")
+      ->check(CLI::Range(0.001, 1e7));
+  cmd->add_option("--warmup", o.warmup_requests, "Requests before the measurement")
+      ->check(CLI::NonNegativeNumber);
+  cmd->add_option(
+         "--ramp-up", o.ramp_up_seconds, "Seconds over which the --concurrency connections start")
+      ->check(CLI::Range(0.0, 1e6));
+  cmd->add_option("--timeout", o.timeout_seconds, "Seconds after which a request has failed")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 1e6));
+  cmd->add_flag("--no-stream", o.no_stream, "Ask for whole replies: only their full time is known");
+  cmd->add_option(
+      "--slo", o.slo, "Milliseconds that count as good, as ttft:500,tpot:50,e2el:20000");
+  cmd->add_option("--client-threads", o.threads, "Threads of the load generator")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 256));
+  cmd->add_option("--server-pid",
+                  o.server_pid,
+                  "Process of a server on this machine: its CPU time and memory are reported")
+      ->check(CLI::PositiveNumber);
+  cmd->add_option("--json", o.json_file, "File to write the figures to; - for standard output");
+  cmd->add_flag("-q,--quiet", o.quiet, "No progress line");
+  add_bench_prompts(*cmd, o);
+  cmd->callback([&c] { c.chosen = [&c] { return bench_serve_command(c.bench_serve); }; });
+}
+
+void add_bench(CLI::App& app, Commands& c) {
+  auto* bench = app.add_subcommand("bench", "Measure speed");
+  bench->require_subcommand(1);
+  add_bench_latency(*bench, c);
+  add_bench_serve(*bench, c);
 }
 
 }  // namespace

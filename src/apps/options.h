@@ -97,6 +97,38 @@ struct BenchLatencyOptions {
   bool json = false;
 };
 
+struct BenchServeOptions {
+  std::string url = "http://127.0.0.1:9997";
+  std::string model;  ///< empty: the one the endpoint serves
+  std::string api_key;
+  std::string endpoint = "completions";
+  std::string prompt_format;  ///< ids or words; empty: ids for completions, words for chat
+  std::string token_ids = "32:255";
+  std::string input_length = "128";
+  std::string output_length = "128";
+  std::string dataset;
+  int64_t shared_prefix = 0;
+  int64_t prefix_groups = 1;
+  std::optional<int64_t> concurrency;
+  std::optional<double> rate;
+  int64_t requests = 0;
+  double duration_seconds = 0;
+  double ramp_up_seconds = 0;
+  int64_t warmup_requests = 0;
+  double timeout_seconds = 600;
+  int threads = 1;
+  bool no_stream = false;
+  bool ignore_eos = false;
+  bool min_tokens = false;
+  std::optional<double> temperature;
+  std::string extra_body;
+  std::string slo;
+  uint64_t seed = 0;
+  int64_t server_pid = 0;
+  std::string json_file;
+  bool quiet = false;
+};
+
 // Each command returns the process exit code and has printed its errors.
 int run_command(const RunOptions& options);
 int serve_command(const ServeOptions& options);
@@ -106,5 +138,6 @@ int tokenize_command(const TokenizeOptions& options);
 int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
+int bench_serve_command(const BenchServeOptions& options);
 
 }  // namespace tutti
