@@ -371,10 +371,46 @@ std::string to_string(const Json& json) {
 }
 
 void append_json_string(std::string& out, std::string_view text) {
-  rapidjson::StringBuffer buffer;
-  Writer writer(buffer);
-  writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
-  out.append(buffer.GetString(), buffer.GetSize());
+  // By hand, since every streamed token passes here: most need no escape and become one copy.
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  out += '"';
+  size_t begin = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c >= 0x20 && c != '"' && c != '\\') {
+      continue;
+    }
+    out += text.substr(begin, i - begin);
+    begin = i + 1;
+    out += '\\';
+    switch (c) {
+      case '\b':
+        out += 'b';
+        break;
+      case '\f':
+        out += 'f';
+        break;
+      case '\n':
+        out += 'n';
+        break;
+      case '\r':
+        out += 'r';
+        break;
+      case '\t':
+        out += 't';
+        break;
+      case '"':
+      case '\\':
+        out += static_cast<char>(c);
+        break;
+      default:
+        out += "u00";
+        out += kHex[c >> 4U];
+        out += kHex[c & 15U];
+    }
+  }
+  out += text.substr(begin);
+  out += '"';
 }
 
 }  // namespace tutti

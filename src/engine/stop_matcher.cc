@@ -37,6 +37,9 @@ std::string StopMatcher::push(std::string_view text) {
   if (matched_) {
     return {};
   }
+  if (patterns_.empty()) {
+    return std::string(text);
+  }
   for (const char next : text) {
     held_.push_back(next);
     size_t match = 0;

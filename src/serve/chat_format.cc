@@ -39,7 +39,8 @@ void append_logprobs(std::string& out, const std::vector<TokenLogprobs>& tokens)
 class ChatFormat final : public ReplyFormat {
  public:
   explicit ChatFormat(ReplyEnvelope envelope)
-      : envelope_(std::move(envelope)), chunk_(envelope_json(envelope_, "chat.completion.chunk")) {}
+      : envelope_(std::move(envelope)),
+        chunk_("data: " + envelope_json(envelope_, "chat.completion.chunk") + R"("choices":[)") {}
 
   void begin(std::string& out) override {
     for (int32_t i = 0; i < envelope_.choices; ++i) {
@@ -67,7 +68,7 @@ class ChatFormat final : public ReplyFormat {
 
   void end(const GenerationUsage& usage, std::string& out) override {
     if (envelope_.include_usage) {
-      out += "data: " + chunk_ + R"("choices":[],"usage":)" + usage_json(usage) + "}\n\n";
+      out += chunk_ + R"(],"usage":)" + usage_json(usage) + "}\n\n";
     }
     out += "data: [DONE]\n\n";
   }
@@ -98,9 +99,10 @@ class ChatFormat final : public ReplyFormat {
 
  private:
   void open_chunk(std::string& out, int32_t choice) const {
-    out += "data: ";
     out += chunk_;
-    out += fmt::format(R"("choices":[{{"index":{},"delta":{{)", choice);
+    out += R"({"index":)";
+    out += fmt::format_int(choice).c_str();
+    out += R"(,"delta":{)";
   }
 
   void close_chunk(std::string& out,
@@ -113,7 +115,7 @@ class ChatFormat final : public ReplyFormat {
       append_logprobs(out, *logprobs);
     }
     out += R"(,"finish_reason":)";
-    out += finish == nullptr ? "null" : fmt::format("\"{}\"", finish);
+    append_finish_reason(out, finish);
     out += envelope_.include_usage ? R"(}],"usage":null})" : "}]}";
     out += "\n\n";
   }
@@ -124,13 +126,15 @@ class ChatFormat final : public ReplyFormat {
                   const std::string& text,
                   const std::vector<TokenLogprobs>* logprobs) const {
     open_chunk(out, choice);
-    out += fmt::format("\"{}\":", field);
+    out += '"';
+    out += field;
+    out += "\":";
     append_json_string(out, text);
     close_chunk(out, logprobs, nullptr);
   }
 
   ReplyEnvelope envelope_;
-  std::string chunk_;
+  std::string chunk_;  // what every event begins with
 };
 
 }  // namespace

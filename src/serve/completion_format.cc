@@ -67,7 +67,7 @@ class CompletionFormat final : public ReplyFormat {
  public:
   explicit CompletionFormat(ReplyEnvelope envelope)
       : envelope_(std::move(envelope)),
-        chunk_(envelope_json(envelope_, "text_completion")),
+        object_(envelope_json(envelope_, "text_completion") + R"("choices":[)"),
         offsets_(static_cast<size_t>(envelope_.choices), 0) {}
 
   void begin(std::string&) override {}
@@ -78,11 +78,10 @@ class CompletionFormat final : public ReplyFormat {
       return;
     }
     out += "data: ";
-    out += chunk_;
-    out += R"("choices":[)";
+    out += object_;
     append_choice(out,
                   delta.choice,
-                  delta.reasoning + delta.content,
+                  delta.reasoning.empty() ? delta.content : delta.reasoning + delta.content,
                   delta.logprobs.empty() ? nullptr : &delta.logprobs,
                   delta.finish ? to_string(*delta.finish) : nullptr);
     out += envelope_.include_usage ? R"(],"usage":null})" : "]}";
@@ -91,14 +90,14 @@ class CompletionFormat final : public ReplyFormat {
 
   void end(const GenerationUsage& usage, std::string& out) override {
     if (envelope_.include_usage) {
-      out += "data: " + chunk_ + R"("choices":[],"usage":)" + usage_json(usage) + "}\n\n";
+      out += "data: " + object_ + R"(],"usage":)" + usage_json(usage) + "}\n\n";
     }
     out += "data: [DONE]\n\n";
   }
 
   std::string whole(const std::vector<CollectedChoice>& choices,
                     const GenerationUsage& usage) override {
-    std::string out = chunk_ + R"("choices":[)";
+    std::string out = object_;
     for (size_t i = 0; i < choices.size(); ++i) {
       out += i == 0 ? "" : ",";
       append_choice(out,
@@ -117,7 +116,9 @@ class CompletionFormat final : public ReplyFormat {
                      const std::string& text,
                      const std::vector<TokenLogprobs>* logprobs,
                      const char* finish) {
-    out += fmt::format(R"({{"index":{},"text":)", index);
+    out += R"({"index":)";
+    out += fmt::format_int(index).c_str();
+    out += R"(,"text":)";
     append_json_string(out, text);
     out += R"(,"logprobs":)";
     if (logprobs == nullptr) {
@@ -126,12 +127,12 @@ class CompletionFormat final : public ReplyFormat {
       append_logprobs(out, *logprobs, offsets_[static_cast<size_t>(index)]);
     }
     out += R"(,"finish_reason":)";
-    out += finish == nullptr ? "null" : fmt::format("\"{}\"", finish);
+    append_finish_reason(out, finish);
     out += '}';
   }
 
   ReplyEnvelope envelope_;
-  std::string chunk_;
+  std::string object_;            // what every object begins with
   std::vector<int64_t> offsets_;  // per choice, in characters
 };
 

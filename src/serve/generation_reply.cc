@@ -28,6 +28,7 @@ class PromptSink final : public GenerationSink {
 
   void on_delta(GenerationDelta delta) override {
     delta.choice += first_choice_;
+    delta.tokens = {};  // the API sends text; freed here, on the thread that made them
     inbox_->add(std::move(delta));
   }
 
@@ -93,11 +94,15 @@ void ReplyInbox::close() {
   batch_.deltas.clear();
 }
 
-ReplyInbox::Batch ReplyInbox::take() {
+void ReplyInbox::take(Batch& batch) {
+  batch.deltas.clear();
   const std::lock_guard lock(mutex_);
-  Batch taken = batch_;
-  taken.deltas = std::exchange(batch_.deltas, {});
-  return taken;
+  batch.deltas.swap(batch_.deltas);
+  batch.ended = batch_.ended;
+  if (batch_.ended) {
+    batch.status = batch_.status;
+    batch.usage = batch_.usage;
+  }
 }
 
 GenerationReply::GenerationReply(std::shared_ptr<LanguageModel> model,
@@ -148,7 +153,8 @@ void GenerationReply::pull(size_t unsent, std::string& out) {
   if (ended_) {
     return;
   }
-  ReplyInbox::Batch batch = inbox_->take();
+  ReplyInbox::Batch& batch = batch_;
+  inbox_->take(batch);
   model_ended_ = batch.ended;
   if (batch.ended) {
     status_ = batch.status;

@@ -34,7 +34,8 @@ class ReplyInbox {
     GenerationUsage usage;
   };
 
-  Batch take();
+  /// Replaces `batch` by what came since the last call; its memory is used again.
+  void take(Batch& batch);
 
  private:
   std::mutex mutex_;
@@ -105,6 +106,7 @@ class GenerationReply {
   std::unique_ptr<ReplyFormat> format_;
   Options options_;
   std::vector<uint64_t> generations_;
+  ReplyInbox::Batch batch_;            // of the pull under way; kept for its memory
   std::vector<GenerationDelta> held_;  // streams: at most one per choice, merged
   size_t held_bytes_ = 0;
   std::vector<CollectedChoice> collected_;

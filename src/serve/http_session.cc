@@ -1,10 +1,32 @@
 #include "serve/http_session.h"
 
+#include <algorithm>
+#include <charconv>
 #include <exception>
 
+#include "base/check.h"
 #include "base/log.h"
 
 namespace tutti {
+
+namespace {
+
+// Eight hexadecimal digits, CR, LF: room for the size line of a chunk.
+constexpr size_t kChunkHead = 10;
+
+// Writes the size line so that it ends at kChunkHead; returns where it begins.
+size_t put_chunk_size(std::string& text, size_t size) {
+  char digits[8];
+  const auto [end, ec] = std::to_chars(digits, digits + sizeof(digits), size, 16);
+  TUTTI_CHECK(ec == std::errc());  // the unsent text of a stream is bounded far below 4 GiB
+  const size_t begin = kChunkHead - 2 - static_cast<size_t>(end - digits);
+  std::copy(digits, end, text.begin() + static_cast<std::ptrdiff_t>(begin));
+  text[kChunkHead - 2] = '\r';
+  text[kChunkHead - 1] = '\n';
+  return begin;
+}
+
+}  // namespace
 
 /// A POST on its way through the worker pool. Dropped by the session when the client leaves; the
 /// worker then drops the reply, which cancels its generation.
@@ -120,6 +142,24 @@ void HttpSession::send_some() {
   }
 }
 
+void HttpSession::send_now(std::string_view bytes) {
+  if (!out_.empty()) {
+    out_ += bytes;
+    send_some();
+    return;
+  }
+  last_progress_ = Clock::now();  // the stall clock runs only while something is unsent
+  while (!bytes.empty() && !write_failed_) {
+    const IoResult put = conn_->try_write(bytes);
+    if (put.state == IoResult::State::kAgain) {
+      break;
+    }
+    write_failed_ = put.state == IoResult::State::kClosed;
+    bytes.remove_prefix(put.bytes);
+  }
+  out_ += bytes;
+}
+
 Task<bool> HttpSession::flush() {
   last_progress_ = Clock::now();
   send_some();
@@ -160,16 +200,24 @@ void HttpSession::pump() {
   }
   // Again while the socket takes all: held pieces then follow at once.
   do {
-    std::string text;
+    // Made in the thread's memory and sent from there: a stream whose client keeps up needs no
+    // buffer of its own. The size of a chunk is only known behind it, so room is left in front.
+    std::string& text = thread_.scratch();
+    text.assign(kChunkHead, ' ');
     stream_->pull(out_.size() - sent_, text);
-    if (!text.empty()) {
-      add_chunk(text);
+    size_t begin = kChunkHead;
+    if (text.size() > kChunkHead) {
+      last_event_ = Clock::now();
+      if (stream_chunked_) {
+        begin = put_chunk_size(text, text.size() - kChunkHead);
+        text += "\r\n";
+      }
     }
     if (stream_->ended()) {
       stream_ended_ = true;
-      out_ += stream_chunked_ ? "0\r\n\r\n" : "";
+      text += stream_chunked_ ? "0\r\n\r\n" : "";
     }
-    send_some();
+    send_now(std::string_view(text).substr(begin));
   } while (!stream_ended_ && stream_->holding() && out_.empty() && !write_failed_);
 }
 

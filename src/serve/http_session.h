@@ -79,6 +79,7 @@ class HttpSession final : public ConnEvents,
   Task<void> linger();
   void pump();
   void add_chunk(std::string_view text);
+  void send_now(std::string_view bytes);
   void check_stream_progress(Clock::time_point now);
 
   Shared& shared_;

@@ -93,10 +93,17 @@ class IoThread {
 
   struct Impl;
 
+  /// Memory for a callback on this thread to make bytes in, until it returns. Empty at first.
+  std::string& scratch() {
+    scratch_.clear();
+    return scratch_;
+  }
+
   Impl& impl() { return *impl_; }
 
  private:
   std::unique_ptr<Impl> impl_;
+  std::string scratch_;
 };
 
 /// Lets one coroutine wait until somebody on its thread says that something changed.

@@ -33,6 +33,16 @@ std::string error_event(const Status& status) {
   return "data: " + error_json(to_api_error(status)) + "\n\n";
 }
 
+void append_finish_reason(std::string& out, const char* finish) {
+  if (finish == nullptr) {
+    out += "null";
+    return;
+  }
+  out += '"';
+  out += finish;
+  out += '"';
+}
+
 void append_logprob(std::string& out, float logprob) {
   constexpr float kImpossible = -9999.0F;
   out += fmt::format("{}", std::isfinite(logprob) ? std::max(logprob, kImpossible) : kImpossible);

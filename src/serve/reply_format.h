@@ -51,6 +51,8 @@ std::string usage_json(const GenerationUsage& usage);
 std::string envelope_json(const ReplyEnvelope& envelope, const char* object);
 /// "data: {"error":…}\n\n"
 std::string error_event(const Status& status);
+/// "stop" in quotes, or null.
+void append_finish_reason(std::string& out, const char* finish);
 /// JSON has no infinities: -9999 stands for "impossible", as in OpenAI's replies.
 void append_logprob(std::string& out, float logprob);
 

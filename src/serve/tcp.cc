@@ -122,6 +122,8 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   std::mutex mutex_;
   asio::io_context* context_;
   std::vector<std::shared_ptr<QueuedWaker>> wakers_;
+  std::vector<std::shared_ptr<QueuedWaker>>
+      delivering_;  // on the loop's thread; kept for its memory
 };
 
 class QueuedWaker final : public Waker, public std::enable_shared_from_this<QueuedWaker> {
@@ -150,14 +152,14 @@ class QueuedWaker final : public Waker, public std::enable_shared_from_this<Queu
 };
 
 void Outbox::deliver() {
-  std::vector<std::shared_ptr<QueuedWaker>> wakers;
   {
     const std::lock_guard lock(mutex_);
-    wakers.swap(wakers_);
+    delivering_.swap(wakers_);
   }
-  for (const auto& waker : wakers) {
+  for (const auto& waker : delivering_) {
     waker->deliver();
   }
+  delivering_.clear();
 }
 
 }  // namespace
