@@ -4,6 +4,7 @@
 #include "cuda/cuda_error.h"
 #include "cuda/ops/moe.h"
 #include "cuda/ops/rows.h"
+#include "cuda/ops/sample.h"
 #include "cuda/views.h"
 
 namespace tutti::cuda {
@@ -152,6 +153,11 @@ void CudaOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView ro
   enter();
   finish(cuda::gather_rows(rows(y), const_rows(x), rows_wanted.data<int32_t>(), o_.stream),
          "gather_rows");
+}
+
+void CudaOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
+  enter();
+  finish(cuda::argmax(tokens.data<int32_t>(), const_rows(logits), limit, o_.stream), "argmax");
 }
 
 }  // namespace tutti::cuda

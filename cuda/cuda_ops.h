@@ -99,6 +99,7 @@ class CudaOps final : public Ops {
                       ConstTensorView pair_row,
                       ConstTensorView weights) override;
   void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override;
+  void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override;
 
   CudaOpsOptions o_;
 };

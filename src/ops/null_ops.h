@@ -64,6 +64,8 @@ class NullOps final : public Ops {
   void do_moe_combine(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) override {}
 
   void do_gather_rows(TensorView, ConstTensorView, ConstTensorView) override {}
+
+  void do_argmax(TensorView, ConstTensorView, int64_t) override {}
 };
 
 }  // namespace tutti

@@ -391,4 +391,13 @@ void Ops::gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
   do_gather_rows(y, x, rows);
 }
 
+void Ops::argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
+  const TraceScope scope("argmax");
+  expect_rank("logits", logits, 2);
+  expect_f32("logits", logits, logits.shape());
+  expect_i32("tokens", tokens, {logits.dim(0)});
+  TUTTI_CHECK(limit > 0 && limit <= logits.dim(1));
+  do_argmax(tokens, logits, limit);
+}
+
 }  // namespace tutti

@@ -182,6 +182,12 @@ class Ops {
                    ConstTensorView x,      // [t, d], same type
                    ConstTensorView rows);  // [r] i32
 
+  /// tokens[r] = the greedy choice: the lowest id whose logit is the largest of logits[r, 0 ..
+  /// limit). -1 if there is none to make: one of them is NaN or +inf, or all are -inf.
+  void argmax(TensorView tokens,       // [r] i32
+              ConstTensorView logits,  // [r, v] f32
+              int64_t limit);          // 1 .. v
+
  private:
   virtual void do_embedding(TensorView y,
                             ConstTensorView table,
@@ -244,6 +250,7 @@ class Ops {
                               ConstTensorView pair_row,
                               ConstTensorView weights) = 0;
   virtual void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) = 0;
+  virtual void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) = 0;
 };
 
 }  // namespace tutti

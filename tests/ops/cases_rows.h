@@ -157,8 +157,47 @@ inline OpCase gather_rows_case(int64_t rows, int64_t d) {
   return c;
 }
 
+/// `edge` stands in some rows, at the front, in the middle and behind the limit.
+inline OpCase argmax_case(int64_t rows, int64_t vocab, int64_t limit, float edge, bool ties) {
+  OpCase c{.name = shape_name("argmax", {rows, vocab}, 3) + " limit " + std::to_string(limit) +
+                   " edge " + std::to_string(edge) + (ties ? " ties" : ""),
+           .tolerance = exact()};
+  c.bytes = f32_bytes({rows, limit}, 1);
+  c.prepare = [=](PreparedOp& op) {
+    HostTensor logits = normal({rows, vocab}, 1, 3);
+    const int64_t stride = vocab + 3;
+    for (int64_t i = 0; ties && i < rows * stride; ++i) {
+      logits.set(i, std::round(logits.data<float>()[i]));
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = limit; i < vocab; ++i) {
+        logits.set(r * stride + i, 100.0F);  // larger than any that may be chosen
+      }
+      if (r % 4 != 0) {
+        logits.set(r * stride + (r % 4 == 1 ? 0 : r % 4 == 2 ? limit / 2 : vocab - 1), edge);
+      }
+      for (int64_t i = 0; r == 7 && i < limit; ++i) {
+        logits.set(r * stride + i, -std::numeric_limits<float>::infinity());
+      }
+    }
+    const TensorView tokens = op.output(HostTensor(DType::kI32, {rows}));
+    const TensorView view = op.input(std::move(logits));
+    op.set_call([=](Ops& ops) { ops.argmax(tokens, view, limit); });
+  };
+  return c;
+}
+
 inline std::vector<OpCase> row_cases() {
   std::vector<OpCase> cases;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const int64_t rows : {0, 1, 9}) {
+    for (const float edge :
+         {0.0F, kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+      cases.push_back(argmax_case(rows, 50, 50, edge, /*ties=*/true));
+      cases.push_back(argmax_case(rows, 50, 1, edge, /*ties=*/false));
+      cases.push_back(argmax_case(rows, 20011, 20000, edge, /*ties=*/true));
+    }
+  }
   for (const int64_t rows : {0, 1, 3, 40}) {
     for (const int64_t d : {1, 2, 15, 16, 63, 128, 1000}) {
       for (const int64_t gap : {0, 5}) {
@@ -197,7 +236,8 @@ inline std::vector<OpCase> row_bench_cases() {
           embedding_case(DType::kBF16, 256, 7168, 0),
           rope_table_case(256, 64),
           rope_case({256, 32, 128}, RopeLayout::kHalfSplit, 0),
-          rope_case({256, 32, 64}, RopeLayout::kInterleaved, 0)};
+          rope_case({256, 32, 64}, RopeLayout::kInterleaved, 0),
+          argmax_case(64, 152064, 152064, 0.0F, false)};
 }
 
 }  // namespace tutti::test

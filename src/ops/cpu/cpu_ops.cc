@@ -176,6 +176,12 @@ void CpuOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView row
   });
 }
 
+void CpuOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
+  for_rows(logits.dim(0), limit * kFloatBytes, [&](int64_t begin, int64_t count) {
+    ref_.argmax(tokens.slice(0, begin, count), logits.slice(0, begin, count), limit);
+  });
+}
+
 void CpuOps::do_moe_route(TensorView experts,
                           TensorView weights,
                           ConstTensorView logits,

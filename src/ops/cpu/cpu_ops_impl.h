@@ -80,6 +80,7 @@ class CpuOps final : public Ops {
                       ConstTensorView pair_row,
                       ConstTensorView weights) override;
   void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override;
+  void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override;
 
   /// Calls fn(begin, count) for pieces of [0, rows) that cost about row_bytes each.
   template <class Fn>

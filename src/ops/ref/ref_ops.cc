@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ops/strided.h"
 
@@ -149,6 +150,24 @@ void RefOps::do_gather_kv(TensorView y,
 void RefOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
   for (int64_t r = 0; r < y.dim(0); ++r) {
     std::copy_n(row_of<float>(x, rows.data<int32_t>()[r]), y.dim(1), row_of<float>(y, r));
+  }
+}
+
+void RefOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (int64_t r = 0; r < logits.dim(0); ++r) {
+    const float* row = row_of<float>(logits, r);
+    int32_t best = -1;
+    float largest = -kInfinity;
+    bool finite = true;
+    for (int64_t i = 0; i < limit; ++i) {
+      finite = finite && row[i] < kInfinity;  // false for NaN too
+      if (row[i] > largest) {
+        largest = row[i];
+        best = narrow<int32_t>(i);
+      }
+    }
+    tokens.data<int32_t>()[r] = finite ? best : -1;
   }
 }
 

@@ -76,6 +76,7 @@ class RefOps final : public Ops {
                       ConstTensorView pair_row,
                       ConstTensorView weights) override;
   void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override;
+  void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override;
 };
 
 std::unique_ptr<Ops> make_ref_ops();
