@@ -5,8 +5,10 @@
 #include "base/units.h"
 #include "comm/self_communicator.h"
 #include "cuda/cuda_device.h"
+#include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
 #include "cuda/device_probe.h"
+#include "cuda/ops/read_probe.h"
 
 namespace tutti::cuda {
 
@@ -15,6 +17,9 @@ namespace {
 constexpr int kOldestMajor = 8;  // the architectures of CMakeLists.txt begin here
 // What NVIDIA recommends for Hopper; less excludes fast algorithms.
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
+// Code of the kernels and of cuBLASLt's, loaded when first used. Measured, not known.
+constexpr int64_t kLibraryBytes = int64_t{128} << 20;
+constexpr int64_t kProbeBytes = int64_t{2} << 30;  // far more than a cache holds
 
 class OneRank final : public RankSet {
  public:
@@ -58,6 +63,20 @@ class CudaBackend final : public Backend {
   }
 
   bool ranks_share_memory() const override { return false; }
+
+  int64_t rank_overhead_bytes() const override { return kWorkspaceBytes + kLibraryBytes; }
+
+  Result<double> measure_read_bandwidth() override {
+    const CudaDeviceInfo& gpu = gpus_.front();
+    CudaDevice device(gpu.index, gpu.name);
+    const int64_t bytes = std::min(kProbeBytes, device.free_bytes() / 2);
+    TUTTI_TRY(const Buffer buffer, Buffer::allocate(device, bytes, "bandwidth probe"));
+    TUTTI_TRY(const std::unique_ptr<CudaStream> stream, CudaStream::create(gpu.index));
+    double best_seconds = 0;
+    TUTTI_RETURN_IF_ERROR(
+        check(time_reading(buffer.data(), bytes, stream->handle(), &best_seconds), "read probe"));
+    return static_cast<double>(bytes) / best_seconds;
+  }
 
   DType default_compute() const override { return DType::kBF16; }
 

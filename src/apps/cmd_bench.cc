@@ -5,16 +5,12 @@
 #include "apps/common.h"
 #include "base/log.h"
 #include "base/units.h"
-#include "device/cpu_device.h"
-#include "ops/cpu/bandwidth_probe.h"
 
 namespace tutti {
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr int64_t kProbeBytes = int64_t{4} << 30;
 
 struct Latency {
   double prefill_seconds = 0;
@@ -198,10 +194,7 @@ Status bench(const BenchLatencyOptions& options) {
   latency.bytes_per_step =
       runner->decode_weight_bytes() + runner->kv_bytes_per_token() * middle * options.batch;
   latency.flops_per_step = 2 * runner->decode_weight_elements() * options.batch;
-  const int threads = options.model.threads > 0 ? options.model.threads : available_cpus();
-  if (backend->ranks_share_memory()) {
-    TUTTI_TRY(latency.read_bandwidth, measure_read_bandwidth(threads, kProbeBytes));
-  }
+  TUTTI_TRY(latency.read_bandwidth, backend->measure_read_bandwidth());
   if (options.json) {
     print_json(options, *runner, latency);
   } else {

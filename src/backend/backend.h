@@ -37,6 +37,11 @@ class Backend {
   /// Memory that models may still take, in bytes; over all ranks on the CPU, per GPU otherwise.
   virtual int64_t free_bytes() const = 0;
   virtual bool ranks_share_memory() const = 0;
+  /// Memory that one rank takes for itself beside weights, KV cache and activations: workspaces,
+  /// the code of kernels, state of libraries.
+  virtual int64_t rank_overhead_bytes() const = 0;
+  /// Bytes per second that the memory of all ranks together delivers to readers, measured now.
+  virtual Result<double> measure_read_bandwidth() = 0;
   /// The type of activations and KV cache if nobody asks for another.
   virtual DType default_compute() const = 0;
   /// kUnsupported says which types this backend computes in.

@@ -6,6 +6,7 @@
 #include "comm/self_communicator.h"
 #include "comm/thread_communicator.h"
 #include "device/cpu_device.h"
+#include "ops/cpu/bandwidth_probe.h"
 #include "ops/cpu/cpu_ops.h"
 #include "ops/ref/ref_ops.h"
 
@@ -51,6 +52,13 @@ class CpuBackend final : public Backend {
   int64_t free_bytes() const override { return CpuDevice().free_bytes(); }
 
   bool ranks_share_memory() const override { return true; }
+
+  int64_t rank_overhead_bytes() const override { return 0; }
+
+  Result<double> measure_read_bandwidth() override {
+    constexpr int64_t kBytes = int64_t{4} << 30;
+    return tutti::measure_read_bandwidth(threads_, kBytes);
+  }
 
   DType default_compute() const override { return DType::kF32; }
 

@@ -27,6 +27,9 @@ class KvCache {
                                 int64_t num_blocks,
                                 int64_t block_size);
 
+  /// Views of the right shapes without memory behind them, for passes that only measure.
+  static KvCache measuring(const KvLayout& layout, int64_t num_blocks, int64_t block_size);
+
   /// [num_blocks, block_size, width]
   TensorView plane(int64_t layer, int64_t index) const;
 
@@ -35,7 +38,8 @@ class KvCache {
   int64_t block_size() const { return block_size_; }
 
  private:
-  std::vector<std::vector<Tensor>> planes_;
+  std::vector<Tensor> storage_;
+  std::vector<std::vector<TensorView>> planes_;
   int64_t num_blocks_ = 0;
   int64_t block_size_ = 0;
 };

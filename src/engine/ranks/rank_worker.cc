@@ -53,7 +53,8 @@ int64_t RankWorker::measure_arena(const StepShape& shape) const {
   in.key_begin = ints({shape.max_sequences + 1});
   in.total_keys = shape.max_context;
   in.logit_rows = ints({shape.max_logit_rows});
-  const StepContext ctx{ops, parallel, arena, *kv_, in, info_.kv.dtype};
+  const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
+  const StepContext ctx{ops, parallel, arena, kv, in, info_.kv.dtype};
   model_->forward(ctx);
   return arena.peak();
 }

@@ -46,6 +46,9 @@ class RankWorker {
               std::atomic<int64_t>& done);
   Status load_dummy(RankContext& rank, DType dtype);
 
+  /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
+  int64_t measure_arena(const StepShape& shape) const;
+
   /// KV blocks and the activation arena; after the weights are loaded.
   Status allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape);
 
@@ -69,7 +72,6 @@ class RankWorker {
 
  private:
   RankWorker() = default;
-  int64_t measure_arena(const StepShape& shape) const;
 
   int rank_ = 0;
   int ranks_ = 1;

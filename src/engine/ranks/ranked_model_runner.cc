@@ -12,7 +12,7 @@ namespace tutti {
 namespace {
 
 constexpr int kMaxRanks = 64;
-// Left free beside what the plan knows: activations, tokenizer, HTTP buffers, the program itself.
+// Left free beside what the plan knows: tokenizer, HTTP buffers, the program itself, fragments.
 constexpr int64_t kReserveBytes = int64_t{256} << 20;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
@@ -49,17 +49,35 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
     TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
       return runner->workers_[usize(rank.rank)]->load_dummy(rank, options.dummy_dtype);
     }));
-    TUTTI_RETURN_IF_ERROR(runner->size_kv(backend.free_bytes(), options));
   }
-  const StepShape shape{.max_tokens = options.max_batch_tokens,
-                        .max_sequences = options.max_batch_sequences,
-                        .max_logit_rows = options.max_logit_rows,
-                        .max_context = runner->limits_.max_context,
-                        .block_size = options.block_size};
+  const StepShape shape = runner->step_shape(options);
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
     return runner->workers_[usize(rank.rank)]->allocate(rank, runner->limits_.num_blocks, shape);
   }));
+  runner->log_memory(backend);
   return runner;
+}
+
+StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
+  return {.max_tokens = options.max_batch_tokens,
+          .max_sequences = options.max_batch_sequences,
+          .max_logit_rows = options.max_logit_rows,
+          .max_context = limits_.max_context,
+          .block_size = options.block_size};
+}
+
+void RankedModelRunner::log_memory(Backend& backend) {
+  if (backend.ranks_share_memory()) {
+    return;
+  }
+  memory_.measured = memory_.free - backend.free_bytes();
+  log_info("memory: planned {} (weights {}, KV cache {}, activations {}, workspaces {}), took {}",
+           format_bytes(memory_.planned()),
+           format_bytes(memory_.weights),
+           format_bytes(memory_.kv),
+           format_bytes(memory_.activations),
+           format_bytes(memory_.overhead),
+           format_bytes(memory_.measured));
 }
 
 RankedModelRunner::~RankedModelRunner() {
@@ -105,8 +123,14 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
 Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
                                         Backend& backend,
                                         const ModelLoadOptions& options) {
-  int64_t weights = 0;
+  const bool shared = backend.ranks_share_memory();
+  // Over the ranks: what each needs, or what the neediest does where each has its own memory.
+  const auto add = [shared](int64_t& total, int64_t rank) {
+    total = shared ? total + rank : std::max(total, rank);
+  };
   int64_t reads = 0;
+  StepShape shape = step_shape(options);
+  shape.max_context = options.context > 0 ? options.context : limits_.max_context;
   for (const auto& worker : workers_) {
     TUTTI_TRY(LoadPlan plan, worker->plan(checkpoint, config_.quant));
     if (checkpoint == nullptr) {
@@ -119,30 +143,33 @@ Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
                config_.architecture,
                plan.unexpected.front());
     }
-    weights = backend.ranks_share_memory() ? weights + plan.weight_bytes
-                                           : std::max(weights, plan.weight_bytes);
+    add(memory_.weights, plan.weight_bytes);
+    add(memory_.activations, worker->measure_arena(shape));
+    add(memory_.overhead, backend.rank_overhead_bytes());
     reads += plan.read_bytes;
   }
-  const int64_t free = backend.free_bytes();
-  if (weights + kReserveBytes > free) {
+  memory_.free = backend.free_bytes();
+  const int64_t needed = memory_.weights + memory_.activations + memory_.overhead + kReserveBytes;
+  if (needed > memory_.free) {
     return error(StatusCode::kOutOfMemory,
-                 "{}: the weights need {} of {} and {} is free; short by {}",
+                 "{}: the weights need {}, activations and workspaces {} of {} and {} is free; "
+                 "short by {}",
                  options.directory,
-                 format_bytes(weights),
+                 format_bytes(memory_.weights),
+                 format_bytes(needed - memory_.weights),
                  backend.describe(),
-                 format_bytes(free),
-                 format_bytes(weights + kReserveBytes - free));
+                 format_bytes(memory_.free),
+                 format_bytes(needed - memory_.free));
   }
-  if (checkpoint != nullptr) {
-    TUTTI_RETURN_IF_ERROR(size_kv(free - weights, options));
-  }
+  TUTTI_RETURN_IF_ERROR(size_kv(memory_.free - needed, shared, options));
   return reads;
 }
 
-Status RankedModelRunner::size_kv(int64_t free_bytes, const ModelLoadOptions& options) {
+Status RankedModelRunner::size_kv(int64_t available, bool shared, const ModelLoadOptions& options) {
   int64_t token_bytes = 0;
   for (const auto& worker : workers_) {
-    token_bytes += worker->info().kv.bytes_per_token();
+    const int64_t bytes = worker->info().kv.bytes_per_token();
+    token_bytes = shared ? token_bytes + bytes : std::max(token_bytes, bytes);
   }
   // No real model comes near; beyond it the products below would leave 64 bits.
   constexpr int64_t kMaxTokenBytes = int64_t{1} << 32;
@@ -153,14 +180,15 @@ Status RankedModelRunner::size_kv(int64_t free_bytes, const ModelLoadOptions& op
                  format_bytes(token_bytes));
   }
   const int64_t block_bytes = token_bytes * options.block_size;
-  const int64_t available = std::max<int64_t>(0, free_bytes - kReserveBytes);
   const int64_t wanted_context = options.context > 0 ? options.context : limits_.max_context;
   int64_t budget = options.kv_memory;
   if (budget == 0) {
-    // Enough for every sequence at full length, but no more than half of what is free.
+    // Enough for every sequence at full length, but no more than there is; of memory that others
+    // use too, no more than half.
+    const int64_t most = shared ? available / 2 : available;
     const int64_t one = ceil_div(wanted_context, options.block_size) * block_bytes;
-    const bool all_fit = one <= available / 2 / options.max_batch_sequences;
-    budget = all_fit ? one * options.max_batch_sequences : available / 2;
+    const bool all_fit = one <= most / options.max_batch_sequences;
+    budget = all_fit ? one * options.max_batch_sequences : most;
   } else if (budget > available) {
     return error(StatusCode::kOutOfMemory,
                  "--kv-memory {}: only {} is free beside the weights",
@@ -168,7 +196,7 @@ Status RankedModelRunner::size_kv(int64_t free_bytes, const ModelLoadOptions& op
                  format_bytes(available));
   }
   limits_.num_blocks = std::min<int64_t>(budget / block_bytes, INT32_MAX / options.block_size);
-  kv_bytes_ = limits_.num_blocks * block_bytes;
+  memory_.kv = limits_.num_blocks * block_bytes;
   const int64_t tokens = limits_.num_blocks * options.block_size;
   if (tokens < (options.context > 0 ? options.context
                                     : std::min<int64_t>(wanted_context, options.block_size))) {
@@ -185,7 +213,7 @@ Status RankedModelRunner::size_kv(int64_t free_bytes, const ModelLoadOptions& op
     log_warn("the context is limited to {} of {} tokens: the KV cache has {}",
              limits_.max_context,
              wanted_context,
-             format_bytes(kv_bytes_));
+             format_bytes(memory_.kv));
   }
   return ok_status();
 }

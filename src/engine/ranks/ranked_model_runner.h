@@ -20,6 +20,19 @@ struct LoadProgress {
   int64_t total = 0;
 };
 
+/// Bytes of device memory, computed before anything is loaded: of one rank's device, or of all
+/// ranks where they share memory.
+struct MemoryPlan {
+  int64_t free = 0;  ///< before loading
+  int64_t weights = 0;
+  int64_t activations = 0;
+  int64_t overhead = 0;  ///< Backend::rank_overhead_bytes
+  int64_t kv = 0;
+  int64_t measured = 0;  ///< taken after loading; 0 where ranks share memory with everybody else
+
+  int64_t planned() const { return weights + activations + overhead + kv; }
+};
+
 enum class LoadFormat { kCheckpoint, kDummy };
 
 struct ModelLoadOptions {
@@ -65,7 +78,10 @@ class RankedModelRunner final : public ModelRunner {
 
   int64_t weight_bytes() const;
 
-  int64_t kv_bytes() const { return kv_bytes_; }
+  int64_t kv_bytes() const { return memory_.kv; }
+
+  /// What loading was planned to take and, on devices with memory of their own, took.
+  const MemoryPlan& memory() const { return memory_; }
 
   int64_t kv_bytes_per_token() const;
   /// Weight bytes a decode step reads: all of them, but of the embedding table only rows. Mixtures
@@ -86,13 +102,15 @@ class RankedModelRunner final : public ModelRunner {
   Result<int64_t> plan(const Checkpoint* checkpoint,
                        Backend& backend,
                        const ModelLoadOptions& options);
-  Status size_kv(int64_t free_bytes, const ModelLoadOptions& options);
+  Status size_kv(int64_t available, bool shared, const ModelLoadOptions& options);
+  StepShape step_shape(const ModelLoadOptions& options) const;
+  void log_memory(Backend& backend);
   Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
   Status sample_rows(RankContext& rank, ConstTensorView logits, Pending& step);
 
   HfConfig config_;
   RunnerLimits limits_;
-  int64_t kv_bytes_ = 0;
+  MemoryPlan memory_;
   int64_t vocab_limit_ = 0;
   std::vector<std::unique_ptr<RankWorker>> workers_;
   std::deque<std::shared_ptr<Pending>> pending_;
