@@ -118,11 +118,10 @@ __global__ void __launch_bounds__(kThreads) matmul_kernel(MatMul p) {
   }
 }
 
-template <class T>
-__global__ void fill_rows_kernel(Rows y, const float* bias) {
-  const int64_t i = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x;
-  if (i < y.width) {
-    store(row_of<T>(y, blockIdx.x) + i, bias[i]);
+__global__ void round_kernel(bf16* to, const float* from, int64_t n) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < n) {
+    store(&to[i], from[i]);
   }
 }
 
@@ -158,13 +157,8 @@ cudaError_t simple_matmul(const MatMul& p, cudaStream_t s) {
   return cudaGetLastError();
 }
 
-cudaError_t fill_rows(const Rows& y, const float* bias, cudaStream_t s) {
-  if (y.empty()) {
-    return cudaSuccess;
-  }
-  const dim3 grid(static_cast<unsigned>(y.n0), blocks_for(y.width, kThreads));
-  with_act(y.type,
-           [&](auto act) { fill_rows_kernel<decltype(act)><<<grid, kThreads, 0, s>>>(y, bias); });
+cudaError_t round_to_bf16(void* to, const float* from, int64_t n, cudaStream_t s) {
+  round_kernel<<<blocks_for(n, kThreads), kThreads, 0, s>>>(static_cast<bf16*>(to), from, n);
   return cudaGetLastError();
 }
 

@@ -38,7 +38,7 @@ struct MatMul {
 /// to f32 first). A row's bits do not depend on the other rows.
 cudaError_t simple_matmul(const MatMul& problem, cudaStream_t s);
 
-/// Every row of y = bias, rounded to y's type.
-cudaError_t fill_rows(const Rows& y, const float* bias, cudaStream_t s);
+/// `to`: [n] bf16.
+cudaError_t round_to_bf16(void* to, const float* from, int64_t n, cudaStream_t s);
 
 }  // namespace tutti::cuda

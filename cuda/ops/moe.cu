@@ -250,6 +250,14 @@ cudaError_t moe_route(int32_t* experts,
   const size_t n = static_cast<size_t>(logits.width);
   const size_t groups = static_cast<size_t>(router.num_groups);
   const size_t bytes = n * (sizeof(double) + 2 * sizeof(float) + 1) + groups * (sizeof(float) + 1);
+  constexpr size_t kWithoutAsking = 40 << 10;
+  if (bytes > kWithoutAsking) {
+    const cudaError_t code = cudaFuncSetAttribute(
+        route_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+    if (code != cudaSuccess) {
+      return code;
+    }
+  }
   route_kernel<<<static_cast<unsigned>(logits.n0), kRouteThreads, bytes, s>>>(
       experts, expert_stride, weights, logits, bias, router);
   return cudaGetLastError();

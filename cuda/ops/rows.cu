@@ -7,30 +7,39 @@ namespace tutti::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kColumns = 1024;  // of one block, in the kernels that need no sum over a row
+constexpr int kMaxNormThreads = 512;
 
-dim3 stretches(const BasicRows<const void>& rows) {
-  return {static_cast<unsigned>(rows.n0), blocks_for(rows.width, kColumns), 1};
+// The stretch of a row that one block takes, in kernels that need no sum over the row.
+template <int kWidth>
+constexpr int kColumns = kThreads*(kWidth == 1 ? 4 : kWidth);
+
+template <int kWidth>
+dim3 stretches(int64_t rows, int64_t width) {
+  return {static_cast<unsigned>(rows), blocks_for(width, kColumns<kWidth>), 1};
 }
 
-ConstRows as_const(const Rows& r) {
-  return {r.data, r.type, r.n0, r.n1, r.width, r.stride0, r.stride1};
-}
-
-// Columns of this block's stretch: f(i) for i < width.
-template <class F>
+// f(i) for the first column i of each group in this block's stretch.
+template <int kWidth, class F>
 __device__ __forceinline__ void for_columns(int64_t width, const F& f) {
-  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kColumns;
-  const int64_t end = min(begin + kColumns, width);
-  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) {
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kColumns<kWidth>;
+  const int64_t end = min(begin + kColumns<kWidth>, width);
+  for (int64_t i = begin + threadIdx.x * kWidth; i < end; i += kThreads * kWidth) {
+    f(i);
+  }
+}
+
+// The same over the whole row.
+template <int kWidth, class F>
+__device__ __forceinline__ void for_row(int64_t width, const F& f) {
+  for (int64_t i = threadIdx.x * kWidth; i < width; i += blockDim.x * kWidth) {
     f(i);
   }
 }
 
 // A power of two of threads that depends on the width alone, so that a row is always summed alike.
-unsigned norm_threads(int64_t width) {
+unsigned norm_threads(int64_t groups) {
   unsigned threads = 32;
-  while (threads < 512 && threads * 4 < width) {
+  while (threads < kMaxNormThreads && threads < groups) {
     threads *= 2;
   }
   return threads;
@@ -42,59 +51,104 @@ __global__ void embedding_kernel(Rows y, ConstRows table, const int32_t* ids, in
   const bool here = id >= 0 && id < table.n0;
   const T* from = row_of<T>(table, here ? id : 0);
   float* to = row_of<float>(y, blockIdx.x);
-  for_columns(y.width, [&](int64_t i) { to[i] = here ? to_f32(from[i]) : 0.0F; });
+  for_columns<1>(y.width, [&](int64_t i) { to[i] = here ? to_f32(from[i]) : 0.0F; });
 }
 
-template <class Y, class X>
+template <int kWidth, class Y>
+__device__ void store_normalised(
+    Y* to, const float (&x)[kWidth], const float* weight, int64_t i, float scale) {
+  float y[kWidth];
+  float w[kWidth];
+  load<kWidth>(weight + i, w);
+#pragma unroll
+  for (int u = 0; u < kWidth; ++u) {
+    y[u] = x[u] * scale * w[u];
+  }
+  store<kWidth>(to + i, y);
+}
+
+template <class Y, class X, int kWidth>
 __global__ void rms_norm_kernel(Rows y, ConstRows x, const float* weight, float eps) {
   const X* from = row_of<X>(x, blockIdx.x, blockIdx.y);
   Y* to = row_of<Y>(y, blockIdx.x, blockIdx.y);
   float squares = 0;
-  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
-    const float value = to_f32(from[i]);
-    squares += value * value;
-  }
+  for_row<kWidth>(x.width, [&](int64_t i) {
+    float values[kWidth];
+    load<kWidth>(from + i, values);
+#pragma unroll
+    for (int u = 0; u < kWidth; ++u) {
+      squares += values[u] * values[u];
+    }
+  });
   squares = block_reduce<Sum>(squares);
   const float scale = 1.0F / sqrtf(squares / static_cast<float>(x.width) + eps);
-  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
-    store(&to[i], to_f32(from[i]) * scale * weight[i]);
-  }
+  for_row<kWidth>(x.width, [&](int64_t i) {
+    float values[kWidth];
+    load<kWidth>(from + i, values);
+    store_normalised<kWidth>(to, values, weight, i, scale);
+  });
 }
 
-template <class T>
+template <class T, int kWidth>
 __global__ void add_rms_norm_kernel(
     Rows y, Rows residual, ConstRows x, const float* weight, float eps) {
   const T* from = row_of<T>(x, blockIdx.x);
   float* sum = row_of<float>(residual, blockIdx.x);
   T* to = row_of<T>(y, blockIdx.x);
   float squares = 0;
-  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
-    const float value = sum[i] + to_f32(from[i]);
-    sum[i] = value;
-    squares += value * value;
-  }
+  for_row<kWidth>(x.width, [&](int64_t i) {
+    float values[kWidth];
+    float addends[kWidth];
+    load<kWidth>(sum + i, values);
+    load<kWidth>(from + i, addends);
+#pragma unroll
+    for (int u = 0; u < kWidth; ++u) {
+      values[u] += addends[u];
+      squares += values[u] * values[u];
+    }
+    store<kWidth>(sum + i, values);
+  });
   squares = block_reduce<Sum>(squares);
   const float scale = 1.0F / sqrtf(squares / static_cast<float>(x.width) + eps);
-  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
-    store(&to[i], sum[i] * scale * weight[i]);
-  }
+  for_row<kWidth>(x.width, [&](int64_t i) {  // each thread reads what it wrote itself
+    float values[kWidth];
+    load<kWidth>(sum + i, values);
+    store_normalised<kWidth>(to, values, weight, i, scale);
+  });
 }
 
-template <class Y, class X>
+template <class Y, class X, int kWidth>
 __global__ void add_kernel(Rows y, ConstRows x) {
   const X* from = row_of<X>(x, blockIdx.x);
   Y* to = row_of<Y>(y, blockIdx.x);
-  for_columns(x.width, [&](int64_t i) { store(&to[i], to_f32(to[i]) + to_f32(from[i])); });
+  for_columns<kWidth>(x.width, [&](int64_t i) {
+    float values[kWidth];
+    float addends[kWidth];
+    load<kWidth>(to + i, values);
+    load<kWidth>(from + i, addends);
+#pragma unroll
+    for (int u = 0; u < kWidth; ++u) {
+      values[u] += addends[u];
+    }
+    store<kWidth>(to + i, values);
+  });
 }
 
-template <class T>
+template <class T, int kWidth>
 __global__ void silu_mul_kernel(Rows y, ConstRows gate, ConstRows up) {
   const T* g = row_of<T>(gate, blockIdx.x);
   const T* u = row_of<T>(up, blockIdx.x);
   T* to = row_of<T>(y, blockIdx.x);
-  for_columns(y.width, [&](int64_t i) {
-    const float z = to_f32(g[i]);
-    store(&to[i], z / (1.0F + expf(-z)) * to_f32(u[i]));
+  for_columns<kWidth>(y.width, [&](int64_t i) {
+    float z[kWidth];
+    float factors[kWidth];
+    load<kWidth>(g + i, z);
+    load<kWidth>(u + i, factors);
+#pragma unroll
+    for (int n = 0; n < kWidth; ++n) {
+      z[n] = z[n] / (1.0F + expf(-z[n])) * factors[n];
+    }
+    store<kWidth>(to + i, z);
   });
 }
 
@@ -102,7 +156,7 @@ template <class T>
 __global__ void gather_rows_kernel(Rows y, ConstRows x, const int32_t* rows) {
   const T* from = row_of<T>(x, rows[blockIdx.x]);
   T* to = row_of<T>(y, blockIdx.x);
-  for_columns(y.width, [&](int64_t i) { to[i] = from[i]; });
+  for_columns<1>(y.width, [&](int64_t i) { to[i] = from[i]; });
 }
 
 }  // namespace
@@ -117,7 +171,7 @@ cudaError_t embedding(
   if (y.empty()) {
     return cudaSuccess;
   }
-  const dim3 grid = stretches(as_const(y));
+  const dim3 grid = stretches<1>(y.n0, y.width);
   if (table.type == ElementType::kF32) {
     embedding_kernel<float><<<grid, kThreads, 0, s>>>(y, table, ids, first_id);
   } else if (table.type == ElementType::kF16) {
@@ -136,8 +190,10 @@ cudaError_t rms_norm(
   const dim3 grid(static_cast<unsigned>(x.n0), static_cast<unsigned>(x.n1));
   with_act(y.type, [&](auto out) {
     with_act(x.type, [&](auto in) {
-      rms_norm_kernel<decltype(out), decltype(in)>
-          <<<grid, norm_threads(x.width), 0, s>>>(y, x, weight, eps);
+      with_width(moves_eight(y) && moves_eight(x), [&](auto width) {
+        rms_norm_kernel<decltype(out), decltype(in), width()>
+            <<<grid, norm_threads(x.width / width()), 0, s>>>(y, x, weight, eps);
+      });
     });
   });
   return cudaGetLastError();
@@ -152,9 +208,13 @@ cudaError_t add_rms_norm(const Rows& y,
   if (y.empty()) {
     return cudaSuccess;
   }
+  const bool eight = moves_eight(y) && moves_eight(residual) && moves_eight(x);
   with_act(x.type, [&](auto act) {
-    add_rms_norm_kernel<decltype(act)>
-        <<<static_cast<unsigned>(x.n0), norm_threads(x.width), 0, s>>>(y, residual, x, weight, eps);
+    with_width(eight, [&](auto width) {
+      add_rms_norm_kernel<decltype(act), width()>
+          <<<static_cast<unsigned>(x.n0), norm_threads(x.width / width()), 0, s>>>(
+              y, residual, x, weight, eps);
+    });
   });
   return cudaGetLastError();
 }
@@ -165,7 +225,10 @@ cudaError_t add(const Rows& y, const ConstRows& x, cudaStream_t s) {
   }
   with_act(y.type, [&](auto out) {
     with_act(x.type, [&](auto in) {
-      add_kernel<decltype(out), decltype(in)><<<stretches(x), kThreads, 0, s>>>(y, x);
+      with_width(moves_eight(y) && moves_eight(x), [&](auto width) {
+        add_kernel<decltype(out), decltype(in), width()>
+            <<<stretches<width()>(x.n0, x.width), kThreads, 0, s>>>(y, x);
+      });
     });
   });
   return cudaGetLastError();
@@ -175,8 +238,12 @@ cudaError_t silu_mul(const Rows& y, const ConstRows& gate, const ConstRows& up, 
   if (gate.empty()) {
     return cudaSuccess;
   }
+  const bool eight = moves_eight(y) && moves_eight(gate) && moves_eight(up);
   with_act(gate.type, [&](auto act) {
-    silu_mul_kernel<decltype(act)><<<stretches(gate), kThreads, 0, s>>>(y, gate, up);
+    with_width(eight, [&](auto width) {
+      silu_mul_kernel<decltype(act), width()>
+          <<<stretches<width()>(gate.n0, gate.width), kThreads, 0, s>>>(y, gate, up);
+    });
   });
   return cudaGetLastError();
 }
@@ -186,7 +253,7 @@ cudaError_t gather_rows(const Rows& y, const ConstRows& x, const int32_t* rows, 
     return cudaSuccess;
   }
   with_act(x.type, [&](auto act) {
-    gather_rows_kernel<decltype(act)><<<stretches(as_const(y)), kThreads, 0, s>>>(y, x, rows);
+    gather_rows_kernel<decltype(act)><<<stretches<1>(y.n0, y.width), kThreads, 0, s>>>(y, x, rows);
   });
   return cudaGetLastError();
 }
