@@ -51,10 +51,9 @@ bool aligned(const void* data, int64_t stride, ElementType type) {
 }
 
 // What the choice of an algorithm may depend on.
-using ProblemKey =
-    std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int, bool, bool>;
+using ProblemKey = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int, bool>;
 
-ProblemKey key_of(const MatMul& p, bool accumulate) {
+ProblemKey key_of(const MatMul& p, bool bias) {
   return {p.m,
           p.n,
           p.k,
@@ -63,8 +62,7 @@ ProblemKey key_of(const MatMul& p, bool accumulate) {
           p.w_stride,
           static_cast<int>(p.y_type),
           static_cast<int>(p.x_type),
-          p.bias != nullptr,
-          accumulate};
+          bias};
 }
 
 }  // namespace
@@ -106,7 +104,7 @@ struct CublasLt::Impl {
   }
 
   Status make_layouts(const MatMul& p, bool bias, Plan& plan) const;
-  Result<Plan*> plan_for(const MatMul& p, bool accumulate, int64_t workspace_bytes);
+  Result<Plan*> plan_for(const MatMul& p, bool bias, int64_t workspace_bytes);
 };
 
 CublasLt::CublasLt(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -174,7 +172,7 @@ bool CublasLt::fits(const MatMul& p) {
                                (p.x_type == ElementType::kF32 && p.y_type == ElementType::kF32));
   return types && p.batches == 1 && p.offsets == nullptr && p.m > 0 && p.n > 0 && p.k > 0 &&
          aligned(p.y, p.y_stride, p.y_type) && aligned(p.x, p.x_stride, p.x_type) &&
-         aligned(p.w, p.w_stride, p.w_type) && reinterpret_cast<uintptr_t>(p.bias) % 16 == 0;
+         aligned(p.w, p.w_stride, p.w_type);
 }
 
 // cuBLAS is column-major: our row-major y [m, n] is its y^T [n, m], so it computes w * x^T with w
@@ -190,7 +188,7 @@ Status CublasLt::Impl::make_layouts(const MatMul& p, bool bias, Plan& plan) cons
             "cublasLtMatmulDescSetAttribute"));
   if (bias) {
     const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-    const cudaDataType_t bias_type = CUDA_R_32F;
+    const cudaDataType_t bias_type = type_of(p.y_type);
     TUTTI_RETURN_IF_ERROR(
         check(f.cublasLtMatmulDescSetAttribute(
                   plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
@@ -199,10 +197,6 @@ Status CublasLt::Impl::make_layouts(const MatMul& p, bool bias, Plan& plan) cons
         f.cublasLtMatmulDescSetAttribute(
             plan.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type),
         "cublasLtMatmulDescSetAttribute"));
-    TUTTI_RETURN_IF_ERROR(
-        check(f.cublasLtMatmulDescSetAttribute(
-                  plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p.bias, sizeof p.bias),
-              "cublasLtMatmulDescSetAttribute"));
   }
   const auto layout = [&](cublasLtMatrixLayout_t& to,
                           ElementType type,
@@ -220,14 +214,14 @@ Status CublasLt::Impl::make_layouts(const MatMul& p, bool bias, Plan& plan) cons
 }
 
 Result<CublasLt::Impl::Plan*> CublasLt::Impl::plan_for(const MatMul& p,
-                                                       bool accumulate,
+                                                       bool bias,
                                                        int64_t workspace_bytes) {
-  const ProblemKey key = key_of(p, accumulate);
+  const ProblemKey key = key_of(p, bias);
   if (const auto found = plans.find(key); found != plans.end()) {
     return &found->second;
   }
   Plan plan;
-  TUTTI_RETURN_IF_ERROR(make_layouts(p, p.bias != nullptr && !accumulate, plan));
+  TUTTI_RETURN_IF_ERROR(make_layouts(p, bias, plan));
   cublasLtMatmulPreference_t preference = nullptr;
   TUTTI_RETURN_IF_ERROR(
       check(f.cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate"));
@@ -264,18 +258,18 @@ Result<CublasLt::Impl::Plan*> CublasLt::Impl::plan_for(const MatMul& p,
 }
 
 Status CublasLt::matmul(const MatMul& p,
-                        bool accumulate,
+                        const void* bias,
                         void* workspace,
                         int64_t workspace_bytes,
                         cudaStream_t stream) {
-  TUTTI_TRY(Impl::Plan * plan, impl_->plan_for(p, accumulate, workspace_bytes));
+  TUTTI_TRY(Impl::Plan * plan, impl_->plan_for(p, bias != nullptr, workspace_bytes));
   const float one = 1.0F;
-  const float beta = accumulate ? 1.0F : 0.0F;
-  if (p.bias != nullptr && !accumulate) {
-    TUTTI_RETURN_IF_ERROR(impl_->check(
-        impl_->f.cublasLtMatmulDescSetAttribute(
-            plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p.bias, sizeof p.bias),
-        "cublasLtMatmulDescSetAttribute"));
+  const float zero = 0.0F;
+  if (bias != nullptr) {
+    TUTTI_RETURN_IF_ERROR(
+        impl_->check(impl_->f.cublasLtMatmulDescSetAttribute(
+                         plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+                     "cublasLtMatmulDescSetAttribute"));
   }
   return impl_->check(impl_->f.cublasLtMatmul(impl_->handle,
                                               plan->operation,
@@ -284,7 +278,7 @@ Status CublasLt::matmul(const MatMul& p,
                                               plan->w,
                                               p.x,
                                               plan->x,
-                                              &beta,
+                                              &zero,
                                               p.y,
                                               plan->y,
                                               p.y,

@@ -25,12 +25,11 @@ class CublasLt {
   /// bf16 allowed), rows of 16-byte multiples.
   static bool fits(const MatMul& problem);
 
-  /// With `accumulate`, y holds what the product is added to, and a bias is not looked at; without,
-  /// a bias needs f32 results (the library's biases have the type of y). f32 sums, TF32 off.
-  /// `workspace` is device memory that only this stream uses. Results depend on the shape, which
-  /// decides the algorithm; equal shapes give equal bits.
+  /// `bias`: [n] of the type of y, or null; the f32 one of `problem` is not looked at. f32 sums,
+  /// TF32 off, one rounding. `workspace` is device memory that only this stream uses. Results
+  /// depend on the shape, which decides the algorithm; equal shapes give equal bits.
   Status matmul(const MatMul& problem,
-                bool accumulate,
+                const void* bias,
                 void* workspace,
                 int64_t workspace_bytes,
                 cudaStream_t stream);

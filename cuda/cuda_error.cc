@@ -17,6 +17,7 @@ Status check(cudaError_t code, const char* what) {
 
 void throw_if_failed(cudaError_t code, const char* op) {
   if (code != cudaSuccess) {
+    cudaGetLastError();  // told now; the next launch must not report it again
     throw DeviceError(fmt::format("{}: {}", op, describe(code)));
   }
 }

@@ -11,6 +11,8 @@ namespace tutti::cuda {
 
 namespace {
 
+constexpr int64_t kBiasBytes = int64_t{1} << 20;  // widest bias: 524,288 bf16 values
+
 int64_t batch_stride(const ConstTensorView& stacked) {
   return stacked.rank() == 3 ? stacked.stride(0) : 0;
 }
@@ -46,19 +48,19 @@ MatMul problem_of(TensorView y, ConstTensorView x, const WeightView& weight) {
 
 void CudaOps::run_matmul(const MatMul& p, const char* op) {
   enter();
-  if (!CublasLt::fits(p)) {
+  if (!CublasLt::fits(p) || p.n * 2 > kBiasBytes) {
     finish(cuda::simple_matmul(p, o_.stream), op);
     return;
   }
-  // cuBLASLt's biases have the type of y. Ours are f32, so a bf16 result starts as the bias and the
-  // product is added to it.
-  const bool seed = p.bias != nullptr && p.y_type != ElementType::kF32;
-  if (seed) {
-    const Rows y{.data = p.y, .type = p.y_type, .n0 = p.m, .width = p.n, .stride0 = p.y_stride};
-    finish(cuda::fill_rows(y, p.bias, o_.stream), op);
+  // cuBLASLt wants a bias of y's type; the front part of the workspace takes the converted one.
+  auto* workspace = static_cast<std::byte*>(o_.workspace.data());
+  const void* bias = p.bias;
+  if (bias != nullptr && p.y_type != ElementType::kF32) {
+    finish(cuda::round_to_bf16(workspace, p.bias, p.n, o_.stream), op);
+    bias = workspace;
   }
-  const Status status =
-      o_.cublas->matmul(p, seed, o_.workspace.data(), o_.workspace.bytes(), o_.stream);
+  const Status status = o_.cublas->matmul(
+      p, bias, workspace + kBiasBytes, o_.workspace.bytes() - kBiasBytes, o_.stream);
   if (!status.ok()) {
     throw DeviceError(fmt::format("{}: {}", op, status.message()));
   }

@@ -72,8 +72,11 @@ TEST_P(CudaGolden, LogitsInBf16) {
     ASSERT_EQ(got.size(), g.logits.values.size());
     const Difference d = compare(got, g.logits.values);
     RecordProperty("nmse_chunk_" + std::to_string(chunk), std::to_string(d.nmse));
-    // One bf16 rounding is 2^-9; a layer makes a handful, and these models have two to four layers.
-    EXPECT_LE(d.nmse, 2e-3) << "chunk " << chunk;
+    // A bf16 rounding is up to 2^-8; a layer makes a handful, and these models have two to four
+    // layers. In a mixture of experts a near tie may fall the other way and change whole rows.
+    const bool mixture =
+        GetParam().starts_with("dsv3") || GetParam().find("moe") != GetParam().npos;
+    EXPECT_LE(d.nmse, mixture ? 5e-2 : 2e-3) << "chunk " << chunk;
     EXPECT_GT(d.nmse, 1e-12) << "as exact as f32: did it compute in bf16 at all?";
   }
 }

@@ -3,6 +3,8 @@
 // kernels does not depend on its neighbours.
 #include <cstring>
 
+#include <gmock/gmock.h>
+
 #include "cuda/cuda_testing.h"
 #include "ops/cases_attention.h"
 #include "ops/cases_linear.h"
@@ -121,6 +123,19 @@ TEST_F(CudaParity, RowsOfOwnProductsAreIndependent) {
       }
     }
   }
+}
+
+TEST_F(CudaParity, AFailedLaunchNamesTheOp) {
+  // More experts than the shared memory of a multiprocessor holds scores for.
+  const OpCase op_case = moe_route_case({.tokens = 1, .experts = 100000, .params = {.top_k = 2}});
+  try {
+    run_case(op_case, *cuda_);
+    FAIL() << "an impossible launch went unnoticed";
+  } catch (const DeviceError& error) {
+    EXPECT_THAT(error.what(), ::testing::StartsWith("moe_route: invalid argument (cudaError"));
+  }
+  // Nothing is left behind for the next op.
+  expect_parity({add_case({3, 5}, 0)});
 }
 
 }  // namespace
