@@ -1,10 +1,65 @@
-// The attentions: which kernel computes what. The simple kernels take every shape.
+// The attentions: which kernel computes what. The fast kernels of cuda/kernels take bf16 at the
+// head widths and block sizes they were made for; the simple ones take every shape.
+#include "comm/communicator.h"
 #include "cuda/cuda_ops.h"
+#include "cuda/kernels/paged_attention.h"
 #include "cuda/ops/attention.h"
 #include "cuda/ops/rows.h"
 #include "cuda/views.h"
 
 namespace tutti::cuda {
+
+namespace {
+
+// Heads side by side, one width for keys and values, caches without gaps.
+bool is_plain(TensorView out, ConstTensorView q, ConstTensorView k, ConstTensorView v) {
+  return q.dtype() == DType::kBF16 && q.dim(2) == out.dim(2) && q.stride(1) == q.dim(2) &&
+         out.stride(1) == out.dim(2) && k.contiguous() && v.contiguous() && q.dim(0) > 0;
+}
+
+PagedAttention problem_of(TensorView out,
+                          ConstTensorView q,
+                          ConstTensorView k_cache,
+                          ConstTensorView v_cache,
+                          const AttentionBatch& batch,
+                          float scale) {
+  return {.out = out.raw(),
+          .q = q.raw(),
+          .k_cache = k_cache.raw(),
+          .v_cache = v_cache.raw(),
+          .query_begin = batch.query_begin.data<int32_t>(),
+          .context_before = batch.context_before.data<int32_t>(),
+          .block_table = batch.block_table.data<int32_t>(),
+          .out_stride = out.stride(0),
+          .q_stride = q.stride(0),
+          .tokens = q.dim(0),
+          .blocks = k_cache.dim(0),
+          .table_stride = static_cast<int>(batch.block_table.stride(0)),
+          .sequences = static_cast<int>(batch.context_before.dim(0)),
+          .heads = static_cast<int>(q.dim(1)),
+          .kv_heads = static_cast<int>(k_cache.dim(2) / q.dim(2)),
+          .head_dim = static_cast<int>(q.dim(2)),
+          .block_size = static_cast<int>(batch.block_size),
+          .scale = scale};
+}
+
+void throw_if_failed(const Status& status) {
+  if (!status.ok()) {
+    throw DeviceError(status.message());
+  }
+}
+
+}  // namespace
+
+bool CudaOps::decode_fits(const PagedAttention& p, const AttentionBatch& batch) const {
+  // One query row for every sequence: then row i belongs to sequence i.
+  const bool decoding = batch.max_queries == 1 && p.tokens == p.sequences;
+  return decoding && decode_attention_fits(p, o_.gpu.compute_capability).ok() &&
+         p.sequences * p.kv_heads <= kMaxDecodePairs &&
+         decode_partials(p.sequences, p.heads, p.kv_heads, p.head_dim, o_.gpu.multiprocessors) *
+                 static_cast<int64_t>(sizeof(float)) <=
+             kDecodePartialBytes;
+}
 
 void CudaOps::do_attention(TensorView out,
                            ConstTensorView q,
@@ -13,6 +68,19 @@ void CudaOps::do_attention(TensorView out,
                            const AttentionBatch& batch,
                            float scale) {
   enter();
+  if (is_plain(out, q, k_cache, v_cache)) {
+    const PagedAttention p = problem_of(out, q, k_cache, v_cache, batch, scale);
+    if (decode_fits(p, batch)) {
+      const DecodeScratch scratch{.partials = static_cast<float*>(o_.decode_partials.data()),
+                                  .arrivals = static_cast<int32_t*>(o_.decode_arrivals.data())};
+      throw_if_failed(launch_decode_attention(p, scratch, o_.gpu.multiprocessors, o_.stream));
+      return finish(cudaGetLastError(), "attention");
+    }
+    if (prefill_attention_fits(p, o_.gpu.compute_capability).ok()) {
+      throw_if_failed(launch_prefill_attention(p, o_.stream));
+      return finish(cudaGetLastError(), "attention");
+    }
+  }
   finish(cuda::simple_attention(rows(out),
                                 const_rows(q),
                                 const_rows(k_cache),

@@ -14,11 +14,12 @@ namespace tutti::cuda {
 
 namespace {
 
-constexpr int kOldestMajor = 8;  // the architectures of CMakeLists.txt begin here
+constexpr int kOldestCapability = 80;  // Ampere: the first with bf16 matrix units
 // What NVIDIA recommends for Hopper; less excludes fast algorithms.
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
 // Code of the kernels and of cuBLASLt's, loaded when first used. Measured, not known.
 constexpr int64_t kLibraryBytes = int64_t{128} << 20;
+constexpr int64_t kArrivalBytes = kMaxDecodePairs * static_cast<int64_t>(sizeof(int32_t));
 constexpr int64_t kProbeBytes = int64_t{2} << 30;  // far more than a cache holds
 
 class OneRank final : public RankSet {
@@ -28,10 +29,17 @@ class OneRank final : public RankSet {
     RankResources rank;
     auto device = std::make_unique<CudaDevice>(gpu.index, gpu.name);
     TUTTI_TRY(std::unique_ptr<CudaStream> stream, CudaStream::create(gpu.index));
-    CudaOpsOptions options{.device = gpu.index, .stream = stream->handle()};
+    CudaOpsOptions options{.gpu = gpu, .stream = stream->handle()};
     TUTTI_TRY(options.cublas, CublasLt::open(cublas_directories()));
     TUTTI_TRY(options.workspace,
               Buffer::allocate(*device, kWorkspaceBytes, "workspace of matrix products"));
+    TUTTI_TRY(options.decode_partials,
+              Buffer::allocate(*device, kDecodePartialBytes, "workspace of attention"));
+    TUTTI_TRY(options.decode_arrivals,
+              Buffer::allocate(*device, kArrivalBytes, "workspace of attention"));
+    TUTTI_RETURN_IF_ERROR(check(
+        cudaMemsetAsync(options.decode_arrivals.data(), 0, usize(kArrivalBytes), stream->handle()),
+        "cudaMemsetAsync"));
     rank.ops = std::make_unique<CudaOps>(std::move(options));
     rank.device = std::move(device);
     rank.stream = std::move(stream);
@@ -64,7 +72,9 @@ class CudaBackend final : public Backend {
 
   bool ranks_share_memory() const override { return false; }
 
-  int64_t rank_overhead_bytes() const override { return kWorkspaceBytes + kLibraryBytes; }
+  int64_t rank_overhead_bytes() const override {
+    return kWorkspaceBytes + kDecodePartialBytes + kArrivalBytes + kLibraryBytes;
+  }
 
   Result<double> measure_read_bandwidth() override {
     const CudaDeviceInfo& gpu = gpus_.front();
@@ -134,12 +144,12 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaBackendOptions& opt
   TUTTI_TRY(const std::vector<CudaDeviceInfo> present, probe_cuda_devices());
   TUTTI_TRY(std::vector<CudaDeviceInfo> gpus, choose(present, options));
   for (const CudaDeviceInfo& gpu : gpus) {
-    if (gpu.compute_major < kOldestMajor) {
+    if (gpu.compute_capability < kOldestCapability) {
       return error(StatusCode::kUnavailable,
                    "{} has compute capability {}.{}; tutti needs 8.0 (Ampere) or later",
                    gpu.name,
-                   gpu.compute_major,
-                   gpu.compute_minor);
+                   gpu.compute_capability / 10,
+                   gpu.compute_capability % 10);
     }
     TUTTI_RETURN_IF_ERROR(check_kernels_run(gpu));
   }

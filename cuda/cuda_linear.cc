@@ -1,9 +1,11 @@
-// linear, grouped_linear, batched_linear: which product goes where. cuBLASLt takes single dense
-// matrices of the compute type; the simple kernel everything else (scaled e4m3, mixed types,
+// linear, grouped_linear, batched_linear: which product goes where. Of single dense matrices in
+// bf16 a handful of rows take the skinny kernel, a pass over the weights at memory speed; more rows
+// and f32 go to cuBLASLt; the simple kernel takes everything else (scaled e4m3, mixed types,
 // groups, odd rows).
 #include "comm/communicator.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
+#include "cuda/kernels/skinny_gemm.h"
 #include "cuda/ops/matmul.h"
 #include "cuda/views.h"
 
@@ -44,10 +46,32 @@ MatMul problem_of(TensorView y, ConstTensorView x, const WeightView& weight) {
   return p;
 }
 
+bool skinny_fits(const MatMul& p) {
+  return CublasLt::fits(p) && p.x_type == ElementType::kBF16 && p.m <= kSkinnyMaxRows &&
+         p.w_stride == p.k && p.k % 8 == 0;
+}
+
+SkinnyGemm skinny_problem(const MatMul& p) {
+  return {.y = p.y,
+          .x = p.x,
+          .w = p.w,
+          .bias = p.bias,
+          .y_stride = p.y_stride,
+          .x_stride = p.x_stride,
+          .rows = static_cast<int>(p.m),
+          .n = static_cast<int>(p.n),
+          .k = static_cast<int>(p.k),
+          .f32_out = p.y_type == ElementType::kF32};
+}
+
 }  // namespace
 
 void CudaOps::run_matmul(const MatMul& p, const char* op) {
   enter();
+  if (skinny_fits(p)) {
+    finish(skinny_gemm(skinny_problem(p), o_.stream), op);
+    return;
+  }
   if (!CublasLt::fits(p) || p.n * 2 > kBiasBytes) {
     finish(cuda::simple_matmul(p, o_.stream), op);
     return;

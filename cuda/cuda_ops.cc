@@ -19,7 +19,7 @@ Status CudaOps::check_compute(DType act) const {
 }
 
 void CudaOps::enter() const {
-  throw_if_failed(cudaSetDevice(o_.device), "cudaSetDevice");
+  throw_if_failed(cudaSetDevice(o_.gpu.index), "cudaSetDevice");
 }
 
 void CudaOps::finish(cudaError_t code, const char* op) const {

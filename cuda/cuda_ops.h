@@ -8,15 +8,25 @@
 
 #include "cuda/cublas.h"
 #include "cuda/cuda_device.h"
+#include "cuda/device_probe.h"
+#include "cuda/kernels/attention_kernels.h"
 #include "ops/ops.h"
 
 namespace tutti::cuda {
 
+// Scratch of the decode kernel. Attention of more sequences or heads at once, which no model comes
+// near, takes the other kernels.
+inline constexpr int64_t kDecodePartialBytes = int64_t{32} << 20;
+inline constexpr int64_t kMaxDecodePairs = int64_t{1} << 16;  // sequences x KV heads
+
 struct CudaOpsOptions {
-  int device = 0;
+  CudaDeviceInfo gpu;
   cudaStream_t stream = nullptr;
   std::unique_ptr<CublasLt> cublas;
-  Buffer workspace;  ///< scratch of matrix products, for this stream alone
+  // Scratch for this stream alone.
+  Buffer workspace;        ///< of matrix products
+  Buffer decode_partials;  ///< kDecodePartialBytes
+  Buffer decode_arrivals;  ///< kMaxDecodePairs i32, all zero
 };
 
 class CudaOps final : public Ops {
@@ -34,6 +44,7 @@ class CudaOps final : public Ops {
   /// Before every op: threads have a current device each.
   void enter() const;
   void run_matmul(const MatMul& problem, const char* op);
+  bool decode_fits(const PagedAttention& problem, const AttentionBatch& batch) const;
 
   void do_embedding(TensorView y,
                     ConstTensorView table,

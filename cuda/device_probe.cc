@@ -37,8 +37,8 @@ Result<std::vector<CudaDeviceInfo>> probe_cuda_devices() {
     }
     devices.push_back({.index = i,
                        .name = properties.name,
-                       .compute_major = properties.major,
-                       .compute_minor = properties.minor});
+                       .compute_capability = 10 * properties.major + properties.minor,
+                       .multiprocessors = properties.multiProcessorCount});
   }
   return devices;
 }
@@ -55,12 +55,11 @@ Status check_kernels_run(const CudaDeviceInfo& gpu) {
     cudaGetLastError();
     return error(StatusCode::kUnavailable,
                  "{} has compute capability {}.{}, for which this build has no kernels; build with "
-                 "-DCMAKE_CUDA_ARCHITECTURES={}{}",
+                 "-DCMAKE_CUDA_ARCHITECTURES={}",
                  gpu.name,
-                 gpu.compute_major,
-                 gpu.compute_minor,
-                 gpu.compute_major,
-                 gpu.compute_minor);
+                 gpu.compute_capability / 10,
+                 gpu.compute_capability % 10,
+                 gpu.compute_capability);
   }
   return unavailable(gpu.name.c_str(), code);
 }

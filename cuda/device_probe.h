@@ -11,8 +11,8 @@ namespace tutti::cuda {
 struct CudaDeviceInfo {
   int index = 0;  ///< CUDA's, after CUDA_VISIBLE_DEVICES
   std::string name;
-  int compute_major = 0;
-  int compute_minor = 0;
+  int compute_capability = 0;  ///< 90 for 9.0
+  int multiprocessors = 0;
 };
 
 /// kUnavailable names the failing call and what it usually means.

@@ -1,6 +1,6 @@
-#include "cuda/ops/read_probe.h"
-
 #include <algorithm>
+
+#include "cuda/ops/read_probe.h"
 
 namespace tutti::cuda {
 
@@ -11,7 +11,8 @@ constexpr int kUnroll = 8;  // independent 16-byte loads in flight per thread
 constexpr int kPasses = 6;
 
 // Each block reads its own stretch. The store never happens; the compiler cannot know.
-__global__ void __launch_bounds__(kThreads) read_kernel(const int4* data, int64_t count, int4* sink) {
+__global__ void __launch_bounds__(kThreads)
+    read_kernel(const int4* data, int64_t count, int4* sink) {
   const int64_t per_block = (count + gridDim.x - 1) / gridDim.x;
   const int64_t begin = blockIdx.x * per_block;
   const int64_t end = min(begin + per_block, count);

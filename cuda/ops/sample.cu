@@ -1,8 +1,7 @@
-#include "cuda/ops/sample.h"
-
 #include <climits>
 
 #include "cuda/ops/device_math.cuh"
+#include "cuda/ops/sample.h"
 
 namespace tutti::cuda {
 

@@ -217,6 +217,8 @@ inline std::vector<OpCase> attention_cases() {
                                         {{{0, 1}}, 16},
                                         {{{0, 33}}, 16},
                                         {{{70, 1}, {0, 0}, {31, 1}, {5, 1}}, 16},
+                                        {{{70, 1}, {0, 1}, {300, 1}, {15, 1}}, 16},
+                                        {{{0, 150}, {20, 70}, {500, 1}}, 16},
                                         {{{3, 37}, {100, 9}, {64, 0}, {0, 5}}, 7}};
   std::vector<OpCase> cases;
   for (const BatchShape& batch : batches) {
@@ -224,6 +226,8 @@ inline std::vector<OpCase> attention_cases() {
       cases.push_back(attention_case({.batch = batch, .heads = 4, .kv_heads = 2, .d = d, .dv = d}));
     }
     cases.push_back(attention_case({.batch = batch, .heads = 1, .kv_heads = 1, .d = 5, .dv = 3}));
+    cases.push_back(
+        attention_case({.batch = batch, .heads = 14, .kv_heads = 2, .d = 128, .dv = 128}));
     cases.push_back(
         attention_case({.batch = batch, .heads = 12, .kv_heads = 2, .d = 32, .dv = 32, .gap = 3}));
     cases.push_back(attention_case(
