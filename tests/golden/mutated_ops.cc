@@ -321,6 +321,10 @@ class MutatedOps final : public Ops {
     inner_->gather_rows(y, x, rows);
   }
 
+  void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override {
+    inner_->argmax(tokens, logits, limit);
+  }
+
   float changed_scale(float scale) const {
     return is(Mistake::kSoftmaxScale) ? 1.3F * scale : scale;
   }
