@@ -171,13 +171,15 @@ Status bench(const BenchLatencyOptions& options) {
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
   load.format = options.load_format == "dummy" ? LoadFormat::kDummy : LoadFormat::kCheckpoint;
   load.max_batch_sequences = options.batch;
-  load.max_batch_tokens = std::max(options.batch, std::min<int64_t>(options.prompt_tokens, 512));
+  TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
+  // What a server would take at once: on the CPU larger steps are no faster.
+  const int64_t most = backend->ranks_share_memory() ? 512 : 8192;
+  load.max_batch_tokens = std::max(options.batch, std::min(options.prompt_tokens, most));
   load.max_logit_rows = options.batch;
   const int64_t length = options.prompt_tokens + options.new_tokens;
   if (load.context == 0) {
     load.context = ceil_div(length, load.block_size) * load.block_size;
   }
-  TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
   TUTTI_TRY(const std::unique_ptr<RankedModelRunner> runner,
             load_runner(options.model, *backend, load));
   if (runner->limits().num_blocks < ceil_div(length, load.block_size) * options.batch ||

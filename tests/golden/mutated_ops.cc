@@ -347,6 +347,10 @@ class MutatedBackend final : public Backend {
 
   bool ranks_share_memory() const override { return inner_->ranks_share_memory(); }
 
+  int64_t rank_overhead_bytes() const override { return inner_->rank_overhead_bytes(); }
+
+  Result<double> measure_read_bandwidth() override { return inner_->measure_read_bandwidth(); }
+
   DType default_compute() const override { return inner_->default_compute(); }
 
   Status check_compute(DType act) const override { return inner_->check_compute(act); }

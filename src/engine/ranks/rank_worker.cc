@@ -55,7 +55,8 @@ int64_t RankWorker::measure_arena(const StepShape& shape) const {
   in.logit_rows = ints({shape.max_logit_rows});
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
   const StepContext ctx{ops, parallel, arena, kv, in, info_.kv.dtype};
-  model_->forward(ctx);
+  const TensorView logits = model_->forward(ctx);
+  ints({logits.dim(0)});  // of argmax()
   return arena.peak();
 }
 
@@ -94,6 +95,12 @@ Result<TensorView> RankWorker::forward(RankContext& rank,
   TUTTI_TRY(const StepInputs in, make_step_inputs(rank, *arena_, batch, rows, kv_->block_size()));
   const StepContext ctx{rank.ops, rank.parallel, *arena_, *kv_, in, info_.kv.dtype};
   return model_->forward(ctx);
+}
+
+TensorView RankWorker::argmax(RankContext& rank, ConstTensorView logits, int64_t limit) {
+  const TensorView tokens = arena_->alloc(DType::kI32, {logits.dim(0)});
+  rank.ops.argmax(tokens, logits, limit);
+  return tokens;
 }
 
 int64_t RankWorker::weight_bytes() const {

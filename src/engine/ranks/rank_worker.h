@@ -58,6 +58,10 @@ class RankWorker {
                              const Batch& batch,
                              const std::vector<int32_t>& rows);
 
+  /// Greedy choices for the logits that forward() returned, see Ops::argmax; valid as long as they
+  /// are.
+  TensorView argmax(RankContext& rank, ConstTensorView logits, int64_t limit);
+
   int64_t read_bytes() const { return read_bytes_; }
 
   int64_t weight_bytes() const;

@@ -244,7 +244,40 @@ Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
   return status;
 }
 
+Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
+                                                ConstTensorView logits,
+                                                Pending& step) {
+  for (const BatchSequence& s : step.batch.sequences) {
+    const bool plain =
+        !s.sample || (s.sample->params.greedy() && !s.sample->params.has_penalties() &&
+                      s.sample->params.top_logprobs < 0);
+    if (!plain) {
+      return false;
+    }
+  }
+  const TensorView chosen = workers_[usize(rank.rank)]->argmax(rank, logits, vocab_limit_);
+  std::vector<int32_t> tokens(usize(chosen.dim(0)));
+  TUTTI_RETURN_IF_ERROR(
+      rank.device.copy_to_host(tokens.data(), chosen.raw(), chosen.bytes(), rank.stream));
+  TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
+  if (std::any_of(tokens.begin(), tokens.end(), [](int32_t token) { return token < 0; })) {
+    return false;  // the sampler says what is wrong with that row
+  }
+  size_t row = 0;
+  for (const BatchSequence& s : step.batch.sequences) {
+    if (s.sample) {
+      step.output.sequences.push_back(
+          {.sequence_id = s.sequence_id, .tokens = {SampledToken{.token = tokens[row++]}}});
+    }
+  }
+  return true;
+}
+
 Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits, Pending& step) {
+  TUTTI_TRY(const bool done, sample_greedily(rank, logits, step));
+  if (done) {
+    return ok_status();
+  }
   const int64_t vocab = logits.dim(1);
   host_logits_.resize(usize(logits.numel()));
   TUTTI_RETURN_IF_ERROR(

@@ -107,6 +107,9 @@ class RankedModelRunner final : public ModelRunner {
   void log_memory(Backend& backend);
   Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
   Status sample_rows(RankContext& rank, ConstTensorView logits, Pending& step);
+  /// Where every row only wants its most likely token, chooses on the device; false if a row needs
+  /// more.
+  Result<bool> sample_greedily(RankContext& rank, ConstTensorView logits, Pending& step);
 
   HfConfig config_;
   RunnerLimits limits_;
