@@ -122,6 +122,9 @@ Result<Value> ChatMessages::content(const Json& json, const std::string& path) {
     text += i > 0 ? "\n" : "";
     text += part_text->as_string();
   }
+  if (parts_ == Parts::kKeep) {
+    return jinja::borrow_json(json, TextOrigin::kContent, budget_);
+  }
   return Value(Str::borrowed(text, TextOrigin::kContent));
 }
 
@@ -198,6 +201,7 @@ Result<Value> ChatMessages::arguments(const Json& json, const std::string& path)
     jinja::dict_set(*dual, name, value, budget_);
   }
   dual->dual = true;
+  dual->sent_as_text = json.is_string();
   dual->source = json.is_string() ? Str::borrowed(json.as_string(), TextOrigin::kContent)
                                   : jinja::to_json(plain, {}, budget_);
   return Value(jinja::DictPtr(dual));

@@ -1,5 +1,6 @@
-// OpenAI messages as template variables: part lists become text, tool call arguments become
-// mappings that read as their JSON text, a null content is none that reads as "".
+// OpenAI messages as template variables: part lists become text unless the template reads parts
+// itself, tool call arguments become mappings that read as their JSON text, a null content is none
+// that reads as "".
 #pragma once
 #include <deque>
 #include <string>
@@ -14,7 +15,12 @@ namespace tutti {
 /// the value.
 class ChatMessages {
  public:
-  explicit ChatMessages(jinja::Budget& budget) : budget_(budget) {}
+  enum class Parts {
+    kJoin,  ///< a part list becomes one text, its parts joined by line ends
+    kKeep,  ///< the template goes through part lists itself
+  };
+
+  ChatMessages(jinja::Budget& budget, Parts parts) : budget_(budget), parts_(parts) {}
 
   Result<jinja::Value> prepare(const Json& messages);
 
@@ -28,6 +34,7 @@ class ChatMessages {
   jinja::Value key(const std::string& name) const;
 
   jinja::Budget& budget_;
+  Parts parts_;
   std::deque<std::string> texts_;
   std::deque<Json> parsed_;
 };

@@ -73,8 +73,15 @@ Result<Sources> find_sources(const std::string& model_dir, const Json& config) {
   const std::string config_path = join_path(model_dir, "tokenizer_config.json");
   Sources sources;
   if (file_exists(file)) {
-    TUTTI_TRY(sources.main, read_file(file, jinja::Limits{}.max_source_bytes));
+    constexpr int64_t kMaxBytes = jinja::Limits{}.max_source_bytes;
+    TUTTI_TRY(sources.main, read_file(file, kMaxBytes));
     sources.main_path = file;
+    // The only further template that is ever chosen.
+    const std::string tool_use =
+        join_path(join_path(model_dir, "additional_chat_templates"), "tool_use.jinja");
+    if (file_exists(tool_use)) {
+      TUTTI_TRY(sources.tool_use, read_file(tool_use, kMaxBytes));
+    }
     return sources;
   }
   const Json* field = config.find("chat_template");
@@ -139,6 +146,9 @@ std::string RenderedPrompt::joined() const {
   return text;
 }
 
+ChatTemplate::Variant::Variant(jinja::Template template_program)
+    : program(std::move(template_program)), reads_parts(program.loop_reads("content", "text")) {}
+
 Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string source,
                                                                 JsonObject special_tokens) {
   TUTTI_TRY(jinja::Template parsed, jinja::Template::parse(source));
@@ -166,7 +176,7 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::load(const std::string
     if (!tool_use.ok()) {
       return std::move(tool_use).status().with_context(sources.main_path + ": tool_use");
     }
-    chat->tool_use_ = std::move(*tool_use);
+    chat->tool_use_.emplace(std::move(*tool_use));
   }
   return std::shared_ptr<const ChatTemplate>(std::move(chat));
 }
@@ -176,9 +186,11 @@ Result<RenderedPrompt> ChatTemplate::render(const ChatTemplateInput& input) cons
   std::optional<ChatMessages> messages;  // borrowed from by the rendering
   bool has_tools =
       input.tools != nullptr && input.tools->is_array() && !input.tools->as_array().empty();
-  const jinja::Template& chosen = has_tools && tool_use_ ? *tool_use_ : main_;
+  const Variant& chosen = has_tools && tool_use_ ? *tool_use_ : main_;
+  const auto parts = chosen.reads_parts ? ChatMessages::Parts::kKeep : ChatMessages::Parts::kJoin;
   Result<std::vector<TemplateSpan>> spans =
-      chosen.render_with(input.now_unix, [&](Globals& globals) -> Status {
+      chosen.program.render_with(input.now_unix, [&](Globals& globals) -> Status {
+        globals.set("documents", jinja::None{});
         for (const JsonMember& token : special_tokens_.members()) {
           globals.set(token.key,
                       jinja::borrow_json(token.value, TextOrigin::kTemplate, globals.budget()));
@@ -187,11 +199,11 @@ Result<RenderedPrompt> ChatTemplate::render(const ChatTemplateInput& input) cons
           globals.set(kwarg.key,
                       jinja::borrow_json(kwarg.value, TextOrigin::kContent, globals.budget()));
         }
-        TUTTI_TRY(Value message_list, messages.emplace(globals.budget()).prepare(input.messages));
+        TUTTI_TRY(Value message_list,
+                  messages.emplace(globals.budget(), parts).prepare(input.messages));
         TUTTI_TRY(Value tools, tools_value(input.tools, globals.budget()));
         globals.set("messages", std::move(message_list));
         globals.set("tools", std::move(tools));
-        globals.set("documents", jinja::None{});
         globals.set("add_generation_prompt", input.add_generation_prompt);
         return ok_status();
       });

@@ -31,9 +31,10 @@ struct RenderedPrompt {
 
 class ChatTemplate {
  public:
-  /// From a model directory: chat_template.jinja, else "chat_template" in tokenizer_config.json
-  /// (a string, or named templates: "default", and "tool_use" when tools are given). Special tokens
-  /// come from tokenizer_config.json. Errors: kNotFound if there is no template, else as parse().
+  /// From a model directory: chat_template.jinja and additional_chat_templates/*.jinja, else
+  /// "chat_template" in tokenizer_config.json (a string, or named templates). Of several, "default"
+  /// is used, and "tool_use" when tools are given. Special tokens come from tokenizer_config.json.
+  /// Errors: kNotFound if there is no template, else as parse().
   static Result<std::shared_ptr<const ChatTemplate>> load(const std::string& model_dir);
 
   /// `special_tokens`: bos_token, eos_token, … as strings.
@@ -48,11 +49,18 @@ class ChatTemplate {
   const ReasoningMarkup* reasoning_markup() const { return markup_; }
 
  private:
+  struct Variant {
+    explicit Variant(jinja::Template template_program);
+
+    jinja::Template program;
+    bool reads_parts;  ///< goes through lists of content parts itself
+  };
+
   ChatTemplate(jinja::Template main, JsonObject special_tokens)
       : main_(std::move(main)), special_tokens_(std::move(special_tokens)) {}
 
-  jinja::Template main_;
-  std::optional<jinja::Template> tool_use_;
+  Variant main_;
+  std::optional<Variant> tool_use_;
   JsonObject special_tokens_;
   const ReasoningMarkup* markup_ = nullptr;
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "text/jinja/value.h"
@@ -139,6 +140,9 @@ struct Program {
 
 /// Throws TemplateError.
 std::unique_ptr<Program> parse_program(std::string_view source, const Limits& limits);
+
+/// See Template::loop_reads().
+bool loop_reads(const Program& program, std::string_view sequence, std::string_view attribute);
 
 /// Fills in Body::undefined_at_start for every scope.
 void analyze_scopes(Program& program);

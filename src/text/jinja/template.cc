@@ -39,6 +39,10 @@ Result<Template> Template::parse(std::string_view source, const Limits& limits) 
   }
 }
 
+bool Template::loop_reads(std::string_view sequence, std::string_view attribute) const {
+  return tutti::jinja::loop_reads(*program_, sequence, attribute);
+}
+
 Result<std::vector<TemplateSpan>> Template::render(const JsonObject& variables,
                                                    int64_t now_unix) const {
   return render_with(now_unix, [&](Globals& globals) {

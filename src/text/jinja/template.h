@@ -47,6 +47,10 @@ class Template {
   /// Errors: kInvalidArgument with the line, kPayloadTooLarge for a source over the limit.
   static Result<Template> parse(std::string_view source, const Limits& limits = {});
 
+  /// True if a for statement goes through a variable, attribute or item called `sequence` and reads
+  /// `attribute` of what it finds, as in {% for part in message.content %}{{ part.text }}.
+  bool loop_reads(std::string_view sequence, std::string_view attribute) const;
+
   /// Renders with the members of `variables` as content. `now_unix`: what strftime_now() prints
   /// (UTC). Errors: kInvalidArgument with the line; the bare message of raise_exception().
   Result<std::vector<TemplateSpan>> render(const JsonObject& variables, int64_t now_unix = 0) const;

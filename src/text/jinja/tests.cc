@@ -53,8 +53,10 @@ bool is_number(const Value& v) {
   return as_double(v, ignored);
 }
 
+// Arguments that the client sent as text are a string and a mapping at once: a template that prints
+// strings as they are keeps the client's own text.
 bool is_string(const Value& v) {
-  return v.str() != nullptr;
+  return v.str() != nullptr || (v.dict() != nullptr && v.dict()->sent_as_text);
 }
 
 bool is_mapping(const Value& v) {

@@ -155,12 +155,14 @@ struct ListData {
 };
 
 /// Insertion-ordered mapping. `source` makes it dual: a mapping that reads as this text where a
-/// string is wanted (the JSON text of tool call arguments).
+/// string is wanted (the JSON text of tool call arguments). `sent_as_text` tells what the client
+/// sent, which is what the test `string` answers.
 struct DictData {
   std::vector<std::pair<Value, Value>> items;
   std::unordered_map<std::string_view, size_t> index;  ///< string keys; views into items
   int depth = 1;
   bool dual = false;
+  bool sent_as_text = false;
   Str source;
   LiveBytes live;
 

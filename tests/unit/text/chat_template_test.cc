@@ -65,8 +65,11 @@ TEST(ChatTemplate, ToolArgumentsSuitEveryFamily) {
   // Concatenated: the client's own text. Dumped: as json.dumps writes the mapping.
   EXPECT_THAT(text_of(*style("r1"), kTools),
               HasSubstr("```json\n{\"a\":1, \"b\": [true,null]}\n```"));
+  // A template that tells text from mappings prints the text as it was sent.
   EXPECT_THAT(text_of(*style("qwen3"), kTools),
-              HasSubstr("\"arguments\": {\"a\": 1, \"b\": [true, null]}}"));
+              HasSubstr("\"arguments\": {\"a\":1, \"b\": [true,null]}}"));
+  EXPECT_THAT(text_of(*style("llama31"), kTools),
+              HasSubstr("\"parameters\": {\"a\": 1, \"b\": [true, null]}}"));
   EXPECT_THAT(text_of(*style("minimax"), kTools), HasSubstr("<parameter name=\"a\">1</parameter>"));
   EXPECT_THAT(text_of(*style("kimi"), kTools),
               HasSubstr("functions.f:0<|tool_call_argument_begin|>"));
@@ -103,6 +106,27 @@ TEST(ChatTemplate, PartsBecomeOneText) {
   EXPECT_THAT(text_of(*chat, R"([{"role": "user", "content": [{"type": "text", "text": "a"},
                                 {"type": "text", "text": "b"}]}])"),
               HasSubstr("user\na\nb<|im_end|>"));
+}
+
+TEST(ChatTemplate, PartsStayWhereTheTemplateReadsThem) {
+  const char* const messages = R"([{"role": "user", "content": [{"type": "text", "text": " a "},
+                                   {"type": "text", "text": "b"}]}])";
+  for (const char* source :
+       {"{% for m in messages %}{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endfor %}",
+        "{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'text' %}"
+        "[{{ p['text'] }}]{% endif %}{% endfor %}{% endfor %}",
+        "{% macro show(content) %}{% for p in content | list %}[{{ p.get('text') }}]{% endfor %}"
+        "{% endmacro %}{% for m in messages %}{{ show(m.content) }}{% endfor %}"}) {
+    const auto chat = ChatTemplate::parse(source, {});
+    ASSERT_TRUE(chat.ok()) << chat.status().message();
+    EXPECT_EQ(text_of(**chat, messages), "[ a ][b]") << source;
+  }
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}{{ m.content }}{% for c in m.calls %}{{ c.text }}{% endfor %}"
+      "{% filter replace('x', 'y') %}{% endfilter %}{% endfor %}",
+      {});
+  ASSERT_TRUE(chat.ok());
+  EXPECT_EQ(text_of(**chat, messages), " a \nb");
 }
 
 TEST(ChatTemplate, WrongMessagesNameTheField) {
@@ -211,6 +235,30 @@ TEST_F(ChatTemplateFiles, JinjaFileWinsOverTokenizerConfig) {
   EXPECT_EQ(rendered(kHi), "config <s>");
   write("chat_template.jinja", "file {{ bos_token }}{{ eos_token }}{{ pad_token }}");
   EXPECT_EQ(rendered(kHi), "file <s></s>");
+}
+
+TEST_F(ChatTemplateFiles, AdditionalTemplatesDirectory) {
+  write("chat_template.jinja", "plain");
+  std::filesystem::create_directories(directory_ / "additional_chat_templates");
+  write("additional_chat_templates/rag.jinja", "rag");
+  write("additional_chat_templates/tool_use.jinja", "tools {{ tools | length }}");
+  const Json tools = *parse_json("[{}]");
+  EXPECT_EQ(rendered(kHi), "plain");
+  EXPECT_EQ(rendered(kHi, &tools), "tools 1");
+  write("additional_chat_templates/tool_use.jinja", "{% if %}");
+  EXPECT_THAT(rendered(kHi), HasSubstr("tool_use"));
+}
+
+TEST_F(ChatTemplateFiles, DocumentsAndSpecialTokensCanBeGiven) {
+  write("tokenizer_config.json",
+        R"({"chat_template": "{{ bos_token }}{{ documents | map(attribute='t') | join }}",
+            "bos_token": {"__type": "AddedToken", "content": "<s>", "lstrip": false}})");
+  const auto chat = ChatTemplate::load(directory_.string());
+  ASSERT_TRUE(chat.ok()) << chat.status().message();
+  const JsonObject kwargs = parse_json(R"({"documents": [{"t": "a"}, {"t": "b"}]})")->as_object();
+  const auto prompt = (*chat)->render({.messages = *parse_json(kHi), .kwargs = kwargs});
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_EQ(prompt->joined(), "<s>ab");
 }
 
 TEST_F(ChatTemplateFiles, NamedTemplates) {

@@ -5,56 +5,17 @@ up, renders for the cases in jinja_cases.py and the templates in jinja_templates
 Run after changing a case: /usr/bin/python3 make_jinja_goldens.py (needs jinja2 3.1). The C++ test reads
 only the written file.
 """
-import datetime
 import json
 import pathlib
+import sys
 
 import jinja2
-import jinja2.ext
-from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from jinja_cases import CASES, TEMPLATE_CASES
 
 HERE = pathlib.Path(__file__).parent
-NOW = 1753500000  # 2025-07-26 03:20:00 UTC
-
-
-class Generation(jinja2.ext.Extension):
-    """{% generation %} … {% endgeneration %}: prints its body."""
-
-    tags = {"generation"}
-
-    def parse(self, parser):
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-        call = self.call_method("_support")
-        return nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-    def _support(self, caller):
-        return caller()
-
-
-def raise_exception(message):
-    raise jinja2.exceptions.TemplateError(message)
-
-
-def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    return json.dumps(
-        x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def make_environment():
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = tojson
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.datetime.fromtimestamp(
-        NOW, datetime.timezone.utc
-    ).replace(tzinfo=None).strftime(form)
-    return environment
+sys.path.insert(0, str(HERE.parents[1] / "templates"))
+from jinja2_oracle import NOW, make_environment  # noqa: E402: found by the line above
 
 
 def render(source, context):
