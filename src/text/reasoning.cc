@@ -1,26 +1,12 @@
 #include "text/reasoning.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace tutti {
 
 namespace {
 
 constexpr std::string_view kWhiteSpace = " \t\r\n";
-
-// Longest marks of one model first; found by the closing mark in the chat template.
-const std::vector<ReasoningMarkup>& known_markups() {
-  static const std::vector<ReasoningMarkup> kMarkups = {
-      // DeepSeek-R1 and V3.1, their distilled models, Qwen3, Kimi-K2-Thinking, MiniMax-M2. Only
-      // Kimi's vocabulary has the tool section mark.
-      {"<think>", "</think>", {"<|tool_calls_section_begin|>"}},
-      {"<seed:think>", "</seed:think>", {}},           // Seed-OSS
-      {"[THINK]", "[/THINK]", {}},                     // Magistral
-      {"<|START_THINKING|>", "<|END_THINKING|>", {}},  // Command A Reasoning
-  };
-  return kMarkups;
-}
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -40,16 +26,6 @@ std::string_view skip(std::string_view text, std::string_view characters) {
 }
 
 }  // namespace
-
-const ReasoningMarkup* find_reasoning_markup(std::string_view template_source) {
-  for (const ReasoningMarkup& markup : known_markups()) {
-    if (template_source.find(markup.close) != std::string_view::npos ||
-        template_source.find(markup.open) != std::string_view::npos) {
-      return &markup;
-    }
-  }
-  return nullptr;
-}
 
 bool prompt_opens_reasoning(std::string_view rendered_prompt, const ReasoningMarkup& markup) {
   const size_t last = rendered_prompt.find_last_not_of(kWhiteSpace);

@@ -1,22 +1,13 @@
-// Splits model output into reasoning and answer while it streams. The markup is data: which strings
-// open and close reasoning comes from a table, found by what the model's chat template mentions.
+// Splits model output into reasoning and answer while it streams. Which strings open and close
+// reasoning comes from the table in markup.h.
 #pragma once
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "text/markup.h"
 
 namespace tutti {
-
-struct ReasoningMarkup {
-  std::string open;
-  std::string close;
-  /// Also end reasoning, but belong to the answer (a tool call section that starts unannounced).
-  std::vector<std::string> implicit_close;
-};
-
-/// The known markup that this chat template mentions; nullptr if the model does not mark reasoning.
-const ReasoningMarkup* find_reasoning_markup(std::string_view template_source);
 
 /// True if the prompt ends inside reasoning: the template itself wrote the opening mark, so the
 /// output begins without one.

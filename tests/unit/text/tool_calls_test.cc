@@ -1,0 +1,220 @@
+#include "text/tool_calls.h"
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+
+namespace tutti {
+namespace {
+
+struct Parsed {
+  std::string content;
+  std::vector<ToolCall> calls;
+
+  bool operator==(const Parsed&) const = default;
+};
+
+std::ostream& operator<<(std::ostream& out, const Parsed& parsed) {
+  out << '"' << parsed.content << '"';
+  for (const ToolCall& call : parsed.calls) {
+    out << " [" << call.id << "] " << call.name << "(" << call.arguments << ")";
+  }
+  return out;
+}
+
+Json tools() {
+  return *parse_json(R"([{"type": "function", "function": {"name": "f", "parameters": {"properties": {
+    "s": {"type": "string"}, "i": {"type": "integer"}, "n": {"type": ["number", "null"]}, "b": {"type": "boolean"},
+    "l": {"type": "array"}, "o": {"anyOf": [{"type": "object"}, {"type": "string"}]},
+    "e": {"enum": ["1", "x"]}}}}}])");
+}
+
+/// Parses `text` in the pieces that end at `cuts`.
+Parsed parse(const std::string& grammar, const std::string& text, const std::vector<size_t>& cuts) {
+  const Json declared = tools();
+  ToolCallParser parser(*tool_call_markup(grammar), &declared);
+  Parsed all;
+  const auto add = [&](ToolCallPiece piece) {
+    all.content += piece.content;
+    all.calls.insert(all.calls.end(), piece.calls.begin(), piece.calls.end());
+  };
+  size_t begin = 0;
+  for (const size_t cut : cuts) {
+    add(parser.push(std::string_view(text).substr(begin, cut - begin)));
+    begin = cut;
+  }
+  add(parser.push(std::string_view(text).substr(begin)));
+  add(parser.finish());
+  EXPECT_EQ(parser.calls(), static_cast<int64_t>(all.calls.size()));
+  return all;
+}
+
+struct Case {
+  const char* grammar;
+  std::string text;
+  Parsed expected;
+};
+
+const std::string kV3Call = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n";
+const std::string kV3End = "\n```<｜tool▁call▁end｜>";
+
+std::vector<Case> cases() {
+  return {
+      {"hermes", "Hi", {"Hi", {}}},
+      {"hermes", "", {"", {}}},
+      {"hermes", "a <tool b> <tool_call", {"a <tool b> <tool_call", {}}},
+      {"hermes", "ends in space \n\n", {"ends in space \n\n", {}}},
+      {"hermes",
+       "Let me see.\n\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\":  \"</tool>\", \"x\": 1.0}}\n</tool_call>",
+       {"Let me see.", {{"", "f", R"({"s":  "</tool>", "x": 1.0})"}}}},
+      {"hermes",
+       "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n<tool_call>\n{\"arguments\": {\"a\": [1, {\"}\": "
+       "\"\\\"]\"}]}, \"name\": \"g\"}\n</tool_call>\n",
+       {"", {{"", "f", "{}"}, {"", "g", R"({"a": [1, {"}": "\"]"}]})"}}}},
+      {"hermes", "<tool_call>\n{\"name\": \"f\"}", {"", {{"", "f", "{}"}}}},  // the output ended early
+      {"hermes",
+       "<tool_call>{\"name\": \"f\", \"arguments\": \"{\\\"a\\\": 1}\"}</tool_call> after",
+       {"after", {{"", "f", "{\"a\": 1}"}}}},
+      {"hermes", "<tool_call>{\"name\": \"f\", </tool_call> x", {"<tool_call>{\"name\": \"f\", </tool_call> x", {}}},
+      {"hermes", "<tool_call>[1]</tool_call>", {"<tool_call>[1]</tool_call>", {}}},
+      {"hermes", "<tool_call>{\"name\": \"f\", \"arg", {"<tool_call>{\"name\": \"f\", \"arg", {}}},
+      {"llama3_json",
+       " {\"name\": \"f\", \"parameters\": {\"a\": \"b;c\"}}; {\"name\": \"g\", \"parameters\": {}} \n",
+       {"", {{"", "f", "{\"a\": \"b;c\"}"}, {"", "g", "{}"}}}},
+      {"llama3_json", "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}", {"", {{"", "f", "{}"}}}},
+      {"llama3_json", "{\"answer\": 42}", {"{\"answer\": 42}", {}}},
+      {"llama3_json", "<|pyth", {"<|pyth", {}}},
+      {"llama3_json", "No {\"name\": \"f\"}", {"No {\"name\": \"f\"}", {}}},
+      {"deepseek_v3",
+       "Text\n<｜tool▁calls▁begin｜>" + kV3Call + "{\"a\": \"```\"}" + kV3End + "\n" + kV3Call + "{}" + kV3End +
+           "<｜tool▁calls▁end｜>",
+       {"Text", {{"", "f", "{\"a\": \"```\"}"}, {"", "f", "{}"}}}},
+      {"deepseek_v3",
+       "<｜tool▁calls▁begin｜>" + kV3Call + "not json" + kV3End,
+       {kV3Call + "not json" + kV3End, {}}},
+      {"deepseek_v31",
+       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": 1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>g"
+       "<｜tool▁sep｜><｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+       {"", {{"", "f", "{\"a\": 1}"}, {"", "g", "{}"}}}},
+      {"kimi_k2",
+       "So: <|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>"
+       "{\"city\": \"Paris\"}<|tool_call_end|><|tool_call_begin|>a.b:12 <|tool_call_argument_begin|>{}"
+       "<|tool_call_end|><|tool_calls_section_end|>",
+       {"So:", {{"functions.get_weather:0", "get_weather", "{\"city\": \"Paris\"}"}, {"a.b:12", "a.b", "{}"}}}},
+      {"minimax_m2",
+       "\n<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"s\">12</parameter>\n<parameter name=\"i\"> 3 "
+       "</parameter>\n<parameter name=n>null</parameter><parameter name=\"b\">True</parameter>"
+       "<parameter name=\"l\">[1, \"z\"]</parameter><parameter name=\"o\">{\"k\": 1}</parameter>"
+       "<parameter name=\"e\">1</parameter></invoke>\n<invoke name='g'><parameter name=\"q\">x \"y\" é</parameter>"
+       "<parameter name=\"r\">2.50</parameter></invoke>\n</minimax:tool_call>\nbye",
+       {"bye",
+        {{"", "f", R"({"s": "12", "i": 3, "n": null, "b": true, "l": [1, "z"], "o": {"k": 1}, "e": "1"})"},
+         {"", "g", R"({"q": "x \"y\" é", "r": 2.50})"}}}},
+      {"minimax_m2",
+       "<minimax:tool_call><invoke name=\"f\"><parameter name=\"s\">x</invoke>",
+       {"<invoke name=\"f\"><parameter name=\"s\">x</invoke>", {}}},
+  };
+}
+
+TEST(ToolCalls, EveryGrammar) {
+  for (const Case& c : cases()) {
+    EXPECT_EQ(parse(c.grammar, c.text, {}), c.expected) << c.grammar << ": " << c.text;
+  }
+}
+
+TEST(ToolCalls, PiecesDoNotMatter) {
+  std::mt19937 random(7);
+  for (const Case& c : cases()) {
+    for (size_t cut = 0; cut <= c.text.size(); ++cut) {
+      ASSERT_EQ(parse(c.grammar, c.text, {cut}), c.expected) << c.text << "\ncut at " << cut;
+    }
+    std::vector<size_t> every(c.text.size());
+    for (size_t i = 0; i < every.size(); ++i) {
+      every[i] = i;
+    }
+    ASSERT_EQ(parse(c.grammar, c.text, every), c.expected) << c.text << "\nbyte by byte";
+    for (int round = 0; round < 50; ++round) {
+      std::vector<size_t> cuts;
+      for (size_t at = random() % 9; at < c.text.size(); at += 1 + random() % 9) {
+        cuts.push_back(at);
+      }
+      ASSERT_EQ(parse(c.grammar, c.text, cuts), c.expected) << c.text << "\nround " << round;
+    }
+  }
+}
+
+// Random joins of marks and JSON: the same however they are cut, and nothing is lost but marks and
+// white space around calls.
+TEST(ToolCalls, RandomTextsDoNotDependOnPieces) {
+  const std::vector<std::string> parts = {
+      "<tool_call>",  "</tool_call>", "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "<|tool_call_begin|>",
+      "<|tool_call_argument_begin|>", "<|tool_call_end|>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", kV3Call, kV3End,
+      "<minimax:tool_call>", "</minimax:tool_call>", "<invoke name=\"f\">", "</invoke>", "<parameter name=\"s\">",
+      "</parameter>", "{\"name\": \"f\", \"arguments\": {\"s\": 1}}", "{}", "f:0", " ", "\n", "x", ";", "<", "|"};
+  const unsigned seed = 20261125;
+  std::mt19937 random(seed);
+  int64_t calls = 0;
+  for (const char* grammar : {"hermes", "llama3_json", "deepseek_v3", "deepseek_v31", "kimi_k2", "minimax_m2"}) {
+    for (int i = 0; i < 3000; ++i) {
+      std::string text;
+      for (size_t n = random() % 14; n > 0; --n) {
+        text += parts[random() % parts.size()];
+      }
+      const Parsed whole = parse(grammar, text, {});
+      calls += static_cast<int64_t>(whole.calls.size());
+      std::vector<size_t> cuts;
+      for (size_t at = random() % 7; at < text.size(); at += 1 + random() % 7) {
+        cuts.push_back(at);
+      }
+      ASSERT_EQ(parse(grammar, text, cuts), whole) << grammar << ": " << text << " seed " << seed;
+      for (const ToolCall& call : whole.calls) {
+        const auto arguments = parse_json(call.arguments);
+        ASSERT_TRUE(arguments.ok() && arguments->is_object()) << call.arguments;
+      }
+    }
+  }
+  EXPECT_GT(calls, 50);
+}
+
+TEST(ToolCalls, TextComesOutAsSoonAsItIsSure) {
+  ToolCallParser parser(*tool_call_markup("hermes"), nullptr);
+  EXPECT_EQ(parser.push("Hello <to").content, "Hello");
+  EXPECT_EQ(parser.push("ol> and").content, " <tool> and");
+  EXPECT_EQ(parser.push(" <tool_call>{\"name\": \"f\"}").content, "");
+  EXPECT_EQ(parser.push("</tool_call>").calls.size(), 1U);
+}
+
+TEST(ToolCalls, LongArgumentsInManyPiecesAreFast) {
+  ToolCallParser parser(*tool_call_markup("hermes"), nullptr);
+  (void)parser.push("<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"");
+  for (int i = 0; i < 400'000; ++i) {
+    (void)parser.push("word ");
+  }
+  EXPECT_EQ(parser.push("\"}}</tool_call>").calls.size(), 1U);
+}
+
+TEST(ToolCalls, TemplatesNameTheirGrammar) {
+  const std::string folder = std::string(TUTTI_SOURCE_DIR) + "/tests/unit/text/jinja_templates/";
+  const std::pair<const char*, const char*> families[] = {{"distill", "deepseek_v3"},
+                                                          {"r1", "deepseek_v3"},
+                                                          {"qwen3", "hermes"},
+                                                          {"kimi", "kimi_k2"},
+                                                          {"minimax", "minimax_m2"},
+                                                          {"llama31", "llama3_json"}};
+  for (const auto& [style, grammar] : families) {
+    const ToolCallMarkup* markup =
+        find_tool_call_markup(*read_file(folder + style + "_style.jinja"));
+    ASSERT_NE(markup, nullptr) << style;
+    EXPECT_EQ(markup->grammar, grammar);
+  }
+  EXPECT_EQ(find_tool_call_markup("plain {{ messages }}"), nullptr);
+  EXPECT_EQ(find_tool_call_markup("'<｜tool▁calls▁begin｜>'")->grammar, "deepseek_v31");
+  EXPECT_TRUE(tool_call_markup("kimi_k2")->is_mark("<|tool_call_argument_begin|>"));
+  EXPECT_FALSE(tool_call_markup("kimi_k2")->is_mark("<|im_end|>"));
+  EXPECT_FALSE(tool_call_markup("kimi_k2")->is_mark(""));
+}
+
+}  // namespace
+}  // namespace tutti
