@@ -1,5 +1,6 @@
 #include "engine/choice_stream.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -11,6 +12,7 @@ ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, con
       stream_(text.tokens == nullptr ? nullptr : text.tokens->open(request.skip_special_tokens)),
       stops_(request.stop),
       choice_(choice),
+      keep_tool_marks_(request.keep_tool_marks && text.tool_calls != nullptr),
       want_logprobs_(request.sampling.top_logprobs >= 0) {
   if (request.split_reasoning && text.reasoning != nullptr) {
     splitter_.emplace(*text.reasoning, request.reasoning_open);
@@ -62,15 +64,26 @@ bool ChoiceStream::reasoning() const {
 
 std::string ChoiceStream::text_of(int32_t token) {
   std::string text = stream_->push(token);
-  if (splitter_.has_value() && text.empty()) {
-    // The marks are special tokens in some vocabularies; they must reach the splitter even if
-    // special tokens are not to be shown.
+  if ((splitter_.has_value() || keep_tool_marks_) && text.empty()) {
     std::string bytes = text_.tokens->token_bytes(token);
-    if (bytes == text_.reasoning->open || bytes == text_.reasoning->close) {
+    if (keeps(bytes)) {
       text = stream_->finish() + bytes;
     }
   }
   return text;
+}
+
+// Marks are special tokens in some vocabularies; they must reach the splitter and the tool call
+// parser even if special tokens are not to be shown.
+bool ChoiceStream::keeps(std::string_view token_bytes) const {
+  if (splitter_.has_value()) {
+    const std::vector<std::string>& more = text_.reasoning->implicit_close;
+    if (token_bytes == text_.reasoning->open || token_bytes == text_.reasoning->close ||
+        (keep_tool_marks_ && std::find(more.begin(), more.end(), token_bytes) != more.end())) {
+      return true;
+    }
+  }
+  return keep_tool_marks_ && text_.tool_calls->is_mark(token_bytes);
 }
 
 void ChoiceStream::add_text(const std::string& text) {

@@ -17,6 +17,7 @@ namespace tutti {
 struct ChoiceText {
   const TokenText* tokens = nullptr;           ///< nullptr: deltas hold ids only
   const ReasoningMarkup* reasoning = nullptr;  ///< nullptr: the model marks none
+  const ToolCallMarkup* tool_calls = nullptr;  ///< nullptr: the model has no known form of them
 };
 
 class ChoiceStream {
@@ -40,6 +41,7 @@ class ChoiceStream {
 
  private:
   std::string text_of(int32_t token);
+  bool keeps(std::string_view token_bytes) const;
   void add_text(const std::string& text);
   TokenLogprobs logprobs_of(const SampledToken& token) const;
 
@@ -49,6 +51,7 @@ class ChoiceStream {
   std::optional<ReasoningSplitter> splitter_;
   GenerationDelta pending_;
   const int32_t choice_;
+  const bool keep_tool_marks_;
   const bool want_logprobs_;
 };
 

@@ -27,6 +27,7 @@ struct GenerationRequest {
   bool split_reasoning = false;     ///< separate <think>…</think> from the answer
   bool reasoning_open = false;      ///< the prompt already ends inside <think>
   bool skip_special_tokens = true;  ///< do not print special tokens
+  bool keep_tool_marks = false;     ///< but print those that mark tool calls
   std::string request_id;           ///< for logs
   /// Ends with kDeadlineExceeded when this passes, wherever the request is by then.
   std::optional<std::chrono::steady_clock::time_point> deadline;

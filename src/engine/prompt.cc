@@ -1,5 +1,7 @@
 #include "engine/prompt.h"
 
+#include "text/reasoning.h"
+
 namespace tutti {
 
 Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template,

@@ -45,7 +45,8 @@ Result<uint64_t> TextEngine::generate(GenerationRequest request,
       .table = &table_,
       .text = {
           .tokens = text_.get(),
-          .reasoning = chat_template_ == nullptr ? nullptr : chat_template_->reasoning_markup()}};
+          .reasoning = chat_template_ == nullptr ? nullptr : chat_template_->reasoning_markup(),
+          .tool_calls = chat_template_ == nullptr ? nullptr : chat_template_->tool_call_markup()}};
   auto generation = std::make_shared<Generation>(context, request, id, std::move(sink));
   // In the table first: it may end before submit returns.
   table_.add(id, generation, prompt_tokens);

@@ -218,12 +218,62 @@ Status read_prompts(const JsonObject& body,
   return ok_status();
 }
 
+// OpenAI's form of a tool; what the schema says is between client and model.
+Status check_tool(const Json& tool, const std::string& path) {
+  const Json* type = tool.find("type");
+  if (type == nullptr || !type->is_string()) {
+    return at(path + ".type", "missing or no string; wanted \"function\"");
+  }
+  if (type->as_string() != "function") {
+    return error(StatusCode::kUnsupported,
+                 "{}.type: tools of type {} are not supported yet",
+                 path,
+                 type->as_string().substr(0, 80))
+        .with_param(path + ".type");
+  }
+  const Json* function = tool.find("function");
+  const Json* name = function == nullptr ? nullptr : function->find("name");
+  if (name == nullptr || !name->is_string() || name->as_string().empty()) {
+    return at(path + ".function.name", "missing or no string");
+  }
+  const Json* parameters = function->find("parameters");
+  if (parameters != nullptr && !parameters->is_null() && !parameters->is_object()) {
+    return at(path + ".function.parameters",
+              fmt::format("got {}, wanted a JSON schema", parameters->type_name()));
+  }
+  return ok_status();
+}
+
+Status read_tools(const JsonObject& body, const RequestLimits& limits, ApiRequest& out) {
+  const Json* tools = any_field(body, "tools");
+  if (tools == nullptr || tools->as_array().empty()) {
+    return ok_status();
+  }
+  const size_t count = tools->as_array().size();
+  if (count > static_cast<size_t>(limits.tools)) {
+    return at("tools", fmt::format("got {} tools, at most {} are taken", count, limits.tools));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    TUTTI_RETURN_IF_ERROR(check_tool(tools->as_array()[i], fmt::format("tools[{}]", i)));
+  }
+  if (!bool_field(body, "parallel_tool_calls").value_or(true)) {
+    return error(StatusCode::kUnsupported, "parallel_tool_calls: false is not supported yet")
+        .with_param("parallel_tool_calls");
+  }
+  const Json* choice = any_field(body, "tool_choice");
+  if (choice == nullptr || choice->as_string() != "none") {
+    out.tools = *tools;
+  }
+  return ok_status();
+}
+
 Status read_chat(const JsonObject& body, const RequestLimits& limits, ApiRequest& out) {
   const Json* messages = any_field(body, "messages");
   if (messages == nullptr) {
     return at("messages", "missing; wanted a list of messages");
   }
   TUTTI_TRY(out.messages, normalise_messages(messages->as_array(), limits));
+  TUTTI_RETURN_IF_ERROR(read_tools(body, limits, out));
   if (const Json* kwargs = any_field(body, "chat_template_kwargs")) {
     out.template_kwargs = kwargs->as_object();
   }

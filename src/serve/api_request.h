@@ -10,6 +10,7 @@
 #include "engine/language_model.h"
 #include "serve/http_limits.h"
 #include "serve/request_fields.h"
+#include "text/markup.h"
 
 namespace tutti {
 
@@ -22,7 +23,9 @@ struct ApiRequest {
   bool logprobs = false;
   GenerationRequest generation;           ///< everything but the prompt
   Json messages;                          ///< chat only, normalised
+  Json tools;                             ///< chat only, an array; null if there are none to call
   JsonObject template_kwargs;             ///< chat only
+  const ToolCallMarkup* tool_calls = nullptr;  ///< filled in when the prompt is made
   std::vector<CompletionPrompt> prompts;  ///< completions only, at least one
 };
 

@@ -1,8 +1,11 @@
 // chat.completion and chat.completion.chunk objects. Text of the reasoning goes into
-// `reasoning_content`, which the common clients show apart from the answer.
+// `reasoning_content`, which the common clients show apart from the answer; tool calls leave the
+// content and go into `tool_calls`.
 #include "base/json.h"
 #include "base/utf8.h"
+#include "serve/random_id.h"
 #include "serve/reply_format.h"
+#include "text/tool_calls.h"
 
 namespace tutti {
 
@@ -36,11 +39,31 @@ void append_logprobs(std::string& out, const std::vector<TokenLogprobs>& tokens)
   out += R"(],"refusal":null})";
 }
 
+// "id":…,"type":"function","function":{…}
+void append_call(std::string& out, const ToolCall& call) {
+  out += R"("id":)";
+  append_json_string(out, call.id.empty() ? random_id("call") : call.id);
+  out += R"(,"type":"function","function":{"name":)";
+  append_json_string(out, call.name);
+  out += R"(,"arguments":)";
+  append_json_string(out, call.arguments);
+  out += '}';
+}
+
+/// What a choice ends with: its own reason, unless it stopped to have tools called.
+const char* finish_text(FinishReason reason, int64_t calls) {
+  return calls > 0 && reason == FinishReason::kStop ? "tool_calls" : to_string(reason);
+}
+
 class ChatFormat final : public ReplyFormat {
  public:
   explicit ChatFormat(ReplyEnvelope envelope)
       : envelope_(std::move(envelope)),
-        chunk_("data: " + envelope_json(envelope_, "chat.completion.chunk") + R"("choices":[)") {}
+        chunk_("data: " + envelope_json(envelope_, "chat.completion.chunk") + R"("choices":[)") {
+    for (int32_t i = 0; envelope_.tool_calls != nullptr && i < envelope_.choices; ++i) {
+      parsers_.emplace_back(*envelope_.tool_calls, &envelope_.tools);
+    }
+  }
 
   void begin(std::string& out) override {
     for (int32_t i = 0; i < envelope_.choices; ++i) {
@@ -57,13 +80,19 @@ class ChatFormat final : public ReplyFormat {
       text_chunk(out, delta.choice, "reasoning_content", delta.reasoning, logprobs);
       logprobs = nullptr;
     }
-    if (!delta.content.empty() || logprobs != nullptr) {
-      text_chunk(out, delta.choice, "content", delta.content, logprobs);
+    if (parsers_.empty()) {
+      answer(delta.choice, {delta.content, {}}, 0, logprobs, out);
+      finish(delta, 0, out);
+      return;
     }
+    ToolCallParser& parser = parsers_[static_cast<size_t>(delta.choice)];
+    const int64_t before = parser.calls();
+    answer(delta.choice, parser.push(delta.content), before, logprobs, out);
     if (delta.finish) {
-      open_chunk(out, delta.choice);
-      close_chunk(out, nullptr, to_string(*delta.finish));
+      const int64_t pushed = parser.calls();
+      answer(delta.choice, parser.finish(), pushed, nullptr, out);
     }
+    finish(delta, parser.calls(), out);
   }
 
   void end(const GenerationUsage& usage, std::string& out) override {
@@ -78,12 +107,22 @@ class ChatFormat final : public ReplyFormat {
     std::string out = envelope_json(envelope_, "chat.completion") + R"("choices":[)";
     for (size_t i = 0; i < choices.size(); ++i) {
       const CollectedChoice& choice = choices[i];
+      const ToolCallPiece answer = split_calls(choice.content);
       out += fmt::format(
           R"({}{{"index":{},"message":{{"role":"assistant","content":)", i == 0 ? "" : ",", i);
-      append_json_string(out, choice.content);
+      if (answer.content.empty() && !answer.calls.empty()) {
+        out += "null";
+      } else {
+        append_json_string(out, answer.content);
+      }
       if (!choice.reasoning.empty()) {
         out += R"(,"reasoning_content":)";
         append_json_string(out, choice.reasoning);
+      }
+      for (size_t k = 0; k < answer.calls.size(); ++k) {
+        out += k == 0 ? R"(,"tool_calls":[{)" : ",{";
+        append_call(out, answer.calls[k]);
+        out += k + 1 == answer.calls.size() ? "}]" : "}";
       }
       out += R"(,"refusal":null},"logprobs":)";
       if (envelope_.logprobs) {
@@ -91,13 +130,51 @@ class ChatFormat final : public ReplyFormat {
       } else {
         out += "null";
       }
-      out += fmt::format(R"(,"finish_reason":"{}"}})", to_string(choice.finish));
+      out += fmt::format(R"(,"finish_reason":"{}"}})",
+                         finish_text(choice.finish, static_cast<int64_t>(answer.calls.size())));
     }
     out += R"(],"usage":)" + usage_json(usage) + "}";
     return out;
   }
 
  private:
+  ToolCallPiece split_calls(const std::string& content) const {
+    if (envelope_.tool_calls == nullptr) {
+      return {content, {}};
+    }
+    ToolCallParser parser(*envelope_.tool_calls, &envelope_.tools);
+    ToolCallPiece all = parser.push(content);
+    ToolCallPiece rest = parser.finish();
+    all.content += rest.content;
+    all.calls.insert(all.calls.end(), rest.calls.begin(), rest.calls.end());
+    return all;
+  }
+
+  /// `first`: the number of calls that this choice sent before.
+  void answer(int32_t choice,
+              const ToolCallPiece& piece,
+              int64_t first,
+              const std::vector<TokenLogprobs>* logprobs,
+              std::string& out) const {
+    if (!piece.content.empty() || logprobs != nullptr) {
+      text_chunk(out, choice, "content", piece.content, logprobs);
+    }
+    for (size_t i = 0; i < piece.calls.size(); ++i) {
+      open_chunk(out, choice);
+      out += fmt::format(R"("tool_calls":[{{"index":{},)", first + static_cast<int64_t>(i));
+      append_call(out, piece.calls[i]);
+      out += "}]";
+      close_chunk(out, nullptr, nullptr);
+    }
+  }
+
+  void finish(const GenerationDelta& delta, int64_t calls, std::string& out) const {
+    if (delta.finish) {
+      open_chunk(out, delta.choice);
+      close_chunk(out, nullptr, finish_text(*delta.finish, calls));
+    }
+  }
+
   void open_chunk(std::string& out, int32_t choice) const {
     out += chunk_;
     out += R"({"index":)";
@@ -134,7 +211,8 @@ class ChatFormat final : public ReplyFormat {
   }
 
   ReplyEnvelope envelope_;
-  std::string chunk_;  // what every event begins with
+  std::string chunk_;                    // what every event begins with
+  std::vector<ToolCallParser> parsers_;  // one per choice; empty without tools
 };
 
 }  // namespace

@@ -6,10 +6,10 @@
 
 namespace tutti {
 
-/// Returns messages as chat templates expect them: `content` is always a string (text parts are
-/// joined by newlines, null becomes ""), the role "developer" becomes "system". Everything else of
-/// a message is kept. Errors name the path: "messages[2].content[0].type". Images, audio and tool
-/// messages are kUnsupported.
+/// Returns messages as chat templates expect them: `content` is a string or a list of text parts,
+/// null only beside tool calls and else ""; the role "developer" becomes "system". Everything else
+/// of a message is kept. Errors name the path: "messages[2].content[0].type". Images and audio are
+/// kUnsupported.
 Result<Json> normalise_messages(const JsonArray& messages, const RequestLimits& limits);
 
 }  // namespace tutti

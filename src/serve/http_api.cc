@@ -87,7 +87,10 @@ Result<std::vector<std::vector<int32_t>>> build_prompts(ApiRoute route,
                                                         PromptBuilder& prompts) {
   std::vector<std::vector<int32_t>> ids;
   if (route == ApiRoute::kChat) {
-    TUTTI_TRY(PreparedChat chat, prompts.chat(request.messages, nullptr, request.template_kwargs));
+    const Json* tools = request.tools.is_null() ? nullptr : &request.tools;
+    TUTTI_TRY(PreparedChat chat, prompts.chat(request.messages, tools, request.template_kwargs));
+    request.generation.keep_tool_marks = chat.tool_calls != nullptr;
+    request.tool_calls = chat.tool_calls;
     request.generation.split_reasoning = chat.split_reasoning;
     request.generation.reasoning_open = chat.reasoning_open;
     ids.push_back(std::move(chat.ids));
@@ -246,7 +249,9 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
                          .model = served.model->info().id,
                          .choices = n * count,
                          .include_usage = request.include_usage,
-                         .logprobs = request.logprobs};
+                         .logprobs = request.logprobs,
+                         .tool_calls = request.tool_calls,
+                         .tools = std::move(request.tools)};
   auto inbox = std::make_shared<ReplyInbox>(count, context.waker);
   const GenerationReply::Options options{.stream = request.stream,
                                          .choices = n * count,

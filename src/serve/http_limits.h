@@ -45,6 +45,7 @@ struct HttpLimits {
 /// Limits of what one request may ask for.
 struct RequestLimits {
   int32_t messages = 4096;
+  int32_t tools = 1024;
   int32_t stop_strings = 16;
   int32_t stop_string_bytes = 4096;
   int32_t stop_token_ids = 128;

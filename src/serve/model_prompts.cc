@@ -21,6 +21,16 @@ class ModelPrompts final : public PromptBuilder {
                    "model \"{}\" has no chat template; use /v1/completions",
                    model_->info().id);
     }
+    const ToolCallMarkup* calls = tools == nullptr ? nullptr : chat_template->tool_call_markup();
+    if (tools != nullptr && (calls == nullptr || !chat_template->shows_tools())) {
+      return error(StatusCode::kUnsupported,
+                   "tools: not supported with the chat template of model \"{}\", which {}; describe "
+                   "the tools in the system message instead",
+                   model_->info().id,
+                   calls == nullptr ? "has no known form of tool calls"
+                                    : "does not show declared tools to the model")
+          .with_param("tools");
+    }
     const ChatTemplateInput input{.messages = messages,
                                   .tools = tools,
                                   .kwargs = kwargs,
@@ -29,7 +39,8 @@ class ModelPrompts final : public PromptBuilder {
     TUTTI_TRY(ChatPrompt prompt, make_chat_prompt(*chat_template, *model_->tokenizer(), input));
     return PreparedChat{.ids = std::move(prompt.tokens),
                         .split_reasoning = chat_template->reasoning_markup() != nullptr,
-                        .reasoning_open = prompt.reasoning_open};
+                        .reasoning_open = prompt.reasoning_open,
+                        .tool_calls = calls};
   }
 
   Result<std::vector<int32_t>> completion(const std::string& text) override {

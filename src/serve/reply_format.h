@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "engine/language_model.h"
 #include "serve/request_fields.h"
+#include "text/markup.h"
 
 namespace tutti {
 
@@ -17,6 +19,8 @@ struct ReplyEnvelope {
   int32_t choices = 1;
   bool include_usage = false;
   bool logprobs = false;
+  const ToolCallMarkup* tool_calls = nullptr;  ///< chat: how calls look; nullptr: none are looked for
+  Json tools;                                  ///< chat: the declared tools, for types of arguments
 };
 
 /// All of one choice, for a reply that is not streamed.

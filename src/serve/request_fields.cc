@@ -18,6 +18,7 @@ constexpr double kSeedMax = 9223372036854775807.0;
 constexpr auto kRules = std::to_array<FieldRule>({
     {"model", kBothRoutes, kUsed, kString},
     {"messages", kChat, kUsed, kArray},
+    {"tools", kChat, kUsed, kArray},
     {"prompt", kCompl, kUsed, kAny},
     {"stream", kBothRoutes, kUsed, kBool},
     {"stream_options", kBothRoutes, kUsed, kObject},
@@ -63,7 +64,7 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"prompt_cache_retention", kBothRoutes, kHarmless, kString},
     {"safety_identifier", kBothRoutes, kHarmless, kString},
 
-    {"tools", kBothRoutes, kRefused, kArray, 0, 0, false, "[]"},
+    {"tools", kCompl, kRefused, kArray, 0, 0, false, "[]"},
     {"tool_choice", kBothRoutes, kRefused, kAny, 0, 0, false, R"("none"|"auto")"},
     {"functions", kBothRoutes, kRefused, kArray, 0, 0, false, "[]"},
     {"function_call", kBothRoutes, kRefused, kAny, 0, 0, false, R"("none"|"auto")"},

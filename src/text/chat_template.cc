@@ -154,7 +154,8 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string sour
   TUTTI_TRY(jinja::Template parsed, jinja::Template::parse(source));
   std::shared_ptr<ChatTemplate> chat(
       new ChatTemplate(std::move(parsed), std::move(special_tokens)));
-  chat->markup_ = find_reasoning_markup(source);
+  chat->reasoning_ = find_reasoning_markup(source);
+  chat->tool_calls_ = find_tool_call_markup(source);
   return std::shared_ptr<const ChatTemplate>(std::move(chat));
 }
 
@@ -170,7 +171,8 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::load(const std::string
     return std::move(main).status().with_context(sources.main_path);
   }
   std::shared_ptr<ChatTemplate> chat(new ChatTemplate(std::move(*main), special_tokens_of(config)));
-  chat->markup_ = find_reasoning_markup(sources.main);
+  chat->reasoning_ = find_reasoning_markup(sources.main);
+  chat->tool_calls_ = find_tool_call_markup(sources.tool_use.value_or(sources.main));
   if (sources.tool_use) {
     Result<jinja::Template> tool_use = jinja::Template::parse(*sources.tool_use);
     if (!tool_use.ok()) {

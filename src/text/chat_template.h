@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "text/jinja/template.h"
-#include "text/reasoning.h"
+#include "text/markup.h"
 
 namespace tutti {
 
@@ -46,7 +46,13 @@ class ChatTemplate {
   Result<RenderedPrompt> render(const ChatTemplateInput& input) const;
 
   /// How this model marks its reasoning; nullptr if it does not.
-  const ReasoningMarkup* reasoning_markup() const { return markup_; }
+  const ReasoningMarkup* reasoning_markup() const { return reasoning_; }
+
+  /// How this model writes tool calls; nullptr if its template shows no known form of them.
+  const ToolCallMarkup* tool_call_markup() const { return tool_calls_; }
+
+  /// True if the template reads the variable `tools`.
+  bool shows_tools() const { return (tool_use_ ? *tool_use_ : main_).program.reads("tools"); }
 
  private:
   struct Variant {
@@ -62,7 +68,8 @@ class ChatTemplate {
   Variant main_;
   std::optional<Variant> tool_use_;
   JsonObject special_tokens_;
-  const ReasoningMarkup* markup_ = nullptr;
+  const ReasoningMarkup* reasoning_ = nullptr;
+  const ToolCallMarkup* tool_calls_ = nullptr;
 };
 
 }  // namespace tutti

@@ -212,6 +212,83 @@ TEST(Chat, PartialCharactersAndImpossibleLogprobsStayValidJson) {
   EXPECT_EQ(at(token, "logprob").as_number(), -9999.0);
 }
 
+constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
+
+TEST(Chat, ToolCallsLeaveTheContent) {
+  TestServer s(manual_model());
+  RawClient client(s.port());
+  client.send(chat(kTools));
+  const auto generation = s.model->wait_generation(0);
+  ASSERT_NE(generation, nullptr);
+  EXPECT_TRUE(generation->request.keep_tool_marks);
+  generation->say("Let me see.\n<tool_");
+  generation->say("call>{\"name\": \"f\", \"arguments\": {\"a\":  \"é\"}}</tool_call>\n");
+  generation->say("<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>");
+  generation->finish(FinishReason::kStop);
+  generation->sink->on_done({});
+  const Json json = body_json(client.read_response());
+  EXPECT_EQ(text_at(at(json, "choices", 0, "finish_reason")), "tool_calls");
+  const Json& message = at(json, "choices", 0, "message");
+  EXPECT_EQ(text_at(at(message, "content")), "Let me see.");
+  ASSERT_EQ(at(message, "tool_calls").as_array().size(), 2U);
+  const Json& call = at(message, "tool_calls", 0);
+  EXPECT_TRUE(text_at(at(call, "id")).starts_with("call-"));
+  EXPECT_EQ(text_at(at(call, "type")), "function");
+  EXPECT_EQ(to_string(at(call, "function")), R"({"name":"f","arguments":"{\"a\":  \"é\"}"})");
+  EXPECT_NE(text_at(at(call, "id")), text_at(at(message, "tool_calls", 1, "id")));
+}
+
+TEST(Chat, ToolCallsAreStreamedWhenComplete) {
+  TestServer s(manual_model());
+  RawClient client(s.port());
+  client.send(chat(std::string(R"("stream":true,)") + kTools));
+  const auto generation = s.model->wait_generation(0);
+  ASSERT_NE(generation, nullptr);
+  for (const char* piece : {"Hm", " \n<tool_call>", "{\"name\": \"f\"", "}</tool_call", "><tool_call>{\"name\": \"g\"}"}) {
+    generation->say(piece);
+  }
+  generation->finish(FinishReason::kStop);
+  generation->sink->on_done({});
+  std::string content;
+  std::string finish;
+  std::vector<std::string> names;
+  for (const std::string& event : sse_events(client.read_response().body)) {
+    if (event == "[DONE]") {
+      continue;
+    }
+    const Json json = *parse_json(event);
+    const Json& delta = at(json, "choices", 0, "delta");
+    content += delta.find("content") == nullptr ? "" : delta.find("content")->as_string();
+    if (delta.find("tool_calls") != nullptr) {
+      EXPECT_EQ(at(delta, "tool_calls", 0, "index").as_int(), static_cast<int64_t>(names.size()));
+      names.push_back(text_at(at(delta, "tool_calls", 0, "function", "name")));
+    }
+    const Json& reason = at(json, "choices", 0, "finish_reason");
+    finish += reason.is_string() ? reason.as_string() : "";
+  }
+  EXPECT_EQ(content, "Hm");
+  EXPECT_EQ(names, (std::vector<std::string>{"f", "g"}));
+  EXPECT_EQ(finish, "tool_calls");
+}
+
+TEST(Chat, WithoutToolsMarksAreText) {
+  for (const std::string extra : {std::string(), std::string(R"("tool_choice":"none",)") + kTools}) {
+    TestServer s(manual_model());
+    RawClient client(s.port());
+    client.send(chat(extra));
+    const auto generation = s.model->wait_generation(0);
+    ASSERT_NE(generation, nullptr);
+    EXPECT_FALSE(generation->request.keep_tool_marks);
+    generation->say("<tool_call>{\"name\": \"f\"}</tool_call>");
+    generation->finish(FinishReason::kStop);
+    generation->sink->on_done({});
+    const Json json = body_json(client.read_response());
+    EXPECT_EQ(text_at(at(json, "choices", 0, "message", "content")),
+              "<tool_call>{\"name\": \"f\"}</tool_call>");
+    EXPECT_EQ(text_at(at(json, "choices", 0, "finish_reason")), "stop");
+  }
+}
+
 TEST(Chat, ErrorInsideAStreamIsAnEvent) {
   TestServer s(manual_model());
   RawClient client(s.port());
@@ -255,7 +332,8 @@ TEST(Chat, TemplateGetsMessagesAndVariables) {
                    R"("chat_template_kwargs":{"enable_thinking":false},"reasoning_effort":"high"})")
                 .status,
             200);
-  EXPECT_EQ(s.prompts->last_messages(), R"([{"role":"system","content":"a"}])");
+  EXPECT_EQ(s.prompts->last_messages(),
+            R"([{"role":"system","content":[{"type":"text","text":"a"}]}])");
   EXPECT_EQ(to_string(Json(s.prompts->last_kwargs())),
             R"({"enable_thinking":false,"reasoning_effort":"high"})");
   const RawResponse none = s.send(chat("", "unsupported"));

@@ -207,7 +207,8 @@ Result<PreparedChat> FakePromptBuilder::chat(const Json& messages,
                                              const Json* tools,
                                              const JsonObject& kwargs) {
   const std::string text = to_string(messages);
-  const std::string last = messages.as_array().back().find("content")->as_string();
+  const Json& content = *messages.as_array().back().find("content");
+  const std::string last = content.is_string() ? content.as_string() : "";
   {
     const std::lock_guard lock(mutex_);
     kwargs_ = kwargs;
@@ -216,7 +217,7 @@ Result<PreparedChat> FakePromptBuilder::chat(const Json& messages,
   if (last == "throw") {
     throw std::runtime_error("/secret/path.cc: std::boom at 0xdeadbeef");
   }
-  if (last == "unsupported" || tools != nullptr) {
+  if (last == "unsupported") {
     return Status(StatusCode::kUnsupported, "this model has no chat template");
   }
   PreparedChat made;
@@ -224,6 +225,7 @@ Result<PreparedChat> FakePromptBuilder::chat(const Json& messages,
     made.ids.push_back(static_cast<unsigned char>(c));
   }
   made.split_reasoning = last == "thinking";
+  made.tool_calls = tools == nullptr ? nullptr : tool_call_markup("hermes");
   return made;
 }
 

@@ -134,8 +134,7 @@ TEST(RequestFields, RangesHaveEdges) {
 }
 
 TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
-  for (const char* field : {R"("tools":[{"type":"function"}])",
-                            R"("tool_choice":"required")",
+  for (const char* field : {R"("tool_choice":"required")",
                             R"("functions":[{}])",
                             R"("function_call":{"name":"f"})",
                             R"("response_format":{"type":"json_object"})",
@@ -275,7 +274,10 @@ TEST(ApiRequest, Messages) {
   EXPECT_EQ(messages("[{}]"), "messages[0].role");
   EXPECT_EQ(messages(R"([{"role":"user","content":"a"},{"role":7}])"), "messages[1].role");
   EXPECT_EQ(messages(R"([{"role":"king","content":"a"}])"), "messages[0].role");
-  EXPECT_EQ(messages(R"([{"role":"tool","content":"a"}])"), "messages[0].role");
+  EXPECT_EQ(messages(R"([{"role":"function","content":"a"}])"), "messages[0].role");
+  EXPECT_EQ(messages(R"([{"role":"tool"}])"), "messages[0].content");
+  EXPECT_EQ(messages(R"([{"role":"tool","content":"a","tool_call_id":1}])"),
+            "messages[0].tool_call_id");
   EXPECT_EQ(messages(R"([{"role":"user"}])"), "messages[0].content");
   EXPECT_EQ(messages(R"([{"role":"user","content":5}])"), "messages[0].content");
   EXPECT_EQ(messages(R"([{"role":"user","content":["a"]}])"), "messages[0].content[0]");
@@ -286,14 +288,50 @@ TEST(ApiRequest, Messages) {
             "messages[0].content[1]");
   EXPECT_EQ(messages(R"([{"role":"user","content":[{"type":"x"}]}])"),
             "messages[0].content[0].type");
-  EXPECT_EQ(messages(R"([{"role":"assistant","content":null,"tool_calls":[{}]}])"),
+  const auto calls = [](const std::string& text) {
+    return messages(R"([{"role":"assistant","content":null,"tool_calls":)" + text + "}]");
+  };
+  EXPECT_EQ(calls("{}"), "messages[0].tool_calls");
+  EXPECT_EQ(calls("[1]"), "messages[0].tool_calls[0]");
+  EXPECT_EQ(calls("[{}]"), "messages[0].tool_calls[0].function");
+  EXPECT_EQ(calls(R"([{"type":"custom"}])"), "messages[0].tool_calls[0].type");
+  EXPECT_EQ(calls(R"([{"function":{}}])"), "messages[0].tool_calls[0].function.name");
+  EXPECT_EQ(calls(R"([{"function":{"name":"f","arguments":1}}])"),
+            "messages[0].tool_calls[0].function.arguments");
+  EXPECT_EQ(messages(R"([{"role":"assistant","function_call":{}}])"), "messages[0].function_call");
+  EXPECT_EQ(messages(R"([{"role":"user","content":"a","tool_calls":[{}]}])"),
             "messages[0].tool_calls");
+  const std::string round =
+      R"([{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",)"
+      R"("function":{"name":"f","arguments":"{}"}}]},)"
+      R"({"role":"tool","content":"x","tool_call_id":"1"}])";
+  EXPECT_EQ(messages(round), round);
   EXPECT_EQ(messages(R"([{"role":"user","content":"a","name":1}])"), "messages[0].name");
   EXPECT_EQ(messages(R"([{"role":"developer","content":"a"},{"role":"assistant","content":null},)"
                      R"({"role":"user","content":[{"type":"text","text":"b"},)"
                      R"({"type":"text","text":"c"}],"name":"n"}])"),
             R"([{"role":"system","content":"a"},{"role":"assistant","content":""},)"
-            R"({"role":"user","content":"b\nc","name":"n"}])");
+            R"({"role":"user","content":[{"type":"text","text":"b"},{"type":"text","text":"c"}],)"
+            R"("name":"n"}])");
+}
+
+TEST(ApiRequest, Tools) {
+  EXPECT_EQ(chat(R"("tools":{})"), "tools invalid_argument");
+  EXPECT_EQ(chat(R"("tools":[1])"), "tools[0].type invalid_argument");
+  EXPECT_EQ(chat(R"("tools":[{"type":"x"}])"), "tools[0].type unsupported_parameter");
+  EXPECT_EQ(chat(R"("tools":[{"type":"function"}])"), "tools[0].function.name invalid_argument");
+  EXPECT_EQ(chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":[]}}])"),
+            "tools[0].function.parameters invalid_argument");
+  const std::string tool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
+  EXPECT_EQ(chat(tool), "");
+  EXPECT_EQ(chat(tool + R"(,"tool_choice":"auto","parallel_tool_calls":true)"), "");
+  EXPECT_EQ(chat(tool + R"(,"parallel_tool_calls":false)"),
+            "parallel_tool_calls unsupported_parameter");
+  EXPECT_EQ(completion(tool), "tools unsupported_parameter");
+  const auto with = parse(kChat, minimal(kChat) + "," + tool);
+  EXPECT_TRUE(with.ok() && with->tools.is_array());
+  const auto none = parse(kChat, minimal(kChat) + "," + tool + R"(,"tool_choice":"none")");
+  EXPECT_TRUE(none.ok() && none->tools.is_null());
 }
 
 std::string prompts(const std::string& text) {

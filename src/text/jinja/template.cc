@@ -1,5 +1,7 @@
 #include "text/jinja/template.h"
 
+#include <algorithm>
+
 #include "base/utf8.h"
 #include "text/jinja/ast.h"
 #include "text/jinja/interpreter.h"
@@ -37,6 +39,10 @@ Result<Template> Template::parse(std::string_view source, const Limits& limits) 
   } catch (const TemplateError& error) {
     return to_status(error);
   }
+}
+
+bool Template::reads(std::string_view name) const {
+  return std::find(program_->names.begin(), program_->names.end(), name) != program_->names.end();
 }
 
 bool Template::loop_reads(std::string_view sequence, std::string_view attribute) const {

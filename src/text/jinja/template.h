@@ -47,6 +47,9 @@ class Template {
   /// Errors: kInvalidArgument with the line, kPayloadTooLarge for a source over the limit.
   static Result<Template> parse(std::string_view source, const Limits& limits = {});
 
+  /// True if the source mentions the variable `name`.
+  bool reads(std::string_view name) const;
+
   /// True if a for statement goes through a variable, attribute or item called `sequence` and reads
   /// `attribute` of what it finds, as in {% for part in message.content %}{{ part.text }}.
   bool loop_reads(std::string_view sequence, std::string_view attribute) const;
