@@ -193,7 +193,7 @@ Value binary(Op op, const Value& a, const Value& b, Budget& budget) {
     if (const ListData* list = b.list(); list != nullptr && list->kind == ListKind::kTuple) {
       return format_percent(*a.str(), list->items, nullptr, budget);
     }
-    return format_percent(*a.str(), {b}, b.dict(), budget);
+    return format_percent(*a.str(), {b}, b.dict(), budget, b.list() != nullptr || b.is_undefined());
   }
   fail_types(symbol(op), a, b);
 }
@@ -378,7 +378,8 @@ Str convert(const Conversion& c, const Value& value, Budget& budget) {
 Str format_percent(const Str& format,
                    const std::vector<Value>& args,
                    const DictData* mapping,
-                   Budget& budget) {
+                   Budget& budget,
+                   bool may_stay_unused) {
   const std::string_view text = format.view();
   StrBuilder out(budget);
   size_t used = 0;
@@ -410,7 +411,7 @@ Str format_percent(const Str& format,
     }
     append_padded(out, c, convert(c, *value, budget));
   }
-  if (used < args.size() && !keyed && mapping == nullptr) {
+  if (used < args.size() && !keyed && mapping == nullptr && !may_stay_unused) {
     fail("not all arguments converted during string formatting");
   }
   return std::move(out).finish();

@@ -108,6 +108,7 @@ enum class StmtKind : uint8_t {
   kFilterBlock,  ///< exprs[0] of body
   kWith,         ///< targets = exprs; body
   kScope,        ///< body
+  kBlock,        ///< body, which sees the variables of the template's top level only
   kBreak,
   kContinue,
 };

@@ -26,6 +26,7 @@ std::vector<TemplateSpan> Interpreter::run(
       }
     }
     scope_ = std::make_shared<Scope>(scope_, budget_);
+    top_ = scope_;
     start_scope(program_.body);
     StrBuilder out(budget_);
     out_ = &out;
@@ -174,6 +175,12 @@ Interpreter::Flow Interpreter::exec(const Stmt& stmt) {
       return exec_with(stmt);
     case StmtKind::kScope:
       return run_body(stmt.body);
+    case StmtKind::kBlock: {
+      const ScopePtr outer = std::exchange(scope_, top_);
+      run_body(stmt.body);
+      scope_ = outer;
+      return Flow::kNormal;
+    }
     case StmtKind::kBreak:
       return Flow::kBreak;
     case StmtKind::kContinue:

@@ -19,13 +19,11 @@ struct Keyed {
   Value item;
 };
 
+// As Python compares lists: equal keys need no order, so that undefined ones can be sorted.
 bool key_less(const Keyed& a, const Keyed& b, Budget& budget) {
   for (size_t i = 0; i < a.key.size(); ++i) {
-    if (less(a.key[i], b.key[i], "<", budget)) {
-      return true;
-    }
-    if (i + 1 < a.key.size() && !equal(a.key[i], b.key[i], budget)) {
-      return false;
+    if (!equal(a.key[i], b.key[i], budget)) {
+      return less(a.key[i], b.key[i], "<", budget);
     }
   }
   return false;

@@ -156,12 +156,15 @@ Value truncate(Interpreter& in, const Value& input, CallArgs& args) {
   const int64_t leeway = reader.optional_int("leeway").value_or(5);
   reader.done();
   const Str* text = string_like(input);
-  if (text == nullptr) {
+  if (text == nullptr && !input.is_undefined()) {
     fail("the filter 'truncate' needs a string, not {}", input.type_name());
   }
   const auto end_size = static_cast<int64_t>(count_code_points(end.view()));
   if (length < end_size || leeway < 0) {
     fail("truncate: length must be at least that of the end text, and leeway not negative");
+  }
+  if (text == nullptr) {
+    return input;
   }
   in.budget().scan(text->size());
   const auto size = static_cast<int64_t>(count_code_points(text->view()));

@@ -103,6 +103,7 @@ class Interpreter {
   std::vector<std::unique_ptr<Namespace>> namespaces_;
   LiveBytes namespace_bytes_{budget_};
   ScopePtr scope_;
+  ScopePtr top_;  // of the template's top level
   StrBuilder* out_ = nullptr;
   int line_ = 0;
   int depth_ = 0;
@@ -150,11 +151,13 @@ class ArgReader {
 /// a op b for the arithmetic operators (arithmetic.cc).
 Value binary(Op op, const Value& a, const Value& b, Budget& budget);
 Value negate(const Value& value);
-/// printf-style str % args (arithmetic.cc).
+/// printf-style str % args (arithmetic.cc). `may_stay_unused`: Python minds unused arguments only of
+/// tuples and of what has no items.
 Str format_percent(const Str& format,
                    const std::vector<Value>& args,
                    const DictData* mapping,
-                   Budget& budget);
+                   Budget& budget,
+                   bool may_stay_unused = false);
 
 /// Method of a built-in type, undefined if there is none (methods_*.cc). The error for methods
 /// that would change the object names them.

@@ -54,6 +54,7 @@ class Parser {
   StmtPtr parse_call_block();
   StmtPtr parse_filter_block();
   StmtPtr parse_with();
+  StmtPtr parse_named_block();
   StmtPtr parse_print();
   StmtPtr parse_loop_control();
   void parse_signature(Macro& macro);
@@ -104,6 +105,7 @@ class Parser {
   std::unique_ptr<Token> ahead_;
   std::unordered_map<std::string, NameId> ids_;
   std::vector<Macro*> macros_;  // enclosing macros, innermost last
+  std::vector<std::string_view> blocks_;  // names of {% block %}
   int depth_ = 0;
   int loops_ = 0;  // enclosing loops of the innermost macro
   int64_t nodes_ = 0;

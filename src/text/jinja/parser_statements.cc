@@ -235,6 +235,7 @@ StmtPtr Parser::parse_statement() {
       {"filter", &Parser::parse_filter_block},
       {"with", &Parser::parse_with},
       {"generation", &Parser::parse_with},
+      {"block", &Parser::parse_named_block},
       {"print", &Parser::parse_print},
       {"break", &Parser::parse_loop_control},
       {"continue", &Parser::parse_loop_control},
@@ -244,7 +245,7 @@ StmtPtr Parser::parse_statement() {
       return (this->*tag.parse)();
     }
   }
-  if (at_name({"include", "import", "from", "extends", "block", "autoescape", "do"})) {
+  if (at_name({"include", "import", "from", "extends", "autoescape", "do"})) {
     fail_here(fmt::format("the tag '{}' is not available in chat templates", current_.text));
   }
   fail_here(fmt::format("unknown tag {}", describe(current_)));
@@ -406,6 +407,31 @@ StmtPtr Parser::parse_with() {
   }
   stmt->body.statements = parse_block({"endwith"});
   take();
+  return stmt;
+}
+
+// {% block name %}: without inheritance it is only printed where it stands.
+StmtPtr Parser::parse_named_block() {
+  const int line = take().line;
+  const std::string_view name = expect(TokenType::kName, "a block name").text;
+  if (std::find(blocks_.begin(), blocks_.end(), name) != blocks_.end()) {
+    fail_here(fmt::format("the block '{}' is defined twice", name));
+  }
+  constexpr size_t kMaxBlocks = 1000;
+  if (blocks_.size() >= kMaxBlocks) {
+    fail_here(fmt::format("more than {} blocks", kMaxBlocks));
+  }
+  blocks_.push_back(name);
+  StmtPtr stmt =
+      statement_node(skip_name("scoped") ? StmtKind::kScope : StmtKind::kBlock, line);
+  if (at_name({"required"})) {
+    fail_here("a required block needs a template that extends this one");
+  }
+  const int outer_loops = std::exchange(loops_, 0);
+  stmt->body.statements = parse_block({"endblock"});
+  loops_ = outer_loops;
+  take();
+  skip_name(name);
   return stmt;
 }
 

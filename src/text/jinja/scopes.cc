@@ -191,6 +191,12 @@ class ScopeAnalyzer {
         scope(stmt.body, parameters);
         return;
       }
+      case StmtKind::kBlock: {
+        const auto outer = std::exchange(outer_, {});
+        scope(stmt.body, {});
+        outer_ = outer;
+        return;
+      }
       case StmtKind::kSetBlock:
       case StmtKind::kFilterBlock:
       case StmtKind::kScope:

@@ -359,6 +359,73 @@ Value format_method(Interpreter& in, const Value& self, CallArgs& args) {
   return std::move(out).finish();
 }
 
+Value casefold(Interpreter& in, const Value& self, CallArgs& args) {
+  ArgReader(args, "casefold").done();
+  StrBuilder out(in.budget());
+  self.str()->for_each_run([&](std::string_view part, TextOrigin origin) {
+    std::string folded;
+    in.budget().step(static_cast<int64_t>(part.size() / 2));
+    for (size_t pos = 0; pos < part.size();) {
+      const Utf8Char c = decode_utf8(part, pos);
+      int32_t codes[4];
+      int state = 0;
+      const auto count = utf8proc_decompose_char(
+          static_cast<int32_t>(c.code), codes, 4, UTF8PROC_CASEFOLD, &state);
+      for (utf8proc_ssize_t i = 0; i < count; ++i) {
+        append_utf8(folded, static_cast<char32_t>(codes[i]));
+      }
+      pos += static_cast<size_t>(c.length);
+    }
+    out.append(folded, origin);
+  });
+  return std::move(out).finish();
+}
+
+Value expand_tabs(Interpreter& in, const Value& self, CallArgs& args) {
+  constexpr int64_t kMaxTab = 1000;
+  ArgReader reader(args, "expandtabs");
+  const int64_t width = std::clamp<int64_t>(reader.optional_int("tabsize").value_or(8), 0, kMaxTab);
+  reader.done();
+  const Str& text = *self.str();
+  const std::string_view view = text.view();
+  StrBuilder out(in.budget());
+  int64_t column = 0;
+  for (size_t pos = 0; pos < view.size();) {
+    in.budget().step();
+    const size_t size = code_point_size(view, pos);
+    if (view[pos] == '\t') {
+      const int64_t spaces = width > 0 ? width - column % width : 0;
+      out.append(std::string(static_cast<size_t>(spaces), ' '));
+      column += spaces;
+    } else {
+      out.append(text.slice(pos, pos + size));
+      column = view[pos] == '\n' || view[pos] == '\r' ? 0 : column + 1;
+    }
+    pos += size;
+  }
+  return std::move(out).finish();
+}
+
+/// Upper case begins words and lower case only continues them.
+Value is_title(Interpreter& in, const Value& self, CallArgs& args) {
+  ArgReader(args, "istitle").done();
+  const std::string_view text = self.str()->view();
+  in.budget().step(static_cast<int64_t>(text.size() / 8));
+  bool any = false;
+  bool inside = false;
+  for (size_t pos = 0; pos < text.size(); pos += code_point_size(text, pos)) {
+    const auto category = utf8proc_category(static_cast<int32_t>(decode_utf8(text, pos).code));
+    const bool upper = category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LT;
+    const bool lower = category == UTF8PROC_CATEGORY_LL;
+    if ((upper && inside) || (lower && !inside)) {
+      return false;
+    }
+    inside = upper || lower;
+    any = any || inside;
+  }
+  return any;
+}
+
 bool is_ascii_char(char32_t code) {
   return code < 0x80;
 }
@@ -370,9 +437,11 @@ struct StringMethod {
 
 constexpr StringMethod kStringMethods[] = {
     {"capitalize", change_case<CaseMap::kCapitalize>},
+    {"casefold", casefold},
     {"center", pad_method<Pad::kCenter>},
     {"count", count_method},
     {"endswith", has_affix<true>},
+    {"expandtabs", expand_tabs},
     {"find", find_method_of<Find::kFind>},
     {"format", format_method},
     {"index", find_method_of<Find::kIndex>},
@@ -384,6 +453,7 @@ constexpr StringMethod kStringMethods[] = {
     {"islower", has_case<false>},
     {"isnumeric", all_code_points<is_numeric>},
     {"isspace", all_code_points<is_space>},
+    {"istitle", is_title},
     {"isupper", has_case<true>},
     {"join", join_method},
     {"ljust", pad_method<Pad::kLeft>},
