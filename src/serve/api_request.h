@@ -21,12 +21,12 @@ struct ApiRequest {
   bool stream = false;
   bool include_usage = false;
   bool logprobs = false;
-  GenerationRequest generation;           ///< everything but the prompt
-  Json messages;                          ///< chat only, normalised
-  Json tools;                             ///< chat only, an array; null if there are none to call
-  JsonObject template_kwargs;             ///< chat only
+  GenerationRequest generation;  ///< everything but the prompt
+  Json messages;                 ///< chat only, normalised
+  Json tools;                    ///< chat only, an array; null if there are none to call
+  JsonObject template_kwargs;    ///< chat only
   const ToolCallMarkup* tool_calls = nullptr;  ///< filled in when the prompt is made
-  std::vector<CompletionPrompt> prompts;  ///< completions only, at least one
+  std::vector<CompletionPrompt> prompts;       ///< completions only, at least one
 };
 
 /// `body` has passed check_fields(). What the request leaves open comes from the model's defaults;

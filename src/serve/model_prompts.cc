@@ -23,12 +23,13 @@ class ModelPrompts final : public PromptBuilder {
     }
     const ToolCallMarkup* calls = tools == nullptr ? nullptr : chat_template->tool_call_markup();
     if (tools != nullptr && (calls == nullptr || !chat_template->shows_tools())) {
-      return error(StatusCode::kUnsupported,
-                   "tools: not supported with the chat template of model \"{}\", which {}; describe "
-                   "the tools in the system message instead",
-                   model_->info().id,
-                   calls == nullptr ? "has no known form of tool calls"
-                                    : "does not show declared tools to the model")
+      return error(
+                 StatusCode::kUnsupported,
+                 "tools: not supported with the chat template of model \"{}\", which {}; describe "
+                 "the tools in the system message instead",
+                 model_->info().id,
+                 calls == nullptr ? "has no known form of tool calls"
+                                  : "does not show declared tools to the model")
           .with_param("tools");
     }
     const ChatTemplateInput input{.messages = messages,

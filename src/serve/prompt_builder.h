@@ -12,8 +12,8 @@ namespace tutti {
 
 struct PreparedChat {
   std::vector<int32_t> ids;
-  bool split_reasoning = false;  ///< the model marks its reasoning; report it apart
-  bool reasoning_open = false;   ///< the prompt already ends inside the reasoning
+  bool split_reasoning = false;                ///< the model marks its reasoning; report it apart
+  bool reasoning_open = false;                 ///< the prompt already ends inside the reasoning
   const ToolCallMarkup* tool_calls = nullptr;  ///< how calls of `tools` look; nullptr without tools
 };
 
@@ -23,8 +23,8 @@ class PromptBuilder {
   virtual ~PromptBuilder() = default;
 
   /// `messages` is a checked array of {"role", "content": text, …}; `tools` is a checked array or
-  /// nullptr; `kwargs` are extra template variables. kUnsupported if the model has no chat template,
-  /// or tools are given and its template does not show them or calls of an unknown form.
+  /// nullptr; `kwargs` are extra template variables. kUnsupported if the model has no chat
+  /// template, or tools are given and its template does not show them or calls of an unknown form.
   virtual Result<PreparedChat> chat(const Json& messages,
                                     const Json* tools,
                                     const JsonObject& kwargs) = 0;

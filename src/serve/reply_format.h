@@ -19,8 +19,9 @@ struct ReplyEnvelope {
   int32_t choices = 1;
   bool include_usage = false;
   bool logprobs = false;
-  const ToolCallMarkup* tool_calls = nullptr;  ///< chat: how calls look; nullptr: none are looked for
-  Json tools;                                  ///< chat: the declared tools, for types of arguments
+  const ToolCallMarkup* tool_calls =
+      nullptr;  ///< chat: how calls look; nullptr: none are looked for
+  Json tools;   ///< chat: the declared tools, for types of arguments
 };
 
 /// All of one choice, for a reply that is not streamed.

@@ -192,12 +192,17 @@ Result<RenderedPrompt> ChatTemplate::render(const ChatTemplateInput& input) cons
   const auto parts = chosen.reads_parts ? ChatMessages::Parts::kKeep : ChatMessages::Parts::kJoin;
   Result<std::vector<TemplateSpan>> spans =
       chosen.program.render_with(input.now_unix, [&](Globals& globals) -> Status {
+        jinja::grant_steps_for(input.messages, globals.budget());
+        if (input.tools != nullptr) {
+          jinja::grant_steps_for(*input.tools, globals.budget());
+        }
         globals.set("documents", jinja::None{});
         for (const JsonMember& token : special_tokens_.members()) {
           globals.set(token.key,
                       jinja::borrow_json(token.value, TextOrigin::kTemplate, globals.budget()));
         }
         for (const JsonMember& kwarg : input.kwargs.members()) {
+          jinja::grant_steps_for(kwarg.value, globals.budget());
           globals.set(kwarg.key,
                       jinja::borrow_json(kwarg.value, TextOrigin::kContent, globals.budget()));
         }

@@ -19,7 +19,8 @@ constexpr const char* kRequest =
 // Reads everything that messages and tools can hold.
 constexpr const char* kTemplate =
     "{% if tools %}{% for t in tools %}{{ t.function.name ~ (t | tojson(indent=2)) }}{% endfor %}"
-    "{% endif %}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ m.reasoning_content }}"
+    "{% endif %}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ m.reasoning_content "
+    "}}"
     "{% for c in m.tool_calls or [] %}<tool_call>{\"name\": \"{{ c.function.name }}\", "
     "\"arguments\": {{ c.function.arguments if c.function.arguments is string else "
     "c.function.arguments | tojson }}}</tool_call>{% for k, v in c.function.arguments.items() %}"

@@ -33,7 +33,8 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "%s: cannot be read\n", file.c_str());
       return 1;
     }
-    std::fprintf(stderr, "%s: %zu bytes\n", file.c_str(), bytes.size());  // the last line is the culprit
+    std::fprintf(
+        stderr, "%s: %zu bytes\n", file.c_str(), bytes.size());  // the last line is the culprit
     (void)LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   }
   return 0;

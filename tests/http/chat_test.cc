@@ -244,7 +244,11 @@ TEST(Chat, ToolCallsAreStreamedWhenComplete) {
   client.send(chat(std::string(R"("stream":true,)") + kTools));
   const auto generation = s.model->wait_generation(0);
   ASSERT_NE(generation, nullptr);
-  for (const char* piece : {"Hm", " \n<tool_call>", "{\"name\": \"f\"", "}</tool_call", "><tool_call>{\"name\": \"g\"}"}) {
+  for (const char* piece : {"Hm",
+                            " \n<tool_call>",
+                            "{\"name\": \"f\"",
+                            "}</tool_call",
+                            "><tool_call>{\"name\": \"g\"}"}) {
     generation->say(piece);
   }
   generation->finish(FinishReason::kStop);
@@ -272,7 +276,8 @@ TEST(Chat, ToolCallsAreStreamedWhenComplete) {
 }
 
 TEST(Chat, WithoutToolsMarksAreText) {
-  for (const std::string extra : {std::string(), std::string(R"("tool_choice":"none",)") + kTools}) {
+  for (const std::string& extra :
+       {std::string(), std::string(R"("tool_choice":"none",)") + kTools}) {
     TestServer s(manual_model());
     RawClient client(s.port());
     client.send(chat(extra));

@@ -3,10 +3,11 @@
 
 usage: fuzz_jinja.py RENDER_CASES [--count N] [--seed S]
 
-What is left out is documented in src/text/jinja: integers over 64 bits, printing functions and generators.
+Left out: what Python prints of functions, generators and Markup, and integers of more than 64 bits.
 """
 import argparse
 import collections
+import copy
 import json
 import random
 import subprocess
@@ -59,6 +60,33 @@ METHODS = (
 ).split()
 
 
+BY_TYPE = {  # what gives a text, a number, a list, a mapping or a truth
+    "s": ["s", "u", "ml", "{s}|upper", "{s}|lower|trim", "{s} ~ {a}", "{s} + {s}", "{s}|replace('l', {s})", "{s}[{i}:{i}]", "{s}[::-1]",
+          "{l}|join({s})", "{a}|string", "{a}|tojson", "{d}|tojson(indent=2)", "{s}|title", "{s}|capitalize", "{s}|indent({i})", "{s}|indent(2, true, true)",
+          "{s}.split({t})[-1]", "{s}.strip({t})", "{s}.lstrip()", "{s}.rstrip({t})", "{s}.upper()", "{s}.title()", "{s}.swapcase()", "{s}|center(20)",
+          "{s}.replace({t}, {s})", "{s}.replace({t}, {t}, 1)", "{s} * {i}", "({s} if {b} else {s})", "{s}|truncate(7)", "{s}|truncate(9, true, '')",
+          "'%s-%s' % ({a}, {a})", "'%05d|%-4s|%.2f' % ({i}, {s}, {n})", "'{{}}:{{}}'.format({s}, {i})", "{l}|first|string", "{s}|list|last|default('')|string",
+          "{s}.zfill(8)", "{s}.center(9, '*')", "{s}.ljust(6, '.')", "{s}.removeprefix({t})", "{s}.partition({t})[2]", "{s}.join({w})", "{s}.casefold()",
+          "{s}|reverse", "{s}|default({t}, true)", "({s} or {s})", "{d}.get('k', {s})|string", "{s}.expandtabs(4)", "{s}|format"],
+    "n": ["n", "k", "f", "{i} + {n}", "{n} - {n}", "{n} * {i}", "{i} // 3", "{i} % 4", "{n} / 2", "-{n}", "{i} ** 2", "{s}|length", "{l}|length", "{n}|abs", "{n}|round(1)",
+          "{n}|round", "{n}|int", "{n}|float", "{s}|int", "{s}|float", "{s}|int({i})", "{s}.find({t})", "{s}.count({t})", "{s}|wordcount", "[1, 2, {i}]|sum", "[{i}, {i}]|max",
+          "[{n}, {n}]|min", "({n} if {b} else {i})", "users|sum(attribute='age')", "{l}|count", "{n}|round(0, 'floor')", "{n}|round(1, 'ceil')", "users|map(attribute='age')|max"],
+    "i": ["0", "1", "2", "3", "-1", "-2", "n", "{l}|length", "({i} + 1)"],
+    "t": ["'l'", "'a'", "' '", "''", "','", "'o W'", "'é'", "'\\n'", "none"],
+    "w": ["w", "['x', 'y']", "{s}.split()", "{s}.split({t}, 1)", "{s}.splitlines()", "{s}|list", "{w}[{i}:]", "{w} + {w}", "{w}|sort", "{w}|unique|list", "{w}|map('upper')|list", "{w}|reverse|list",
+          "{w}|select('in', {w})|list", "{w}|sort(reverse=true, case_sensitive=true)", "{s}.rsplit({t}, 1)", "{s}.split(none, 2)", "users|map(attribute='name')|list", "{s}.splitlines(true)", "d|list"],
+    "l": ["l", "[1, 2, 3]", "[{n}, {a}]", "{w}", "{l} + {l}", "{l}[{i}:]", "{l}[:{i}]", "{l}[::-1]", "{l}|reverse|list", "{l}|batch(2)|list", "{l}|batch(2, 0)|list", "{l}|slice(2)|list", "range({i})|list",
+          "{l}|select|list", "{l}|reject('none')|list", "{l}|map('string')|list", "users", "users|selectattr('age', 'gt', 26)|list", "users|rejectattr('name', 'in', {w})|list", "users|sort(attribute='name')",
+          "users|sort(attribute='age,name', reverse=true)", "users|groupby('age')|list", "d|dictsort", "d|items|list", "d.items()|list", "d.values()|list", "d.keys()|list", "({l} if {b} else {w})", "{l} * 2", "users|unique(attribute='age')|list",
+          "users|map(attribute='x', default={s})|list", "{l}|list", "({l}, {n})", "{l}|selectattr('x', 'defined')|list", "{l}|tojson|list", "(1, {a})"],
+    "d": ["d", "{{'a': {a}, 'b': {n}}}", "{{{s}: {a}}}", "users[0]", "dict(a={a}, b=2)", "d['c']", "(d|dictsort(by='key', reverse=true))[0]", "users|first", "dict({{'q': 1}}, r={a})", "{{1: {a}, none: 2, true: 3, 2.5: {l}}}"],
+    "b": ["t", "not {b}", "{b} and {b}", "{b} or {b}", "{n} < {n}", "{n} >= {n}", "{s} == {s}", "{s} < {s}", "{t} in {s}", "{s} not in {w}", "{n} in {l}", "{a} is defined", "nope is defined", "{a} is none", "{a} is string",
+          "{a} is mapping", "{a} is iterable", "{a} is sequence", "{a} is number", "{i} is odd", "{i} is divisibleby 3", "{a} is not sameas none", "{s} is upper", "{s}.startswith({t} or 'H')", "{s}.endswith(('d', 'x'))",
+          "{s}.isalpha()", "{s}.isdigit()", "{s} is in {w}", "{l} == {l}", "{a} is true", "{n} is integer", "{n} is float", "{b} is boolean", "{d} == {d}", "1 < {n} <= 5", "'a' in {d}", "{l} < {l}", "{s}.istitle()", "{s}.islower()", "{a} is callable"],
+}
+BY_TYPE["a"] = ["{s}", "{n}", "{l}", "{d}", "{b}", "none", "nope", "{w}", "z", "e"]
+
+
 class Maker:
     def __init__(self, rng):
         self.rng = rng
@@ -77,10 +105,35 @@ class Maker:
             return self.pick(NUMBERS)
         return self.pick(["true", "false", "none", "[]", "{}", "()", "[1, 'a', none]", "{'a': 1, 'b': [2]}", "(1, 2)", "range(4)", "(1,)"])
 
+    def typed(self, kind, depth=0):
+        """An expression that means something: mostly of the wanted type."""
+        simple = {"s": "s", "n": "n", "i": "1", "t": "'l'", "w": "w", "l": "l", "d": "d", "b": "t", "a": "f"}
+        if depth > 4:
+            return simple[kind]
+        template = self.pick(BY_TYPE[kind])
+        out, pos = "", 0
+        while pos < len(template):
+            if template[pos] == "{" and template[pos + 2 : pos + 3] == "}" and template[pos + 1] in BY_TYPE:
+                part = self.typed(template[pos + 1], depth + 1)
+                out += part if part.isalnum() else f"({part})"
+                pos += 3
+            elif template[pos : pos + 2] in ("{{", "}}"):
+                out += template[pos]
+                pos += 2
+            else:
+                out += template[pos]
+                pos += 1
+        return out
+
     def expr(self, depth=0):
+        if depth == 0 and self.rng.random() < 0.85 or depth == 2 and self.rng.random() < 0.7:
+            return self.typed(self.pick("ssssnllwdba"), 1)
+        return self.any_expr(depth)
+
+    def any_expr(self, depth):
         if depth > 3 or self.rng.random() < 0.15:
             return self.atom()
-        sub = lambda: self.expr(depth + 1)
+        sub = lambda: self.any_expr(depth + 1)
         kind = self.rng.randrange(24)
         if kind < 4:
             return f"{self.group(sub())}|{self.pick(FILTERS)}"
@@ -103,7 +156,8 @@ class Maker:
             return f"{self.group(sub())} is {negation}" + self.pick(TEST_ARGS).format(self.atom())
         if kind < 20:
             part = lambda: self.pick(["", "", "0", "1", "-1", "2", "n", "-2"])
-            return f"{self.group(sub())}[{part()}:{part()}{self.pick(['', ':', ':-1', ':2'])}]"
+            # Of constants that have no items jinja2 makes an undefined value while it compiles, of all else an error.
+            return f"{self.pick(['s', 'u', 'l', 'w', 'd', 'n', 'nope'])}[{part()}:{part()}{self.pick(['', ':', ':-1', ':2'])}]"
         if kind < 22:
             return f"{self.group(sub())}[{self.pick(['0', '-1', '1', repr('a'), repr('name'), 'n', sub()])}]"
         if kind == 22:
@@ -170,7 +224,7 @@ class Maker:
 
 def reference(environment, source):
     try:
-        return environment.from_string(source).render(**CONTEXT)
+        return environment.from_string(source).render(**copy.deepcopy(CONTEXT))
     except RecursionError:
         return None
     except Exception:
@@ -178,7 +232,7 @@ def reference(environment, source):
 
 
 # What differs on purpose: text that only Python objects have, results of over 64 bits.
-SKIP = ("<generator", "<function", "<built-in", "<bound", "<Macro", "Undefined", "<jinja2", " object at 0x", "dict_", "<LoopContext", "<slot", "<method", "BlockReference", "<Namespace", "<class")
+SKIP = ("<generator", "<function", "<built-in", "<bound", "<Macro", "Undefined", "<jinja2", " object at 0x", "dict_", "<LoopContext", "<slot", "<method", "BlockReference", "<Namespace", "<class", "Markup(")
 
 
 def too_big(text):

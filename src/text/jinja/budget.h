@@ -2,6 +2,7 @@
 // TemplateError is thrown inside text/jinja only; Template::parse and Template::render turn it into
 // a Status.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -15,10 +16,13 @@ namespace tutti::jinja {
 
 struct Limits {
   int64_t max_source_bytes = int64_t{1} << 20;
-  int64_t max_nodes = 200'000;            ///< parsed expressions and statements
-  int max_depth = 200;                    ///< nesting of the source
-  int max_call_depth = 1000;              ///< nested evaluations, across macro calls
-  int64_t max_steps = 5'000'000;          ///< evaluated nodes, plus copied bytes / 64
+  int64_t max_nodes = 200'000;  ///< parsed expressions and statements
+  int max_depth = 200;          ///< nesting of the source
+  int max_call_depth = 1000;    ///< nested evaluations, across macro calls
+  /// Evaluated nodes, plus copied bytes / 64. A step takes some 30 ns.
+  int64_t max_steps = 1'000'000;
+  /// A large input may take more: see Budget::grant().
+  int64_t max_granted_steps = 6'000'000;
   int64_t max_bytes = int64_t{16} << 20;  ///< output plus intermediate values alive at one time
 };
 
@@ -43,16 +47,26 @@ template <class... Args>
 /// Counts what one rendering used.
 class Budget {
  public:
-  explicit Budget(const Limits& limits) : limits_(limits) {}
+  explicit Budget(const Limits& limits) : limits_(limits), allowed_steps_(limits.max_steps) {}
 
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
 
   void step(int64_t n = 1) {
     steps_ += n;
-    if (steps_ > limits_.max_steps) [[unlikely]] {
-      fail("the template ran longer than its limit of {} steps", limits_.max_steps);
+    if (steps_ > allowed_steps_) [[unlikely]] {
+      fail("the template ran longer than its limit of {} steps", allowed_steps_);
     }
+  }
+
+  /// Allows more steps for an input of this many values and bytes of text: what a template does
+  /// with each message is bounded, what it does without any reason is not.
+  void grant(int64_t values, int64_t bytes) {
+    constexpr int64_t kStepsPerValue = 100;
+    constexpr int64_t kBytesPerStep = 4;
+    const int64_t most = limits_.max_steps + limits_.max_granted_steps;
+    allowed_steps_ =
+        std::min(allowed_steps_ + values * kStepsPerValue + bytes / kBytesPerStep, most);
   }
 
   /// Work that is cheap per unit: copying or scanning `bytes`.
@@ -83,6 +97,7 @@ class Budget {
 
  private:
   Limits limits_;
+  int64_t allowed_steps_;
   int64_t steps_ = 0;
   int64_t bytes_ = 0;
 };

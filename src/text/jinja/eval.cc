@@ -210,12 +210,13 @@ struct SliceRange {
 
 std::optional<int64_t> slice_part(const Value& value) {
   int64_t number = 0;
-  return as_integer(value, number) ? std::optional(number) : std::nullopt;
-}
-
-bool is_slice_part(const Value& value) {
-  int64_t number = 0;
-  return value.is_none() || as_integer(value, number);
+  if (as_integer(value, number)) {
+    return number;
+  }
+  if (!value.is_none()) {
+    fail("slice indices must be integers or None, not {}", value.type_name());
+  }
+  return std::nullopt;
 }
 
 SliceRange slice_range(const Value& start, const Value& stop, const Value& step, int64_t size) {
@@ -290,20 +291,15 @@ Value Interpreter::eval_slice(const Value& object, const Expr& slice) {
   const Value stop = part(1);
   const Value step = part(2);
   line_ = slice.line;
-  if (object.is_undefined()) {
-    fail_undefined(*object.undefined());
-  }
-  // As with any other item, what cannot be looked up is undefined.
-  const Undefined nothing{.hint = "what was sliced is no text or list, or not by integers"};
-  if (!is_slice_part(start) || !is_slice_part(stop) || !is_slice_part(step)) {
-    return nothing;
-  }
   if (const Str* text = string_like(object)) {
     return slice_text(*text, start, stop, step, budget_);
   }
   const ListData* items = object.list();
   if (items == nullptr || items->kind == ListKind::kGenerator || items->kind >= ListKind::kKeys) {
-    return nothing;
+    if (object.is_undefined()) {
+      fail_undefined(*object.undefined());
+    }
+    fail("'{}' object cannot be sliced", object.type_name());
   }
   const SliceRange range =
       slice_range(start, stop, step, static_cast<int64_t>(items->items.size()));

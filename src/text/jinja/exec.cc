@@ -247,6 +247,19 @@ void Interpreter::exec_call_block(const Stmt& stmt) {
   append_str(*out_, call(callee, args), budget_);
 }
 
+// What was assigned to a target. After its test a loop hands on the unpacked values, as Jinja2's
+// generated code does: loop.previtem shows them.
+Value Interpreter::unpacked(const Expr& target) {
+  if (target.kind != ExprKind::kTuple) {
+    return name_value(target.name);
+  }
+  std::vector<Value> values;
+  for (const ExprPtr& child : target.children) {
+    values.push_back(unpacked(*child));
+  }
+  return list(std::move(values), ListKind::kTuple);
+}
+
 // The next item that passes the loop's test.
 std::optional<Value> Interpreter::pull(LoopState& loop) {
   while (loop.next < loop.items->items.size()) {
@@ -259,6 +272,9 @@ std::optional<Value> Interpreter::pull(LoopState& loop) {
     scope_ = std::make_shared<Scope>(loop.scope.lock(), budget_);
     assign(*loop.node->target, item);
     const bool passes = truthy(eval(*loop.node->exprs[1]));
+    if (passes && loop.node->target->kind == ExprKind::kTuple) {
+      item = unpacked(*loop.node->target);
+    }
     scope_ = outer;
     if (passes) {
       return item;

@@ -156,14 +156,16 @@ Value truncate(Interpreter& in, const Value& input, CallArgs& args) {
   const int64_t leeway = reader.optional_int("leeway").value_or(5);
   reader.done();
   const Str* text = string_like(input);
-  if (text == nullptr && !input.is_undefined()) {
-    fail("the filter 'truncate' needs a string, not {}", input.type_name());
-  }
   const auto end_size = static_cast<int64_t>(count_code_points(end.view()));
   if (length < end_size || leeway < 0) {
     fail("truncate: length must be at least that of the end text, and leeway not negative");
   }
-  if (text == nullptr) {
+  if (text == nullptr) {  // what is short enough may be anything that has a length
+    CallArgs none;
+    const Value items = filters::length(in, input, none);
+    if (*items.integer() > length && *items.integer() - length > leeway) {
+      fail("the filter 'truncate' needs a string, not {}", input.type_name());
+    }
     return input;
   }
   in.budget().scan(text->size());

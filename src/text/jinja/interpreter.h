@@ -75,6 +75,7 @@ class Interpreter {
   Str capture(Run&& run);
   bool advance(LoopState& loop);
   std::optional<Value> pull(LoopState& loop);
+  Value unpacked(const Expr& target);
   void drop_filter(LoopState& loop);
   Value call_macro(const Callable& callable, CallArgs& args);
   void bind_macro_arguments(const Macro& macro, CallArgs& args);
@@ -151,8 +152,8 @@ class ArgReader {
 /// a op b for the arithmetic operators (arithmetic.cc).
 Value binary(Op op, const Value& a, const Value& b, Budget& budget);
 Value negate(const Value& value);
-/// printf-style str % args (arithmetic.cc). `may_stay_unused`: Python minds unused arguments only of
-/// tuples and of what has no items.
+/// printf-style str % args (arithmetic.cc). `may_stay_unused`: Python minds unused arguments only
+/// of tuples and of what has no items.
 Str format_percent(const Str& format,
                    const std::vector<Value>& args,
                    const DictData* mapping,

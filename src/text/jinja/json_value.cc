@@ -79,4 +79,17 @@ Value copy_json(const Json& json, TextOrigin origin, Budget& budget) {
   return Converter{origin, budget, false}.convert(json, 0);
 }
 
+void grant_steps_for(const Json& json, Budget& budget) {
+  budget.grant(1, json.is_string() ? static_cast<int64_t>(json.as_string().size()) : 0);
+  if (json.is_array()) {
+    for (const Json& item : json.as_array()) {
+      grant_steps_for(item, budget);
+    }
+  } else if (json.is_object()) {
+    for (const JsonMember& member : json.as_object().members()) {
+      grant_steps_for(member.value, budget);
+    }
+  }
+}
+
 }  // namespace tutti::jinja

@@ -12,4 +12,7 @@ Value borrow_json(const Json& json, TextOrigin origin, Budget& budget);
 /// The same with copied strings that count against the budget.
 Value copy_json(const Json& json, TextOrigin origin, Budget& budget);
 
+/// Budget::grant() for all of `json`, which is part of the input.
+void grant_steps_for(const Json& json, Budget& budget);
+
 }  // namespace tutti::jinja

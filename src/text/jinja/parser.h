@@ -97,6 +97,7 @@ class Parser {
   ExprPtr parse_test(ExprPtr expr);
   std::unique_ptr<Arguments> parse_arguments();
   void note_use(std::string_view name);
+  void take_dotted_name(std::string& name);
 
   Lexer lexer_;
   const Limits& limits_;
@@ -104,7 +105,7 @@ class Parser {
   Token current_;
   std::unique_ptr<Token> ahead_;
   std::unordered_map<std::string, NameId> ids_;
-  std::vector<Macro*> macros_;  // enclosing macros, innermost last
+  std::vector<Macro*> macros_;            // enclosing macros, innermost last
   std::vector<std::string_view> blocks_;  // names of {% block %}
   int depth_ = 0;
   int loops_ = 0;  // enclosing loops of the innermost macro

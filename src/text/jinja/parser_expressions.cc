@@ -419,6 +419,14 @@ ExprPtr Parser::parse_call(ExprPtr expr) {
   return finish(std::move(call));
 }
 
+// A dot after the name of a filter or test belongs to the name: x|trim.upper() names no filter.
+void Parser::take_dotted_name(std::string& name) {
+  while (skip_op(".")) {
+    name += ".";
+    name += expect(TokenType::kName, "a name").text;
+  }
+}
+
 ExprPtr Parser::parse_filters(ExprPtr expr, bool inline_start) {
   while (inline_start || current_.is_op("|")) {
     if (!inline_start) {
@@ -428,6 +436,7 @@ ExprPtr Parser::parse_filters(ExprPtr expr, bool inline_start) {
     const Token name = expect(TokenType::kName, "a filter name");
     ExprPtr filter = node(ExprKind::kFilter, name.line);
     filter->text = std::string(name.text);
+    take_dotted_name(filter->text);
     filter->children.push_back(std::move(expr));
     if (current_.is_op("(")) {
       filter->arguments = parse_arguments();
@@ -442,6 +451,7 @@ ExprPtr Parser::parse_test(ExprPtr expr) {
   const bool negated = skip_name("not");
   ExprPtr test = node(ExprKind::kTest, line);
   test->text = std::string(expect(TokenType::kName, "a test name").text);
+  take_dotted_name(test->text);
   test->children.push_back(std::move(expr));
   const bool value_follows =
       current_.type == TokenType::kString || current_.type == TokenType::kInteger ||

@@ -422,8 +422,7 @@ StmtPtr Parser::parse_named_block() {
     fail_here(fmt::format("more than {} blocks", kMaxBlocks));
   }
   blocks_.push_back(name);
-  StmtPtr stmt =
-      statement_node(skip_name("scoped") ? StmtKind::kScope : StmtKind::kBlock, line);
+  StmtPtr stmt = statement_node(skip_name("scoped") ? StmtKind::kScope : StmtKind::kBlock, line);
   if (at_name({"required"})) {
     fail_here("a required block needs a template that extends this one");
   }

@@ -101,6 +101,11 @@ class StrBuilder {
   std::vector<OriginRun> runs_;
 };
 
+/// text.find(part, from) in time proportional to the text, whatever it and `part` are.
+size_t find_text(std::string_view text, std::string_view part, size_t from = 0);
+/// The same for rfind.
+size_t rfind_text(std::string_view text, std::string_view part);
+
 /// Number of code points.
 size_t count_code_points(std::string_view text);
 /// Byte offset of code point `index`, text.size() if there are fewer.

@@ -1,4 +1,6 @@
 // Whole-string operations that keep the origin of every byte: strip, split, replace, case.
+#include <cstring>
+
 #include <utf8proc.h>
 
 #include "base/utf8.h"
@@ -60,6 +62,31 @@ std::vector<Str> split_space(const Str& text, int64_t max_splits, Budget& budget
 
 }  // namespace
 
+size_t find_text(std::string_view text, std::string_view part, size_t from) {
+  if (from > text.size() || part.size() > text.size() - from) {
+    return std::string_view::npos;
+  }
+  if (part.empty()) {
+    return from;
+  }
+  // std::string_view::find compares at every place; memmem is linear.
+  const void* const found =
+      memmem(text.data() + from, text.size() - from, part.data(), part.size());
+  return found == nullptr ? std::string_view::npos
+                          : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
+size_t rfind_text(std::string_view text, std::string_view part) {
+  constexpr size_t kShort = 16;
+  if (part.size() <= kShort) {
+    return text.rfind(part);
+  }
+  const std::string text_backward(text.rbegin(), text.rend());
+  const std::string part_backward(part.rbegin(), part.rend());
+  const size_t found = find_text(text_backward, part_backward);
+  return found == std::string_view::npos ? found : text.size() - found - part.size();
+}
+
 Str strip(const Str& text, Side side, const std::string_view* chars) {
   const std::string_view view = text.view();
   size_t begin = 0;
@@ -93,7 +120,7 @@ std::vector<Str> split(const Str& text,
   std::vector<Str> parts;
   size_t begin = 0;
   while (max_splits < 0 || static_cast<int64_t>(parts.size()) < max_splits) {
-    const size_t at = view.find(*separator, begin);
+    const size_t at = find_text(view, *separator, begin);
     if (at == std::string_view::npos) {
       break;
     }
@@ -139,7 +166,7 @@ std::vector<Str> rsplit(const Str& text,
     }
   } else {
     while (static_cast<int64_t>(parts.size()) < max_splits && end >= separator->size()) {
-      const size_t at = view.substr(0, end).rfind(*separator);
+      const size_t at = rfind_text(view.substr(0, end), *separator);
       if (at == std::string_view::npos) {
         break;
       }
@@ -192,12 +219,12 @@ Str replace(const Str& text, std::string_view from, const Str& to, int64_t count
     out.append(text.slice(pos, view.size()));
     return std::move(out).finish();
   }
-  if (view.find(from) == std::string_view::npos || count == 0) {
+  if (find_text(view, from) == std::string_view::npos || count == 0) {
     budget.scan(view.size());
     return text;
   }
   for (; count != 0; --count) {
-    const size_t at = view.find(from, begin);
+    const size_t at = find_text(view, from, begin);
     if (at == std::string_view::npos) {
       break;
     }

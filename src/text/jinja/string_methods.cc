@@ -85,7 +85,8 @@ Value partition(Interpreter& in, const Value& self, CallArgs& args) {
   const Str& text = *self.str();
   const std::string_view view = text.view();
   in.budget().scan(view.size());
-  const size_t at = from_right ? view.rfind(separator.view()) : view.find(separator.view());
+  const size_t at =
+      from_right ? rfind_text(view, separator.view()) : find_text(view, separator.view());
   std::vector<Str> parts;
   if (at != std::string_view::npos) {
     const size_t after = at + separator.size();
@@ -141,7 +142,7 @@ Value find_method_of(Interpreter& in, const Value& self, CallArgs& args) {
   reader.done();
   in.budget().scan(self.str()->size());
   const bool from_right = mode == Find::kRfind || mode == Find::kRindex;
-  const size_t at = from_right ? text.rfind(wanted.view()) : text.find(wanted.view());
+  const size_t at = from_right ? rfind_text(text, wanted.view()) : find_text(text, wanted.view());
   if (at == std::string_view::npos) {
     if (mode == Find::kIndex || mode == Find::kRindex) {
       fail("substring not found");
@@ -161,8 +162,9 @@ Value count_method(Interpreter& in, const Value& self, CallArgs& args) {
     return static_cast<int64_t>(count_code_points(text) + 1);
   }
   int64_t count = 0;
-  for (size_t at = text.find(wanted.view()); at != std::string_view::npos;
-       at = text.find(wanted.view(), at + wanted.size())) {
+  for (size_t at = find_text(text, wanted.view()); at != std::string_view::npos;
+       at = find_text(text, wanted.view(), at + wanted.size())) {
+    in.budget().step();
     ++count;
   }
   return count;

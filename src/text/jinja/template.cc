@@ -53,6 +53,7 @@ Result<std::vector<TemplateSpan>> Template::render(const JsonObject& variables,
                                                    int64_t now_unix) const {
   return render_with(now_unix, [&](Globals& globals) {
     for (const JsonMember& member : variables.members()) {
+      grant_steps_for(member.value, globals.budget());
       globals.set(member.key, borrow_json(member.value, TextOrigin::kContent, globals.budget()));
     }
     return ok_status();

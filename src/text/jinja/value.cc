@@ -274,7 +274,7 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
       fail("'in <string>' requires string as left operand, not {}", item.type_name());
     }
     budget.scan(text->size());
-    return text->view().find(part->view()) != std::string_view::npos;
+    return find_text(text->view(), part->view()) != std::string_view::npos;
   }
   if (ListData* list = container.list()) {
     for (size_t i = list->next; i < list->items.size(); ++i) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "text/reasoning.h"
 
 namespace tutti {
 namespace {
@@ -59,6 +60,40 @@ TEST(ChatTemplate, FamilyGoldens) {
   EXPECT_EQ(text_of(*style("qwen3"), kThink),
             "<|im_start|>user\nA<|im_end|>\n<|im_start|>assistant\nB<|im_end|>\n<|im_start|>user\n"
             "C<|im_end|>\n<|im_start|>assistant\n");
+}
+
+// Whole tool rounds, to the byte.
+TEST(ChatTemplate, FamilyToolGoldens) {
+  const std::string minimax = text_of(*style("minimax"), R"([{"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function", "function":
+     {"name": "f", "arguments": {"a": "x y", "n": 3, "l": [1, "z"]}}}]},
+    {"role": "tool", "content": "one"}, {"role": "tool", "content": "two"}])");
+  EXPECT_TRUE(minimax.ends_with(
+      "]~b]ai\n\n<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"a\">x y</parameter>\n"
+      "<parameter name=\"n\">3</parameter>\n<parameter name=\"l\">[1, "
+      "\"z\"]</parameter>\n</invoke>\n"
+      "</minimax:tool_call>[e~[\n]~b]tool\n<response>one</response>\n<response>two</response>[e~[\n"
+      "]~b]ai\n<think>\n"))
+      << minimax;
+  const Json tools = *parse_json(R"([{"type": "function", "function": {"name": "get_weather"}}])");
+  const auto kimi =
+      style("kimi")->render({.messages = *parse_json(R"([{"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "", "reasoning_content": "r1", "tool_calls": [{"id":
+     "functions.get_weather:0", "type": "function", "function": {"name": "get_weather",
+     "arguments": {"city": "Paris"}}}]},
+    {"role": "tool", "tool_call_id": "functions.get_weather:0", "content": "sunny"}])"),
+                             .tools = &tools});
+  ASSERT_TRUE(kimi.ok()) << kimi.status().message();
+  EXPECT_EQ(
+      kimi->joined(),
+      "<|im_system|>tool_declare<|im_middle|>"
+      R"([{"type":"function","function":{"name":"get_weather"}}])"
+      "<|im_end|><|im_system|>system<|im_middle|>You are Kimi, an AI assistant created by "
+      "Moonshot AI.<|im_end|><|im_user|>user<|im_middle|>Hi<|im_end|><|im_assistant|>assistant"
+      "<|im_middle|><think>r1</think><|tool_calls_section_begin|><|tool_call_begin|>"
+      "functions.get_weather:0<|tool_call_argument_begin|>{\"city\": \"Paris\"}<|tool_call_end|>"
+      "<|tool_calls_section_end|><|im_end|><|im_system|>tool<|im_middle|>## Return of "
+      "functions.get_weather:0\nsunny<|im_end|><|im_assistant|>assistant<|im_middle|>");
 }
 
 TEST(ChatTemplate, ToolArgumentsSuitEveryFamily) {

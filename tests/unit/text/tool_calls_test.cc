@@ -25,7 +25,8 @@ std::ostream& operator<<(std::ostream& out, const Parsed& parsed) {
 }
 
 Json tools() {
-  return *parse_json(R"([{"type": "function", "function": {"name": "f", "parameters": {"properties": {
+  return *parse_json(
+      R"([{"type": "function", "function": {"name": "f", "parameters": {"properties": {
     "s": {"type": "string"}, "i": {"type": "integer"}, "n": {"type": ["number", "null"]}, "b": {"type": "boolean"},
     "l": {"type": "array"}, "o": {"anyOf": [{"type": "object"}, {"type": "string"}]},
     "e": {"enum": ["1", "x"]}}}}}])");
@@ -67,50 +68,69 @@ std::vector<Case> cases() {
       {"hermes", "a <tool b> <tool_call", {"a <tool b> <tool_call", {}}},
       {"hermes", "ends in space \n\n", {"ends in space \n\n", {}}},
       {"hermes",
-       "Let me see.\n\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\":  \"</tool>\", \"x\": 1.0}}\n</tool_call>",
+       "Let me see.\n\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\":  \"</tool>\", \"x\": "
+       "1.0}}\n</tool_call>",
        {"Let me see.", {{"", "f", R"({"s":  "</tool>", "x": 1.0})"}}}},
       {"hermes",
-       "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n<tool_call>\n{\"arguments\": {\"a\": [1, {\"}\": "
+       "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n<tool_call>\n{\"arguments\": "
+       "{\"a\": [1, {\"}\": "
        "\"\\\"]\"}]}, \"name\": \"g\"}\n</tool_call>\n",
        {"", {{"", "f", "{}"}, {"", "g", R"({"a": [1, {"}": "\"]"}]})"}}}},
-      {"hermes", "<tool_call>\n{\"name\": \"f\"}", {"", {{"", "f", "{}"}}}},  // the output ended early
+      {"hermes",
+       "<tool_call>\n{\"name\": \"f\"}",
+       {"", {{"", "f", "{}"}}}},  // the output ended early
       {"hermes",
        "<tool_call>{\"name\": \"f\", \"arguments\": \"{\\\"a\\\": 1}\"}</tool_call> after",
        {"after", {{"", "f", "{\"a\": 1}"}}}},
-      {"hermes", "<tool_call>{\"name\": \"f\", </tool_call> x", {"<tool_call>{\"name\": \"f\", </tool_call> x", {}}},
+      {"hermes",
+       "<tool_call>{\"name\": \"f\", </tool_call> x",
+       {"<tool_call>{\"name\": \"f\", </tool_call> x", {}}},
       {"hermes", "<tool_call>[1]</tool_call>", {"<tool_call>[1]</tool_call>", {}}},
       {"hermes", "<tool_call>{\"name\": \"f\", \"arg", {"<tool_call>{\"name\": \"f\", \"arg", {}}},
       {"llama3_json",
-       " {\"name\": \"f\", \"parameters\": {\"a\": \"b;c\"}}; {\"name\": \"g\", \"parameters\": {}} \n",
+       " {\"name\": \"f\", \"parameters\": {\"a\": \"b;c\"}}; {\"name\": \"g\", \"parameters\": "
+       "{}} \n",
        {"", {{"", "f", "{\"a\": \"b;c\"}"}, {"", "g", "{}"}}}},
-      {"llama3_json", "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}", {"", {{"", "f", "{}"}}}},
+      {"llama3_json",
+       "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}",
+       {"", {{"", "f", "{}"}}}},
       {"llama3_json", "{\"answer\": 42}", {"{\"answer\": 42}", {}}},
       {"llama3_json", "<|pyth", {"<|pyth", {}}},
       {"llama3_json", "No {\"name\": \"f\"}", {"No {\"name\": \"f\"}", {}}},
       {"deepseek_v3",
-       "Text\n<｜tool▁calls▁begin｜>" + kV3Call + "{\"a\": \"```\"}" + kV3End + "\n" + kV3Call + "{}" + kV3End +
-           "<｜tool▁calls▁end｜>",
+       "Text\n<｜tool▁calls▁begin｜>" + kV3Call + "{\"a\": \"```\"}" + kV3End + "\n" + kV3Call +
+           "{}" + kV3End + "<｜tool▁calls▁end｜>",
        {"Text", {{"", "f", "{\"a\": \"```\"}"}, {"", "f", "{}"}}}},
       {"deepseek_v3",
        "<｜tool▁calls▁begin｜>" + kV3Call + "not json" + kV3End,
        {kV3Call + "not json" + kV3End, {}}},
       {"deepseek_v31",
-       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": 1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>g"
+       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": "
+       "1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>g"
        "<｜tool▁sep｜><｜tool▁call▁end｜><｜tool▁calls▁end｜>",
        {"", {{"", "f", "{\"a\": 1}"}, {"", "g", "{}"}}}},
       {"kimi_k2",
-       "So: <|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>"
-       "{\"city\": \"Paris\"}<|tool_call_end|><|tool_call_begin|>a.b:12 <|tool_call_argument_begin|>{}"
+       "So: "
+       "<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_"
+       "begin|>"
+       "{\"city\": \"Paris\"}<|tool_call_end|><|tool_call_begin|>a.b:12 "
+       "<|tool_call_argument_begin|>{}"
        "<|tool_call_end|><|tool_calls_section_end|>",
-       {"So:", {{"functions.get_weather:0", "get_weather", "{\"city\": \"Paris\"}"}, {"a.b:12", "a.b", "{}"}}}},
+       {"So:",
+        {{"functions.get_weather:0", "get_weather", "{\"city\": \"Paris\"}"},
+         {"a.b:12", "a.b", "{}"}}}},
       {"minimax_m2",
-       "\n<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"s\">12</parameter>\n<parameter name=\"i\"> 3 "
+       "\n<minimax:tool_call>\n<invoke name=\"f\">\n<parameter "
+       "name=\"s\">12</parameter>\n<parameter name=\"i\"> 3 "
        "</parameter>\n<parameter name=n>null</parameter><parameter name=\"b\">True</parameter>"
        "<parameter name=\"l\">[1, \"z\"]</parameter><parameter name=\"o\">{\"k\": 1}</parameter>"
-       "<parameter name=\"e\">1</parameter></invoke>\n<invoke name='g'><parameter name=\"q\">x \"y\" é</parameter>"
+       "<parameter name=\"e\">1</parameter></invoke>\n<invoke name='g'><parameter name=\"q\">x "
+       "\"y\" é</parameter>"
        "<parameter name=\"r\">2.50</parameter></invoke>\n</minimax:tool_call>\nbye",
        {"bye",
-        {{"", "f", R"({"s": "12", "i": 3, "n": null, "b": true, "l": [1, "z"], "o": {"k": 1}, "e": "1"})"},
+        {{"",
+          "f",
+          R"({"s": "12", "i": 3, "n": null, "b": true, "l": [1, "z"], "o": {"k": 1}, "e": "1"})"},
          {"", "g", R"({"q": "x \"y\" é", "r": 2.50})"}}}},
       {"minimax_m2",
        "<minimax:tool_call><invoke name=\"f\"><parameter name=\"s\">x</invoke>",
@@ -148,15 +168,37 @@ TEST(ToolCalls, PiecesDoNotMatter) {
 // Random joins of marks and JSON: the same however they are cut, and nothing is lost but marks and
 // white space around calls.
 TEST(ToolCalls, RandomTextsDoNotDependOnPieces) {
-  const std::vector<std::string> parts = {
-      "<tool_call>",  "</tool_call>", "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "<|tool_call_begin|>",
-      "<|tool_call_argument_begin|>", "<|tool_call_end|>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", kV3Call, kV3End,
-      "<minimax:tool_call>", "</minimax:tool_call>", "<invoke name=\"f\">", "</invoke>", "<parameter name=\"s\">",
-      "</parameter>", "{\"name\": \"f\", \"arguments\": {\"s\": 1}}", "{}", "f:0", " ", "\n", "x", ";", "<", "|"};
+  const std::vector<std::string> parts = {"<tool_call>",
+                                          "</tool_call>",
+                                          "<|tool_calls_section_begin|>",
+                                          "<|tool_calls_section_end|>",
+                                          "<|tool_call_begin|>",
+                                          "<|tool_call_argument_begin|>",
+                                          "<|tool_call_end|>",
+                                          "<｜tool▁calls▁begin｜>",
+                                          "<｜tool▁calls▁end｜>",
+                                          kV3Call,
+                                          kV3End,
+                                          "<minimax:tool_call>",
+                                          "</minimax:tool_call>",
+                                          "<invoke name=\"f\">",
+                                          "</invoke>",
+                                          "<parameter name=\"s\">",
+                                          "</parameter>",
+                                          "{\"name\": \"f\", \"arguments\": {\"s\": 1}}",
+                                          "{}",
+                                          "f:0",
+                                          " ",
+                                          "\n",
+                                          "x",
+                                          ";",
+                                          "<",
+                                          "|"};
   const unsigned seed = 20261125;
   std::mt19937 random(seed);
   int64_t calls = 0;
-  for (const char* grammar : {"hermes", "llama3_json", "deepseek_v3", "deepseek_v31", "kimi_k2", "minimax_m2"}) {
+  for (const char* grammar :
+       {"hermes", "llama3_json", "deepseek_v3", "deepseek_v31", "kimi_k2", "minimax_m2"}) {
     for (int i = 0; i < 3000; ++i) {
       std::string text;
       for (size_t n = random() % 14; n > 0; --n) {
