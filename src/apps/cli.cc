@@ -1,11 +1,13 @@
 #include "apps/cli.h"
 
+#include <cmath>
 #include <functional>
 
 #include <CLI/CLI.hpp>
 
 #include "apps/options.h"
 #include "base/log.h"
+#include "serve/limit_table.h"
 
 namespace tutti {
 
@@ -104,6 +106,33 @@ void add_run(CLI::App& app, Commands& c) {
   cmd->callback([&c] { c.chosen = [&c] { return run_command(c.run); }; });
 }
 
+void add_limit_flags(CLI::App& app, ServeOptions& options) {
+  for (const LimitRow& row : limit_rows()) {
+    const auto check = [&row](const std::string& text) -> std::string {
+      double value = 0;
+      if (!CLI::detail::lexical_cast(text, value)) {
+        return "wanted a number";
+      }
+      const bool whole = row.unit == LimitRow::Unit::kSeconds || value == std::floor(value);
+      return whole && value >= row.min && value <= row.max
+                 ? ""
+                 : fmt::format("wanted {} from {} to {}",
+                               row.unit == LimitRow::Unit::kSeconds ? "a number" : "an integer",
+                               format_limit(row.min),
+                               format_limit(row.max));
+    };
+    app.add_option_function<double>(
+           row.flag,
+           [&row, &options](const double& value) {
+             set_limit(row, value, options.limits, options.request_limits);
+           },
+           row.what)
+        ->check(check, "", "limit")
+        ->default_str(format_limit(limit_value(row, options.limits, options.request_limits)))
+        ->group("Limits");
+  }
+}
+
 void add_serve(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand("serve", "Serve a model over HTTP with an OpenAI-compatible API");
   cmd->footer(
@@ -131,6 +160,10 @@ void add_serve(CLI::App& app, Commands& c) {
       ->check(CLI::Range(1, 65536));
   cmd->add_flag(
       "--insecure", c.serve.insecure, "Allow listening beyond this machine without a key");
+  cmd->add_option("--log-format", c.serve.log_format, "text, or json: one object a line")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "json"}));
+  add_limit_flags(*cmd, c.serve);
   cmd->callback([&c] { c.chosen = [&c] { return serve_command(c.serve); }; });
 }
 

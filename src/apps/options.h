@@ -5,6 +5,7 @@
 #include <string>
 
 #include "sched/sampling_params.h"
+#include "serve/http_limits.h"
 
 namespace tutti {
 
@@ -54,7 +55,9 @@ struct ServeOptions {
   std::string api_key;
   std::string served_model_name;
   bool insecure = false;
-  int64_t drain_seconds = 30;
+  std::string log_format = "text";
+  HttpLimits limits;
+  RequestLimits request_limits;
 };
 
 struct ScoreOptions {

@@ -36,7 +36,9 @@ std::string display_name(const ModelFlags& flags) {
                                  : full.filename().string();
 }
 
-Result<TextModel> load_text_model(const ModelFlags& flags, const std::string& name) {
+Result<TextModel> load_text_model(const ModelFlags& flags,
+                                  const std::string& name,
+                                  const EngineConfig& engine) {
   TUTTI_TRY(ModelLoadOptions options, load_options(flags));
   TextModel model;
   if (file_exists(join_path(options.directory, "tokenizer.json"))) {
@@ -73,6 +75,7 @@ Result<TextModel> load_text_model(const ModelFlags& flags, const std::string& na
                 .architecture = runner->config().architecture,
                 .ranks = runner->ranks()};
   parts.defaults = std::move(defaults);
+  parts.engine = engine;
   parts.runner = std::move(runner);
   parts.tokenizer = model.tokenizer;
   parts.chat_template = model.chat_template;

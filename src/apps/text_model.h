@@ -18,7 +18,9 @@ struct TextModel {
 };
 
 /// `name`: what the model is called in the API; empty = from the flags.
-Result<TextModel> load_text_model(const ModelFlags& flags, const std::string& name);
+Result<TextModel> load_text_model(const ModelFlags& flags,
+                                  const std::string& name,
+                                  const EngineConfig& engine = {});
 
 /// "tiny-r1" for the default model, else the last part of the name or directory.
 std::string display_name(const ModelFlags& flags);

@@ -142,26 +142,27 @@ void Generation::log_end(const char* outcome) const {
   const auto end = Clock::now();
   const int64_t tokens = usage_.completion_tokens;
   if (tokens == 0) {
-    log_info("request {}: {} prompt tokens, no output, {}: {}",
-             request_id_,
-             usage_.prompt_tokens,
-             format_seconds(seconds(end - start_)),
-             outcome);
+    log_at(LogLevel::kDebug,
+           "request {}: {} prompt tokens, no output, {}: {}",
+           request_id_,
+           usage_.prompt_tokens,
+           format_seconds(seconds(end - start_)),
+           outcome);
     return;
   }
   // The first token belongs to the prompt's time.
   const double decode = seconds(end - first_token_);
   const double rate = tokens > 1 && decode > 0.0 ? static_cast<double>(tokens - 1) / decode : 0.0;
-  log_info(
-      "request {}: {} prompt + {} output tokens, first after {}, then {:.1f} tok/s, {} in all: "
-      "{}",
-      request_id_,
-      usage_.prompt_tokens,
-      tokens,
-      format_seconds(seconds(first_token_ - start_)),
-      rate,
-      format_seconds(seconds(end - start_)),
-      outcome);
+  log_at(LogLevel::kDebug,
+         "request {}: {} prompt + {} output tokens, first after {}, then {:.1f} tok/s, {} in all: "
+         "{}",
+         request_id_,
+         usage_.prompt_tokens,
+         tokens,
+         format_seconds(seconds(first_token_ - start_)),
+         rate,
+         format_seconds(seconds(end - start_)),
+         outcome);
 }
 
 }  // namespace tutti

@@ -311,6 +311,7 @@ Result<ApiRequest> parse_api_request(ApiRoute route,
   TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, model.info(), limits, generation));
   generation.ignore_eos = bool_field(body, "ignore_eos").value_or(false);
   generation.skip_special_tokens = bool_field(body, "skip_special_tokens").value_or(true);
+  out.timeout_seconds = number_field(body, "timeout");
   const int64_t n = int_field(body, "n").value_or(1);
   generation.n = static_cast<int32_t>(n);
   if (route == ApiRoute::kChat) {

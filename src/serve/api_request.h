@@ -1,6 +1,7 @@
 // A generation request as OpenAI's clients send it, checked and turned into our terms.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,6 +22,7 @@ struct ApiRequest {
   bool stream = false;
   bool include_usage = false;
   bool logprobs = false;
+  std::optional<double> timeout_seconds;
   GenerationRequest generation;  ///< everything but the prompt
   Json messages;                 ///< chat only, normalised
   Json tools;                    ///< chat only, an array; null if there are none to call

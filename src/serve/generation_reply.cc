@@ -23,28 +23,46 @@ size_t size_of(const GenerationDelta& delta) {
 
 class PromptSink final : public GenerationSink {
  public:
-  PromptSink(std::shared_ptr<ReplyInbox> inbox, int32_t first_choice)
-      : inbox_(std::move(inbox)), first_choice_(first_choice) {}
+  PromptSink(std::shared_ptr<ReplyInbox> inbox,
+             std::shared_ptr<GenerationWatch> watch,
+             SinkChoices choices)
+      : inbox_(std::move(inbox)),
+        watch_(std::move(watch)),
+        first_choice_(choices.first),
+        unfinished_(choices.count) {}
 
   void on_delta(GenerationDelta delta) override {
     delta.choice += first_choice_;
+    unfinished_ -= delta.finish && *delta.finish != FinishReason::kCancelled ? 1 : 0;
+    watch_->on_delta(delta);
     delta.tokens = {};  // the API sends text; freed here, on the thread that made them
     inbox_->add(std::move(delta));
   }
 
-  void on_done(const GenerationUsage& usage) override { inbox_->done(usage); }
+  // The watch first: once the inbox says that all is done, its facts are read.
+  void on_done(const GenerationUsage& usage) override {
+    watch_->on_done(usage);
+    inbox_->done(usage);
+  }
 
-  void on_error(const Status& status) override { inbox_->fail(status); }
+  void on_error(const Status& status) override {
+    watch_->on_error(status, unfinished_);
+    inbox_->fail(status);
+  }
 
  private:
   std::shared_ptr<ReplyInbox> inbox_;
+  std::shared_ptr<GenerationWatch> watch_;
   int32_t first_choice_;
+  int32_t unfinished_;
 };
 
 }  // namespace
 
-std::shared_ptr<GenerationSink> make_sink(std::shared_ptr<ReplyInbox> inbox, int32_t first_choice) {
-  return std::make_shared<PromptSink>(std::move(inbox), first_choice);
+std::shared_ptr<GenerationSink> make_sink(std::shared_ptr<ReplyInbox> inbox,
+                                          std::shared_ptr<GenerationWatch> watch,
+                                          SinkChoices choices) {
+  return std::make_shared<PromptSink>(std::move(inbox), std::move(watch), choices);
 }
 
 void ReplyInbox::add(GenerationDelta delta) {
@@ -107,10 +125,12 @@ void ReplyInbox::take(Batch& batch) {
 
 GenerationReply::GenerationReply(std::shared_ptr<LanguageModel> model,
                                  std::shared_ptr<ReplyInbox> inbox,
+                                 std::shared_ptr<const GenerationWatch> watch,
                                  std::unique_ptr<ReplyFormat> format,
                                  Options options)
     : model_(std::move(model)),
       inbox_(std::move(inbox)),
+      watch_(std::move(watch)),
       format_(std::move(format)),
       options_(options) {
   if (!options_.stream) {

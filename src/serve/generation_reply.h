@@ -2,6 +2,7 @@
 // pieces into the inbox; the connection's thread takes them out, formats them and owns everything
 // else. Dropping the reply cancels what still runs, so no path can leak a generation.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "engine/language_model.h"
+#include "serve/generation_watch.h"
 #include "serve/reply_format.h"
 #include "serve/waker.h"
 
@@ -45,8 +47,15 @@ class ReplyInbox {
   Batch batch_;
 };
 
-/// Makes the sink of one generation; `first_choice` is added to its choice numbers.
-std::shared_ptr<GenerationSink> make_sink(std::shared_ptr<ReplyInbox> inbox, int32_t first_choice);
+struct SinkChoices {
+  int32_t first = 0;  ///< added to the choice numbers
+  int32_t count = 1;
+};
+
+/// Makes the sink of one generation.
+std::shared_ptr<GenerationSink> make_sink(std::shared_ptr<ReplyInbox> inbox,
+                                          std::shared_ptr<GenerationWatch> watch,
+                                          SinkChoices choices);
 
 class GenerationReply {
  public:
@@ -54,10 +63,12 @@ class GenerationReply {
     bool stream = false;
     int32_t choices = 1;
     int64_t buffer_bytes = 256 << 10;  ///< bound of unsent text
+    std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   };
 
   GenerationReply(std::shared_ptr<LanguageModel> model,
                   std::shared_ptr<ReplyInbox> inbox,
+                  std::shared_ptr<const GenerationWatch> watch,
                   std::unique_ptr<ReplyFormat> format,
                   Options options);
   ~GenerationReply();
@@ -66,6 +77,8 @@ class GenerationReply {
 
   /// A generation that cancel() has to stop.
   void add_generation(uint64_t id) { generations_.push_back(id); }
+
+  std::chrono::steady_clock::time_point deadline() const { return options_.deadline; }
 
   bool stream() const { return options_.stream; }
 
@@ -93,6 +106,9 @@ class GenerationReply {
   /// Body of a reply that is not streamed, once ended() with an ok status().
   std::string whole();
 
+  /// What became of it so far, for the log.
+  const std::shared_ptr<const GenerationWatch>& watch() const { return watch_; }
+
   /// Ends it with this error, as if the model had sent it.
   void abort(Status status, std::string& out);
   void cancel();
@@ -103,6 +119,7 @@ class GenerationReply {
 
   std::shared_ptr<LanguageModel> model_;
   std::shared_ptr<ReplyInbox> inbox_;
+  std::shared_ptr<const GenerationWatch> watch_;
   std::unique_ptr<ReplyFormat> format_;
   Options options_;
   std::vector<uint64_t> generations_;

@@ -1,5 +1,6 @@
 #include "serve/http_api.h"
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 
@@ -16,13 +17,15 @@ namespace {
 
 // Probes of orchestrators carry no key; everything else needs it.
 constexpr Route kRoutes[] = {
-    {RouteId::kChat, "POST", "/v1/chat/completions", true},
-    {RouteId::kCompletions, "POST", "/v1/completions", true},
-    {RouteId::kModels, "GET", "/v1/models", true},
-    {RouteId::kModel, "GET", "/v1/models/", true},
-    {RouteId::kHealth, "GET", "/health", false},
-    {RouteId::kReady, "GET", "/ready", false},
-    {RouteId::kMetrics, "GET", "/metrics", true},
+    {RouteId::kChat, "POST", "/v1/chat/completions", true, false},
+    {RouteId::kCompletions, "POST", "/v1/completions", true, false},
+    {RouteId::kModels, "GET", "/v1/models", true, false},
+    {RouteId::kModel, "GET", "/v1/models/", true, false},
+    {RouteId::kLive, "GET", "/health", false, true},
+    {RouteId::kLive, "GET", "/health/live", false, true},
+    {RouteId::kReady, "GET", "/health/ready", false, true},
+    {RouteId::kReady, "GET", "/ready", false, true},
+    {RouteId::kMetrics, "GET", "/metrics", true, true},
 };
 
 RouteMatch match_route(std::string_view path) {
@@ -81,6 +84,22 @@ int64_t unix_now() {
       .count();
 }
 
+struct Deadlines {
+  std::chrono::steady_clock::time_point whole;
+  std::chrono::steady_clock::time_point queue;
+};
+
+// A client may want less time than the server gives, not more.
+Deadlines deadlines_of(const ApiRequest& request,
+                       const HttpLimits& limits,
+                       std::chrono::steady_clock::time_point begun) {
+  const auto asked = std::chrono::duration<double>(
+      std::min(request.timeout_seconds.value_or(1e9),
+               std::chrono::duration<double>(limits.request_timeout).count()));
+  return {.whole = begun + std::chrono::duration_cast<std::chrono::microseconds>(asked),
+          .queue = begun + limits.queue_timeout};
+}
+
 /// Fills prompts[i] with token ids. `out` gets the flags that go with a chat.
 Result<std::vector<std::vector<int32_t>>> build_prompts(ApiRoute route,
                                                         ApiRequest& request,
@@ -113,6 +132,10 @@ Result<std::vector<std::vector<int32_t>>> build_prompts(ApiRoute route,
 
 }  // namespace
 
+std::span<const Route> route_table() {
+  return kRoutes;
+}
+
 std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) const {
   if (config_.check_host && !is_loopback_host(*head.find("host"))) {
     return error_response(http_error(
@@ -129,6 +152,9 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
     return error_response(http_error(404, "no such route; see GET /v1/models for what is served"));
   }
   const bool get = std::string_view(match.route->method) == "GET";
+  if (!get && draining_) {
+    return error_response(to_api_error(shutting_down()));
+  }
   if (head.method != match.route->method && !(get && head.method == "HEAD")) {
     return method_error(*match.route);
   }
@@ -158,7 +184,7 @@ HttpResponse HttpApi::get(const RouteMatch& match) const {
       return list_models();
     case RouteId::kModel:
       return show_model(match.name);
-    case RouteId::kHealth:
+    case RouteId::kLive:
       return json_response(R"({"status":"ok"})");
     case RouteId::kReady:
       return ready();
@@ -194,7 +220,7 @@ HttpResponse HttpApi::show_model(const std::string& id) const {
 }
 
 HttpResponse HttpApi::ready() const {
-  const Status status = models_->ready();
+  const Status status = draining_ ? shutting_down() : models_->ready();
   if (status.ok()) {
     return json_response(R"({"status":"ready"})");
   }
@@ -202,6 +228,10 @@ HttpResponse HttpApi::ready() const {
 }
 
 Reply HttpApi::post(const RouteMatch& match, std::string_view body, const ReplyContext& context) {
+  if (std::chrono::steady_clock::now() >= context.begun + config_.limits.queue_timeout) {
+    return error_response(to_api_error(
+        Status(StatusCode::kUnavailable, "the request waited too long to be prepared; try again")));
+  }
   // The boundary where somebody else's exception becomes one failed request, not a dead server.
   try {
     auto reply = generate(match.route->id, body, context);
@@ -253,11 +283,25 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
                          .tool_calls = request.tool_calls,
                          .tools = std::move(request.tools)};
   auto inbox = std::make_shared<ReplyInbox>(count, context.waker);
+  int64_t prompt_tokens = 0;
+  for (const std::vector<int32_t>& prompt : prompts) {
+    prompt_tokens += static_cast<int64_t>(prompt.size());
+  }
+  GenerationWatch::Request watched{.model = envelope.model,
+                                   .begun = context.begun,
+                                   .generations = count,
+                                   .choices = n * count,
+                                   .prompt_tokens = prompt_tokens};
+  const auto watch =
+      std::make_shared<GenerationWatch>(metrics_.model(envelope.model), std::move(watched));
+  const Deadlines deadlines = deadlines_of(request, config_.limits, context.begun);
   const GenerationReply::Options options{.stream = request.stream,
                                          .choices = n * count,
-                                         .buffer_bytes = config_.limits.stream_buffer_bytes};
+                                         .buffer_bytes = config_.limits.stream_buffer_bytes,
+                                         .deadline = deadlines.whole};
   auto reply = std::make_unique<GenerationReply>(served.model,
                                                  inbox,
+                                                 watch,
                                                  route == ApiRoute::kChat
                                                      ? make_chat_format(std::move(envelope))
                                                      : make_completion_format(std::move(envelope)),
@@ -266,8 +310,11 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
     GenerationRequest generation = request.generation;
     generation.prompt = std::move(prompts[static_cast<size_t>(i)]);
     generation.request_id = context.request_id;
+    generation.deadline = deadlines.whole;
+    generation.queue_deadline = deadlines.queue;
     TUTTI_TRY(const uint64_t id,
-              served.model->generate(std::move(generation), make_sink(inbox, i * n)));
+              served.model->generate(std::move(generation),
+                                     make_sink(inbox, watch, {.first = i * n, .count = n})));
     reply->add_generation(id);
   }
   return reply;

@@ -1,8 +1,10 @@
 // The routes: which there are, who may call them, and what they answer. No I/O, thread-safe.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 
@@ -16,14 +18,18 @@
 
 namespace tutti {
 
-enum class RouteId { kChat, kCompletions, kModels, kModel, kHealth, kReady, kMetrics };
+enum class RouteId { kChat, kCompletions, kModels, kModel, kLive, kReady, kMetrics };
 
 struct Route {
   RouteId id;
   const char* method;  ///< "GET" (answers HEAD too) or "POST" (takes a JSON body)
   const char* path;    ///< one that ends with / takes a name after it
   bool needs_key;
+  bool probe;  ///< answered above the connection limit too
 };
+
+/// Every route there is.
+std::span<const Route> route_table();
 
 struct RouteMatch {
   const Route* route = nullptr;
@@ -37,6 +43,7 @@ struct ReplyContext {
   std::string request_id;
   std::shared_ptr<Waker> waker;                   ///< told when something arrived for the reply
   std::shared_ptr<const std::atomic<bool>> gone;  ///< the client left; work no further
+  std::chrono::steady_clock::time_point begun;    ///< when the first byte of the request came
 };
 
 struct HttpApiConfig {
@@ -63,6 +70,11 @@ class HttpApi {
   /// Routes with a body; may take as long as parsing and tokenizing it do.
   Reply post(const RouteMatch& match, std::string_view body, const ReplyContext& context);
 
+  /// From here on generation is refused and /ready says so; everything else goes on.
+  void set_draining() { draining_ = true; }
+
+  bool draining() const { return draining_; }
+
   HttpMetrics& metrics() { return metrics_; }
 
   const HttpLimits& limits() const { return config_.limits; }
@@ -78,6 +90,7 @@ class HttpApi {
   HttpApiConfig config_;
   std::shared_ptr<ServedModels> models_;
   HttpMetrics metrics_;
+  std::atomic<bool> draining_{false};
 };
 
 }  // namespace tutti

@@ -55,6 +55,10 @@ bool valid_host(std::string_view host) {
 }
 
 std::optional<ApiError> read_framing(HttpHead& head) {
+  // Programs behind CGI-like interfaces read "_" as "-" in names.
+  if (head.count("content_length") + head.count("transfer_encoding") > 0) {
+    return http_error(400, "headers of framing are spelled with a hyphen");
+  }
   const int lengths = head.count("content-length");
   const int encodings = head.count("transfer-encoding");
   if (lengths + encodings > 1) {

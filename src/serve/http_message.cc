@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <random>
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "serve/random_id.h"
 
 namespace tutti {
 
@@ -69,6 +71,12 @@ void append_common_headers(std::string& out, int status, const WriteOptions& opt
   out += options.keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
 }
 
+// Clients retry 429 and 503 by themselves and obey 1 to 60 seconds.
+std::string retry_after(int from, int to) {
+  thread_local std::minstd_rand generator(static_cast<uint32_t>(random_u64()));
+  return std::to_string(std::uniform_int_distribution<int>(from, to)(generator));
+}
+
 }  // namespace
 
 const std::string* HttpHead::find(std::string_view name) const {
@@ -89,6 +97,14 @@ std::string_view reason_phrase(int status) {
   return kind_of(status).reason;
 }
 
+Status shutting_down() {
+  return {StatusCode::kUnavailable, "the server is shutting down; try another one"};
+}
+
+Status too_many_connections() {
+  return {StatusCode::kUnavailable, "too many connections; try again later"};
+}
+
 ApiError to_api_error(const Status& status) {
   const StatusMapping& map = mapping(status.code());
   ApiError error{.http_status = map.http_status,
@@ -96,6 +112,13 @@ ApiError to_api_error(const Status& status) {
                  .code = map.name,
                  .message = status.message(),
                  .param = status.param()};
+  if (status.code() == StatusCode::kOutOfMemory && status.param() == "prompt") {
+    // It would never fit: the request is at fault, and must not be sent again.
+    const StatusMapping& length = mapping(StatusCode::kContextLength);
+    error.http_status = length.http_status;
+    error.type = length.openai_type;
+    error.code = length.name;
+  }
   if (status.code() == StatusCode::kNotFound && status.param() == "model") {
     error.code = "model_not_found";  // what OpenAI's clients look for
   }
@@ -131,12 +154,16 @@ HttpResponse error_response(const ApiError& error) {
   HttpResponse response;
   response.status = error.http_status;
   response.body = error_json(error);
+  response.error_code = error.code;
   if (error.http_status == 401) {
     response.headers.push_back({"WWW-Authenticate", "Bearer"});
+  } else if (error.http_status == 500) {
+    // OpenAI's clients retry it twice; what failed once here would fail again.
+    response.headers.push_back({"x-should-retry", "false"});
   } else if (error.http_status == 429) {
-    response.headers.push_back({"Retry-After", "1"});
+    response.headers.push_back({"Retry-After", retry_after(1, 4)});
   } else if (error.http_status == 503) {
-    response.headers.push_back({"Retry-After", "2"});
+    response.headers.push_back({"Retry-After", retry_after(2, 8)});
   }
   return response;
 }

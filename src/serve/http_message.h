@@ -38,6 +38,7 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::vector<HttpHeader> headers;
   std::string body;
+  std::string error_code;  ///< ApiError::code of an error, for metrics and the log
 };
 
 /// What {"error": {...}} says. `code` is machine-readable; an empty `param` becomes null.
@@ -49,6 +50,10 @@ struct ApiError {
   std::string param;
 };
 
+/// What clients are told while the server drains, and above its limit of connections.
+Status shutting_down();
+Status too_many_connections();
+
 /// Through the one table in base/status.h.
 ApiError to_api_error(const Status& status);
 /// Errors of HTTP itself (405, 408, 414, 415, …), which have no StatusCode.
@@ -56,7 +61,8 @@ ApiError http_error(int http_status, std::string message);
 
 /// {"error":{"message":…,"type":…,"param":…,"code":…}}
 std::string error_json(const ApiError& error);
-/// With Retry-After and WWW-Authenticate where the status calls for them.
+/// With Retry-After and WWW-Authenticate where the status calls for them. Retry-After is drawn from
+/// a few seconds, so that clients turned away together do not come back together.
 HttpResponse error_response(const ApiError& error);
 HttpResponse json_response(std::string body);
 

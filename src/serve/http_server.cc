@@ -1,11 +1,17 @@
 #include "serve/http_server.h"
 
 #include <algorithm>
-#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <mutex>
+#include <thread>
 #include <unordered_set>
 #include <vector>
+
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "serve/http_api.h"
@@ -19,6 +25,36 @@ namespace {
 
 // How long aborted replies get to send their error before the sockets are closed.
 constexpr std::chrono::seconds kAbortGrace{2};
+// How often a draining server looks whether replies are left.
+constexpr std::chrono::milliseconds kDrainPoll{5};
+
+int64_t open_descriptors() {
+  std::error_code ec;
+  const std::filesystem::directory_iterator entries("/proc/self/fd", ec);
+  return ec ? 0 : std::distance(begin(entries), end(entries));
+}
+
+// Connections must never take the last file descriptors: others of the process need some, and a
+// probe above the limit needs one to be answered.
+void fit_descriptors(HttpLimits& limits) {
+  constexpr int64_t kForOthers = 64;
+  rlimit allowed{};
+  if (getrlimit(RLIMIT_NOFILE, &allowed) != 0 || allowed.rlim_cur == RLIM_INFINITY) {
+    return;
+  }
+  const auto all =
+      static_cast<int64_t>(std::min<rlim_t>(allowed.rlim_cur, std::numeric_limits<int32_t>::max()));
+  const int64_t room =
+      all - open_descriptors() - limits.probe_connections - std::min<int64_t>(kForOthers, all / 4);
+  if (room < limits.connections) {
+    const auto fits = static_cast<int32_t>(std::max<int64_t>(1, room));
+    log_warn("{} file descriptors allow {} connections, not {}; raise ulimit -n for more",
+             all,
+             fits,
+             limits.connections);
+    limits.connections = fits;
+  }
+}
 
 }  // namespace
 
@@ -37,6 +73,7 @@ struct HttpServer::Impl {
   struct Shard {
     IoThread thread;
     std::unordered_set<HttpSession*> sessions;  // on its thread only
+    std::deque<HttpSession*> probes;            // same; oldest first
   };
 
   ServerConfig config;
@@ -47,67 +84,74 @@ struct HttpServer::Impl {
   std::vector<std::unique_ptr<Shard>> shards;
   std::unique_ptr<Listener> listener;
   std::mutex mutex;
-  std::condition_variable session_ended;
   int64_t live_sessions = 0;                  // under mutex
+  int64_t full_sessions = 0;                  // under mutex; the others are probes
   std::map<std::string, int64_t> by_address;  // under mutex
   bool stopped = false;
 
   void accept(Shard& shard, std::unique_ptr<Conn> conn);
-  bool take_slot(const Conn& conn);
+  HttpSession::Kind take_slot(const Conn& conn);
   void release_slot(const HttpSession& session);
+  void end_session(Shard& shard, HttpSession& session);
   void for_all_sessions(const std::function<void(HttpSession&)>& action);
-  bool wait_for_sessions(std::chrono::milliseconds timeout);
+  static bool wait_until(const std::function<bool()>& done, Clock::duration timeout);
+  bool no_sessions();
 };
 
-bool HttpServer::Impl::take_slot(const Conn& conn) {
+HttpSession::Kind HttpServer::Impl::take_slot(const Conn& conn) {
   const std::lock_guard lock(mutex);
-  if (live_sessions >= config.limits.connections) {
-    return false;
+  ++live_sessions;
+  if (full_sessions >= config.limits.connections) {
+    return HttpSession::Kind::kProbe;
   }
   if (!conn.peer_is_loopback()) {
     int64_t& count = by_address[conn.peer_address()];
     if (count >= config.limits.connections_per_address) {
-      return false;
+      return HttpSession::Kind::kProbe;
     }
     ++count;
   }
-  ++live_sessions;
-  return true;
+  ++full_sessions;
+  return HttpSession::Kind::kFull;
 }
 
 void HttpServer::Impl::release_slot(const HttpSession& session) {
-  {
-    const std::lock_guard lock(mutex);
-    --live_sessions;
+  const std::lock_guard lock(mutex);
+  --live_sessions;
+  if (session.kind() == HttpSession::Kind::kFull) {
+    --full_sessions;
     const auto found = by_address.find(session.peer_address());
     if (found != by_address.end() && --found->second == 0) {
       by_address.erase(found);
     }
   }
-  session_ended.notify_all();
 }
 
 void HttpServer::Impl::accept(Shard& shard, std::unique_ptr<Conn> conn) {
   HttpMetrics& metrics = api.metrics();
-  if (!take_slot(*conn)) {
-    ++metrics.connections_refused;
-    const HttpResponse response = error_response(
-        to_api_error(Status(StatusCode::kUnavailable, "too many connections; try again later")));
-    const WriteOptions options{.keep_alive = false, .request_id = "none"};
-    (void)conn->try_write(write_response(response, options));
-    conn->shutdown_send();
-    return;
-  }
+  const HttpSession::Kind kind = take_slot(*conn);
   ++metrics.connections_total;
   ++metrics.connections_open;
-  auto session = std::make_shared<HttpSession>(shared, shard.thread, std::move(conn));
+  auto session = std::make_shared<HttpSession>(shared, shard.thread, std::move(conn), kind);
   shard.sessions.insert(session.get());
-  const auto on_end = [this, &shard](HttpSession& ended) {
-    shard.sessions.erase(&ended);
-    --api.metrics().connections_open;
-    release_slot(ended);
-  };
+  if (kind == HttpSession::Kind::kProbe) {
+    ++metrics.connections_over_limit;
+    // A real probe sends its request at once; whoever holds the oldest place does not.
+    if (shard.probes.size() >= static_cast<size_t>(config.limits.probe_connections)) {
+      shard.probes.front()->evict();
+      shard.probes.pop_front();
+    }
+    shard.probes.push_back(session.get());
+  }
+  const auto on_end = [this, &shard](HttpSession& ended) { end_session(shard, ended); };
   shard.thread.spawn([session, on_end] { return HttpSession::run(session, on_end); });
+}
+
+void HttpServer::Impl::end_session(Shard& shard, HttpSession& session) {
+  shard.sessions.erase(&session);
+  std::erase(shard.probes, &session);
+  --api.metrics().connections_open;
+  release_slot(session);
 }
 
 void HttpServer::Impl::for_all_sessions(const std::function<void(HttpSession&)>& action) {
@@ -120,9 +164,20 @@ void HttpServer::Impl::for_all_sessions(const std::function<void(HttpSession&)>&
   }
 }
 
-bool HttpServer::Impl::wait_for_sessions(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex);
-  return session_ended.wait_for(lock, timeout, [this] { return live_sessions == 0; });
+bool HttpServer::Impl::wait_until(const std::function<bool()>& done, Clock::duration timeout) {
+  const auto end = Clock::now() + timeout;
+  while (!done()) {
+    if (Clock::now() >= end) {
+      return false;
+    }
+    std::this_thread::sleep_for(kDrainPoll);
+  }
+  return true;
+}
+
+bool HttpServer::Impl::no_sessions() {
+  const std::lock_guard lock(mutex);
+  return live_sessions == 0;
 }
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -133,6 +188,7 @@ HttpServer::~HttpServer() {
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
                                                       std::shared_ptr<ServedModels> models) {
+  fit_descriptors(config.limits);
   HttpApiConfig api_config;
   api_config.limits = config.limits;
   api_config.request_limits = config.request_limits;
@@ -182,19 +238,16 @@ std::string HttpServer::url() const {
   return fmt::format("http://{}{}{}:{}", v6 ? "[" : "", address.ip, v6 ? "]" : "", address.port);
 }
 
-void HttpServer::drain(std::chrono::seconds timeout) {
+void HttpServer::drain(std::chrono::milliseconds timeout) {
   if (impl_->stopped) {
     return;
   }
-  impl_->shared.draining = true;
+  impl_->api.set_draining();
+  (void)Impl::wait_until([this] { return impl_->shared.requests == 0; }, timeout);
+  // Idle connections go now; replies that are left end with an error.
   impl_->listener->close();
-  impl_->for_all_sessions([](HttpSession& session) { session.drain(); });
-  if (timeout.count() > 0 && impl_->wait_for_sessions(timeout)) {
-    return;
-  }
-  const Status status(StatusCode::kUnavailable, "the server is shutting down");
-  impl_->for_all_sessions([status](HttpSession& session) { session.abort(status); });
-  if (!impl_->wait_for_sessions(kAbortGrace)) {
+  impl_->for_all_sessions([](HttpSession& session) { session.abort(shutting_down()); });
+  if (!Impl::wait_until([this] { return impl_->no_sessions(); }, kAbortGrace)) {
     log_warn("some connections did not end in time; closing them");
   }
 }
@@ -203,7 +256,7 @@ void HttpServer::stop() {
   if (impl_->stopped) {
     return;
   }
-  drain(std::chrono::seconds(0));
+  drain(std::chrono::milliseconds(0));
   impl_->stopped = true;
   impl_->workers.stop();
   for (const auto& shard : impl_->shards) {

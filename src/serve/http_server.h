@@ -36,9 +36,10 @@ class HttpServer {
   /// "http://127.0.0.1:9997"
   std::string url() const;
 
-  /// Stops accepting, closes idle connections, lets replies under way finish; those that are not
-  /// done after `timeout` end with an error. Blocks at most a few seconds longer than that.
-  void drain(std::chrono::seconds timeout);
+  /// Refuses new generation (503) and says so at /ready, lets replies under way finish; those that
+  /// are not done after `timeout` end with an error. Then stops accepting and closes all
+  /// connections. Blocks at most a few seconds longer than `timeout`.
+  void drain(std::chrono::milliseconds timeout);
 
   /// drain() without waiting, then ends all threads. Idempotent; the destructor calls it.
   void stop();

@@ -38,10 +38,29 @@ struct HttpSession::Preparation {
   std::atomic<bool> done{false};
 };
 
-HttpSession::HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn)
+/// Counts one generation request as under way.
+class HttpSession::RequestSlot {
+ public:
+  explicit RequestSlot(Shared& shared) : shared_(shared), number_(++shared.requests) {}
+
+  ~RequestSlot() { --shared_.requests; }
+
+  RequestSlot(const RequestSlot&) = delete;
+  RequestSlot& operator=(const RequestSlot&) = delete;
+
+  /// How many there were with this one.
+  int64_t number() const { return number_; }
+
+ private:
+  Shared& shared_;
+  int64_t number_;
+};
+
+HttpSession::HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn, Kind kind)
     : shared_(shared),
       limits_(shared.api.limits()),
       conn_(std::move(conn)),
+      kind_(kind),
       changed_(thread),
       thread_(thread),
       last_progress_(Clock::now()) {}
@@ -96,9 +115,17 @@ void HttpSession::on_tick(Clock::time_point now) {
     expired_ = true;
     changed_.notify();
   }
+  if (now >= request_deadline_) {
+    changed_.notify();
+  }
   if (stream_ != nullptr) {
     check_stream_progress(now);
   }
+}
+
+void HttpSession::evict() {
+  evicted_ = true;
+  changed_.notify();
 }
 
 void HttpSession::abort(const Status& status) {
@@ -228,26 +255,45 @@ WriteOptions HttpSession::write_options() const {
 }
 
 bool HttpSession::last_request() const {
-  return close_after_ || !head_.keep_alive || shared_.draining;
+  return close_after_ || kind_ == Kind::kProbe || !head_.keep_alive || shared_.api.draining();
 }
 
-void HttpSession::account(int status) {
+// Why the reply under way must end now; ok while it may go on.
+Status HttpSession::ending() const {
+  if (!abort_status_.ok()) {
+    return abort_status_;
+  }
+  if (Clock::now() >= request_deadline_) {
+    return {StatusCode::kDeadlineExceeded, "the request took longer than its time-out"};
+  }
+  return ok_status();
+}
+
+void HttpSession::account(int status, const std::string& error_code) {
   shared_.api.metrics().count_request(route_name_, status);
-  log_at(LogLevel::kDebug,
-         "{} \"{} {}\" {} {:.1f} ms {}",
-         conn_->peer_address(),
-         head_.method,
-         std::string_view(head_.path).substr(0, 200),
-         status,
-         std::chrono::duration<double, std::milli>(Clock::now() - request_begun_).count(),
-         request_id_);
+  if (!error_code.empty()) {
+    shared_.api.metrics().count_rejected(error_code);
+  }
+  RequestLine line{.request_id = request_id_,
+                   .method = head_.method,
+                   .path = head_.path,
+                   .peer = conn_->peer_address(),
+                   .status = status,
+                   .seconds = std::chrono::duration<double>(Clock::now() - request_begun_).count(),
+                   .error = error_code};
+  if (watch_ != nullptr) {
+    line.model = watch_->model();
+    line.facts = watch_->facts();
+  }
+  shared_.log.write(line, generation_route_);
+  watch_.reset();
 }
 
 Task<HttpSession::Outcome> HttpSession::respond(HttpResponse response) {
   const WriteOptions options = write_options();
   out_ += write_response(response, options);
-  account(response.status);
   const bool written = co_await flush();
+  account(response.status, response.error_code);
   if (!written) {
     co_return Outcome::kClose;
   }
@@ -287,6 +333,12 @@ Task<HttpSession::Outcome> HttpSession::serve_one() {
   }
   const RouteMatch& match = std::get<RouteMatch>(admitted);
   route_name_ = match.route->path;
+  generation_route_ = std::string_view(match.route->method) == "POST";
+  if (kind_ == Kind::kProbe && !match.route->probe) {
+    ApiError full = to_api_error(too_many_connections());
+    outcome = co_await refuse(std::move(full));
+    co_return outcome;
+  }
   outcome = co_await read_body(shared_.api.body_limit(match));
   if (outcome != Outcome::kNext || close_after_) {
     co_return outcome;
@@ -302,6 +354,14 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
     outcome = co_await respond(std::move(response));
     co_return outcome;
   }
+  const RequestSlot slot(shared_);
+  if (shared_.api.draining() || slot.number() > limits_.requests) {
+    const Status full(StatusCode::kOverloaded, "too many requests are under way; try again");
+    HttpResponse response =
+        error_response(to_api_error(shared_.api.draining() ? shutting_down() : full));
+    outcome = co_await respond(std::move(response));
+    co_return outcome;
+  }
   Reply reply;
   outcome = co_await prepare(match, reply);
   if (outcome != Outcome::kNext) {
@@ -313,6 +373,8 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
     co_return outcome;
   }
   GenerationReply& generation = *std::get<std::unique_ptr<GenerationReply>>(reply);
+  request_deadline_ = generation.deadline();
+  watch_ = generation.watch();
   if (generation.stream()) {
     outcome = co_await send_stream(generation);
   } else {
@@ -327,9 +389,12 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
   job->body = std::move(body_);
   body_ = std::string();
   job->match = match;
-  job->context = ReplyContext{.request_id = request_id_, .waker = waker_, .gone = gone};
+  job->context = ReplyContext{
+      .request_id = request_id_, .waker = waker_, .gone = gone, .begun = request_begun_};
   const bool queued = shared_.workers.try_run([job, &api = shared_.api] {
-    job->reply = api.post(job->match, job->body, job->context);
+    if (!*job->context.gone) {
+      job->reply = api.post(job->match, job->body, job->context);
+    }
     job->body = std::string();
     if (*job->context.gone) {
       job->reply = HttpResponse();  // cancels, here and now
@@ -347,6 +412,11 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
       *gone = true;
       co_return disconnected();
     }
+    if (const Status status = ending(); !status.ok()) {
+      *gone = true;
+      reply = error_response(to_api_error(status));
+      co_return Outcome::kNext;
+    }
     arm_read();
     co_await changed_.wait();
   }
@@ -361,8 +431,8 @@ Task<HttpSession::Outcome> HttpSession::send_collected(GenerationReply& reply) {
     if (reply.ended()) {
       break;
     }
-    if (!abort_status_.ok()) {
-      reply.abort(abort_status_, unused);
+    if (const Status status = ending(); !status.ok()) {
+      reply.abort(status, unused);
       break;
     }
     if (dead()) {
@@ -396,9 +466,10 @@ Task<HttpSession::Outcome> HttpSession::send_stream(GenerationReply& reply) {
   pump();
   while (!dead() && !expired_ && !reply.overflowed(out_.size() - sent_) &&
          !(stream_ended_ && out_.empty())) {
-    if (!abort_status_.ok() && !stream_ended_) {
+    const Status status = ending();
+    if (!status.ok() && !stream_ended_) {
       std::string text;
-      reply.abort(abort_status_, text);
+      reply.abort(status, text);
       if (!text.empty()) {
         add_chunk(text);
       }

@@ -13,6 +13,7 @@
 
 #include "serve/http_api.h"
 #include "serve/io.h"
+#include "serve/request_log.h"
 #include "serve/worker_pool.h"
 
 namespace tutti {
@@ -26,24 +27,28 @@ class HttpSession final : public ConnEvents,
   struct Shared {
     HttpApi& api;
     WorkerPool& workers;
-    std::atomic<bool> draining{false};
+    std::atomic<int64_t> requests{0};  ///< generation requests under way
+    RequestLog log;
   };
 
-  HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn);
+  /// A connection above the limit is a `kProbe`: it may ask one question of the routes for probes.
+  enum class Kind { kFull, kProbe };
+
+  HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn, Kind kind);
 
   /// Serves the connection until it ends; `on_end` runs last.
   static Task<void> run(std::shared_ptr<HttpSession> self,
                         std::function<void(HttpSession&)> on_end);
 
-  /// Ends when idle; a reply under way is finished first.
-  void drain() { changed_.notify(); }
+  /// Makes room for a newer probe: ends unless its request has come.
+  void evict();
 
   /// Ends the reply under way with this error, then the connection.
   void abort(const Status& status);
 
   const std::string& peer_address() const { return conn_->peer_address(); }
 
-  bool peer_is_loopback() const { return conn_->peer_is_loopback(); }
+  Kind kind() const { return kind_; }
 
   void on_readable() override;
   void on_writable() override;
@@ -52,18 +57,22 @@ class HttpSession final : public ConnEvents,
 
  private:
   struct Preparation;
+  class RequestSlot;
   enum class Outcome { kNext, kClose, kLinger };
 
   bool dead() const { return peer_gone_ || write_failed_; }
 
   bool last_request() const;
+  Status ending() const;
+  bool ahead_full();
+  void begin_answering();
   void read_available();
   void arm_read();
   void send_some();
   void set_deadline(std::chrono::milliseconds from_now);
   void set_body_deadline(Clock::time_point begun, size_t received);
   WriteOptions write_options() const;
-  void account(int status);
+  void account(int status, const std::string& error_code = {});
 
   Task<Outcome> serve_one();
   Task<Outcome> serve_request(const RouteMatch& match);
@@ -85,12 +94,17 @@ class HttpSession final : public ConnEvents,
   Shared& shared_;
   const HttpLimits& limits_;
   std::unique_ptr<Conn> conn_;
+  const Kind kind_;
+  bool evicted_ = false;
   Event changed_;
   std::shared_ptr<Waker> waker_;
   IoThread& thread_;
 
   // Input.
   std::string in_;
+  size_t ahead_scanned_ = 0;  // of in_, for blank lines
+  int32_t ahead_ = 0;         // requests in in_, judged by blank lines
+  bool answering_ = false;    // what is read now belongs to later requests
   bool read_armed_ = false;
   bool peer_gone_ = false;
   bool first_request_ = true;
@@ -105,12 +119,15 @@ class HttpSession final : public ConnEvents,
   // Time.
   Clock::time_point deadline_ = Clock::time_point::max();
   bool expired_ = false;
+  Clock::time_point request_deadline_ = Clock::time_point::max();
 
   // The request under way.
   HttpHead head_;
   std::string body_;
   std::string request_id_;
   const char* route_name_ = "other";
+  bool generation_route_ = false;
+  std::shared_ptr<const GenerationWatch> watch_;  // of the reply under way
   Clock::time_point request_begun_;
   bool close_after_ = false;
   GenerationReply* stream_ = nullptr;

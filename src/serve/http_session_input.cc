@@ -25,7 +25,7 @@ bool usable_request_id(const std::string& id) {
 
 void HttpSession::read_available() {
   std::array<char, kReadSize> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled
-  while (!peer_gone_ && in_.size() < static_cast<size_t>(limits_.pipeline_bytes)) {
+  while (!peer_gone_ && !ahead_full()) {
     const IoResult got = conn_->try_read(buffer);
     if (got.state == IoResult::State::kAgain) {
       return;
@@ -38,8 +38,27 @@ void HttpSession::read_available() {
   }
 }
 
+// Later requests wait in the kernel, and then at the client, not in our memory. Blank lines inside
+// their bodies count too, which only makes us read a little less far ahead.
+bool HttpSession::ahead_full() {
+  constexpr std::string_view kBlankLine = "\r\n\r\n";
+  if (in_.size() >= static_cast<size_t>(limits_.pipeline_bytes)) {
+    return true;
+  }
+  if (!answering_) {
+    return false;
+  }
+  size_t found = 0;
+  while (ahead_ < limits_.pipelined_requests &&
+         (found = in_.find(kBlankLine, ahead_scanned_)) != std::string::npos) {
+    ++ahead_;
+    ahead_scanned_ = found + kBlankLine.size();
+  }
+  return ahead_ >= limits_.pipelined_requests;
+}
+
 void HttpSession::arm_read() {
-  if (!read_armed_ && !peer_gone_ && in_.size() < static_cast<size_t>(limits_.pipeline_bytes)) {
+  if (!read_armed_ && !peer_gone_ && !ahead_full()) {
     read_armed_ = true;
     conn_->wait_readable(shared_from_this());
   }
@@ -66,14 +85,26 @@ void HttpSession::set_body_deadline(Clock::time_point begun, size_t received) {
   deadline_ = std::min(slowest, now + limits_.body_idle_timeout);
 }
 
+void HttpSession::begin_answering() {
+  answering_ = true;
+  ahead_scanned_ = 0;
+  ahead_ = 0;
+}
+
 Task<HttpSession::Outcome> HttpSession::read_head() {
   HeadScanner scanner(limits_);
   head_ = HttpHead();
   request_id_ = random_id("req");
   route_name_ = "other";
+  generation_route_ = false;
+  watch_.reset();
   close_after_ = false;
+  answering_ = false;
+  request_deadline_ = Clock::time_point::max();
   bool begun = false;
-  set_deadline(first_request_ ? limits_.header_timeout : limits_.keep_alive_timeout);
+  const auto header_timeout =
+      kind_ == Kind::kProbe ? limits_.probe_timeout : limits_.header_timeout;
+  set_deadline(first_request_ ? header_timeout : limits_.keep_alive_timeout);
   read_available();
   while (true) {
     while (!begun && in_.starts_with("\r\n")) {
@@ -82,7 +113,7 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
     if (!begun && !in_.empty() && in_ != "\r") {
       begun = true;
       request_begun_ = Clock::now();
-      set_deadline(limits_.header_timeout);
+      set_deadline(header_timeout);
     }
     const auto state = begun ? scanner.scan(in_) : HeadScanner::State::kNeedMore;
     if (state == HeadScanner::State::kError) {
@@ -93,8 +124,15 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
     if (state == HeadScanner::State::kComplete) {
       break;
     }
-    const bool leaving = !begun && (shared_.draining || !abort_status_.ok() || expired_);
-    if (dead() || leaving) {
+    if (dead()) {
+      co_return Outcome::kClose;
+    }
+    if (evicted_ || (kind_ == Kind::kProbe && expired_)) {
+      ApiError full = to_api_error(too_many_connections());
+      const Outcome outcome = co_await refuse(std::move(full));
+      co_return outcome;
+    }
+    if (!abort_status_.ok() || (!begun && expired_)) {
       co_return Outcome::kClose;
     }
     if (expired_) {
@@ -106,6 +144,7 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
     co_await changed_.wait();
   }
   first_request_ = false;
+  request_deadline_ = request_begun_ + limits_.request_timeout;
   auto parsed = parse_head(std::string_view(in_).substr(0, scanner.length()));
   in_.erase(0, scanner.length());
   if (auto* error = std::get_if<ApiError>(&parsed)) {
@@ -124,6 +163,7 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
 Task<HttpSession::Outcome> HttpSession::read_body(int64_t limit) {
   body_.clear();
   if (!head_.has_body()) {
+    begin_answering();
     co_return Outcome::kNext;
   }
   if (head_.expect_continue && in_.empty()) {
@@ -154,10 +194,14 @@ Task<HttpSession::Outcome> HttpSession::read_body(int64_t limit) {
     received += used;
     if (complete) {
       set_deadline(std::chrono::milliseconds::max());
+      begin_answering();
       co_return Outcome::kNext;
     }
-    if (dead() || !abort_status_.ok()) {
+    if (dead()) {
       co_return Outcome::kClose;
+    }
+    if (!error && !abort_status_.ok()) {
+      error = to_api_error(abort_status_);
     }
     if (!error && expired_) {
       error = http_error(408, "the request body did not arrive in time");
@@ -181,9 +225,10 @@ Task<void> HttpSession::linger() {
   conn_->shutdown_send();
   // A server that is stopping does not wait long for its clients.
   set_deadline(abort_status_.ok() ? limits_.linger_timeout : limits_.linger_timeout / 4);
+  answering_ = false;
   size_t dropped = 0;
   const auto bound = static_cast<size_t>(limits_.body_bytes);
-  while (!peer_gone_ && !expired_ && dropped < bound) {
+  while (!peer_gone_ && !expired_ && !evicted_ && dropped < bound) {
     dropped += in_.size();
     in_.clear();
     arm_read();

@@ -20,7 +20,11 @@ size_t skip_string(std::string_view text, size_t begin) {
 }  // namespace
 
 Status check_json_shape(std::string_view text, const HttpLimits& limits) {
+  if (text.starts_with("\xef\xbb\xbf")) {
+    return invalid("the request body begins with a byte order mark; JSON has none");
+  }
   int64_t values = 1;
+  int64_t keys = 0;
   int64_t number = 0;
   for (size_t i = 0; i < text.size();) {
     const char c = text[i];
@@ -32,12 +36,16 @@ Status check_json_shape(std::string_view text, const HttpLimits& limits) {
     number = is_number_char(c) ? number + 1 : 0;
     // Every value but the first of an array or object follows a comma; the first, its bracket.
     values += c == ',' || c == '[' || c == '{' ? 1 : 0;
+    keys += c == ':' ? 1 : 0;
     if (number > limits.json_number_chars) {
       return invalid("a number of the request body has more than {} characters",
                      limits.json_number_chars);
     }
     if (values > limits.json_values) {
       return invalid("the request body has more than {} values", limits.json_values);
+    }
+    if (keys > limits.json_keys) {
+      return invalid("the request body has more than {} keys", limits.json_keys);
     }
     ++i;
   }

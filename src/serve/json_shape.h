@@ -8,8 +8,8 @@
 
 namespace tutti {
 
-/// kInvalidArgument if `text` has more values or longer numbers than the limits allow. Says nothing
-/// about whether it is JSON.
+/// kInvalidArgument if `text` begins with a byte order mark or has more values, more keys or longer
+/// numbers than the limits allow. Says nothing about whether it is JSON.
 Status check_json_shape(std::string_view text, const HttpLimits& limits);
 
 }  // namespace tutti

@@ -13,36 +13,40 @@ constexpr auto kBothRoutes = FieldRule::kBoth;
 constexpr auto kChat = FieldRule::kChatOnly;
 constexpr auto kCompl = FieldRule::kCompletionsOnly;
 constexpr double kIntMax = 2147483647;
+constexpr double kSecondsMax = 2'592'000;  // 30 days; the server's own limit is below
 constexpr double kSeedMax = 9223372036854775807.0;
 
 constexpr auto kRules = std::to_array<FieldRule>({
-    {"model", kBothRoutes, kUsed, kString},
-    {"messages", kChat, kUsed, kArray},
-    {"tools", kChat, kUsed, kArray},
-    {"prompt", kCompl, kUsed, kAny},
-    {"stream", kBothRoutes, kUsed, kBool},
-    {"stream_options", kBothRoutes, kUsed, kObject},
-    {"max_tokens", kBothRoutes, kUsed, kInt, 1, kIntMax},
-    {"max_completion_tokens", kBothRoutes, kUsed, kInt, 1, kIntMax},
-    {"temperature", kBothRoutes, kUsed, kNumber, 0, 2},
-    {"top_p", kBothRoutes, kUsed, kNumber, 0, 1, true},
-    {"top_k", kBothRoutes, kUsed, kInt, -1, kIntMax},
-    {"min_p", kBothRoutes, kUsed, kNumber, 0, 1},
-    {"presence_penalty", kBothRoutes, kUsed, kNumber, -2, 2},
-    {"frequency_penalty", kBothRoutes, kUsed, kNumber, -2, 2},
-    {"repetition_penalty", kBothRoutes, kUsed, kNumber, 0, 10, true},
-    {"seed", kBothRoutes, kUsed, kInt, -kSeedMax, kSeedMax},
-    {"n", kBothRoutes, kUsed, kInt, 1, 128},
-    {"stop", kBothRoutes, kUsed, kAny},
-    {"stop_token_ids", kBothRoutes, kUsed, kArray},
-    {"ignore_eos", kBothRoutes, kUsed, kBool},
-    {"skip_special_tokens", kBothRoutes, kUsed, kBool},
-    {"logprobs", kChat, kUsed, kBool},
-    {"logprobs", kCompl, kUsed, kInt, 0, 5},
-    {"top_logprobs", kChat, kUsed, kInt, 0, 20},
-    {"chat_template_kwargs", kChat, kUsed, kObject},
-    {"reasoning_effort", kChat, kUsed, kString},
+    // clang-format off
+    {"model", kBothRoutes, kUsed, kString, 0, 0, false, "", "", "the only model"},
+    {"messages", kChat, kUsed, kArray, 0, 0, false, "", "", "required"},
+    {"tools", kChat, kUsed, kArray, 0, 0, false, "", "", "none"},
+    {"prompt", kCompl, kUsed, kAny, 0, 0, false, "", "", "required"},
+    {"stream", kBothRoutes, kUsed, kBool, 0, 0, false, "", "", "false"},
+    {"stream_options", kBothRoutes, kUsed, kObject, 0, 0, false, "", "", "none"},
+    {"max_tokens", kBothRoutes, kUsed, kInt, 1, kIntMax, false, "", "", "chat: until the context is full; completions: 16"},
+    {"max_completion_tokens", kBothRoutes, kUsed, kInt, 1, kIntMax, false, "", "", "as max_tokens"},
+    {"temperature", kBothRoutes, kUsed, kNumber, 0, 2, false, "", "", "the model's, else 1"},
+    {"top_p", kBothRoutes, kUsed, kNumber, 0, 1, true, "", "", "the model's, else 1"},
+    {"top_k", kBothRoutes, kUsed, kInt, -1, kIntMax, false, "", "", "the model's, else 0 (all)"},
+    {"min_p", kBothRoutes, kUsed, kNumber, 0, 1, false, "", "", "the model's, else 0"},
+    {"presence_penalty", kBothRoutes, kUsed, kNumber, -2, 2, false, "", "", "0"},
+    {"frequency_penalty", kBothRoutes, kUsed, kNumber, -2, 2, false, "", "", "0"},
+    {"repetition_penalty", kBothRoutes, kUsed, kNumber, 0, 10, true, "", "", "the model's, else 1"},
+    {"seed", kBothRoutes, kUsed, kInt, -kSeedMax, kSeedMax, false, "", "", "random"},
+    {"n", kBothRoutes, kUsed, kInt, 1, 128, false, "", "", "1"},
+    {"stop", kBothRoutes, kUsed, kAny, 0, 0, false, "", "", "none"},
+    {"stop_token_ids", kBothRoutes, kUsed, kArray, 0, 0, false, "", "", "none"},
+    {"timeout", kBothRoutes, kUsed, kNumber, 0, kSecondsMax, true, "", "", "--request-timeout"},
+    {"ignore_eos", kBothRoutes, kUsed, kBool, 0, 0, false, "", "", "false"},
+    {"skip_special_tokens", kBothRoutes, kUsed, kBool, 0, 0, false, "", "", "true"},
+    {"logprobs", kChat, kUsed, kBool, 0, 0, false, "", "", "false"},
+    {"logprobs", kCompl, kUsed, kInt, 0, 5, false, "", "", "none"},
+    {"top_logprobs", kChat, kUsed, kInt, 0, 20, false, "", "", "0"},
+    {"chat_template_kwargs", kChat, kUsed, kObject, 0, 0, false, "", "", "none"},
+    {"reasoning_effort", kChat, kUsed, kString, 0, 0, false, "", "", "the template's"},
 
+    // clang-format on
     {"top_logprobs", kCompl, kRefused, kAny, 0, 0, false, "0", "; send logprobs with a number"},
     {"chat_template_kwargs",
      kCompl,
@@ -79,7 +83,6 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"web_search_options", kBothRoutes, kRefused, kObject},
     {"verbosity", kBothRoutes, kRefused, kString, 0, 0, false, R"("medium")"},
     {"priority", kBothRoutes, kRefused, kInt, -kIntMax, kIntMax, false, "0"},
-    {"timeout", kBothRoutes, kRefused, kNumber, 0, kIntMax},
     {"min_tokens", kBothRoutes, kRefused, kInt, 0, kIntMax, false, "0"},
     {"bad_words", kBothRoutes, kRefused, kArray, 0, 0, false, "[]"},
     {"allowed_token_ids", kBothRoutes, kRefused, kArray, 0, 0, false, "[]"},
@@ -185,7 +188,7 @@ std::optional<int64_t> as_integer(const Json& json) {
   }
   constexpr double kExact = 9007199254740992.0;  // 2^53
   if (json.is_double() && std::floor(json.as_number()) == json.as_number() &&
-      std::abs(json.as_number()) <= kExact) {
+      std::abs(json.as_number()) < kExact) {
     return static_cast<int64_t>(json.as_number());
   }
   return std::nullopt;

@@ -31,7 +31,8 @@ struct FieldRule {
   bool min_excluded = false;
   /// JSON text of values that ask for nothing, separated by '|'; null always is one.
   const char* neutral = "";
-  const char* remedy = "";  ///< appended to the refusal
+  const char* remedy = "";    ///< appended to the refusal
+  const char* fallback = "";  ///< of kUsed: what holds if the field is absent, in words
 };
 
 std::span<const FieldRule> field_rules();

@@ -1,0 +1,117 @@
+#include "serve/limit_table.h"
+
+#include <array>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace tutti {
+
+namespace {
+
+using enum LimitRow::Unit;
+using H = HttpLimits;
+using R = RequestLimits;
+
+constexpr double kMaxBytes = 1 << 30;
+constexpr double kMaxCount = 1'000'000;
+constexpr double kMaxSeconds = 86'400;
+
+constexpr auto kRows = std::to_array<LimitRow>({
+    // clang-format off
+    {"--max-request-line", "Bytes of a request line", "414", kBytes, &H::request_line_bytes, 64, 1 << 20},
+    {"--max-header-bytes", "Bytes of a request head, request line included", "431", kBytes, &H::header_bytes, 256, 1 << 20},
+    {"--max-headers", "Headers of a request", "431", kCount, &H::header_count, 8, 10'000},
+    {"--max-body", "Bytes of a request body", "413", kBytes, &H::body_bytes, 256, kMaxBytes},
+    {"--max-ignored-body", "Bytes of a body where none belongs; they are read and dropped", "413", kBytes, &H::ignored_body_bytes, 0, kMaxBytes},
+    {"--max-chunks", "Chunks of a chunked body", "400", kCount, &H::chunks, 1, 1 << 24},
+    {"--max-chunk-extensions", "Bytes of all chunk extensions of a body", "400", kBytes, &H::chunk_extension_bytes, 0, 1 << 20},
+    {"--max-json-depth", "Nesting of arrays and objects in a body", "400", kCount, &H::json_depth, 8, 200},
+    {"--max-json-values", "Values in a body", "400", kCount, &H::json_values, 16, 1 << 24},
+    {"--max-json-keys", "Keys of all objects in a body", "400", kCount, &H::json_keys, 16, 1 << 24},
+    {"--max-json-number", "Characters of a number in a body", "400", kCount, &H::json_number_chars, 16, 1000},
+    {"--max-connections", "Open connections; above it only --max-probes more, for /health, /ready and /metrics", "503", kCount, &H::connections, 1, kMaxCount},
+    {"--max-connections-per-address", "Open connections of one address that is not loopback", "503", kCount, &H::connections_per_address, 1, kMaxCount},
+    {"--max-probes", "Connections above --max-connections that may ask for /health, /ready and /metrics", "503", kCount, &H::probe_connections, 1, 1000},
+    {"--max-pipelined", "Requests read ahead on a connection while one is answered", "", kCount, &H::pipelined_requests, 1, 1000},
+    {"--max-pipelined-bytes", "Bytes read ahead on a connection while a request is answered", "", kBytes, &H::pipeline_bytes, 4096, kMaxBytes},
+    {"--max-requests", "Generation requests under way, streamed or not", "429", kCount, &H::requests, 1, kMaxCount},
+    {"--max-queue", "Sequences that wait for the model", "429", kCount, &H::waiting, 1, kMaxCount},
+    {"--prepare-threads", "Threads that parse, template and tokenize requests", "", kCount, &H::prepare_threads, 1, 64},
+    {"--max-prepare-queue", "Requests that wait for these threads", "429", kCount, &H::prepare_queue, 0, kMaxCount},
+    {"--stream-buffer", "Bytes of one reply that the client has not taken yet", "cancelled", kBytes, &H::stream_buffer_bytes, 4096, kMaxBytes},
+    {"--header-timeout", "Seconds from the first to the last byte of a request head", "408", kSeconds, &H::header_timeout, 0.01, kMaxSeconds},
+    {"--body-idle-timeout", "Seconds without a byte of an unfinished body", "408", kSeconds, &H::body_idle_timeout, 0.01, kMaxSeconds},
+    {"--min-body-rate", "Bytes per second of the slowest body that is waited for", "408", kBytes, &H::body_bytes_per_second, 1, kMaxBytes},
+    {"--keep-alive-timeout", "Seconds between two requests of a connection", "closed", kSeconds, &H::keep_alive_timeout, 0.01, kMaxSeconds},
+    {"--write-stall-timeout", "Seconds without the client taking a byte of its reply", "cancelled", kSeconds, &H::write_stall_timeout, 0.01, kMaxSeconds},
+    {"--request-timeout", "Seconds of a whole request; its field timeout can only shorten this", "504", kSeconds, &H::request_timeout, 0.01, 30 * kMaxSeconds},
+    {"--queue-timeout", "Seconds a request may wait for the model to begin", "503", kSeconds, &H::queue_timeout, 0.01, 30 * kMaxSeconds},
+    {"--drain-timeout", "Seconds for replies under way after SIGTERM", "error event", kSeconds, &H::drain_timeout, 0, kMaxSeconds},
+    {"--keep-alive-comment", "Seconds of silence in a stream before a comment is sent", "", kSeconds, &H::sse_comment_interval, 0.01, kMaxSeconds},
+    {"--linger-timeout", "Seconds for the client to read its last reply before the connection closes", "", kSeconds, &H::linger_timeout, 0.01, kMaxSeconds},
+    {"--probe-timeout", "Seconds for a connection above --max-connections to send its request", "closed", kSeconds, &H::probe_timeout, 0.01, kMaxSeconds},
+    {"--accept-pause", "Seconds to wait when no file descriptor is left", "", kSeconds, &H::accept_pause, 0.001, 60},
+    {"--max-messages", "Messages of a chat", "400", kCount, &R::messages, 1, kMaxCount},
+    {"--max-stop-strings", "Stop strings of a request", "400", kCount, &R::stop_strings, 0, 32},
+    {"--max-stop-bytes", "Bytes of one stop string", "400", kBytes, &R::stop_string_bytes, 1, 4096},
+    {"--max-stop-token-ids", "Stop token ids of a request", "400", kCount, &R::stop_token_ids, 0, 1024},
+    {"--max-prompts", "Prompts of one completion request", "400", kCount, &R::prompts, 1, kMaxCount},
+    {"--max-choices", "Prompts times n of a request", "400", kCount, &R::choices, 1, kMaxCount},
+    // clang-format on
+});
+
+template <class T>
+constexpr bool kIsTime = std::is_same_v<T, std::chrono::milliseconds>;
+
+// Calls action(field) with the field that the row is about.
+template <class Http, class Request, class Action>
+void visit_field(const LimitRow& row, Http& http, Request& request, const Action& action) {
+  std::visit(
+      [&](auto member) {
+        if constexpr (std::is_same_v<decltype(member), int32_t RequestLimits::*>) {
+          action(request.*member);
+        } else {
+          action(http.*member);
+        }
+      },
+      row.member);
+}
+
+}  // namespace
+
+std::span<const LimitRow> limit_rows() {
+  return kRows;
+}
+
+double limit_value(const LimitRow& row, const HttpLimits& http, const RequestLimits& request) {
+  double value = 0;
+  visit_field(row, http, request, [&](const auto& field) {
+    if constexpr (kIsTime<std::decay_t<decltype(field)>>) {
+      value = std::chrono::duration<double>(field).count();
+    } else {
+      value = static_cast<double>(field);
+    }
+  });
+  return value;
+}
+
+void set_limit(const LimitRow& row, double value, HttpLimits& http, RequestLimits& request) {
+  TUTTI_CHECK(value >= row.min && value <= row.max);
+  visit_field(row, http, request, [&](auto& field) {
+    using Field = std::decay_t<decltype(field)>;
+    if constexpr (kIsTime<Field>) {
+      field = std::chrono::milliseconds(std::llround(value * 1000));
+    } else {
+      field = static_cast<Field>(std::llround(value));
+    }
+  });
+}
+
+std::string format_limit(double value) {
+  return fmt::format("{}", value);
+}
+
+}  // namespace tutti
