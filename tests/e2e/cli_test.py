@@ -428,9 +428,11 @@ class RunTest(Case):
 class Server:
     """A running `tutti serve`; reads its log on a thread."""
 
-    def __init__(self, case, *args):
+    def __init__(self, case, *args, port=0, process=None):
         self.lines = []
-        self.process = case.start("serve", tiny_r1(), "--device", "cpu", "--port", "0", *args)
+        self.process = process or case.start(
+            "serve", tiny_r1(), "--device", "cpu", "--port", str(port), *args
+        )
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()

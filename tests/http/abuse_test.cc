@@ -33,7 +33,7 @@ std::string code_of(const RawResponse& response) {
   return text_at(at(error_of(response), "code"));
 }
 
-TEST(Abuse, SlowHeadIs408) {
+TEST(Abuse, H01_SlowHeadIs408) {
   TestServer s({}, quick());
   RawClient client(s.port());
   client.send("GET /health HT");
@@ -45,7 +45,7 @@ TEST(Abuse, SlowHeadIs408) {
   EXPECT_TRUE(client.closed_within(2000ms));
 }
 
-TEST(Abuse, ATrickleDoesNotExtendTheHeadDeadline) {
+TEST(Abuse, H01_ATrickleDoesNotExtendTheHeadDeadline) {
   TestServer s({}, quick());
   RawClient client(s.port());
   client.send("GET /health HTTP/1.1\r\n");
@@ -59,7 +59,7 @@ TEST(Abuse, ATrickleDoesNotExtendTheHeadDeadline) {
   EXPECT_LT(std::chrono::steady_clock::now() - begun, 2s);
 }
 
-TEST(Abuse, SlowBodyIs408) {
+TEST(Abuse, H02_SlowBodyIs408) {
   TestServer s({}, quick());
   RawClient client(s.port());
   client.send(make_post(kChat, kHello).substr(0, 140));
@@ -77,7 +77,7 @@ TEST(Abuse, IdleConnectionsAreClosedSilently) {
   EXPECT_TRUE(once.closed_within(2000ms));
 }
 
-TEST(Abuse, BodyLimitHasThreeCases) {
+TEST(Abuse, H09_BodyLimitHasThreeCases) {
   TestServer s({}, quick());
   const auto padded = [](size_t n) {
     std::string body = kHello;
@@ -102,7 +102,7 @@ TEST(Abuse, BodyLimitHasThreeCases) {
   EXPECT_EQ(huge.header("connection"), "close");
 }
 
-TEST(Abuse, ExpectContinueIsAnsweredBeforeTheBody) {
+TEST(Abuse, H09_ExpectContinueIsAnsweredBeforeTheBody) {
   TestServer s({}, quick());
   const std::string request = make_post(kChat, kHello, {"Expect: 100-continue"});
   const size_t split = request.find("\r\n\r\n") + 4;
@@ -118,7 +118,7 @@ TEST(Abuse, ExpectContinueIsAnsweredBeforeTheBody) {
   EXPECT_EQ(refused.read_response().status, 413);
 }
 
-TEST(Abuse, OversizedHeadsAreNamed) {
+TEST(Abuse, H06_OversizedHeadsAreNamed) {
   TestServer s({}, quick());
   EXPECT_EQ(s.send("GET /" + std::string(70000, 'a')).status, 414);
   const RawResponse big =
@@ -129,7 +129,7 @@ TEST(Abuse, OversizedHeadsAreNamed) {
   EXPECT_EQ(s.send(make_request("GET", "/health", "", many)).status, 431);
 }
 
-TEST(Abuse, BadChunksAre400AndEndTheConnection) {
+TEST(Abuse, H11_BadChunksAre400AndEndTheConnection) {
   TestServer s({}, quick());
   for (const char* body : {"-2\r\n",
                            "+1\r\na\r\n0\r\n\r\n",
@@ -148,7 +148,7 @@ TEST(Abuse, BadChunksAre400AndEndTheConnection) {
   EXPECT_EQ(s.model->generations(), 0U);
 }
 
-TEST(Abuse, SmuggledRequestsAreNeverServed) {
+TEST(Abuse, H13_SmuggledRequestsAreNeverServed) {
   TestServer s({}, quick());
   for (const char* framing : {"Content-Length: 6\r\nTransfer-Encoding: chunked",
                               "Transfer-Encoding: chunked\r\nContent-Length: 6",
@@ -168,7 +168,7 @@ TEST(Abuse, SmuggledRequestsAreNeverServed) {
   }
 }
 
-TEST(Abuse, UnreadBodiesNeverBecomeRequests) {
+TEST(Abuse, H14_UnreadBodiesNeverBecomeRequests) {
   TestServer s({}, quick());
   const std::string inner = make_request("GET", "/health");
   for (const std::string& head : {std::string("POST /nope"), std::string("PUT /v1/models")}) {
@@ -189,7 +189,7 @@ TEST(Abuse, UnreadBodiesNeverBecomeRequests) {
   EXPECT_EQ(client.read_response().status, 404);
 }
 
-TEST(Abuse, PipelinedRequestsAreAnsweredInOrder) {
+TEST(Abuse, H15_PipelinedRequestsAreAnsweredInOrder) {
   TestServer s;
   RawClient client(s.port());
   std::string all;
@@ -220,7 +220,7 @@ TEST(Abuse, AnEmptyLineBetweenRequestsIsIgnored) {
   EXPECT_EQ(client.read_response().status, 200);
 }
 
-TEST(Abuse, GarbageIsRefusedAtOnce) {
+TEST(Abuse, H17_GarbageIsRefusedAtOnce) {
   TestServer s;
   for (const std::string& bytes : {std::string("\x16\x03\x01\x02\x00\x01", 6),
                                    std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -234,7 +234,7 @@ TEST(Abuse, GarbageIsRefusedAtOnce) {
   }
 }
 
-TEST(Abuse, UpgradesAreIgnored) {
+TEST(Abuse, H19_UpgradesAreIgnored) {
   TestServer s;
   for (const char* protocol : {"websocket", "h2c"}) {
     EXPECT_EQ(s.send(make_request("GET",
@@ -246,8 +246,9 @@ TEST(Abuse, UpgradesAreIgnored) {
   }
 }
 
-TEST(Abuse, ConnectionsAreCapped) {
+TEST(Abuse, H04_ConnectionsAreCapped) {
   ServerConfig config = quick();
+  config.limits.probe_timeout = 100ms;
   config.limits.connections = 3;
   config.limits.keep_alive_timeout = 5000ms;
   TestServer s({}, config);
@@ -260,7 +261,9 @@ TEST(Abuse, ConnectionsAreCapped) {
   RawClient refused(s.port());
   const RawResponse response = refused.read_response();
   EXPECT_EQ(response.status, 503);
-  EXPECT_EQ(response.header("retry-after"), "2");
+  EXPECT_TRUE(retry_within(response, 2, 8));
+  EXPECT_EQ(s.send(make_request("GET", "/health")).status, 200);
+  EXPECT_EQ(s.send(make_request("GET", "/v1/models")).status, 503);
   held.clear();
   // A slot comes free as soon as the server has seen the close.
   RawResponse again;
@@ -270,13 +273,13 @@ TEST(Abuse, ConnectionsAreCapped) {
   EXPECT_EQ(again.status, 200);
 }
 
-TEST(Abuse, AFullPreparationQueueIs429) {
+TEST(Abuse, O01_AFullPreparationQueueIs429) {
   ServerConfig config;
   config.limits.prepare_queue = 0;
   TestServer s({}, config);
   const RawResponse response = s.post(kChat, kHello);
   EXPECT_EQ(response.status, 429);
-  EXPECT_EQ(response.header("retry-after"), "1");
+  EXPECT_TRUE(retry_within(response, 1, 4));
   EXPECT_EQ(code_of(response), "overloaded");
 }
 

@@ -28,7 +28,7 @@ void leave(RawClient& client, Leave how) {
 class Disconnect : public ::testing::TestWithParam<Leave> {};
 
 // The generation says nothing more, so only reading can tell that the client has left.
-TEST_P(Disconnect, CancelsASilentGenerationWithin100Ms) {
+TEST_P(Disconnect, H20_CancelsASilentGenerationWithin100Ms) {
   TestServer s(manual_model());
   size_t index = 0;
   for (const char* body : {kStream, kWhole}) {
@@ -50,7 +50,7 @@ TEST_P(Disconnect, CancelsASilentGenerationWithin100Ms) {
             std::string::npos);
 }
 
-TEST_P(Disconnect, CancelsABusyGeneration) {
+TEST_P(Disconnect, H20_CancelsABusyGeneration) {
   TestServer s;
   RawClient client(s.port());
   client.send(make_post(
@@ -88,7 +88,7 @@ TEST(Disconnects, AFinishedGenerationIsNotCancelled) {
   EXPECT_EQ(s.model->cancels(), 0U);
 }
 
-TEST(Disconnects, AStormLeavesNothingBehind) {
+TEST(Disconnects, H22_AStormLeavesNothingBehind) {
   TestServer s;
   constexpr size_t kClients = 100;
   for (size_t i = 0; i < kClients; ++i) {
@@ -124,7 +124,7 @@ TEST(Streams, SilenceGetsComments) {
 
 // A client that takes nothing for a while, then reads: every byte of the text is there, although
 // far more was said than the buffer's high-water mark.
-TEST(Streams, ASlowReaderGetsMergedPieces) {
+TEST(Streams, H03_ASlowReaderGetsMergedPieces) {
   TestServer s(manual_model());
   RawClient client(s.port(), 4096);
   client.send(make_post("/v1/chat/completions", kStream));
@@ -150,7 +150,7 @@ TEST(Streams, ASlowReaderGetsMergedPieces) {
   EXPECT_EQ(text, said);
 }
 
-TEST(Streams, AStalledReaderIsCancelled) {
+TEST(Streams, H03_AStalledReaderIsCancelled) {
   ServerConfig config;
   config.limits.write_stall_timeout = 150ms;
   TestServer s(manual_model(), config);
@@ -170,7 +170,7 @@ TEST(Streams, AStalledReaderIsCancelled) {
             std::string::npos);
 }
 
-TEST(Streams, UnsentTextIsBounded) {
+TEST(Streams, H03_UnsentTextIsBounded) {
   ServerConfig config;
   config.limits.stream_buffer_bytes = 64 << 10;
   TestServer s(manual_model(), config);

@@ -182,6 +182,15 @@ bool RawClient::closed_within(std::chrono::milliseconds timeout) {
   return buffer_.empty() && !fill(timeout) && eof_;
 }
 
+bool RawClient::ready() {
+  pollfd poll{.fd = fd_, .events = POLLIN, .revents = 0};
+  return !buffer_.empty() || ::poll(&poll, 1, 0) > 0;
+}
+
+bool RawClient::silent_for(std::chrono::milliseconds timeout) {
+  return buffer_.empty() && !fill(timeout) && !eof_;
+}
+
 std::string make_request(const std::string& method,
                          const std::string& path,
                          const std::string& body,

@@ -44,6 +44,14 @@ class RawClient {
   /// True if the peer closes within `timeout` without sending anything more.
   bool closed_within(std::chrono::milliseconds timeout);
 
+  /// True if the connection stays open and nothing comes.
+  bool silent_for(std::chrono::milliseconds timeout);
+  /// Bytes of a reply are there, or the end of the connection; does not wait.
+  bool ready();
+
+  /// Something was read that read_response() has not taken yet.
+  bool buffered() const { return !buffer_.empty(); }
+
   void half_close();
   void reset();  ///< RST
   void close();

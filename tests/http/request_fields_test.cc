@@ -147,7 +147,6 @@ TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
                             R"("prediction":{})",
                             R"("web_search_options":{})",
                             R"("priority":1)",
-                            R"("timeout":5)",
                             R"("min_tokens":1)",
                             R"("bad_words":["x"])",
                             R"("prompt_logprobs":1)",

@@ -86,6 +86,13 @@ inline Json error_of(const RawResponse& response) {
   return error;
 }
 
+/// Retry-After is a number of seconds in this range.
+inline bool retry_within(const RawResponse& response, int from, int to) {
+  const std::string text = response.header("retry-after");
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos &&
+         std::stoi(text) >= from && std::stoi(text) <= to;
+}
+
 /// The data of each event; fails the test on anything but "data: …\n\n" and comments.
 inline std::vector<std::string> sse_events(const std::string& body) {
   std::vector<std::string> events;
