@@ -1,18 +1,25 @@
-// Which KV blocks are in use, and by how many sequences. Ids only: the storage is KvCache's.
-// Not thread-safe; owned by the engine thread.
+// Which KV blocks are in use, by how many sequences, and which hold content worth keeping. Ids
+// only: the storage is KvCache's. Not thread-safe; owned by the engine thread.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
+#include "kv/prefix_index.h"
 
 namespace tutti {
 
 class BlockPool {
  public:
-  /// Blocks 0 .. total - 1, all free. total >= 0.
-  explicit BlockPool(int64_t total);
+  struct PrefixCache {
+    int64_t block_size = 16;  ///< tokens per block
+    uint64_t seed = 0;        ///< see PrefixIndex
+  };
+
+  /// Blocks 0 .. total - 1, all free. total >= 0. Without `cache` released blocks are just free.
+  explicit BlockPool(int64_t total, std::optional<PrefixCache> cache = std::nullopt);
 
   // free + used + cached = total at all times.
   int64_t total() const { return static_cast<int64_t>(refs_.size()); }
@@ -21,28 +28,69 @@ class BlockPool {
 
   int64_t used() const { return used_; }
 
-  /// Blocks nobody holds whose content is kept for reuse. Always 0: there is no prefix cache yet.
-  int64_t cached() const { return 0; }
+  /// Blocks nobody holds whose content is kept for reuse; evicted when no block is free.
+  int64_t cached() const { return total() - used_ - free(); }
 
-  /// Appends `count` blocks, each with one reference, to `blocks`; false and no change at all if
-  /// fewer are free.
+  /// What allocate() can give out.
+  int64_t available() const { return total() - used_; }
+
+  /// Appends `count` blocks, each with one reference and no content, to `blocks`; false and no
+  /// change at all if fewer are available. Free ones first, then cached ones, those released
+  /// longest ago first.
   bool allocate(int64_t count, std::vector<int32_t>& blocks);
 
-  /// One more holder of a block that is in use.
+  /// One more holder of a block that is used or cached.
   void share(int32_t block);
 
-  /// One holder less for each; a block without holders is free.
+  /// One holder less for each. A block without holders is cached if it can be found by its content,
+  /// else free. Of one call's blocks the last are evicted first: nothing is found behind a gap.
   void release(std::span<const int32_t> blocks);
 
-  int32_t ref_count(int32_t block) const;
+  int32_t ref_count(int32_t block) const { return refs_[static_cast<size_t>(block)]; }
+
+  // --- Content; only with a prefix cache --------------------------------------------------------
+
+  bool has_cache() const { return index_.has_value(); }
+
+  ContentId hold_root(const std::string& salt);
+  void drop_root(ContentId root);
+
+  /// Appends the longest chain of at most `limit` blocks that hold the beginning of `tokens`. They
+  /// are not shared yet.
+  void match(ContentId root,
+             std::span<const int32_t> tokens,
+             int64_t limit,
+             std::vector<int32_t>& blocks) const;
+
+  /// The block, which is used, now holds `tokens` (one whole block) after what `before` holds (-1:
+  /// after `root`), and will not change until it is released.
+  void set_content(int32_t block, int32_t before, ContentId root, std::span<const int32_t> tokens);
+
+  /// The content of these blocks is in doubt: nobody new may find it.
+  void forget_content(std::span<const int32_t> blocks);
+
+  uint64_t evictions() const { return evictions_; }
+
+  int64_t salts() const { return has_cache() ? index_->salts() : 0; }
 
   /// Recounts everything, O(total). For tests; an error is a bug in this class.
   Status check_invariants() const;
 
  private:
-  std::vector<int32_t> refs_;  // per block; 0 = free
+  friend struct BlockPoolPeer;  // tests plant bugs through it
+
+  void push_recent(int32_t block);
+  void unlink(int32_t block);
+  int32_t evict();
+
+  std::vector<int32_t> refs_;  // per block; 0 = free or cached
   std::vector<int32_t> free_;  // stack, last released is reused first (its memory may be warm)
+  // Cached blocks in order of release: a ring through an end mark at index total.
+  std::vector<int32_t> next_;
+  std::vector<int32_t> previous_;
+  std::optional<PrefixIndex> index_;
   int64_t used_ = 0;
+  uint64_t evictions_ = 0;
 };
 
 }  // namespace tutti
