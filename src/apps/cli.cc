@@ -158,6 +158,9 @@ void add_serve(CLI::App& app, Commands& c) {
                   "Tokens of one step, prompts and outputs together")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
+  cmd->add_flag("--no-prefix-cache",
+                c.serve.model.no_prefix_cache,
+                "Compute every prompt whole, also what an earlier one began with");
   cmd->add_flag(
       "--insecure", c.serve.insecure, "Allow listening beyond this machine without a key");
   cmd->add_option("--log-format", c.serve.log_format, "text, or json: one object a line")

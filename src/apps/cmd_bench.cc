@@ -54,27 +54,35 @@ class LatencyRun {
     return narrow<int32_t>((sequence * 7919 + i * 104729 + 13) % runner_.limits().vocab_size);
   }
 
-  BatchSequence sequence(
-      int64_t s, int64_t begin, int64_t context, int64_t count, bool sample) const {
-    BatchSequence q{.sequence_id = static_cast<uint64_t>(s) + 1,
-                    .token_begin = begin,
-                    .token_count = count,
-                    .context_before = context};
-    const auto at = blocks_.begin() + static_cast<std::ptrdiff_t>(s * blocks_each_);
-    q.blocks.assign(at, at + static_cast<std::ptrdiff_t>(blocks_each_));
-    if (sample) {
-      q.sample.emplace();
-      q.sample->params.temperature = 0.0F;
-    }
-    return q;
+  // Each sequence has the slot of its number.
+  static BatchSequence sequence(
+      int64_t s, int64_t begin, int64_t context, int64_t count, bool sample) {
+    return {.sequence_id = static_cast<uint64_t>(s) + 1,
+            .slot = narrow<int32_t>(s),
+            .sample = sample,
+            .token_begin = begin,
+            .token_count = count,
+            .context_before = context};
   }
 
-  Status step(Batch batch) {
-    TUTTI_RETURN_IF_ERROR(runner_.submit(std::move(batch)));
-    TUTTI_TRY(const StepOutput output, runner_.collect());
-    for (const SequenceOutput& s : output.sequences) {
-      TUTTI_RETURN_IF_ERROR(s.status);
-      last_[usize(static_cast<int64_t>(s.sequence_id) - 1)] = s.tokens.front().token;
+  void join(int64_t s, Batch& batch) const {
+    BatchJoin join{.slot = narrow<int32_t>(s)};
+    join.row.params.temperature = 0.0F;
+    batch.joins.push_back(std::move(join));
+    batch.update_blocks(narrow<int32_t>(s),
+                        0,
+                        std::span(blocks_).subspan(usize(s * blocks_each_), usize(blocks_each_)));
+  }
+
+  Status step(const Batch& batch) {
+    TUTTI_RETURN_IF_ERROR(runner_.submit(batch));
+    TUTTI_RETURN_IF_ERROR(runner_.collect(output_));
+    for (const RowOutput& row : output_.rows) {
+      if (row.failure >= 0) {
+        return output_.failures[usize(row.failure)];
+      }
+      last_[usize(static_cast<int64_t>(row.sequence_id) - 1)] =
+          output_.tokens[usize(row.token_begin)].token;
     }
     return ok_status();
   }
@@ -84,12 +92,15 @@ class LatencyRun {
       for (int64_t at = 0; at < o_.prompt_tokens; at += runner_.limits().max_batch_tokens) {
         const int64_t count = std::min(runner_.limits().max_batch_tokens, o_.prompt_tokens - at);
         Batch batch;
+        if (at == 0) {
+          join(s, batch);
+        }
         for (int64_t i = at; i < at + count; ++i) {
           batch.tokens.push_back(prompt_id(s, i));
           batch.positions.push_back(narrow<int32_t>(i));
         }
         batch.sequences.push_back(sequence(s, 0, at, count, at + count == o_.prompt_tokens));
-        TUTTI_RETURN_IF_ERROR(step(std::move(batch)));
+        TUTTI_RETURN_IF_ERROR(step(batch));
       }
     }
     return ok_status();
@@ -103,7 +114,7 @@ class LatencyRun {
       batch.positions.push_back(narrow<int32_t>(position));
       batch.sequences.push_back(sequence(s, s, position, 1, true));
     }
-    return step(std::move(batch));
+    return step(batch);
   }
 
   RankedModelRunner& runner_;
@@ -111,6 +122,7 @@ class LatencyRun {
   std::vector<int32_t> blocks_;
   int64_t blocks_each_ = 0;
   std::vector<int32_t> last_;
+  StepOutput output_;
 };
 
 void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, const Latency& l) {

@@ -37,8 +37,8 @@ Batch one_sequence(const std::vector<int32_t>& ids,
     batch.tokens.push_back(ids[usize(i)]);
     batch.positions.push_back(narrow<int32_t>(i));
   }
-  batch.sequences.push_back(
-      {.sequence_id = 1, .token_count = count, .context_before = begin, .blocks = blocks});
+  batch.sequences.push_back({.sequence_id = 1, .token_count = count, .context_before = begin});
+  batch.update_blocks(0, 0, blocks);
   return batch;
 }
 

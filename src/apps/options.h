@@ -21,6 +21,7 @@ struct ModelFlags {
   std::string compute;        ///< "f32" or "bf16"; empty = the device's default
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
+  bool no_prefix_cache = false;
   std::string mla_form = "absorbed";
   bool reference_ops = false;
   bool quiet = false;  ///< no progress bar, no info lines

@@ -76,6 +76,7 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
                 .ranks = runner->ranks()};
   parts.defaults = std::move(defaults);
   parts.engine = engine;
+  parts.engine.prefix_cache = !flags.no_prefix_cache;
   parts.runner = std::move(runner);
   parts.tokenizer = model.tokenizer;
   parts.chat_template = model.chat_template;

@@ -1,13 +1,14 @@
 // The loop from requests to tokens: inbox -> scheduler -> runner -> events. Knows token ids only;
 // TextEngine adds text. Threads, ownership and order: docs/engine-contract.md.
 #pragma once
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "base/queue.h"
@@ -24,6 +25,10 @@ struct EngineConfig {
   int64_t max_waiting = 256;         ///< sequences that may wait; more are refused (kOverloaded)
   int64_t delivery_capacity = 1024;  ///< steps whose events may wait for the delivery thread
   int64_t max_prefill_chunk = 0;     ///< see SchedulerConfig
+  double priority_aging_seconds = 10.0;  ///< waiting this long is worth one level of priority
+  bool prefix_cache = true;
+  bool run_ahead = true;           ///< prepare the next step while the ranks run this one
+  std::function<int64_t()> clock;  ///< microseconds, for tests; unset: the steady clock
 };
 
 class Engine {
@@ -41,6 +46,9 @@ class Engine {
 
   // All of these from any thread, except that a sink must not call drain or shutdown.
 
+  /// The clock of SequenceRequest::deadline_us.
+  int64_t now_us() const;
+
   /// Queues all of `requests` or none. Each ends with exactly one last() event. Errors: whatever
   /// check_fits says, kInvalidArgument, kOverloaded, kUnavailable; then no event comes.
   Status submit(std::vector<SequenceRequest> requests, std::shared_ptr<TokenSink> sink);
@@ -49,7 +57,8 @@ class Engine {
   /// remembered until the next step, so a caller asks once, not in a loop.
   void cancel(uint64_t sequence_id);
 
-  /// Takes no more requests and waits for the live ones. False if some are left at `timeout`.
+  /// Takes no more requests and waits for the live ones, and for what they own to be free. False if
+  /// some are left at `timeout`.
   bool drain(std::chrono::milliseconds timeout);
 
   /// Ends live requests with kUnavailable and joins the threads. Idempotent.
@@ -62,37 +71,52 @@ class Engine {
   EngineStats stats() const;
 
  private:
+  // The events of one turn of the loop and who gets them. Reused.
   struct Delivery {
-    std::shared_ptr<TokenSink> sink;
-    SequenceEvent event;
+    EventList events;
+    std::vector<TokenSink*> sinks;                  // one per record
+    std::vector<std::shared_ptr<TokenSink>> ended;  // keep those alive whose last event is here
   };
 
   void run();
   void take_work(bool wait);
-  void step();
+  void turn();
+  bool submit_step();
+  void collect_step();
   void step_failed(const Status& status);
-  void deliver(std::vector<SequenceEvent> events);
+  void deliver();
+  std::unique_ptr<Delivery> next_delivery();
   void run_delivery();
   void publish_stats();
+  double lap();
+
+  bool busy() const { return !scheduler_.idle() || scheduler_.in_flight() > 0; }
 
   const EngineConfig config_;
   const std::unique_ptr<ModelRunner> runner_;
   const SchedulerConfig scheduler_config_;
   Inbox inbox_;
-  BoundedQueue<std::vector<Delivery>> delivery_;
+  BoundedQueue<std::unique_ptr<Delivery>> delivery_;
+  BoundedQueue<std::unique_ptr<Delivery>> spare_;  // back from the delivery thread
 
   // Engine thread only.
   BlockPool pool_;
   Scheduler scheduler_;
-  std::unordered_map<uint64_t, std::shared_ptr<TokenSink>> sinks_;
+  std::array<Batch, Scheduler::kMaxInFlight> batches_;  // by step number
+  StepOutput output_;
+  std::unique_ptr<Delivery> turn_;                 // events of the running turn
+  std::vector<std::shared_ptr<TokenSink>> sinks_;  // by SequenceRequest::tag
+  std::vector<uint64_t> free_tags_;
   EngineStats counters_;
   Status runner_failure_;  // kDevice: the runner must not be called again
   bool stopping_ = false;
+  std::chrono::steady_clock::time_point lap_;  // end of the last timed phase
 
   mutable std::mutex state_mutex_;  // guards the block below
   std::condition_variable ended_;
   EngineStats published_;
-  int64_t live_ = 0;  // sequences submitted and not yet delivered to their end
+  bool busy_ = false;  // as of the last turn
+  int64_t live_ = 0;   // sequences submitted and not yet delivered to their end
 
   std::mutex shutdown_mutex_;
   std::thread engine_thread_;

@@ -68,7 +68,7 @@ Generation::Generation(const Context& context,
   }
 }
 
-void Generation::on_event(SequenceEvent event) {
+void Generation::on_event(const SequenceEvent& event) {
   const uint64_t index = event.sequence_id - first_id_;
   TUTTI_CHECK_LT(index, choices_.size());
   Choice& choice = choices_[index];
@@ -85,6 +85,9 @@ void Generation::on_event(SequenceEvent event) {
 }
 
 void Generation::add_tokens(Choice& choice, const SequenceEvent& event) {
+  if (event.sequence_id == first_id_) {  // the prompt counts once, and so does what was cached
+    usage_.cached_prompt_tokens = event.cached_prompt_tokens;
+  }
   for (const SampledToken& token : event.tokens) {
     if (usage_.completion_tokens++ == 0) {
       first_token_ = Clock::now();

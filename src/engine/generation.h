@@ -52,7 +52,7 @@ class Generation final : public TokenSink {
              uint64_t first_id,
              std::shared_ptr<GenerationSink> sink);
 
-  void on_event(SequenceEvent event) override;
+  void on_event(const SequenceEvent& event) override;
 
   /// Any thread.
   void request_cancel();

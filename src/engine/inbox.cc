@@ -54,17 +54,20 @@ void Inbox::stop() {
   ready_.notify_one();
 }
 
-Inbox::Work Inbox::take(bool wait) {
+Inbox::Work& Inbox::take(bool wait) {
+  taken_.submissions.clear();
+  taken_.cancels.clear();
   std::unique_lock lock(mutex_);
   if (wait) {
     ready_.wait(lock, [this] {
       return work_.stop || !work_.submissions.empty() || !work_.cancels.empty();
     });
   }
-  Work taken = std::exchange(work_, {});
-  work_.stop = taken.stop;  // for good
-  scheduler_waiting_ += ssize(taken.submissions.size());
-  return taken;
+  std::swap(work_.submissions, taken_.submissions);
+  std::swap(work_.cancels, taken_.cancels);
+  taken_.stop = work_.stop;  // for good
+  scheduler_waiting_ += ssize(taken_.submissions.size());
+  return taken_;
 }
 
 void Inbox::set_scheduler_waiting(int64_t count) {

@@ -11,14 +11,16 @@
 
 #include "base/status.h"
 #include "sched/sequence.h"
+#include "sched/sequence_events.h"
 
 namespace tutti {
 
 /// Receives the events of sequences, on the delivery thread. Must return quickly, must not throw.
+/// An event and what it refers to last as long as the call.
 class TokenSink {
  public:
   virtual ~TokenSink() = default;
-  virtual void on_event(SequenceEvent event) = 0;
+  virtual void on_event(const SequenceEvent& event) = 0;
 };
 
 class Inbox {
@@ -51,18 +53,22 @@ class Inbox {
   /// Makes take() return with Work::stop.
   void stop();
 
-  /// Engine thread: everything that has come. With `wait`, blocks until something has.
-  Work take(bool wait);
+  /// Engine thread: everything that has come, valid until the next call. With `wait`, blocks until
+  /// something has.
+  Work& take(bool wait);
 
   /// Engine thread: sequences that wait for admission in the scheduler. Those that take() gave out
   /// count as waiting until this is called.
   void set_scheduler_waiting(int64_t count);
 
  private:
+  friend struct InboxPeer;  // tests plant a bug through it
+
   const int64_t max_waiting_;
   mutable std::mutex mutex_;
   std::condition_variable ready_;
   Work work_;
+  Work taken_;  // engine thread; its buffers are used again
   int64_t scheduler_waiting_ = 0;
   Status closed_;
 };

@@ -28,7 +28,9 @@ struct GenerationRequest {
   bool reasoning_open = false;      ///< the prompt already ends inside <think>
   bool skip_special_tokens = true;  ///< do not print special tokens
   bool keep_tool_marks = false;     ///< but print those that mark tool calls
-  std::string request_id;           ///< for logs
+  int32_t priority = 0;             ///< smaller is served first
+  std::string cache_salt;  ///< cached prefixes are shared among requests of the same salt only
+  std::string request_id;  ///< for logs
   /// Ends with kDeadlineExceeded when this passes, wherever the request is by then.
   std::optional<std::chrono::steady_clock::time_point> deadline;
   /// Ends with kUnavailable if no choice has been admitted by then: its client has given up.
@@ -107,9 +109,12 @@ struct EngineStats {
   uint64_t prefix_cache_hits = 0;     ///< of these, tokens whose KV was there
   int64_t kv_blocks_cached = 0;       ///< unused but kept for their content
   // Seconds of all steps, by what the engine thread did.
-  double step_schedule_seconds = 0.0;  ///< choosing and building the batch
-  double step_model_seconds = 0.0;     ///< waiting for the ranks
-  double step_commit_seconds = 0.0;    ///< applying results and handing events on
+  double step_schedule_seconds = 0.0;   ///< choosing and building the batch
+  double step_model_seconds = 0.0;      ///< waiting for the ranks
+  double step_commit_seconds = 0.0;     ///< applying results and handing events on
+  uint64_t prefix_cache_evictions = 0;  ///< blocks that lost their content to others
+  uint64_t forks = 0;                   ///< choices that took over their sibling's prompt
+  uint64_t deadlines_expired = 0;       ///< sequences; also counted as failed
 };
 
 class LanguageModel {

@@ -13,8 +13,9 @@ struct RunnerLimits {
   int64_t num_blocks = 0;          ///< KV blocks in the pool
   int64_t max_batch_tokens = 512;  ///< tokens in one step
   int64_t max_batch_sequences = 64;
-  int64_t max_context = 0;  ///< tokens of prompt + output of one sequence
-  int64_t vocab_size = 0;   ///< ids in [0, vocab_size) are legal input
+  int64_t max_context = 0;          ///< tokens of prompt + output of one sequence
+  int64_t vocab_size = 0;           ///< ids in [0, vocab_size) are legal input
+  int64_t max_tokens_per_step = 1;  ///< output of one sequence; more than 1: no running ahead
 };
 
 class ModelRunner {
@@ -22,12 +23,14 @@ class ModelRunner {
   virtual ~ModelRunner() = default;
   virtual const RunnerLimits& limits() const = 0;
 
-  /// Starts a step. Steps finish in the order of submission. Called by the engine thread only.
-  virtual Status submit(Batch batch) = 0;
+  /// Starts a step; does not wait for it. Two steps may be in flight. They are executed in the
+  /// order of submission: whatever a step reads or writes, the one before has written. `batch` must
+  /// not change until the step has been collected. Called by the engine thread only.
+  virtual Status submit(const Batch& batch) = 0;
 
-  /// Waits for the oldest submitted step. A kDevice error means that this runner is unusable from
-  /// now on.
-  virtual Result<StepOutput> collect() = 0;
+  /// Waits for the oldest submitted step and replaces `output` by its result. A kDevice error means
+  /// that this runner is unusable from now on; any other loses this step only.
+  virtual Status collect(StepOutput& output) = 0;
 };
 
 }  // namespace tutti

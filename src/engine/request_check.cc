@@ -13,6 +13,7 @@ namespace {
 constexpr size_t kMaxStopStrings = 32;
 constexpr size_t kMaxStopBytes = 4096;
 constexpr size_t kMaxStopIds = 1024;
+constexpr size_t kMaxSaltBytes = 1024;
 
 struct Range {
   const char* field;
@@ -144,6 +145,12 @@ Status check_request(const GenerationRequest& request, const GenerationLimits& l
   }
   if (request.n < 1 || request.n > limits.max_choices) {
     return invalid("n is {}, must be 1 to {}", request.n, limits.max_choices).with_param("n");
+  }
+  if (request.cache_salt.size() > kMaxSaltBytes) {
+    return invalid("cache_salt has {} bytes, must be at most {}",
+                   request.cache_salt.size(),
+                   kMaxSaltBytes)
+        .with_param("cache_salt");
   }
   return check_stops(request, limits);
 }

@@ -13,6 +13,13 @@ namespace {
 // OpenAI allows 128 choices.
 constexpr int64_t kMaxChoices = 128;
 
+int64_t to_us(const std::optional<std::chrono::steady_clock::time_point>& time) {
+  return time.has_value()
+             ? std::chrono::duration_cast<std::chrono::microseconds>(time->time_since_epoch())
+                   .count()
+             : kNoDeadline;
+}
+
 }  // namespace
 
 TextEngine::TextEngine(TextEngineParts parts)
@@ -69,11 +76,17 @@ std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest reques
         one.stop_ids.end(), defaults_.eos_token_ids.begin(), defaults_.eos_token_ids.end());
   }
   one.sampling = request.sampling;
+  one.priority = request.priority;
+  one.deadline_us = to_us(request.deadline);
+  one.cache_salt = std::move(request.cache_salt);
   one.prompt = std::move(request.prompt);
   std::vector<SequenceRequest> out;
   for (int32_t i = 0; i < request.n; ++i) {
     one.id = first_id + static_cast<uint64_t>(i);
     one.choice = i;
+    one.fork_of = i == 0 ? 0 : first_id;
+    // The choices are admitted in their order: once the first is, the request has begun.
+    one.queue_deadline_us = i == 0 ? to_us(request.queue_deadline) : kNoDeadline;
     out.push_back(i + 1 < request.n ? one : std::move(one));
   }
   return out;

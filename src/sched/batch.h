@@ -1,10 +1,11 @@
 // One step's work as a flat value: the scheduler makes it, every rank reads it. It holds no
 // pointers into the engine, so that it can be queued to rank threads today and sent to other hosts
-// later.
+// later. What does not change from step to step is told once: a running sequence owns a slot, and
+// the ranks keep tables by slot.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/status.h"
@@ -22,24 +23,66 @@ struct SampleRow {
   std::vector<int32_t> output_tokens;
 };
 
+/// In Batch::tokens: the last token that was sampled for this sequence's slot, which the host does
+/// not know yet. Only the step before can have sampled it.
+constexpr int32_t kSampledToken = -1;
+
 /// One sequence's share of a step: `token_count` tokens starting at position `context_before`.
 struct BatchSequence {
   uint64_t sequence_id = 0;
+  int32_t slot = 0;             ///< row of the ranks' tables, in [0, max_batch_sequences)
+  bool sample = false;          ///< the last token's logits yield a token in this step
   int64_t token_begin = 0;      ///< first of its tokens in Batch::tokens
   int64_t token_count = 0;      ///< 1 when decoding, up to the chunk size when prefilling
   int64_t context_before = 0;   ///< tokens whose KV is already stored
-  std::vector<int32_t> blocks;  ///< KV blocks in order; cover context_before + token_count tokens
-  std::optional<SampleRow> sample;  ///< set if the last token's logits yield a token in this step
+  int64_t output_position = 0;  ///< generated tokens before the one this step samples
+};
+
+/// A sequence moves into a slot. What the slot's tables held is gone.
+struct BatchJoin {
+  int32_t slot = 0;
+  SampleRow row;  ///< its output_position is not used; BatchSequence has it
+};
+
+/// Entries first .. first + count - 1 of a slot's block table are blocks[begin ...] of the batch.
+/// Block i holds the KV of positions i * block_size onward.
+struct BlockUpdate {
+  int32_t slot = 0;
+  int32_t first = 0;
+  int32_t begin = 0;
+  int32_t count = 0;
 };
 
 struct Batch {
-  static constexpr int32_t kVersion = 1;
+  static constexpr int32_t kVersion = 2;
   int32_t version = kVersion;
   uint64_t step = 0;
+  std::vector<BatchJoin> joins;            ///< first of all
+  std::vector<BlockUpdate> block_updates;  ///< then these
+  std::vector<int32_t> blocks;
   std::vector<int32_t> tokens;     ///< [T] token ids of all sequences, one after another
   int32_t position_axes = 1;       ///< 1; more for multi-axis rotary positions
   std::vector<int32_t> positions;  ///< [position_axes, T]
   std::vector<BatchSequence> sequences;
+
+  /// Empty, with the capacity it had.
+  void clear(uint64_t next_step) {
+    step = next_step;
+    joins.clear();
+    block_updates.clear();
+    blocks.clear();
+    tokens.clear();
+    positions.clear();
+    sequences.clear();
+  }
+
+  void update_blocks(int32_t slot, int64_t first, std::span<const int32_t> ids) {
+    block_updates.push_back({.slot = slot,
+                             .first = static_cast<int32_t>(first),
+                             .begin = static_cast<int32_t>(blocks.size()),
+                             .count = static_cast<int32_t>(ids.size())});
+    blocks.insert(blocks.end(), ids.begin(), ids.end());
+  }
 };
 
 struct TopLogprob {
@@ -54,16 +97,41 @@ struct SampledToken {
 };
 
 /// Tokens of one sequence from one step: 1, or more once speculation exists.
-struct SequenceOutput {
+struct RowOutput {
   uint64_t sequence_id = 0;
-  std::vector<SampledToken> tokens;
-  Status status;  ///< not ok: this sequence ends with this error, the others go on; no tokens then
+  int32_t token_begin = 0;  ///< in StepOutput::tokens
+  int32_t token_count = 0;
+  int32_t failure = -1;  ///< index in StepOutput::failures: this sequence ends with that error, the
+                         ///< others go on; no tokens then
 };
 
 struct StepOutput {
   uint64_t step = 0;
-  std::vector<SequenceOutput>
-      sequences;  ///< one for every BatchSequence with `sample`, in batch order
+  std::vector<RowOutput> rows;  ///< one for every BatchSequence with `sample`, in batch order
+  std::vector<SampledToken> tokens;
+  std::vector<Status> failures;
+
+  /// Empty, with the capacity it had.
+  void clear(uint64_t next_step) {
+    step = next_step;
+    rows.clear();
+    tokens.clear();
+    failures.clear();
+  }
+
+  void add(uint64_t sequence_id, SampledToken token) {
+    rows.push_back({.sequence_id = sequence_id,
+                    .token_begin = static_cast<int32_t>(tokens.size()),
+                    .token_count = 1});
+    tokens.push_back(std::move(token));
+  }
+
+  void add_failure(uint64_t sequence_id, Status status) {
+    rows.push_back({.sequence_id = sequence_id,
+                    .token_begin = static_cast<int32_t>(tokens.size()),
+                    .failure = static_cast<int32_t>(failures.size())});
+    failures.push_back(std::move(status));
+  }
 };
 
 }  // namespace tutti

@@ -6,46 +6,8 @@
 #include "base/checked.h"
 
 namespace tutti {
-namespace {
 
-SequenceEvent error_event(uint64_t id, const Status& status) {
-  return {.sequence_id = id, .tokens = {}, .finish = std::nullopt, .status = status};
-}
-
-SequenceEvent cancelled_event(uint64_t id) {
-  return {.sequence_id = id, .tokens = {}, .finish = FinishReason::kCancelled, .status = {}};
-}
-
-}  // namespace
-
-int64_t max_sequence_tokens(const SchedulerConfig& config, int64_t total_blocks) {
-  return std::min(config.max_context, total_blocks * config.block_size);
-}
-
-Status check_fits(const SchedulerConfig& config,
-                  int64_t total_blocks,
-                  int64_t prompt_tokens,
-                  int64_t max_tokens) {
-  // Compared by subtraction: max_tokens may be as large as its type allows.
-  if (max_tokens > config.max_context - prompt_tokens) {
-    return error(StatusCode::kContextLength,
-                 "a prompt of {} tokens and {} to generate do not fit the context of {} tokens; "
-                 "shorten the prompt or lower max_tokens",
-                 prompt_tokens,
-                 max_tokens,
-                 config.max_context);
-  }
-  const int64_t capacity = total_blocks * config.block_size;
-  if (max_tokens > capacity - prompt_tokens) {
-    return error(StatusCode::kOutOfMemory,
-                 "a prompt of {} tokens and {} to generate do not fit the KV memory of {} tokens; "
-                 "shorten the prompt, lower max_tokens, or start with more KV memory",
-                 prompt_tokens,
-                 max_tokens,
-                 capacity);
-  }
-  return ok_status();
-}
+using State = SchedulerEntry::State;
 
 Scheduler::Scheduler(const SchedulerConfig& config, BlockPool& pool)
     : config_(config), pool_(pool) {
@@ -54,258 +16,331 @@ Scheduler::Scheduler(const SchedulerConfig& config, BlockPool& pool)
   TUTTI_CHECK_GT(config_.max_batch_sequences, 0);
   TUTTI_CHECK_GE(config_.watermark_blocks, 0);
   TUTTI_CHECK_GE(config_.max_prefill_chunk, 0);
+  TUTTI_CHECK_GE(config_.aging_us, 0);
+  // Every running sequence decodes in every step and one token more is left for a prefill.
+  const int64_t slots = std::min(config_.max_batch_sequences, config_.max_batch_tokens);
+  for (int64_t slot = slots - 1; slot >= 0; --slot) {
+    free_slots_.push_back(narrow<int32_t>(slot));
+  }
+  running_.reserve(usize(slots));
+  for (Step& step : steps_) {
+    step.rows.reserve(usize(slots));
+  }
 }
 
-void Scheduler::add(SequenceRequest request) {
+void Scheduler::add(SequenceRequest request, int64_t now_us) {
   const Status fits =
       check_fits(config_, pool_.total(), ssize(request.prompt.size()), request.max_tokens);
   TUTTI_CHECK_MSG(fits.ok(), "{}", fits.message());
   const uint64_t id = request.id;
-  auto [it, added] = sequences_.emplace(id, std::make_unique<Entry>(std::move(request)));
+  auto [it, added] =
+      sequences_.emplace(id, std::make_unique<Entry>(std::move(request), config_.block_size));
   TUTTI_CHECK_MSG(added, "sequence {} exists", id);
-  waiting_.push_back(it->second.get());
-}
-
-std::optional<SequenceEvent> Scheduler::cancel(uint64_t id) {
-  const auto it = sequences_.find(id);
-  if (it == sequences_.end()) {
-    return std::nullopt;
-  }
   Entry& entry = *it->second;
-  if (entry.in_step) {
-    entry.retiring = true;
-    return std::nullopt;
-  }
-  remove(entry);
-  return cancelled_event(id);
+  entry.order_us = now_us + entry.sequence.request().priority * config_.aging_us;
+  entry.arrival = arrivals_++;
+  entry.root = pool_.hold_root(entry.sequence.request().cache_salt);
+  waiting_.push(&entry);
+  const SequenceRequest& kept = entry.sequence.request();
+  watch(entry, std::min(kept.deadline_us, kept.queue_deadline_us));
 }
 
-std::optional<Batch> Scheduler::schedule() {
-  TUTTI_CHECK(!step_open_);
-  if (idle()) {
-    return std::nullopt;
+void Scheduler::watch(Entry& entry, int64_t expires_us) {
+  deadlines_.erase(&entry);
+  entry.expires_us = expires_us;
+  if (expires_us != kNoDeadline) {
+    deadlines_.push(&entry);
   }
-  Batch batch;
-  batch.step = steps_++;
-  schedule_decodes(batch);
-  schedule_prefills(batch);
+}
+
+bool Scheduler::schedule(int64_t now_us, Batch& batch, EventList& events) {
+  TUTTI_CHECK_LT(in_flight_, kMaxInFlight);
+  batch.clear(next_step_);
+  expire(now_us, events);
+  Step& step = steps_[next_step_ % steps_.size()];
+  step.number = next_step_;
+  step.rows.clear();
+  stalled_ = false;
+  schedule_running(batch);
   admit(batch);
-  // The oldest sequence can always advance (docs/engine-contract.md), so a step is never empty.
-  TUTTI_CHECK(!step_.empty());
-  step_open_ = true;
-  return batch;
+  if (batch.sequences.empty()) {
+    // The first of all sequences can always advance (docs/engine-contract.md).
+    TUTTI_CHECK(idle() || in_flight_ > 0);
+    return false;
+  }
+  ++next_step_;
+  ++in_flight_;
+  return true;
 }
 
-void Scheduler::schedule_decodes(Batch& batch) {
-  // running_ may lose elements at its end in make_room.
+void Scheduler::expire(int64_t now_us, EventList& events) {
+  while (!deadlines_.empty() && deadlines_.top()->expires_us <= now_us) {
+    Entry& entry = *deadlines_.top();
+    ++counters_.expired;
+    if (entry.sequence.request().deadline_us > now_us) {
+      end(entry,
+          events,
+          error(StatusCode::kUnavailable,
+                "the request was not started in time, {} others are waiting; try again later",
+                waiting_.size() - 1));
+      continue;
+    }
+    end(entry,
+        events,
+        error(StatusCode::kDeadlineExceeded,
+              "the request's timeout passed {} {} of {} output tokens; raise timeout or lower "
+              "max_tokens",
+              entry.state == State::kWaiting ? "while it waited, after" : "after",
+              entry.sequence.output_count(),
+              entry.sequence.request().max_tokens));
+  }
+  sweep();
+}
+
+/// Decodes first, so that no prompt ever holds up a stream; prefills share what is left.
+void Scheduler::schedule_running(Batch& batch) {
+  bool prefills = false;
+  // running_ may lose elements from its end in make_room.
   for (size_t i = 0; i < running_.size() && budget_left(batch) > 0; ++i) {
-    const Sequence& sequence = running_[i]->sequence;
+    Entry& entry = *running_[i];
+    if (!wants_step(entry)) {
+      continue;
+    }
     // A step may have yielded several tokens. Sequences that prefill own all their blocks.
-    const bool decodes = sequence.to_compute() == 1 || missing_blocks(sequence) > 0;
-    if (decodes && make_room(i)) {
-      put(*running_[i], chunk(*running_[i], batch), batch);
+    if (to_compute(entry) == 1 || missing_blocks(entry) > 0) {
+      if (make_room(entry)) {
+        put(entry, chunk(entry, batch), batch);
+      }
+    } else {
+      prefills = true;
     }
   }
-}
-
-void Scheduler::schedule_prefills(Batch& batch) {
+  if (!prefills) {
+    return;
+  }
   for (Entry* entry : running_) {
     if (budget_left(batch) == 0) {
       return;
     }
-    if (!entry->in_step) {
+    if (entry->last_step != next_step_ + 1 && wants_step(*entry) && missing_blocks(*entry) <= 0) {
       put(*entry, chunk(*entry, batch), batch);
     }
   }
 }
 
-// After a preemption nobody is admitted in the same step: what is free is less than the victim
-// held, and the victim is first in the queue.
+// Strictly in the order of service: whoever is first and does not fit holds up the others, else
+// large requests would starve. After a preemption nobody behind the victim can be admitted in the
+// same step: less is available than the victim, now ahead in the queue, held.
 void Scheduler::admit(Batch& batch) {
-  const int64_t max_running = std::min(config_.max_batch_sequences, config_.max_batch_tokens);
-  while (!waiting_.empty() && budget_left(batch) > 0 && ssize(running_.size()) < max_running &&
-         can_admit(*waiting_.front())) {
-    Entry& entry = *waiting_.front();
-    waiting_.pop_front();
-    // All blocks of the known tokens at once: a prefill, once begun, never waits for blocks.
-    TUTTI_CHECK(pool_.allocate(blocks_for(entry.sequence.token_count()), entry.sequence.blocks()));
-    running_.push_back(&entry);
-    put(entry, chunk(entry, batch), batch);
+  while (!waiting_.empty() && budget_left(batch) > 0 && !free_slots_.empty() && !stalled_) {
+    Entry& entry = *waiting_.top();
+    if (waits_for_sibling(entry) || !try_admit(entry, batch)) {
+      return;
+    }
   }
 }
 
-bool Scheduler::can_admit(const Entry& entry) const {
-  const int64_t reserve = running_.empty() ? 0 : config_.watermark_blocks;
-  return blocks_for(entry.sequence.token_count()) + reserve <= pool_.free();
+/// The sibling whose prompt is the same computes it; then its blocks are shared.
+bool Scheduler::waits_for_sibling(const Entry& entry) const {
+  const auto it = sequences_.find(entry.sequence.request().fork_of);
+  return it != sequences_.end() && it->second->state == State::kRunning &&
+         it->second->sequence.computed() < it->second->sequence.prompt_count();
 }
 
-/// Makes sure that running_[index] owns the blocks for all its known tokens. False if it was
-/// preempted itself.
-bool Scheduler::make_room(size_t index) {
-  Sequence& sequence = running_[index]->sequence;
-  const int64_t missing = missing_blocks(sequence);
-  while (missing > 0 && !pool_.allocate(missing, sequence.blocks())) {
-    const bool itself = running_.size() == index + 1;
-    preempt_last();
+/// Fills prefix_ with computed blocks that hold the beginning of the entry's tokens. Never all of
+/// them: the last token is computed, because its logits are wanted.
+void Scheduler::find_prefix(Entry& entry) {
+  prefix_.clear();
+  const Sequence& sequence = entry.sequence;
+  const int64_t limit = (sequence.token_count() - 1) / config_.block_size;
+  if (pool_.has_cache()) {
+    pool_.match(entry.root, sequence.tokens(), limit, prefix_);
+  }
+  const auto it = sequences_.find(sequence.request().fork_of);
+  if (it == sequences_.end() || it->second->slot < 0) {
+    return;
+  }
+  const Sequence& sibling = it->second->sequence;
+  const int64_t shared = std::min({limit,
+                                   sibling.prompt_count() / config_.block_size,
+                                   sibling.computed() / config_.block_size});
+  if (shared > 0 && shared >= ssize(prefix_.size())) {
+    prefix_.assign(sibling.blocks().begin(), sibling.blocks().begin() + shared);
+    ++counters_.forks;
+  }
+}
+
+bool Scheduler::try_admit(Entry& entry, Batch& batch) {
+  const bool alone = running_.empty();
+  Sequence& sequence = entry.sequence;
+  if (!alone && refused_id_ == sequence.id() && pool_.available() < refused_blocks_) {
+    return false;  // without looking its prefix up again
+  }
+  const uint64_t forks = counters_.forks;
+  find_prefix(entry);
+  int64_t needed = blocks_for(sequence.token_count()) - ssize(prefix_.size());
+  for (const int32_t block : prefix_) {
+    needed += pool_.ref_count(block) == 0 ? 1 : 0;  // cached ones stop being available
+  }
+  const int64_t reserve = alone ? 0 : config_.watermark_blocks;
+  if (needed + reserve > pool_.available()) {
+    counters_.forks = forks;
+    refused_id_ = sequence.id();
+    refused_blocks_ = needed + reserve;
+    return false;
+  }
+  for (const int32_t block : prefix_) {
+    pool_.share(block);
+  }
+  std::vector<int32_t>& blocks = sequence.blocks();
+  blocks.assign(prefix_.begin(), prefix_.end());
+  // All blocks of the known tokens at once: a prefill, once begun, never waits for blocks.
+  TUTTI_CHECK(pool_.allocate(blocks_for(sequence.token_count()) - ssize(blocks.size()), blocks));
+  entry.scheduled = ssize(prefix_.size()) * config_.block_size;
+  sequence.set_computed(entry.scheduled);
+  entry.named = pool_.has_cache() ? ssize(prefix_.size()) : 0;
+  if (entry.cached_prompt_tokens < 0) {
+    watch(entry, sequence.request().deadline_us);
+    entry.cached_prompt_tokens = narrow<int32_t>(entry.scheduled);
+    counters_.prefix_queries += static_cast<uint64_t>(sequence.prompt_count());
+    counters_.prefix_hits += static_cast<uint64_t>(entry.scheduled);
+  }
+  waiting_.erase(&entry);
+  entry.state = State::kRunning;
+  entry.slot = free_slots_.back();
+  free_slots_.pop_back();
+  running_.insert(
+      std::upper_bound(running_.begin(),
+                       running_.end(),
+                       &entry,
+                       [](const Entry* a, const Entry* b) { return ServedBefore()(*a, *b); }),
+      &entry);
+  batch.joins.push_back({.slot = entry.slot, .row = sequence.sample_row()});
+  put(entry, chunk(entry, batch), batch);
+  return true;
+}
+
+/// Makes sure that a running sequence owns the blocks for all its tokens, those in flight included.
+/// If false it takes no part in this step: it was preempted itself, or blocks that steps in flight
+/// still use have to come back first.
+bool Scheduler::make_room(Entry& entry) {
+  const int64_t missing = missing_blocks(entry);
+  if (missing <= 0) {
+    return true;
+  }
+  // Whoever stalls is first to be served in the next step, so nobody behind it may take blocks now.
+  while (!stalled_ && !pool_.allocate(missing, entry.sequence.blocks())) {
+    if (releasing_ > 0) {
+      stalled_ = true;
+      return false;
+    }
+    Entry& victim = *last_running();
+    const bool itself = &victim == &entry;
+    preempt(victim);
     if (itself) {
       return false;
     }
   }
-  return true;
+  return !stalled_;
 }
 
-void Scheduler::preempt_last() {
-  Entry& victim = *running_.back();
-  // Sequences are put into the step in order of admission, so the last is not in it yet.
-  TUTTI_CHECK(!victim.in_step);
-  running_.pop_back();
-  pool_.release(victim.sequence.blocks());
-  victim.sequence.blocks().clear();
-  victim.sequence.forget_computed();
-  waiting_.push_front(&victim);
+/// The running sequence that comes last in the order of service.
+Scheduler::Entry* Scheduler::last_running() const {
+  for (auto it = running_.rbegin(); it != running_.rend(); ++it) {
+    if ((*it)->state == State::kRunning) {
+      return *it;
+    }
+  }
+  TUTTI_CHECK_MSG(false, "nobody is running");
+  return nullptr;
+}
+
+void Scheduler::preempt(Entry& entry) {
+  // Sequences are put into the step in the order of service, so the last is not in it yet.
+  TUTTI_CHECK_NE(entry.last_step, next_step_ + 1);
   ++counters_.preemptions;
+  entry.state = State::kPreempting;
+  if (entry.in_flight > 0) {
+    ++releasing_;
+    return;
+  }
+  give_back(entry);
+  sweep();
 }
 
 /// Adds the next `count` tokens of a sequence to the step.
 void Scheduler::put(Entry& entry, int64_t count, Batch& batch) {
   const Sequence& sequence = entry.sequence;
-  const int64_t begin = sequence.computed();
+  const int64_t known = sequence.token_count();
+  const int64_t begin = entry.scheduled;
   const int64_t end = begin + count;
   TUTTI_CHECK_GT(count, 0);
   TUTTI_CHECK_LE(blocks_for(end), ssize(sequence.blocks().size()));
-  BatchSequence item;
-  item.sequence_id = sequence.id();
-  item.token_begin = ssize(batch.tokens.size());
-  item.token_count = count;
-  item.context_before = begin;
-  item.blocks.assign(sequence.blocks().begin(), sequence.blocks().begin() + blocks_for(end));
-  const bool sample = end == sequence.token_count();
-  if (sample) {
-    item.sample = sequence.sample_row();
+  const bool sample = end == known + entry.pending;
+  batch.sequences.push_back({.sequence_id = sequence.id(),
+                             .slot = entry.slot,
+                             .sample = sample,
+                             .token_begin = ssize(batch.tokens.size()),
+                             .token_count = count,
+                             .context_before = begin,
+                             .output_position = sequence.output_count() + entry.pending});
+  if (const int64_t owned = ssize(sequence.blocks().size()); entry.told < owned) {
+    batch.update_blocks(
+        entry.slot, entry.told, std::span(sequence.blocks()).subspan(usize(entry.told)));
+    entry.told = owned;
   }
   for (int64_t position = begin; position < end; ++position) {
-    batch.tokens.push_back(sequence.tokens()[usize(position)]);
+    batch.tokens.push_back(position < known ? sequence.tokens()[usize(position)] : kSampledToken);
     batch.positions.push_back(narrow<int32_t>(position));
   }
-  batch.sequences.push_back(std::move(item));
-  entry.in_step = true;
-  step_.push_back({.entry = &entry, .count = count, .sample = sample});
+  steps_[next_step_ % steps_.size()].rows.push_back(
+      {.entry = &entry, .count = count, .sample = sample});
+  entry.scheduled = end;
+  entry.last_step = next_step_ + 1;
+  ++entry.in_flight;
+  entry.pending += sample ? 1 : 0;
+}
+
+bool Scheduler::wants_step(const Entry& entry) const {
+  if (entry.state != State::kRunning || to_compute(entry) == 0) {
+    return false;
+  }
+  if (entry.pending == 0) {
+    return true;
+  }
+  // The pending token may be known to be the last, or must be known before anything follows it.
+  const SequenceRequest& request = entry.sequence.request();
+  return config_.run_ahead && !request.awaits_token &&
+         entry.sequence.output_count() + entry.pending < request.max_tokens;
+}
+
+int64_t Scheduler::to_compute(const Entry& entry) const {
+  return entry.sequence.token_count() + entry.pending - entry.scheduled;
+}
+
+int64_t Scheduler::missing_blocks(const Entry& entry) const {
+  return blocks_for(entry.sequence.token_count() + entry.pending) -
+         ssize(entry.sequence.blocks().size());
 }
 
 int64_t Scheduler::chunk(const Entry& entry, const Batch& batch) const {
   const int64_t limit = config_.max_prefill_chunk > 0 ? config_.max_prefill_chunk : INT64_MAX;
-  return std::min({entry.sequence.to_compute(), budget_left(batch), limit});
+  return std::min({to_compute(entry), budget_left(batch), limit});
 }
 
 int64_t Scheduler::budget_left(const Batch& batch) const {
   return config_.max_batch_tokens - ssize(batch.tokens.size());
 }
 
-int64_t Scheduler::missing_blocks(const Sequence& sequence) const {
-  return blocks_for(sequence.token_count()) - ssize(sequence.blocks().size());
-}
-
 int64_t Scheduler::blocks_for(int64_t tokens) const {
   return ceil_div(tokens, config_.block_size);
-}
-
-std::vector<SequenceEvent> Scheduler::commit(const StepOutput& output) {
-  TUTTI_CHECK(step_open_);
-  TUTTI_CHECK_EQ(output.step + 1, steps_);
-  std::vector<SequenceEvent> events;
-  const std::vector<Scheduled> step = std::move(step_);
-  step_.clear();
-  step_open_ = false;
-  size_t next = 0;  // in output.sequences
-  for (const auto& [entry, count, sample] : step) {
-    entry->in_step = false;
-    entry->sequence.add_computed(count);
-    counters_.computed_tokens += static_cast<uint64_t>(count);
-    const SequenceOutput* result = nullptr;
-    if (sample) {
-      TUTTI_CHECK_LT(next, output.sequences.size());
-      result = &output.sequences[next++];
-      TUTTI_CHECK_EQ(result->sequence_id, entry->sequence.id());
-    }
-    if (entry->retiring) {
-      events.push_back(cancelled_event(entry->sequence.id()));
-      remove(*entry);
-    } else if (result != nullptr) {
-      apply(*result, *entry, events);
-    }
-  }
-  TUTTI_CHECK_EQ(next, output.sequences.size());
-  return events;
-}
-
-void Scheduler::apply(const SequenceOutput& output,
-                      Entry& entry,
-                      std::vector<SequenceEvent>& events) {
-  const uint64_t id = entry.sequence.id();
-  if (!output.status.ok()) {
-    events.push_back(error_event(id, output.status));
-    remove(entry);
-    return;
-  }
-  TUTTI_CHECK(!output.tokens.empty());
-  SequenceEvent event{.sequence_id = id, .tokens = {}, .finish = std::nullopt, .status = {}};
-  for (const SampledToken& sampled : output.tokens) {
-    event.finish = entry.sequence.append(sampled.token);
-    if (event.finish != FinishReason::kStop) {
-      event.tokens.push_back(sampled);
-      ++counters_.generated_tokens;
-    }
-    if (event.finish.has_value()) {
-      break;
-    }
-  }
-  const bool last = event.last();
-  events.push_back(std::move(event));
-  if (last) {
-    remove(entry);
-  }
-}
-
-std::vector<SequenceEvent> Scheduler::fail_step(const Status& status) {
-  TUTTI_CHECK(step_open_);
-  std::vector<SequenceEvent> events;
-  const std::vector<Scheduled> step = std::move(step_);
-  step_.clear();
-  step_open_ = false;
-  for (const Scheduled& item : step) {
-    item.entry->in_step = false;
-    const uint64_t id = item.entry->sequence.id();
-    events.push_back(item.entry->retiring ? cancelled_event(id) : error_event(id, status));
-    remove(*item.entry);
-  }
-  return events;
-}
-
-std::vector<SequenceEvent> Scheduler::fail_all(const Status& status) {
-  TUTTI_CHECK(!step_open_);
-  std::vector<SequenceEvent> events;
-  while (!sequences_.empty()) {
-    Entry& entry = *sequences_.begin()->second;
-    events.push_back(error_event(entry.sequence.id(), status));
-    remove(entry);
-  }
-  return events;
 }
 
 SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = counters_;
   stats.waiting = ssize(waiting_.size());
-  stats.running = ssize(running_.size());
+  stats.running = ssize(running_.size()) - releasing_;
   return stats;
-}
-
-/// Releases what the sequence holds and forgets it.
-void Scheduler::remove(Entry& entry) {
-  TUTTI_CHECK(!entry.in_step);
-  pool_.release(entry.sequence.blocks());
-  std::erase(waiting_, &entry);
-  std::erase(running_, &entry);
-  sequences_.erase(entry.sequence.id());
 }
 
 }  // namespace tutti

@@ -6,13 +6,22 @@
 #include "base/checked.h"
 
 namespace tutti {
+namespace {
 
-Sequence::Sequence(SequenceRequest request)
+// Room for output made at the start, so that decoding does not allocate; more than that doubles.
+constexpr int64_t kReservedOutput = 4096;
+
+}  // namespace
+
+Sequence::Sequence(SequenceRequest request, int64_t block_size)
     : request_(std::move(request)), tokens_(std::move(request_.prompt)) {
   TUTTI_CHECK(!tokens_.empty());
   TUTTI_CHECK_GE(request_.max_tokens, 1);
   request_.prompt.clear();
   prompt_count_ = token_count();
+  const int64_t length = prompt_count_ + std::min(request_.max_tokens, kReservedOutput);
+  tokens_.reserve(usize(length));
+  blocks_.reserve(usize(ceil_div(length, block_size)));
 }
 
 SampleRow Sequence::sample_row() const {
@@ -27,11 +36,6 @@ SampleRow Sequence::sample_row() const {
     row.output_tokens.assign(output, tokens_.end());
   }
   return row;
-}
-
-void Sequence::add_computed(int64_t count) {
-  computed_ += count;
-  TUTTI_CHECK_LE(computed_, token_count());
 }
 
 std::optional<FinishReason> Sequence::append(int32_t token) {

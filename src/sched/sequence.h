@@ -2,8 +2,10 @@
 // computed, and the KV blocks that hold them. Only the engine thread touches a Sequence.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -11,6 +13,8 @@
 #include "sched/sampling_params.h"
 
 namespace tutti {
+
+constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
 
 /// What a submitter asks for. Must pass check_fits before it reaches a scheduler.
 struct SequenceRequest {
@@ -20,21 +24,21 @@ struct SequenceRequest {
   int32_t choice = 0;
   int64_t max_tokens = 1;         ///< generated tokens, at least 1
   std::vector<int32_t> stop_ids;  ///< generating one of them ends the sequence; it is not output
-};
-
-/// News about one sequence. `finish` or a `status` that is not ok make it the last.
-struct SequenceEvent {
-  uint64_t sequence_id = 0;
-  std::vector<SampledToken> tokens;  ///< new output, stop ids not included
-  std::optional<FinishReason> finish;
-  Status status;
-
-  bool last() const { return finish.has_value() || !status.ok(); }
+  int32_t priority = 0;           ///< smaller goes first; see SchedulerConfig::aging_us
+  // On the clock of schedule().
+  int64_t deadline_us = kNoDeadline;        ///< ends there with kDeadlineExceeded
+  int64_t queue_deadline_us = kNoDeadline;  ///< with kUnavailable, if it was never admitted by then
+  std::string cache_salt;  ///< shares cached prefixes only with requests of the same salt
+  uint64_t fork_of = 0;    ///< id of a sequence with the same prompt, to share its blocks; 0: none
+  bool awaits_token = false;  ///< needs its last token before its next step can be prepared, as
+                              ///< grammar masks will; others run ahead
+  uint64_t tag = 0;           ///< comes back with every event
 };
 
 class Sequence {
  public:
-  explicit Sequence(SequenceRequest request);
+  /// `block_size` only sizes its tables.
+  Sequence(SequenceRequest request, int64_t block_size);
 
   uint64_t id() const { return request_.id; }
 
@@ -52,20 +56,14 @@ class Sequence {
   /// Leading tokens whose KV is stored, in `blocks`.
   int64_t computed() const { return computed_; }
 
-  /// Known tokens still to run through the model: 1 while decoding, more while (re)computing.
-  int64_t to_compute() const { return token_count() - computed_; }
-
   std::vector<int32_t>& blocks() { return blocks_; }
 
   const std::vector<int32_t>& blocks() const { return blocks_; }
 
-  /// What the sampler needs to draw the token after all known ones.
+  /// What the sampler needs to draw tokens after all known ones.
   SampleRow sample_row() const;
 
-  void add_computed(int64_t count);
-
-  /// The KV is gone; everything known is to be computed again.
-  void forget_computed() { computed_ = 0; }
+  void set_computed(int64_t count) { computed_ = count; }
 
   /// Takes one generated token. A set result ends the sequence: kStop (the token was a stop id and
   /// was not taken) or kLength.

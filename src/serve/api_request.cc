@@ -310,6 +310,8 @@ Result<ApiRequest> parse_api_request(ApiRoute route,
   TUTTI_RETURN_IF_ERROR(read_stop(body, limits, generation));
   TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, model.info(), limits, generation));
   generation.ignore_eos = bool_field(body, "ignore_eos").value_or(false);
+  generation.priority = static_cast<int32_t>(int_field(body, "priority").value_or(0));
+  generation.cache_salt = string_field(body, "cache_salt").value_or("");
   generation.skip_special_tokens = bool_field(body, "skip_special_tokens").value_or(true);
   out.timeout_seconds = number_field(body, "timeout");
   const int64_t n = int_field(body, "n").value_or(1);

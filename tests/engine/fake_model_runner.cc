@@ -1,7 +1,6 @@
 #include "engine/fake_model_runner.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/checked.h"
 
@@ -61,29 +60,68 @@ std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
 }
 
 FakeModelRunner::FakeModelRunner(const RunnerLimits& limits)
-    : limits_(limits), storage_(usize(limits.num_blocks * limits.block_size)) {}
+    : limits_(limits),
+      storage_(usize(limits.num_blocks * limits.block_size)),
+      tables_(usize(limits.max_batch_sequences)),
+      last_(usize(limits.max_batch_sequences), -1),
+      writers_(usize(limits.num_blocks), 0),
+      writers_before_(usize(limits.num_blocks), 0),
+      seen_(usize(limits.max_batch_sequences), 0) {}
 
-Status FakeModelRunner::submit(Batch batch) {
-  submitted_.push_back(std::move(batch));
+Status FakeModelRunner::submit(const Batch& batch) {
+  submitted_.push_back({.batch = &batch, .overlaps = !submitted_.empty()});
   return ok_status();
 }
 
-Result<StepOutput> FakeModelRunner::collect() {
-  const Batch batch = std::move(submitted_.front());
+Status FakeModelRunner::collect(StepOutput& output) {
+  const Submitted step = submitted_.front();
+  const Batch& batch = *step.batch;
   submitted_.pop_front();
+  std::swap(writers_, writers_before_);
+  std::fill(writers_.begin(), writers_.end(), 0);
   steps_.fetch_add(1);
-  if (hook_) {
-    TUTTI_RETURN_IF_ERROR(hook_(batch));
+  output.clear(batch.step);
+  // Told once, whatever becomes of the step.
+  for (const BatchJoin& join : batch.joins) {
+    tables_[usize(join.slot)].clear();
   }
-  return forward(batch);
+  for (const BlockUpdate& update : batch.block_updates) {
+    std::vector<int32_t>& table = tables_[usize(update.slot)];
+    table.resize(usize(update.first + update.count), -1);
+    std::copy_n(batch.blocks.begin() + update.begin, update.count, table.begin() + update.first);
+  }
+  rows_.join(batch);
+  const Status status = hook_ ? hook_(batch) : Status();
+  if (status.ok()) {
+    TUTTI_RETURN_IF_ERROR(forward(step, output));
+    lost_.clear();
+    return ok_status();
+  }
+  lost_.clear();
+  for (const BatchSequence& s : batch.sequences) {
+    lost_.push_back(s.sequence_id);
+  }
+  return status;
+}
+
+void FakeModelRunner::scribble(int32_t block, int32_t token) {
+  for (int64_t i = 0; i < limits_.block_size; ++i) {
+    storage_[usize(block * limits_.block_size + i)].token = token;
+  }
+}
+
+std::span<const int32_t> FakeModelRunner::table(const BatchSequence& sequence) const {
+  const int64_t end = sequence.context_before + sequence.token_count;
+  return std::span(tables_[usize(sequence.slot)]).first(usize(ceil_div(end, limits_.block_size)));
 }
 
 FakeModelRunner::Slot& FakeModelRunner::slot(const BatchSequence& sequence, int64_t position) {
-  const int64_t block = sequence.blocks[usize(position / limits_.block_size)];
+  const int64_t block = tables_[usize(sequence.slot)][usize(position / limits_.block_size)];
   return storage_[usize(block * limits_.block_size + position % limits_.block_size)];
 }
 
-Status FakeModelRunner::check_batch(const Batch& batch) const {
+Status FakeModelRunner::check_batch(const Submitted& step) {
+  const Batch& batch = *step.batch;
   if (ssize(batch.tokens.size()) > limits_.max_batch_tokens || batch.tokens.empty() ||
       batch.positions.size() != batch.tokens.size()) {
     return bug("{} tokens, {} positions", batch.tokens.size(), batch.positions.size());
@@ -91,67 +129,131 @@ Status FakeModelRunner::check_batch(const Batch& batch) const {
   if (ssize(batch.sequences.size()) > limits_.max_batch_sequences) {
     return bug("{} sequences", batch.sequences.size());
   }
-  std::set<uint64_t> ids;
-  std::set<int32_t> blocks;
+  ++number_;
   int64_t begin = 0;
   for (const BatchSequence& s : batch.sequences) {
     const int64_t end = s.context_before + s.token_count;
-    if (!ids.insert(s.sequence_id).second || s.token_begin != begin || s.token_count < 1 ||
-        end > limits_.max_context || ssize(s.blocks.size()) != ceil_div(end, limits_.block_size)) {
+    if (s.slot < 0 || s.slot >= limits_.max_batch_sequences ||
+        std::exchange(seen_[usize(s.slot)], number_) == number_ || s.token_begin != begin ||
+        s.token_count < 1 || end > limits_.max_context ||
+        ssize(tables_[usize(s.slot)].size()) * limits_.block_size < end) {
       return bug("sequence {}: malformed entry", s.sequence_id);
-    }
-    for (const int32_t block : s.blocks) {
-      if (block < 0 || block >= limits_.num_blocks || !blocks.insert(block).second) {
-        return bug("sequence {}: block {} is out of range or used twice", s.sequence_id, block);
-      }
     }
     begin += s.token_count;
   }
-  return begin == ssize(batch.tokens.size()) ? ok_status() : bug("tokens without a sequence");
+  if (begin != ssize(batch.tokens.size())) {
+    return bug("tokens without a sequence");
+  }
+  return check_blocks(step);
 }
 
-Result<StepOutput> FakeModelRunner::forward(const Batch& batch) {
-  TUTTI_RETURN_IF_ERROR(check_batch(batch));
-  StepOutput out{.step = batch.step, .sequences = {}};
+/// A block that is written belongs to one sequence only, in this step and in the one before if that
+/// was still running when this one was made.
+Status FakeModelRunner::check_blocks(const Submitted& step) {
+  const Batch& batch = *step.batch;
   for (const BatchSequence& s : batch.sequences) {
-    const int64_t end = s.context_before + s.token_count;
-    for (int64_t i = 0; i < s.token_count; ++i) {
-      const int64_t position = s.context_before + i;
-      if (batch.positions[usize(s.token_begin + i)] != position) {
-        return bug("sequence {}: wrong position", s.sequence_id);
+    const std::span<const int32_t> blocks = table(s);
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      if (blocks[i] < 0 || blocks[i] >= limits_.num_blocks) {
+        return bug("sequence {}: block {} is out of range", s.sequence_id, blocks[i]);
       }
-      slot(s, position) = {.token = batch.tokens[usize(s.token_begin + i)],
-                           .position = static_cast<int32_t>(position)};
-    }
-    std::vector<int32_t> context;
-    for (int64_t position = 0; position < end; ++position) {
-      const Slot& stored = slot(s, position);
-      if (stored.position != position) {
-        return bug(
-            "sequence {}: slot {} holds position {}", s.sequence_id, position, stored.position);
+      if (ssize(i + 1) * limits_.block_size > s.context_before &&
+          std::exchange(writers_[usize(blocks[i])], s.sequence_id) != 0) {
+        return bug("sequence {}: block {} is written twice", s.sequence_id, blocks[i]);
       }
-      context.push_back(stored.token);
-    }
-    if (s.sample.has_value()) {
-      SequenceOutput output{.sequence_id = s.sequence_id, .tokens = {}, .status = {}};
-      SampleRow row = *s.sample;
-      for (int64_t i = 0; i < tokens_per_step_; ++i) {
-        SampledToken token;
-        token.token = fake_next_token(context, row, limits_.vocab_size);
-        output.tokens.push_back(token);
-        context.push_back(token.token);
-        ++row.output_position;
-        if (row.params.has_penalties()) {
-          row.output_tokens.push_back(token.token);
-        }
-      }
-      if (token_hook_) {
-        token_hook_(s, output);
-      }
-      out.sequences.push_back(std::move(output));
     }
   }
-  return out;
+  for (const BatchSequence& s : batch.sequences) {
+    for (const int32_t block : table(s)) {
+      for (const uint64_t writer :
+           {writers_[usize(block)], step.overlaps ? writers_before_[usize(block)] : 0}) {
+        if (writer != 0 && writer != s.sequence_id) {
+          return bug("sequence {}: block {} is written by {}", s.sequence_id, block, writer);
+        }
+      }
+    }
+  }
+  return ok_status();
+}
+
+/// Stores the step's tokens, then reads all that the sequence sees into context_.
+Status FakeModelRunner::read_context(const Batch& batch, const BatchSequence& s) {
+  const int64_t end = s.context_before + s.token_count;
+  for (int64_t i = 0; i < s.token_count; ++i) {
+    const int64_t position = s.context_before + i;
+    int32_t token = batch.tokens[usize(s.token_begin + i)];
+    if (token == kSampledToken) {
+      token = last_[usize(s.slot)];
+    }
+    if (batch.positions[usize(s.token_begin + i)] != position || token < 0) {
+      return bug("sequence {}: wrong position or token", s.sequence_id);
+    }
+    slot(s, position) = {.token = token, .position = static_cast<int32_t>(position)};
+  }
+  context_.clear();
+  for (int64_t position = 0; position < end; ++position) {
+    const Slot& stored = slot(s, position);
+    if (stored.position != position) {
+      return bug(
+          "sequence {}: slot {} holds position {}", s.sequence_id, position, stored.position);
+    }
+    context_.push_back(stored.token);
+  }
+  return ok_status();
+}
+
+void FakeModelRunner::sample(const BatchSequence& s, StepOutput& output) {
+  Sampled out;
+  SampleRow row = rows_.at(s);
+  for (int64_t i = 0; i < limits_.max_tokens_per_step; ++i) {
+    SampledToken token;
+    token.token = fake_next_token(context_, row, limits_.vocab_size);
+    out.tokens.push_back(token);
+    context_.push_back(token.token);
+    ++row.output_position;
+    if (row.params.has_penalties()) {
+      row.output_tokens.push_back(token.token);
+    }
+  }
+  if (token_hook_) {
+    token_hook_(rows_.at(s), out);
+  }
+  if (!out.status.ok()) {
+    last_[usize(s.slot)] = 0;
+    output.add_failure(s.sequence_id, out.status);
+    return;
+  }
+  last_[usize(s.slot)] = out.tokens.back().token;
+  output.rows.push_back({.sequence_id = s.sequence_id,
+                         .token_begin = static_cast<int32_t>(output.tokens.size()),
+                         .token_count = static_cast<int32_t>(out.tokens.size())});
+  for (SampledToken& token : out.tokens) {
+    rows_.took(s.slot, token.token);
+    output.tokens.push_back(std::move(token));
+  }
+}
+
+Status FakeModelRunner::forward(const Submitted& step, StepOutput& output) {
+  TUTTI_RETURN_IF_ERROR(check_batch(step));
+  const Batch& batch = *step.batch;
+  for (const BatchSequence& s : batch.sequences) {
+    if (step.overlaps && follows_lost_step(s)) {
+      // Its KV and its last token are undefined; nobody may look at the result.
+      if (s.sample) {
+        output.add(s.sequence_id, {});
+      }
+      continue;
+    }
+    TUTTI_RETURN_IF_ERROR(read_context(batch, s));
+    if (s.sample) {
+      sample(s, output);
+    }
+  }
+  return ok_status();
+}
+
+bool FakeModelRunner::follows_lost_step(const BatchSequence& sequence) const {
+  return std::find(lost_.begin(), lost_.end(), sequence.sequence_id) != lost_.end();
 }
 
 }  // namespace tutti

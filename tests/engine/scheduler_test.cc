@@ -1,38 +1,14 @@
 #include "sched/scheduler.h"
 
 #include <map>
-#include <random>
 
 #include <gtest/gtest.h>
 
 #include "base/checked.h"
-#include "engine/fake_model_runner.h"
+#include "engine/scheduler_loop.h"
 
 namespace tutti {
 namespace {
-
-SequenceRequest request(uint64_t id, int64_t prompt, int64_t max_tokens) {
-  SequenceRequest r;
-  r.id = id;
-  for (int64_t i = 0; i < prompt; ++i) {
-    r.prompt.push_back(static_cast<int32_t>((static_cast<int64_t>(id) * 7 + i) % 50));
-  }
-  r.max_tokens = max_tokens;
-  return r;
-}
-
-/// Answers a batch with token 1 for every row.
-StepOutput answer(const Batch& batch) {
-  StepOutput out{.step = batch.step, .sequences = {}};
-  for (const BatchSequence& s : batch.sequences) {
-    if (s.sample.has_value()) {
-      SampledToken token;
-      token.token = 1;
-      out.sequences.push_back({.sequence_id = s.sequence_id, .tokens = {token}, .status = {}});
-    }
-  }
-  return out;
-}
 
 const SchedulerConfig kSmall = {.block_size = 4,
                                 .max_batch_tokens = 8,
@@ -53,355 +29,338 @@ TEST(CheckFits, NamesTheLimitThatIsTooSmall) {
 }
 
 TEST(Scheduler, DecodesComeFirstAndPrefillTakesTheRest) {
-  BlockPool pool(16);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 3, 10));
-  auto first = scheduler.schedule();
-  ASSERT_TRUE(first.has_value());
+  SchedulerLoop loop(kSmall, 16);
+  loop.add(request(1, 3, 10));
+  const Batch* first = loop.schedule();
+  ASSERT_NE(first, nullptr);
   ASSERT_EQ(first->sequences.size(), 1U);
-  EXPECT_TRUE(first->sequences[0].sample.has_value());
-  EXPECT_EQ(scheduler.commit(answer(*first)).size(), 1U);
+  EXPECT_TRUE(first->sequences[0].sample);
+  ASSERT_EQ(first->joins.size(), 1U);
+  EXPECT_EQ(first->joins[0].slot, first->sequences[0].slot);
+  ASSERT_EQ(first->block_updates.size(), 1U);
+  EXPECT_EQ(loop.commit().size(), 1U);
 
-  scheduler.add(request(2, 20, 10));
-  auto second = scheduler.schedule();
+  loop.add(request(2, 20, 10));
+  const Batch* second = loop.schedule();
   ASSERT_EQ(second->sequences.size(), 2U);
   EXPECT_EQ(second->sequences[0].sequence_id, 1U);
   EXPECT_EQ(second->sequences[0].token_count, 1);
   EXPECT_EQ(second->sequences[0].context_before, 3);
+  EXPECT_EQ(second->sequences[0].output_position, 1);
   EXPECT_EQ(second->sequences[1].sequence_id, 2U);
   EXPECT_EQ(second->sequences[1].token_count, 7);
-  EXPECT_FALSE(second->sequences[1].sample.has_value());
+  EXPECT_FALSE(second->sequences[1].sample);
   EXPECT_EQ(second->tokens.size(), 8U);
   EXPECT_EQ(second->positions[1], 0);
-  scheduler.commit(answer(*second));
+  loop.commit();
 
-  auto third = scheduler.schedule();
+  const Batch* third = loop.schedule();
   EXPECT_EQ(third->sequences[1].context_before, 7);
   EXPECT_EQ(third->sequences[1].token_count, 7);
-  scheduler.commit(answer(*third));
-  auto fourth = scheduler.schedule();
+  loop.commit();
+  const Batch* fourth = loop.schedule();
   EXPECT_EQ(fourth->sequences[1].token_count, 6);
-  EXPECT_TRUE(fourth->sequences[1].sample.has_value());
+  EXPECT_TRUE(fourth->sequences[1].sample);
 }
 
 TEST(Scheduler, AdmissionIsFirstComeFirstServed) {
-  BlockPool pool(8);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 4, 4));
-  scheduler.add(request(2, 28, 4));  // 7 blocks: must wait for 1
-  scheduler.add(request(3, 4, 4));   // would fit, but came later
-  const auto batch = scheduler.schedule();
+  SchedulerLoop loop(kSmall, 8);
+  loop.add(request(1, 4, 4));
+  loop.add(request(2, 28, 4));  // 7 blocks: must wait for 1
+  loop.add(request(3, 4, 4));   // would fit, but came later
+  const Batch* batch = loop.schedule();
   ASSERT_EQ(batch->sequences.size(), 1U);
   EXPECT_EQ(batch->sequences[0].sequence_id, 1U);
-  EXPECT_EQ(scheduler.stats().waiting, 2);
+  EXPECT_EQ(loop.scheduler.stats().waiting, 2);
 }
 
-TEST(Scheduler, PreemptsTheLastAdmittedAndKeepsItsTokens) {
-  BlockPool pool(4);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 4, 12));
-  scheduler.add(request(2, 4, 12));
+TEST(Scheduler, PreemptsTheLastAndKeepsItsTokens) {
+  SchedulerLoop loop(kSmall, 4);
+  loop.add(request(1, 4, 12));
+  loop.add(request(2, 4, 12));
   std::map<uint64_t, int64_t> output;
   bool seen_recompute = false;
-  while (auto batch = scheduler.schedule()) {
+  while (const Batch* batch = loop.schedule()) {
     for (const BatchSequence& s : batch->sequences) {
-      if (s.sample.has_value()) {
-        EXPECT_EQ(s.sample->output_position, output[s.sequence_id]);
+      if (s.sample) {
+        EXPECT_EQ(s.output_position, output[s.sequence_id]);
       }
       seen_recompute |= s.sequence_id == 2 && s.context_before == 0 && output[2] > 0;
     }
-    for (const SequenceEvent& event : scheduler.commit(answer(*batch))) {
-      output[event.sequence_id] += ssize(event.tokens.size());
+    for (const News& news : loop.commit()) {
+      output[news.id] += ssize(news.tokens.size());
     }
-    ASSERT_TRUE(pool.check_invariants().ok());
+    ASSERT_TRUE(loop.scheduler.check_invariants().ok());
   }
   EXPECT_TRUE(seen_recompute);
-  EXPECT_GE(scheduler.stats().preemptions, 1U);
+  EXPECT_GE(loop.scheduler.stats().preemptions, 1U);
   EXPECT_EQ(output[1], 12);
   EXPECT_EQ(output[2], 12);
-  EXPECT_EQ(pool.free(), 4);
+  EXPECT_EQ(loop.pool.free(), 4);
 }
 
 TEST(Scheduler, APreemptedSequenceKeepsItsTurn) {
-  BlockPool pool(4);
   SchedulerConfig config = kSmall;
   config.max_batch_sequences = 2;
-  Scheduler scheduler(config, pool);
-  scheduler.add(request(1, 4, 12));
-  scheduler.add(request(2, 4, 12));
-  scheduler.add(request(3, 2, 1));  // small: would fit as soon as 2 has been preempted
+  SchedulerLoop loop(config, 4);
+  loop.add(request(1, 4, 12));
+  loop.add(request(2, 4, 12));
+  loop.add(request(3, 2, 1));  // small: would fit as soon as 2 has been preempted
   bool two_ended = false;
-  while (auto batch = scheduler.schedule()) {
+  while (const Batch* batch = loop.schedule()) {
     for (const BatchSequence& s : batch->sequences) {
       EXPECT_TRUE(s.sequence_id != 3 || two_ended || batch->sequences[0].sequence_id == 2);
     }
-    for (const SequenceEvent& event : scheduler.commit(answer(*batch))) {
-      two_ended |= event.sequence_id == 2 && event.last();
+    for (const News& news : loop.commit()) {
+      two_ended |= news.id == 2 && news.last();
     }
   }
-  EXPECT_GE(scheduler.stats().preemptions, 1U);
+  EXPECT_GE(loop.scheduler.stats().preemptions, 1U);
 }
 
 TEST(Scheduler, CancelDuringAStepKeepsBlocksUntilCommit) {
-  BlockPool pool(8);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 4, 4));
-  const auto batch = scheduler.schedule();
-  EXPECT_FALSE(scheduler.cancel(1).has_value());
-  EXPECT_EQ(pool.used(), 1);
-  const auto events = scheduler.commit(answer(*batch));
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_EQ(events[0].finish, FinishReason::kCancelled);
-  EXPECT_TRUE(events[0].tokens.empty());
-  EXPECT_EQ(pool.used(), 0);
-  EXPECT_TRUE(scheduler.idle());
-  EXPECT_FALSE(scheduler.cancel(1).has_value());
+  SchedulerLoop loop(kSmall, 8);
+  loop.add(request(1, 4, 4));
+  loop.schedule();
+  const std::vector<News> news = loop.cancel(1);
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].finish, FinishReason::kCancelled);
+  EXPECT_EQ(loop.pool.used(), 1);
+  EXPECT_EQ(loop.scheduler.stats().running, 0);
+  EXPECT_TRUE(loop.cancel(1).empty()) << "it ends once";
+  EXPECT_TRUE(loop.commit().empty());
+  EXPECT_EQ(loop.pool.used(), 0);
+  EXPECT_TRUE(loop.scheduler.idle());
 }
 
 TEST(Scheduler, CancelOfAWaitingSequenceIsImmediate) {
-  BlockPool pool(8);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 4, 4));
-  const auto event = scheduler.cancel(1);
-  ASSERT_TRUE(event.has_value());
-  EXPECT_EQ(event->finish, FinishReason::kCancelled);
-  EXPECT_TRUE(scheduler.idle());
+  SchedulerLoop loop(kSmall, 8);
+  loop.add(request(1, 4, 4));
+  const std::vector<News> news = loop.cancel(1);
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].finish, FinishReason::kCancelled);
+  EXPECT_TRUE(loop.scheduler.idle());
 }
 
 TEST(Scheduler, StopIdEndsTheSequenceAndIsNotOutput) {
-  BlockPool pool(8);
-  Scheduler scheduler(kSmall, pool);
+  SchedulerLoop loop(kSmall, 8);
   SequenceRequest r = request(1, 4, 4);
   r.stop_ids = {1};
-  scheduler.add(std::move(r));
-  const auto batch = scheduler.schedule();
-  const auto events = scheduler.commit(answer(*batch));
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_EQ(events[0].finish, FinishReason::kStop);
-  EXPECT_TRUE(events[0].tokens.empty());
+  loop.add(std::move(r));
+  loop.schedule();
+  const std::vector<News> news = loop.commit();
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].finish, FinishReason::kStop);
+  EXPECT_TRUE(news[0].tokens.empty());
 }
 
 TEST(Scheduler, SeveralTokensPerStepStopAtTheLimit) {
-  BlockPool pool(8);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 4, 2));
-  const auto batch = scheduler.schedule();
-  StepOutput out = answer(*batch);
-  out.sequences[0].tokens.resize(3);
-  const auto events = scheduler.commit(out);
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_EQ(events[0].tokens.size(), 2U);
-  EXPECT_EQ(events[0].finish, FinishReason::kLength);
+  SchedulerConfig config = kSmall;
+  config.run_ahead = false;
+  SchedulerLoop loop(config, 8);
+  loop.add(request(1, 4, 2));
+  loop.schedule();
+  StepOutput out = loop.answer();
+  out.tokens.resize(3);
+  out.rows[0].token_count = 3;
+  const std::vector<News> news = loop.commit(out);
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].tokens.size(), 2U);
+  EXPECT_EQ(news[0].finish, FinishReason::kLength);
 }
 
 TEST(Scheduler, AnErrorOfOneRowEndsOnlyItsSequence) {
-  BlockPool pool(8);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 3, 4));
-  scheduler.add(request(2, 3, 4));
-  const auto batch = scheduler.schedule();
-  StepOutput out = answer(*batch);
-  out.sequences[0].status = error(StatusCode::kInternal, "NaN");
-  out.sequences[0].tokens.clear();
-  const auto events = scheduler.commit(out);
-  ASSERT_EQ(events.size(), 2U);
-  EXPECT_EQ(events[0].status.code(), StatusCode::kInternal);
-  EXPECT_TRUE(events[1].status.ok());
-  EXPECT_EQ(scheduler.stats().running, 1);
-  EXPECT_EQ(pool.used(), 1);
+  SchedulerLoop loop(kSmall, 8);
+  loop.add(request(1, 3, 4));
+  loop.add(request(2, 3, 4));
+  const Batch* batch = loop.schedule();
+  StepOutput out{.step = batch->step};
+  out.add_failure(1, error(StatusCode::kInternal, "NaN"));
+  out.add(2, {});
+  const std::vector<News> news = loop.commit(out);
+  ASSERT_EQ(news.size(), 2U);
+  EXPECT_EQ(news[0].status.code(), StatusCode::kInternal);
+  EXPECT_TRUE(news[1].status.ok());
+  EXPECT_EQ(loop.scheduler.stats().running, 1);
+  EXPECT_EQ(loop.pool.used(), 1);
 }
 
 TEST(Scheduler, ALostStepEndsItsSequencesOnly) {
-  BlockPool pool(8);
-  Scheduler scheduler(kSmall, pool);
-  scheduler.add(request(1, 8, 4));
-  scheduler.add(request(2, 8, 4));
-  ASSERT_TRUE(scheduler.schedule().has_value());  // the budget of 8 is all for sequence 1
-  const auto events = scheduler.fail_step(error(StatusCode::kInternal, "lost"));
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_EQ(events[0].sequence_id, 1U);
-  EXPECT_EQ(scheduler.stats().waiting, 1);
-  EXPECT_EQ(scheduler.fail_all(error(StatusCode::kUnavailable, "end")).size(), 1U);
-  EXPECT_TRUE(scheduler.idle());
-  EXPECT_EQ(pool.used(), 0);
+  SchedulerLoop loop(kSmall, 8);
+  loop.add(request(1, 8, 4));
+  loop.add(request(2, 8, 4));
+  ASSERT_NE(loop.schedule(), nullptr);  // the budget of 8 is all for sequence 1
+  loop.scheduler.fail_step(error(StatusCode::kInternal, "lost"), loop.events);
+  const std::vector<News> lost = loop.take();
+  ASSERT_EQ(lost.size(), 1U);
+  EXPECT_EQ(lost[0].id, 1U);
+  EXPECT_EQ(loop.scheduler.stats().waiting, 1);
+  loop.scheduler.fail_all(error(StatusCode::kUnavailable, "end"), loop.events);
+  EXPECT_EQ(loop.take().size(), 1U);
+  EXPECT_TRUE(loop.scheduler.idle());
+  EXPECT_EQ(loop.pool.used(), 0);
 }
 
-// --- Properties -------------------------------------------------------------------------------
+// --- One step ahead ---------------------------------------------------------------------------
 
-struct Expected {
-  std::vector<int32_t> output;
-  std::vector<int32_t> got;
-  bool cancelled = false;
-};
+TEST(SchedulerAhead, TheNextStepRefersToTheTokenOfThisOne) {
+  SchedulerLoop loop(kSmall, 8);
+  loop.add(request(1, 4, 3));
+  ASSERT_NE(loop.schedule(), nullptr);
+  const Batch* second = loop.schedule();
+  ASSERT_NE(second, nullptr);
+  EXPECT_EQ(second->tokens, (std::vector<int32_t>{kSampledToken}));
+  EXPECT_EQ(second->positions, (std::vector<int32_t>{4}));
+  EXPECT_EQ(second->sequences[0].output_position, 1);
+  EXPECT_EQ(second->block_updates.size(), 1U) << "position 4 opens a block";
+  EXPECT_EQ(loop.commit().at(0).tokens.size(), 1U);
+  ASSERT_NE(loop.schedule(), nullptr);
+  loop.commit();
+  EXPECT_EQ(loop.schedule(), nullptr) << "the third token, in flight, is known to be the last";
+  EXPECT_EQ(loop.commit().at(0).finish, FinishReason::kLength);
+  EXPECT_EQ(loop.pool.used(), 0);
+}
 
-/// One random world: limits, pool and load; runs `steps` steps, then lets everything end.
-class World {
- public:
-  explicit World(uint64_t seed)
-      : seed_(seed),
-        rng_(seed),
-        limits_{.block_size = pick(1, 6),
-                .num_blocks = pick(4, 40),
-                .max_batch_tokens = pick(1, 24),
-                .max_batch_sequences = pick(1, 8),
-                .max_context = pick(8, 80),
-                .vocab_size = pick(5, 60)},
-        config_{.block_size = limits_.block_size,
-                .max_batch_tokens = limits_.max_batch_tokens,
-                .max_batch_sequences = limits_.max_batch_sequences,
-                .max_context = limits_.max_context,
-                .watermark_blocks = pick(0, 3),
-                .max_prefill_chunk = pick(0, 2) == 0 ? pick(1, 8) : 0},
-        arrival_percent_(pick(5, 60)),
-        pool_(limits_.num_blocks),
-        scheduler_(config_, pool_),
-        runner_(limits_) {
-    runner_.set_tokens_per_step(pick(0, 3) == 0 ? pick(2, 4) : 1);
-  }
+TEST(SchedulerAhead, BlocksOfAnEndedSequenceOutliveTheStepThatStillHasIt) {
+  SchedulerLoop loop(kSmall, 8);
+  SequenceRequest r = request(1, 4, 10);
+  r.stop_ids = {1};
+  loop.add(std::move(r));
+  loop.schedule();
+  ASSERT_NE(loop.schedule(), nullptr);
+  const std::vector<News> news = loop.commit();
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].finish, FinishReason::kStop);
+  EXPECT_EQ(loop.pool.used(), 2);
+  EXPECT_EQ(loop.schedule(), nullptr);
+  EXPECT_TRUE(loop.commit().empty()) << "its row of the second step is dropped";
+  EXPECT_EQ(loop.pool.used(), 0);
+  EXPECT_TRUE(loop.scheduler.idle());
+}
 
-  void run(int64_t steps) {
-    for (int64_t i = 0; i < steps && !testing::Test::HasFatalFailure(); ++i) {
-      if (pick(0, 99) < arrival_percent_ && live_.size() < 30) {
-        arrive();
-      }
-      maybe_cancel();
-      step();
+TEST(SchedulerAhead, WhoAwaitsItsTokenSitsOutWhileOthersRunAhead) {
+  SchedulerLoop loop(kSmall, 8);
+  SequenceRequest r = request(1, 3, 10);
+  r.awaits_token = true;
+  loop.add(std::move(r));
+  loop.add(request(2, 3, 10));
+  EXPECT_EQ(loop.schedule()->sequences.size(), 2U);
+  const Batch* second = loop.schedule();
+  ASSERT_EQ(second->sequences.size(), 1U);
+  EXPECT_EQ(second->sequences[0].sequence_id, 2U);
+  loop.commit();
+  const Batch* third = loop.schedule();
+  ASSERT_EQ(third->sequences.size(), 2U);
+  EXPECT_EQ(third->tokens, (std::vector<int32_t>{1, kSampledToken}));
+}
+
+TEST(SchedulerAhead, AVictimInFlightGivesItsBlocksBackAtCommit) {
+  SchedulerLoop loop(kSmall, 4);
+  loop.add(request(1, 4, 12));
+  loop.add(request(2, 4, 12));
+  std::map<uint64_t, int64_t> output;
+  while (true) {
+    const bool more = loop.schedule() != nullptr;
+    if (!more && loop.scheduler.in_flight() == 0) {
+      break;
     }
-    // A sequence needs at most (tokens of the context) steps of its own, recomputation bounded.
-    for (int64_t left = 200000; !scheduler_.idle() && left > 0; --left) {
-      if (testing::Test::HasFatalFailure()) {
-        return;
-      }
-      step();
-    }
-    ASSERT_TRUE(scheduler_.idle()) << "seed=" << seed_;
-    ASSERT_TRUE(live_.empty()) << "seed=" << seed_;
-    ASSERT_EQ(pool_.free(), pool_.total()) << "seed=" << seed_;
-    ASSERT_TRUE(pool_.check_invariants().ok()) << "seed=" << seed_;
-  }
-
-  int64_t steps() const { return runner_.steps(); }
-
-  uint64_t preemptions() const { return scheduler_.stats().preemptions; }
-
-  uint64_t ended = 0;
-  uint64_t cancelled = 0;
-
- private:
-  int64_t pick(int64_t low, int64_t high) {
-    return low + static_cast<int64_t>(rng_() % static_cast<uint64_t>(high - low + 1));
-  }
-
-  void arrive() {
-    const int64_t room = max_sequence_tokens(config_, pool_.total());
-    SequenceRequest r;
-    r.id = ++last_id_;
-    const int64_t prompt = pick(1, std::max<int64_t>(1, room - 1));
-    for (int64_t i = 0; i < prompt; ++i) {
-      r.prompt.push_back(static_cast<int32_t>(pick(0, limits_.vocab_size - 1)));
-    }
-    r.max_tokens = pick(1, std::max<int64_t>(1, room - prompt));
-    r.sampling.seed = rng_();
-    r.sampling.presence_penalty = pick(0, 3) == 0 ? 0.5F : 0.0F;
-    r.choice = static_cast<int32_t>(pick(0, 3));
-    if (pick(0, 1) == 0) {
-      r.stop_ids = {static_cast<int32_t>(pick(0, limits_.vocab_size - 1))};
-    }
-    if (!check_fits(config_, pool_.total(), prompt, r.max_tokens).ok()) {
-      return;
-    }
-    live_[r.id].output =
-        fake_output(r.prompt, r.sampling, r.choice, r.max_tokens, r.stop_ids, limits_.vocab_size);
-    scheduler_.add(std::move(r));
-  }
-
-  void maybe_cancel() {
-    if (!live_.empty() && pick(0, 99) < 3) {
-      auto it = live_.begin();
-      std::advance(it, pick(0, ssize(live_.size()) - 1));
-      it->second.cancelled = true;
-      if (auto event = scheduler_.cancel(it->first)) {
-        on_event(*event);
+    if (!more || loop.scheduler.in_flight() == 2) {
+      for (const News& news : loop.commit()) {
+        output[news.id] += ssize(news.tokens.size());
       }
     }
+    ASSERT_TRUE(loop.scheduler.check_invariants().ok());
   }
+  EXPECT_GE(loop.scheduler.stats().preemptions, 1U);
+  EXPECT_EQ(output[1], 12);
+  EXPECT_EQ(output[2], 12);
+  EXPECT_TRUE(loop.scheduler.idle());
+  EXPECT_EQ(loop.pool.free(), 4);
+}
 
-  void step() {
-    auto batch = scheduler_.schedule();
-    if (!batch.has_value()) {
-      return;
-    }
-    ASSERT_TRUE(runner_.submit(*std::move(batch)).ok());
-    maybe_cancel();  // between schedule and commit
-    const auto output = runner_.collect();
-    ASSERT_TRUE(output.ok()) << output.status().message() << " seed=" << seed_;
-    for (const SequenceEvent& event : scheduler_.commit(*output)) {
-      on_event(event);
-    }
-    ASSERT_EQ(pool_.free() + pool_.used() + pool_.cached(), pool_.total()) << "seed=" << seed_;
+// --- Order and deadlines ----------------------------------------------------------------------
+
+std::vector<uint64_t> admitted(const Batch* batch) {
+  std::vector<uint64_t> ids;
+  for (const BatchSequence& s : batch->sequences) {
+    ids.push_back(s.sequence_id);
   }
+  return ids;
+}
 
-  void on_event(const SequenceEvent& event) {
-    const auto it = live_.find(event.sequence_id);
-    ASSERT_NE(it, live_.end()) << "event after the end, seed=" << seed_;
-    Expected& expected = it->second;
-    for (const SampledToken& token : event.tokens) {
-      expected.got.push_back(token.token);
-    }
-    if (!event.last()) {
-      return;
-    }
-    ASSERT_TRUE(event.status.ok());
-    if (event.finish == FinishReason::kCancelled) {
-      ASSERT_TRUE(expected.cancelled) << "seed=" << seed_;
-      ASSERT_LE(expected.got.size(), expected.output.size());
-      expected.output.resize(expected.got.size());
-      ++cancelled;
-    }
-    ASSERT_EQ(expected.got, expected.output) << "seed=" << seed_ << " id=" << event.sequence_id;
-    ++ended;
-    live_.erase(it);
+TEST(SchedulerOrder, SmallerPriorityGoesFirstAndWaitingCounts) {
+  SchedulerConfig config = kSmall;
+  config.max_batch_sequences = 1;
+  config.aging_us = 1000;
+  SchedulerLoop loop(config, 16);
+  const auto add = [&](uint64_t id, int32_t priority, int64_t at_us) {
+    loop.now_us = at_us;
+    SequenceRequest r = request(id, 1, 1);
+    r.priority = priority;
+    loop.add(std::move(r));
+  };
+  add(1, 0, 0);
+  add(2, 5, 10);     // order 5010
+  add(3, 1, 20);     // 1020
+  add(4, 1, 30);     // 1030
+  add(5, -2, 3100);  // 1100: came later than all, but they have waited
+  add(6, 0, 5011);   // just too late to overtake 2
+  std::vector<uint64_t> order;
+  while (const Batch* batch = loop.schedule()) {
+    order.push_back(batch->sequences.at(0).sequence_id);
+    loop.commit();
   }
+  EXPECT_EQ(order, (std::vector<uint64_t>{1, 3, 4, 5, 2, 6}));
+}
 
-  const uint64_t seed_;
-  std::mt19937_64 rng_;
-  const RunnerLimits limits_;
-  const SchedulerConfig config_;
-  const int64_t arrival_percent_;
-  BlockPool pool_;
-  Scheduler scheduler_;
-  FakeModelRunner runner_;
-  std::map<uint64_t, Expected> live_;
-  uint64_t last_id_ = 0;
-};
-
-TEST(SchedulerProperty, EveryRequestEndsAsIfItRanAlone) {
-  constexpr int64_t kSteps = 150000;
-  int64_t steps = 0;
-  uint64_t preemptions = 0;
-  uint64_t ended = 0;
-  uint64_t cancelled = 0;
-  uint64_t seed = 1;
-  for (; steps < kSteps; ++seed) {
-    World world(seed);
-    world.run(400);
-    ASSERT_FALSE(HasFatalFailure()) << "seed=" << seed;
-    steps += world.steps();
-    preemptions += world.preemptions();
-    ended += world.ended;
-    cancelled += world.cancelled;
+TEST(SchedulerOrder, TheLowestPriorityIsPreemptedFirst) {
+  SchedulerLoop loop(kSmall, 4);
+  SequenceRequest low = request(1, 4, 8);
+  low.priority = 1;
+  loop.add(std::move(low));
+  loop.add(request(2, 4, 8));
+  EXPECT_EQ(admitted(loop.schedule()), (std::vector<uint64_t>{2, 1}));
+  loop.commit();
+  bool two_ended = false;
+  while (const Batch* batch = loop.schedule()) {
+    EXPECT_TRUE(two_ended || batch->sequences[0].sequence_id == 2) << "never a victim";
+    for (const News& news : loop.commit()) {
+      two_ended |= news.id == 2 && news.last();
+    }
   }
-  RecordProperty("steps", static_cast<int>(steps));
-  printf("seeds 1-%d: %d steps, %d sequences ended, %d cancelled, %d preemptions\n",
-         static_cast<int>(seed - 1),
-         static_cast<int>(steps),
-         static_cast<int>(ended),
-         static_cast<int>(cancelled),
-         static_cast<int>(preemptions));
-  // The load must have reached what it is there to test.
-  EXPECT_GT(preemptions, 100U);
-  EXPECT_GT(cancelled, 100U);
-  EXPECT_GT(ended, 5000U);
+  EXPECT_TRUE(two_ended);
+  EXPECT_GE(loop.scheduler.stats().preemptions, 1U);
+}
+
+TEST(SchedulerDeadline, EndsWaitingAndRunningSequences) {
+  SchedulerConfig config = kSmall;
+  config.max_batch_sequences = 1;
+  SchedulerLoop loop(config, 8);
+  SequenceRequest running = request(1, 4, 20);
+  running.deadline_us = 100;
+  SequenceRequest waiting = request(2, 4, 20);
+  waiting.deadline_us = 50;
+  loop.add(std::move(running));
+  loop.add(std::move(waiting));
+  loop.schedule();
+  EXPECT_TRUE(loop.take().empty());
+  loop.commit();
+  loop.now_us = 50;
+  loop.schedule();
+  std::vector<News> news = loop.take();
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].id, 2U);
+  EXPECT_EQ(news[0].status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_NE(news[0].status.message().find("while it waited"), std::string::npos);
+  loop.now_us = 100;
+  EXPECT_EQ(loop.schedule(), nullptr);
+  news = loop.take();
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].id, 1U);
+  EXPECT_GT(loop.pool.used(), 0) << "a step in flight refers to it";
+  loop.commit();
+  EXPECT_EQ(loop.pool.used(), 0);
+  EXPECT_EQ(loop.scheduler.stats().expired, 2U);
 }
 
 }  // namespace

@@ -55,9 +55,8 @@ TEST(TextEngineEnd, OverloadIsRefusedAndNothingElseIsHarmed) {
 
 TEST(TextEngineEnd, AChoiceThatFailsEndsItsRequestOnly) {
   Harness h({});
-  h.runner->set_token_hook([](const BatchSequence& s, SequenceOutput& out) {
-    if (s.sample->params.seed == 666 && s.sample->choice == 1) {
-      out.tokens.clear();
+  h.runner->set_token_hook([](const SampleRow& row, FakeModelRunner::Sampled& out) {
+    if (row.params.seed == 666 && row.choice == 1) {
       out.status = error(StatusCode::kInternal, "logits are NaN");
     }
   });
@@ -160,7 +159,55 @@ TEST(TextEngineEnd, AnIdleEngineUsesNoProcessorTime) {
   const std::clock_t before = std::clock();  // of the whole process
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 20);
-  EXPECT_EQ(h.runner->steps(), 2);  // "a" and EOS
+  EXPECT_EQ(h.runner->steps(), 3);  // "a", EOS, and one that was under way when EOS was seen
+}
+
+TEST(TextEngineEnd, ATimeoutEndsWaitingAndRunningRequests) {
+  std::atomic<int64_t> now_us = 0;
+  Harness h({}, std::vector<int32_t>(100, 1));
+  h.parts.engine.clock = [&] { return now_us.load(); };
+  h.runner->set_hook([&](const Batch& batch) {
+    now_us = static_cast<int64_t>(batch.step) * 1'000'000;  // a step takes a second
+    return h.gate.pass();
+  });
+  h.start();
+  const auto add = [&](std::optional<int> deadline, std::optional<int> queue_deadline = {}) {
+    using Time = std::chrono::steady_clock::time_point;
+    auto sink = std::make_shared<RecordingSink>();
+    GenerationRequest request = prompt();
+    if (deadline) {
+      request.deadline = Time(std::chrono::seconds(*deadline));
+    }
+    if (queue_deadline) {
+      request.queue_deadline = Time(std::chrono::seconds(*queue_deadline));
+    }
+    EXPECT_TRUE(h.engine->generate(request, sink).ok());
+    return sink;
+  };
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int64_t i = 0; i < h.limits.max_batch_sequences; ++i) {
+    sinks.push_back(add(20, 19));
+  }
+  const auto waiting = add(5);
+  const auto gone = add({}, 6);
+  const auto patient = add({});
+  h.gate.open();
+  ASSERT_TRUE(waiting->wait());
+  EXPECT_EQ(waiting->status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(waiting->tokens().empty());
+  ASSERT_TRUE(gone->wait());
+  EXPECT_EQ(gone->status().code(), StatusCode::kUnavailable);
+  for (const auto& sink : sinks) {
+    ASSERT_TRUE(sink->wait());
+    EXPECT_EQ(sink->status().code(), StatusCode::kDeadlineExceeded);
+    EXPECT_FALSE(sink->tokens().empty());
+    EXPECT_LT(sink->tokens().size(), 25U);
+  }
+  ASSERT_TRUE(patient->wait());
+  EXPECT_TRUE(patient->status().ok());
+  ASSERT_TRUE(h.engine->drain(std::chrono::seconds(30)));
+  EXPECT_EQ(h.engine->stats().kv_blocks_used, 0);
+  EXPECT_EQ(h.engine->stats().deadlines_expired, sinks.size() + 2);
 }
 
 TEST(TextEngineEnd, AnIdleEngineShutsDown) {

@@ -195,13 +195,14 @@ struct Harness {
                    std::vector<int32_t> script_tokens = {},
                    size_t tokens_per_step = 1)
       : script(std::move(script_tokens)), per_step(tokens_per_step) {
+    limits.max_tokens_per_step = static_cast<int64_t>(per_step);
     auto fake = std::make_unique<FakeModelRunner>(limits);
     runner = fake.get();
     if (!script.empty()) {
-      runner->set_token_hook([this](const BatchSequence& s, SequenceOutput& out) {
+      runner->set_token_hook([this](const SampleRow& row, FakeModelRunner::Sampled& out) {
         out.tokens.clear();
         for (size_t i = 0; i < per_step; ++i) {
-          const size_t at = usize(s.sample->output_position) + i;
+          const size_t at = usize(row.output_position) + i;
           SampledToken token;
           token.token = at < script.size() ? script[at] : kEos;
           token.logprob = -0.5F;

@@ -18,6 +18,7 @@ TEST(TextEngine, EosEndsAndIsNotCounted) {
   EXPECT_EQ(sink->finish(), FinishReason::kStop);
   EXPECT_EQ(sink->usage().prompt_tokens, 3);
   EXPECT_EQ(sink->usage().completion_tokens, 3);
+  ASSERT_TRUE(h.engine->drain(std::chrono::seconds(30)));
   const EngineStats stats = h.engine->stats();
   EXPECT_EQ(stats.requests_finished, 1U);
   EXPECT_EQ(stats.prompt_tokens, 3U);
@@ -155,6 +156,26 @@ TEST(TextEngine, ChoicesAreIndependent) {
   EXPECT_EQ(h.engine->stats().requests_finished, 1U);
 }
 
+TEST(TextEngine, TheUsageSaysWhatWasCached) {
+  Harness h({"a"}, {0, 0});
+  const std::vector<int32_t> ids(11, 5);  // blocks of 4
+  EXPECT_EQ(h.run(prompt(ids))->usage().cached_prompt_tokens, 0);
+  EXPECT_EQ(h.run(prompt(ids))->usage().cached_prompt_tokens, 8);
+  EXPECT_EQ(h.engine->stats().prefix_cache_hits, 8U);
+  EXPECT_EQ(h.engine->stats().prefix_cache_queries, 22U);
+  GenerationRequest request = prompt(ids);
+  request.cache_salt = "mine";
+  EXPECT_EQ(h.run(request)->usage().cached_prompt_tokens, 0);
+  request.n = 3;
+  EXPECT_EQ(h.run(request)->usage().cached_prompt_tokens, 8);
+
+  Harness off({"a"}, {0, 0});
+  off.parts.engine.prefix_cache = false;
+  off.run(prompt(ids));
+  EXPECT_EQ(off.run(prompt(ids))->usage().cached_prompt_tokens, 0);
+  EXPECT_EQ(off.engine->stats().prefix_cache_queries, 0U);
+}
+
 TEST(TextEngine, WithoutATokenizerDeltasHoldIds) {
   Harness h({}, {5, 6});
   h.parts.text = nullptr;
@@ -200,6 +221,7 @@ TEST(TextEngine, RefusesBadRequestsNamingTheField) {
       {"repetition_penalty", bad, [](auto& r) { r.sampling.repetition_penalty = 0.0F; }},
       {"repetition_penalty", bad, [](auto& r) { r.sampling.repetition_penalty = kInf; }},
       {"top_logprobs", bad, [](auto& r) { r.sampling.top_logprobs = 21; }},
+      {"cache_salt", bad, [](auto& r) { r.cache_salt.assign(1025, 'x'); }},
       {"stop[1]",
        bad,
        [](auto& r) {

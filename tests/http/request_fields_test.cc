@@ -146,13 +146,11 @@ TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
                             R"("audio":{"voice":"a"})",
                             R"("prediction":{})",
                             R"("web_search_options":{})",
-                            R"("priority":1)",
                             R"("min_tokens":1)",
                             R"("bad_words":["x"])",
                             R"("prompt_logprobs":1)",
                             R"("guided_json":{})",
                             R"("structured_outputs":{"json":{}})",
-                            R"("cache_salt":"x")",
                             R"("chat_template":"x")",
                             R"("enable_thinking":false)",
                             R"("include_reasoning":false)"}) {
@@ -212,7 +210,12 @@ TEST(ApiRequest, SamplingComesFromDefaultsAndRequest) {
       R"("temperature":0,"top_p":0.5,"top_k":-1,"min_p":0.1,"seed":-1,"n":3,"ignore_eos":true,)"
       R"("max_tokens":7,"max_completion_tokens":7,"stop":["a","b"],"stop_token_ids":[0,999],)"
       R"("logprobs":true,"top_logprobs":20,"stream":true,"stream_options":{"include_usage":true},)"
+      R"("priority":-2147483647,"cache_salt":"tenant 1",)"
       R"("reasoning_effort":"low","chat_template_kwargs":{"k":1})");
+  EXPECT_EQ(plain.generation.priority, 0);
+  EXPECT_EQ(plain.generation.cache_salt, "");
+  EXPECT_EQ(full.generation.priority, -2147483647);
+  EXPECT_EQ(full.generation.cache_salt, "tenant 1");
   EXPECT_TRUE(full.generation.sampling.greedy());
   EXPECT_EQ(full.generation.sampling.top_k, 0);
   EXPECT_EQ(full.generation.sampling.seed, UINT64_MAX);

@@ -1,6 +1,7 @@
 // The same model over 1, 2, 4 and 8 ranks, in mixed batches and in both MLA forms. What the right
 // logits are, tests/golden says; here results must agree with each other.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <gmock/gmock.h>
@@ -61,11 +62,13 @@ Sequence make_sequence(const RankedModelRunner& runner, int index, int64_t lengt
 
 // Adds tokens [begin, begin + count) of `s`; they become the next rows of the batch.
 void append(Batch& batch, const Sequence& s, int64_t begin, int64_t count) {
+  const auto slot = static_cast<int32_t>(s.id) - 1;
   batch.sequences.push_back({.sequence_id = s.id,
+                             .slot = slot,
                              .token_begin = ssize(batch.tokens.size()),
                              .token_count = count,
-                             .context_before = begin,
-                             .blocks = s.blocks});
+                             .context_before = begin});
+  batch.update_blocks(slot, 0, s.blocks);
   for (int64_t i = begin; i < begin + count; ++i) {
     batch.tokens.push_back(s.tokens[usize(i)]);
     batch.positions.push_back(narrow<int32_t>(i));
@@ -197,28 +200,78 @@ TEST_P(TensorParallelTest, SubmittedStepsSampleTheBestTokenInOrder) {
   };
   const int32_t best_a = best(prefill(*runner, a, 20));
   const int32_t best_b = best(prefill(*runner, b, 12));
+  std::array<Batch, 2> batches;
   for (uint64_t step = 1; step <= 2; ++step) {
-    Batch batch;
+    Batch& batch = batches[step - 1];
     batch.step = step;
     append(batch, a, 0, 20);
     append(batch, b, 0, 12);
     for (BatchSequence& s : batch.sequences) {
-      if (step == 2 || s.sequence_id == 2) {
-        s.sample.emplace().params.temperature = 0.0F;
-      }
+      s.sample = step == 2 || s.sequence_id == 2;
+      BatchJoin join{.slot = s.slot};
+      join.row.params.temperature = 0.0F;
+      batch.joins.push_back(join);
     }
-    ASSERT_TRUE(runner->submit(std::move(batch)).ok());
+    ASSERT_TRUE(runner->submit(batch).ok());
   }
-  const StepOutput first = runner->collect().value();
-  EXPECT_EQ(first.step, 1U);
-  ASSERT_EQ(first.sequences.size(), 1U) << "only sequences that asked for a token get one";
-  EXPECT_EQ(first.sequences[0].sequence_id, 2U);
-  EXPECT_EQ(first.sequences[0].tokens.at(0).token, best_b);
-  const StepOutput second = runner->collect().value();
-  EXPECT_EQ(second.step, 2U);
-  ASSERT_EQ(second.sequences.size(), 2U);
-  EXPECT_EQ(second.sequences[0].tokens.at(0).token, best_a);
-  EXPECT_EQ(second.sequences[1].tokens.at(0).token, best_b);
+  StepOutput out;
+  ASSERT_TRUE(runner->collect(out).ok());
+  EXPECT_EQ(out.step, 1U);
+  ASSERT_EQ(out.rows.size(), 1U) << "only sequences that asked for a token get one";
+  EXPECT_EQ(out.rows[0].sequence_id, 2U);
+  EXPECT_EQ(out.tokens.at(0).token, best_b);
+  ASSERT_TRUE(runner->collect(out).ok());
+  EXPECT_EQ(out.step, 2U);
+  ASSERT_EQ(out.rows.size(), 2U);
+  EXPECT_EQ(out.tokens.at(0).token, best_a);
+  EXPECT_EQ(out.tokens.at(1).token, best_b);
+}
+
+// Two steps in flight: the second continues with a token that only the ranks know yet.
+TEST_P(TensorParallelTest, ASampledTokenFeedsTheNextStep) {
+  for (const int ranks : {1, 4}) {
+    const auto runner = load(GetParam(), {.ranks = ranks});
+    ASSERT_NE(runner, nullptr);
+    constexpr int64_t kNew = 12;
+    const auto generate = [&](bool ahead) {
+      Sequence s = make_sequence(*runner, 0, 20);
+      std::vector<int32_t> made;
+      std::array<Batch, 2> batches;
+      StepOutput out;
+      const auto collect = [&] {
+        ASSERT_TRUE(runner->collect(out).ok());
+        made.push_back(out.tokens.at(0).token);
+        s.tokens.push_back(made.back());
+      };
+      for (int64_t i = 0; i < kNew; ++i) {
+        Batch& batch = batches[usize(i % 2)];
+        batch.clear(static_cast<uint64_t>(i));
+        if (i == 0) {
+          BatchJoin join{.slot = 0};
+          join.row.params.temperature = 0.0F;
+          batch.joins.push_back(join);
+          append(batch, s, 0, 20);
+        } else {
+          s.tokens.resize(usize(20 + i), kSampledToken);
+          append(batch, s, 19 + i, 1);
+          s.tokens.resize(20 + made.size());
+        }
+        batch.sequences[0].sample = true;
+        batch.sequences[0].output_position = i;
+        EXPECT_TRUE(runner->submit(batch).ok());
+        if (!ahead || i > 0) {
+          collect();
+        }
+      }
+      if (ahead) {
+        collect();
+      }
+      return made;
+    };
+    const std::vector<int32_t> in_step = generate(false);
+    EXPECT_EQ(in_step.size(), usize(kNew));
+    EXPECT_EQ(generate(true), in_step) << ranks << " ranks";
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures,

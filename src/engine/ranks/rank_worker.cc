@@ -4,7 +4,6 @@
 
 #include "comm/null_communicator.h"
 #include "comm/self_communicator.h"
-#include "engine/ranks/rank_inputs.h"
 #include "ops/null_ops.h"
 
 namespace tutti {
@@ -89,10 +88,33 @@ Status RankWorker::allocate(RankContext& rank, int64_t num_blocks, const StepSha
 
 Result<TensorView> RankWorker::forward(RankContext& rank,
                                        const Batch& batch,
-                                       const std::vector<int32_t>& rows) {
+                                       const std::vector<int32_t>& rows,
+                                       std::span<const int32_t> sampled) {
+  inputs_.logit_rows = rows;
+  return run(rank, batch, sampled);
+}
+
+Result<TensorView> RankWorker::forward(RankContext& rank,
+                                       const Batch& batch,
+                                       std::span<const int32_t> sampled) {
+  inputs_.logit_rows.clear();
+  for (const BatchSequence& s : batch.sequences) {
+    if (s.sample) {
+      inputs_.logit_rows.push_back(narrow<int32_t>(s.token_begin + s.token_count - 1));
+    }
+  }
+  return run(rank, batch, sampled);
+}
+
+Result<TensorView> RankWorker::run(RankContext& rank,
+                                   const Batch& batch,
+                                   std::span<const int32_t> sampled) {
   const TraceScope trace("step", static_cast<long long>(batch.step));
   arena_->reset();
-  TUTTI_TRY(const StepInputs in, make_step_inputs(rank, *arena_, batch, rows, kv_->block_size()));
+  tables_.update(batch);
+  fill_host_inputs(batch, tables_, sampled, kv_->block_size(), inputs_);
+  TUTTI_TRY(const StepInputs in,
+            make_step_inputs(rank, *arena_, batch, inputs_, kv_->block_size()));
   const StepContext ctx{rank.ops, rank.parallel, *arena_, *kv_, in, info_.kv.dtype};
   return model_->forward(ctx);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/rank_group.h"
+#include "engine/ranks/rank_inputs.h"
 #include "loader/weight_loader.h"
 #include "models/registry.h"
 #include "sched/batch.h"
@@ -53,10 +54,16 @@ class RankWorker {
   Status allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape);
 
   /// Runs the batch; logits of `rows` (indices into batch.tokens) as [rows, vocab], valid until the
-  /// next call.
+  /// next call. `sampled`: the last token of each slot.
   Result<TensorView> forward(RankContext& rank,
                              const Batch& batch,
-                             const std::vector<int32_t>& rows);
+                             const std::vector<int32_t>& rows,
+                             std::span<const int32_t> sampled);
+
+  /// The same for the rows the batch samples from.
+  Result<TensorView> forward(RankContext& rank,
+                             const Batch& batch,
+                             std::span<const int32_t> sampled);
 
   /// Greedy choices for the logits that forward() returned, see Ops::argmax; valid as long as they
   /// are.
@@ -76,6 +83,7 @@ class RankWorker {
 
  private:
   RankWorker() = default;
+  Result<TensorView> run(RankContext& rank, const Batch& batch, std::span<const int32_t> sampled);
 
   int rank_ = 0;
   int ranks_ = 1;
@@ -84,6 +92,8 @@ class RankWorker {
   CausalLmInfo info_;  // the model's, with the KV cache in the compute type
   std::optional<KvCache> kv_;
   std::optional<Arena> arena_;
+  BlockTables tables_;
+  HostInputs inputs_;
   int64_t read_bytes_ = 0;
 };
 

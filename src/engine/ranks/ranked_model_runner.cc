@@ -50,6 +50,9 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
       return runner->workers_[usize(rank.rank)]->load_dummy(rank, options.dummy_dtype);
     }));
   }
+  for (std::vector<int32_t>& tokens : runner->sampled_) {
+    tokens.resize(usize(options.max_batch_sequences));
+  }
   const StepShape shape = runner->step_shape(options);
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
     return runner->workers_[usize(rank.rank)]->allocate(rank, runner->limits_.num_blocks, shape);
@@ -246,17 +249,21 @@ Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
 
 Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
                                                 ConstTensorView logits,
-                                                Pending& step) {
-  for (const BatchSequence& s : step.batch.sequences) {
-    const bool plain =
-        !s.sample || (s.sample->params.greedy() && !s.sample->params.has_penalties() &&
-                      s.sample->params.top_logprobs < 0);
-    if (!plain) {
+                                                uint64_t number) {
+  Pending& step = pending_[number % kMaxPending];
+  std::vector<int32_t>& sampled = sampled_[number % sampled_.size()];
+  for (const BatchSequence& s : step.batch->sequences) {
+    if (!s.sample) {
+      continue;
+    }
+    const SamplingParams& params = rows_.at(s).params;
+    if (!params.greedy() || params.has_penalties() || params.top_logprobs >= 0) {
       return false;
     }
   }
   const TensorView chosen = workers_[usize(rank.rank)]->argmax(rank, logits, vocab_limit_);
-  std::vector<int32_t> tokens(usize(chosen.dim(0)));
+  std::vector<int32_t>& tokens = host_tokens_;
+  tokens.resize(usize(chosen.dim(0)));
   TUTTI_RETURN_IF_ERROR(
       rank.device.copy_to_host(tokens.data(), chosen.raw(), chosen.bytes(), rank.stream));
   TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
@@ -264,79 +271,85 @@ Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
     return false;  // the sampler says what is wrong with that row
   }
   size_t row = 0;
-  for (const BatchSequence& s : step.batch.sequences) {
+  for (const BatchSequence& s : step.batch->sequences) {
     if (s.sample) {
-      step.output.sequences.push_back(
-          {.sequence_id = s.sequence_id, .tokens = {SampledToken{.token = tokens[row++]}}});
+      const int32_t token = tokens[row++];
+      sampled[usize(s.slot)] = token;
+      step.output.add(s.sequence_id, {.token = token});
     }
   }
   return true;
 }
 
-Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits, Pending& step) {
-  TUTTI_TRY(const bool done, sample_greedily(rank, logits, step));
+Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits, uint64_t number) {
+  TUTTI_TRY(const bool done, sample_greedily(rank, logits, number));
   if (done) {
     return ok_status();
   }
+  Pending& step = pending_[number % kMaxPending];
+  std::vector<int32_t>& sampled = sampled_[number % sampled_.size()];
   const int64_t vocab = logits.dim(1);
   host_logits_.resize(usize(logits.numel()));
   TUTTI_RETURN_IF_ERROR(
       rank.device.copy_to_host(host_logits_.data(), logits.raw(), logits.bytes(), rank.stream));
   TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
   size_t row = 0;
-  for (const BatchSequence& sequence : step.batch.sequences) {
+  for (const BatchSequence& sequence : step.batch->sequences) {
     if (!sequence.sample) {
       continue;
     }
-    SequenceOutput output{.sequence_id = sequence.sequence_id};
-    const std::span<const float> values(host_logits_.data() + row * usize(vocab), usize(vocab));
-    Result<SampledToken> token = sample(values, vocab_limit_, *sequence.sample, scratch_);
+    const std::span<const float> values(host_logits_.data() + row++ * usize(vocab), usize(vocab));
+    Result<SampledToken> token = sample(values, vocab_limit_, rows_.at(sequence), scratch_);
+    // A row that failed ends; should the next step hold it already, any legal token will do there.
+    sampled[usize(sequence.slot)] = token.ok() ? token->token : 0;
     if (token.ok()) {
-      output.tokens.push_back(std::move(token).value());
+      rows_.took(sequence.slot, token->token);
+      step.output.add(sequence.sequence_id, std::move(token).value());
     } else {
-      output.status = std::move(token).status();
+      step.output.add_failure(sequence.sequence_id, std::move(token).status());
     }
-    step.output.sequences.push_back(std::move(output));
-    ++row;
   }
   return ok_status();
 }
 
-Status RankedModelRunner::submit(Batch batch) {
-  auto step = std::make_shared<Pending>();
-  step->output.step = batch.step;
-  step->batch = std::move(batch);
-  pending_.push_back(step);
-  return group_->submit([this, step](RankContext& rank) -> Status {
-    std::vector<int32_t> rows;
-    for (const BatchSequence& s : step->batch.sequences) {
-      if (s.sample) {
-        rows.push_back(narrow<int32_t>(s.token_begin + s.token_count - 1));
-      }
-    }
-    TUTTI_TRY(const TensorView logits,
-              workers_[usize(rank.rank)]->forward(rank, step->batch, rows));
-    return rank.rank == 0 ? sample_rows(rank, logits, *step) : ok_status();
-  });
+Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {
+  const Batch& batch = *pending_[number % kMaxPending].batch;
+  // Behind it, rank 0 has sampled the step before and every rank has read the one before that.
+  rank.parallel.tp.barrier();
+  const std::vector<int32_t>& before = sampled_[(number + 1) % sampled_.size()];
+  TUTTI_TRY(const TensorView logits, workers_[usize(rank.rank)]->forward(rank, batch, before));
+  if (rank.rank != 0) {
+    return ok_status();
+  }
+  rows_.join(batch);
+  return sample_rows(rank, logits, number);
 }
 
-Result<StepOutput> RankedModelRunner::collect() {
-  TUTTI_CHECK(!pending_.empty());
-  const std::shared_ptr<Pending> step = std::move(pending_.front());
-  pending_.pop_front();
-  Status status = group_->wait();
-  if (!status.ok()) {
-    return Status(StatusCode::kDevice, status.message());
-  }
-  return std::move(step->output);
+Status RankedModelRunner::submit(const Batch& batch) {
+  TUTTI_CHECK_LT(submitted_ - collected_, kMaxPending);
+  Pending& step = pending_[submitted_ % kMaxPending];
+  step.batch = &batch;
+  step.output.clear(batch.step);
+  const Status status = group_->submit(
+      [this, number = submitted_](RankContext& rank) { return run_step(rank, number); });
+  submitted_ += status.ok() ? 1 : 0;
+  return status;
+}
+
+Status RankedModelRunner::collect(StepOutput& output) {
+  TUTTI_CHECK_LT(collected_, submitted_);
+  const Status status = group_->wait();
+  std::swap(output, pending_[collected_++ % kMaxPending].output);
+  return status.ok() ? ok_status() : Status(StatusCode::kDevice, status.message());
 }
 
 Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
                                                      const std::vector<int32_t>& rows) {
-  TUTTI_CHECK(pending_.empty());
+  TUTTI_CHECK_EQ(submitted_, collected_);
   std::vector<float> out(rows.size() * usize(limits_.vocab_size));
   const Status status = group_->run([&](RankContext& rank) -> Status {
-    TUTTI_TRY(const TensorView view, workers_[usize(rank.rank)]->forward(rank, batch, rows));
+    TUTTI_TRY(const TensorView view,
+              workers_[usize(rank.rank)]->forward(rank, batch, rows, sampled_[0]));
     if (rank.rank != 0) {
       return ok_status();
     }

@@ -1,7 +1,8 @@
 // The real ModelRunner: a model on N ranks, one thread each. Rank 0 samples; the others only
 // compute.
 #pragma once
-#include <deque>
+#include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "engine/model_runner.h"
 #include "engine/ranks/rank_worker.h"
 #include "engine/sampler.h"
+#include "engine/sampler_rows.h"
 #include "loader/hf_config.h"
 
 namespace tutti {
@@ -63,8 +65,8 @@ class RankedModelRunner final : public ModelRunner {
 
   const RunnerLimits& limits() const override { return limits_; }
 
-  Status submit(Batch batch) override;
-  Result<StepOutput> collect() override;
+  Status submit(const Batch& batch) override;
+  Status collect(StepOutput& output) override;
 
   /// Runs the batch alone and returns the logits of `rows`, [rows, vocab]. No step may be pending.
   Result<std::vector<float>> logits(const Batch& batch, const std::vector<int32_t>& rows);
@@ -92,8 +94,11 @@ class RankedModelRunner final : public ModelRunner {
   std::vector<int64_t> read_bytes() const;
 
  private:
+  static constexpr size_t kMaxPending = 4;
+
+  // A submitted step. Reused.
   struct Pending {
-    Batch batch;
+    const Batch* batch = nullptr;
     StepOutput output;  // written by rank 0
   };
 
@@ -106,19 +111,28 @@ class RankedModelRunner final : public ModelRunner {
   StepShape step_shape(const ModelLoadOptions& options) const;
   void log_memory(Backend& backend);
   Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
-  Status sample_rows(RankContext& rank, ConstTensorView logits, Pending& step);
+  Status sample_rows(RankContext& rank, ConstTensorView logits, uint64_t number);
   /// Where every row only wants its most likely token, chooses on the device; false if a row needs
   /// more.
-  Result<bool> sample_greedily(RankContext& rank, ConstTensorView logits, Pending& step);
+  Result<bool> sample_greedily(RankContext& rank, ConstTensorView logits, uint64_t number);
 
   HfConfig config_;
   RunnerLimits limits_;
   MemoryPlan memory_;
   int64_t vocab_limit_ = 0;
   std::vector<std::unique_ptr<RankWorker>> workers_;
-  std::deque<std::shared_ptr<Pending>> pending_;
-  SamplerScratch scratch_;          // rank 0's thread
-  std::vector<float> host_logits_;  // rank 0's thread
+  Status run_step(RankContext& rank, uint64_t number);
+
+  std::array<Pending, kMaxPending> pending_;  // by number of submission
+  uint64_t submitted_ = 0;
+  uint64_t collected_ = 0;
+  // The last token of each slot, of steps with even and with odd numbers of submission: rank 0
+  // writes one while slower ranks may still read the other.
+  std::array<std::vector<int32_t>, 2> sampled_;
+  SamplerRows rows_;                  // rank 0's thread
+  SamplerScratch scratch_;            // rank 0's thread
+  std::vector<float> host_logits_;    // rank 0's thread
+  std::vector<int32_t> host_tokens_;  // rank 0's thread
   std::unique_ptr<RankGroup> group_;
 };
 

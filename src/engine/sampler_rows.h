@@ -1,0 +1,41 @@
+// What the sampler keeps about the sequence in each slot, from when it joins until another does.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "base/checked.h"
+#include "sched/batch.h"
+
+namespace tutti {
+
+class SamplerRows {
+ public:
+  /// Before the batch's rows are sampled.
+  void join(const Batch& batch) {
+    for (const BatchJoin& join : batch.joins) {
+      rows_.resize(std::max(rows_.size(), usize(join.slot) + 1));
+      rows_[usize(join.slot)] = join.row;
+    }
+  }
+
+  /// The row at its place in the output.
+  const SampleRow& at(const BatchSequence& sequence) {
+    SampleRow& row = rows_[usize(sequence.slot)];
+    row.output_position = sequence.output_position;
+    return row;
+  }
+
+  /// A token was sampled for the slot.
+  void took(int32_t slot, int32_t token) {
+    SampleRow& row = rows_[usize(slot)];
+    if (row.params.has_penalties()) {
+      row.output_tokens.push_back(token);
+    }
+  }
+
+ private:
+  std::vector<SampleRow> rows_;  // by slot
+};
+
+}  // namespace tutti

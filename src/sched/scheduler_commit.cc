@@ -1,0 +1,216 @@
+// The other half of the scheduler: what results, cancels and failures change.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "sched/scheduler.h"
+
+namespace tutti {
+
+using State = SchedulerEntry::State;
+
+void Scheduler::cancel(uint64_t id, EventList& events) {
+  const auto it = sequences_.find(id);
+  if (it != sequences_.end() && it->second->state != State::kEnding) {
+    end(*it->second, events, FinishReason::kCancelled);
+    sweep();
+  }
+}
+
+Scheduler::Step& Scheduler::oldest() {
+  TUTTI_CHECK_GT(in_flight_, 0);
+  return steps_[(next_step_ - static_cast<uint64_t>(in_flight_)) % steps_.size()];
+}
+
+void Scheduler::close_step() {
+  --in_flight_;
+  sweep();
+}
+
+void Scheduler::commit(StepOutput& output, EventList& events) {
+  Step& step = oldest();
+  TUTTI_CHECK_EQ(output.step, step.number);
+  TUTTI_CHECK(events.tokens.empty());
+  std::swap(events.tokens, output.tokens);
+  size_t next = 0;  // in output.rows
+  for (const auto& [entry, count, sample] : step.rows) {
+    counters_.computed_tokens += static_cast<uint64_t>(count);
+    const RowOutput* row = nullptr;
+    if (sample) {
+      TUTTI_CHECK_LT(next, output.rows.size());
+      row = &output.rows[next++];
+      TUTTI_CHECK_EQ(row->sequence_id, entry->sequence.id());
+    }
+    if (entry->state != State::kEnding) {
+      entry->sequence.set_computed(entry->sequence.computed() + count);
+      if (row != nullptr) {
+        --entry->pending;
+        if (row->failure >= 0) {
+          // Whatever made its logits unusable may be in its KV.
+          pool_.forget_content(entry->sequence.blocks());
+          end(*entry, events, output.failures[usize(row->failure)]);
+        } else {
+          apply(*row, *entry, events);
+        }
+      }
+      if (row == nullptr || row->failure < 0) {
+        keep_content(*entry);
+      }
+    }
+    leave_step(*entry);
+  }
+  TUTTI_CHECK_EQ(next, output.rows.size());
+  close_step();
+}
+
+void Scheduler::apply(const RowOutput& row, Entry& entry, EventList& events) {
+  TUTTI_CHECK_GT(row.token_count, 0);
+  EventRecord record{.sequence_id = entry.sequence.id(),
+                     .tag = entry.sequence.request().tag,
+                     .token_begin = row.token_begin,
+                     .cached_prompt_tokens = entry.cached_prompt_tokens};
+  for (int32_t i = 0; i < row.token_count && !record.finish.has_value(); ++i) {
+    record.finish = entry.sequence.append(events.tokens[usize(row.token_begin + i)].token);
+    record.token_count += record.finish == FinishReason::kStop ? 0 : 1;
+  }
+  counters_.generated_tokens += static_cast<uint64_t>(record.token_count);
+  events.records.push_back(record);
+  if (record.last()) {
+    retire(entry);
+  }
+}
+
+/// Tells the pool what the full blocks hold that have been computed since the last time.
+void Scheduler::keep_content(Entry& entry) {
+  if (!pool_.has_cache()) {
+    return;
+  }
+  const Sequence& sequence = entry.sequence;
+  const int64_t full = sequence.computed() / config_.block_size;
+  for (int64_t& i = entry.named; i < full; ++i) {
+    pool_.set_content(
+        sequence.blocks()[usize(i)],
+        i == 0 ? -1 : sequence.blocks()[usize(i - 1)],
+        entry.root,
+        sequence.tokens().subspan(usize(i * config_.block_size), usize(config_.block_size)));
+  }
+}
+
+void Scheduler::end(Entry& entry, EventList& events, FinishReason reason) {
+  events.records.push_back(
+      {.sequence_id = entry.sequence.id(), .tag = entry.sequence.request().tag, .finish = reason});
+  retire(entry);
+}
+
+void Scheduler::end(Entry& entry, EventList& events, const Status& status) {
+  events.records.push_back({.sequence_id = entry.sequence.id(),
+                            .tag = entry.sequence.request().tag,
+                            .failure = narrow<int32_t>(ssize(events.failures.size()))});
+  events.failures.push_back(status);
+  retire(entry);
+}
+
+/// Its last event is out. What it owns goes back now, or when no step in flight refers to it.
+void Scheduler::retire(Entry& entry) {
+  deadlines_.erase(&entry);
+  waiting_.erase(&entry);
+  releasing_ += entry.state == State::kRunning && entry.in_flight > 0 ? 1 : 0;
+  entry.state = State::kEnding;
+  if (entry.in_flight == 0) {
+    give_back(entry);
+  }
+}
+
+/// One of the steps that refer to it is over.
+void Scheduler::leave_step(Entry& entry) {
+  if (--entry.in_flight == 0 && entry.state != State::kRunning) {
+    --releasing_;
+    give_back(entry);
+  }
+}
+
+/// Slot and blocks become free; sweep() takes it out of the lists.
+void Scheduler::give_back(Entry& entry) {
+  TUTTI_CHECK_EQ(entry.in_flight, 0);
+  swept_ = false;
+  std::vector<int32_t>& blocks = entry.sequence.blocks();
+  pool_.release(blocks);
+  blocks.clear();
+  if (entry.slot >= 0) {
+    free_slots_.push_back(entry.slot);
+    entry.slot = -1;
+  }
+  entry.sequence.set_computed(0);
+  entry.scheduled = entry.named = entry.told = 0;
+  if (entry.state == State::kPreempting) {
+    entry.state = State::kWaiting;
+    waiting_.push(&entry);
+  } else {
+    ended_.push_back(&entry);
+  }
+}
+
+void Scheduler::sweep() {
+  if (swept_) {
+    return;
+  }
+  swept_ = true;
+  std::erase_if(running_, [](const Entry* entry) { return entry->slot < 0; });
+  for (Entry* entry : ended_) {
+    pool_.drop_root(entry->root);
+    sequences_.erase(entry->sequence.id());
+  }
+  ended_.clear();
+}
+
+void Scheduler::fail_step(const Status& status, EventList& events) {
+  for (const Scheduled& row : oldest().rows) {
+    if (row.entry->state != State::kEnding) {
+      end(*row.entry, events, status);
+    }
+    leave_step(*row.entry);
+  }
+  close_step();
+}
+
+void Scheduler::fail_all(const Status& status, EventList& events) {
+  in_flight_ = 0;
+  releasing_ = 0;
+  for (auto& [id, entry] : sequences_) {
+    entry->in_flight = 0;
+    if (entry->state == State::kEnding) {
+      give_back(*entry);
+    } else {
+      end(*entry, events, status);
+    }
+  }
+  sweep();
+}
+
+Status Scheduler::check_invariants() const {
+  std::vector<int32_t> held(usize(pool_.total()), 0);
+  for (const auto& [id, entry] : sequences_) {
+    for (const int32_t block : entry->sequence.blocks()) {
+      ++held[usize(block)];
+    }
+    const bool lists = (entry->slot >= 0) ==
+                       (std::find(running_.begin(), running_.end(), entry.get()) != running_.end());
+    const bool queued =
+        (entry->queue_place != Entry::kNowhere) == (entry->state == State::kWaiting);
+    if (!lists || !queued || (entry->slot < 0 && !entry->sequence.blocks().empty())) {
+      return error(StatusCode::kInternal, "sequence {} is in the wrong list", id);
+    }
+  }
+  for (int32_t block = 0; block < pool_.total(); ++block) {
+    if (held[usize(block)] != pool_.ref_count(block)) {
+      return error(StatusCode::kInternal,
+                   "block {} is held by {} sequences and has {} references",
+                   block,
+                   held[usize(block)],
+                   pool_.ref_count(block));
+    }
+  }
+  return pool_.check_invariants();
+}
+
+}  // namespace tutti
