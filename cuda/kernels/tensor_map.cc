@@ -9,7 +9,12 @@ namespace {
 
 constexpr int kBoxCols = 64;  // 128 bytes, the width of the swizzle
 
-Result<PFN_cuTensorMapEncodeTiled_v12000> encoder() {
+// In a struct: g++ 12 reports a Result of a function pointer as shadowing.
+struct Encoder {
+  PFN_cuTensorMapEncodeTiled_v12000 call;
+};
+
+Result<Encoder> encoder() {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found{};
   constexpr unsigned kVersion = 12000;
@@ -21,31 +26,31 @@ Result<PFN_cuTensorMapEncodeTiled_v12000> encoder() {
         "the driver has no cuTensorMapEncodeTiled ({}); it needs to be of CUDA 12.0 or later",
         cudaGetErrorString(code));
   }
-  return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+  return Encoder{reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function)};
 }
 
 }  // namespace
 
 Result<CUtensorMap> make_bf16_tensor_map(
     const void* data, int64_t rows, int64_t cols, int64_t row_stride, int box_rows) {
-  TUTTI_TRY(const auto encode, encoder());
+  TUTTI_TRY(const Encoder encode, encoder());
   CUtensorMap map{};
   const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
   const cuuint64_t strides[1] = {static_cast<cuuint64_t>(row_stride) * sizeof(uint16_t)};
   const cuuint32_t box[2] = {kBoxCols, static_cast<cuuint32_t>(box_rows)};
   const cuuint32_t steps[2] = {1, 1};
-  const CUresult code = encode(&map,
-                               CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                               2,
-                               const_cast<void*>(data),
-                               sizes,
-                               strides,
-                               box,
-                               steps,
-                               CU_TENSOR_MAP_INTERLEAVE_NONE,
-                               CU_TENSOR_MAP_SWIZZLE_128B,
-                               CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult code = encode.call(&map,
+                                    CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+                                    2,
+                                    const_cast<void*>(data),
+                                    sizes,
+                                    strides,
+                                    box,
+                                    steps,
+                                    CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                    CU_TENSOR_MAP_SWIZZLE_128B,
+                                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                                    CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (code != CUDA_SUCCESS) {
     return error(StatusCode::kInvalidArgument,
                  "no tensor map for a bf16 matrix [{}, {}] with row stride {} and boxes of {} rows "
