@@ -1,5 +1,7 @@
 #include "loader/param_spec.h"
 
+#include "base/checked.h"
+
 namespace tutti {
 
 int64_t ParamSpec::local_rows() const {
@@ -23,9 +25,9 @@ Shape ParamSpec::local_shape() const {
 }
 
 WeightView Param::weight() const {
-  TUTTI_CHECK_MSG(loaded(), "{} is used but not loaded", spec_.name);
+  TUTTI_CHECK_MSG(loaded() || stand_in_.defined(), "{} is used but not loaded", spec_.name);
   WeightView view;
-  view.data = data_.view();
+  view.data = tensor();
   if (scales_.defined()) {
     view.scales = scales_.view();
     view.scale_row = scale_row_.view();
@@ -37,7 +39,9 @@ WeightView Param::weight() const {
 
 Param* ParamRegistry::add(ParamSpec spec) {
   params_.emplace_back(std::move(spec));
-  return &params_.back();
+  Param& param = params_.back();
+  param.shape_ = param.spec_.local_shape();
+  return &param;
 }
 
 std::vector<Param*> ParamRegistry::derive(Param* source, Derivation derivation) {
@@ -46,6 +50,7 @@ std::vector<Param*> ParamRegistry::derive(Param* source, Derivation derivation) 
     spec.name = output.name;
     Param* param = add(std::move(spec));
     param->is_derived_ = true;
+    param->shape_ = output.shape;
     source->derived_.push_back(param);
   }
   source->derivation_ = std::move(derivation);
@@ -56,8 +61,22 @@ Param* ParamRegistry::constant(std::string name, std::vector<float> values) {
   ParamSpec spec;
   spec.name = std::move(name);
   Param* param = add(std::move(spec));
+  param->shape_ = {ssize(values.size())};
   param->constant_ = std::move(values);
   return param;
+}
+
+ParamStandIns::ParamStandIns(ParamRegistry& registry) : registry_(registry) {
+  void* nowhere = reinterpret_cast<void*>(uintptr_t{256});  // not null, which is "undefined"
+  for (Param& param : registry_.params()) {
+    param.stand_in_ = {nowhere, DType::kF32, param.shape_};
+  }
+}
+
+ParamStandIns::~ParamStandIns() {
+  for (Param& param : registry_.params()) {
+    param.stand_in_ = {};
+  }
 }
 
 void ParamRegistry::fail(Status status) {

@@ -77,12 +77,13 @@ class Param {
   WeightView weight() const;
 
   /// For ops that take a plain tensor (norms, biases, embeddings).
-  ConstTensorView tensor() const { return data_.view(); }
+  ConstTensorView tensor() const { return data_.defined() ? data_.view() : stand_in_; }
 
   int64_t bytes() const { return data_.bytes() + scales_.bytes() + scale_row_.bytes(); }
 
  private:
   friend class ParamRegistry;
+  friend class ParamStandIns;
   friend class WeightLoader;
 
   ParamSpec spec_;
@@ -90,6 +91,8 @@ class Param {
   std::vector<Param*> derived_;  // filled when derivation_.compute runs; same order as its outputs
   bool is_derived_ = false;
   std::vector<float> constant_;
+  Shape shape_;          // local, known from the declaration
+  TensorView stand_in_;  // see ParamStandIns
   Tensor data_;
   Tensor scales_;
   Tensor scale_row_;
@@ -117,6 +120,19 @@ class ParamRegistry {
  private:
   std::deque<Param> params_;  // addresses stay valid
   Status status_;
+};
+
+/// As long as it lives, parameters that are not loaded pass for dense ones of the right shapes,
+/// without memory behind them: for passes that only measure.
+class ParamStandIns {
+ public:
+  explicit ParamStandIns(ParamRegistry& registry);
+  ~ParamStandIns();
+  ParamStandIns(const ParamStandIns&) = delete;
+  ParamStandIns& operator=(const ParamStandIns&) = delete;
+
+ private:
+  ParamRegistry& registry_;
 };
 
 }  // namespace tutti

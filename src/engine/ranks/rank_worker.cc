@@ -29,7 +29,8 @@ Result<int64_t> RankWorker::dummy_bytes(DType dtype) {
   return WeightLoader(registry_, nullptr, {}).dummy_bytes(dtype);
 }
 
-int64_t RankWorker::measure_arena(const StepShape& shape) const {
+int64_t RankWorker::measure_arena(const StepShape& shape) {
+  const ParamStandIns stand_ins(registry_);
   Arena arena = Arena::measuring();
   NullOps ops;
   NullCommunicator tp(rank_, ranks_);

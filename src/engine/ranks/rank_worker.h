@@ -48,7 +48,7 @@ class RankWorker {
   Status load_dummy(RankContext& rank, DType dtype);
 
   /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
-  int64_t measure_arena(const StepShape& shape) const;
+  int64_t measure_arena(const StepShape& shape);
 
   /// KV blocks and the activation arena; after the weights are loaded.
   Status allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape);
