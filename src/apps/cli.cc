@@ -219,6 +219,7 @@ void add_text_tools(CLI::App& app, Commands& c) {
   detokenize->add_flag("--jsonl", c.detokenize.jsonl, "Write each text as one JSON string");
   detokenize->add_flag(
       "--no-bos", c.detokenize.no_bos, "Leave out the beginning and end tokens that tokenize adds");
+  detokenize->add_flag("--skip-special", c.detokenize.skip_special, "Leave out all special tokens");
   detokenize->callback([&c] { c.chosen = [&c] { return detokenize_command(c.detokenize); }; });
 
   auto* tmpl = app.add_subcommand("template", "Print the prompt that a chat becomes, exactly");

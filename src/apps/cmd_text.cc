@@ -81,7 +81,7 @@ Result<std::string> detokenize_line(const Tokenizer& tokenizer,
       ids = ids.first(ids.size() - suffix.size());
     }
   }
-  TUTTI_TRY(std::string text, tokenizer.decode_checked(ids));
+  TUTTI_TRY(std::string text, tokenizer.decode_checked(ids, options.skip_special));
   if (!options.jsonl) {
     return text;
   }

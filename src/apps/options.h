@@ -82,6 +82,7 @@ struct TokenizeOptions {
   std::string file;
   bool jsonl = false;
   bool no_bos = false;
+  bool skip_special = false;  ///< detokenize only
 };
 
 struct TemplateOptions {

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/json_fields.h"
 #include "base/utf8.h"
+#include "text/unicode_props.h"
 
 namespace tutti {
 
@@ -23,6 +24,40 @@ constexpr char32_t kFirstMark = 0x300;
 // Full canonical decompositions have at most four code points.
 constexpr size_t kMaxDecomposition = 8;
 constexpr int kMaxDepth = 16;
+
+// Marks and composites (with their parts) that came with Unicode 10 and later. The reference
+// implementation's tables are those of Unicode 9.0: to it these are ordinary characters that
+// neither move nor combine.
+constexpr std::array<CodeRange, 65> kNewMarks = {
+    {{0x7FD, 0x7FD},     {0x897, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},
+     {0xC3C, 0xC3C},     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},
+     {0x1ABF, 0x1ADD},   {0x1AE0, 0x1AEB},   {0x1DF6, 0x1DFA},   {0xA82C, 0xA82C},
+     {0x105C9, 0x105C9}, {0x105D2, 0x105D2}, {0x105DA, 0x105DA}, {0x105E4, 0x105E4},
+     {0x10D24, 0x10D27}, {0x10D69, 0x10D6D}, {0x10EAB, 0x10EAC}, {0x10EFA, 0x10EFB},
+     {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070},
+     {0x1133B, 0x1133B}, {0x11382, 0x11385}, {0x1138B, 0x1138B}, {0x1138E, 0x1138E},
+     {0x11390, 0x11391}, {0x113B8, 0x113B8}, {0x113BB, 0x113BB}, {0x113C2, 0x113C2},
+     {0x113C5, 0x113C5}, {0x113C7, 0x113C9}, {0x113CE, 0x113D0}, {0x1145E, 0x1145E},
+     {0x11839, 0x1183A}, {0x11930, 0x11930}, {0x11935, 0x11935}, {0x11938, 0x11938},
+     {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+     {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45},
+     {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x1611E, 0x16129}, {0x1612F, 0x1612F},
+     {0x16D63, 0x16D63}, {0x16D67, 0x16D6A}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F},
+     {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF},
+     {0x1E5EE, 0x1E5EF}, {0x1E6E3, 0x1E6E3}, {0x1E6E6, 0x1E6E6}, {0x1E6EE, 0x1E6EF},
+     {0x1E6F5, 0x1E6F5}}};
+
+}  // namespace
+
+bool Normalizer::ignores(char32_t code) {
+  const auto* const after = std::upper_bound(
+      kNewMarks.begin(), kNewMarks.end(), code, [](char32_t c, const CodeRange& r) {
+        return c < r.first;
+      });
+  return after != kNewMarks.begin() && code <= std::prev(after)->last;
+}
+
+namespace {
 
 using CodePoints = std::vector<utf8proc_int32_t>;
 
@@ -114,6 +149,12 @@ class Normalizer::InertSet {
     for (char32_t c = 0x1161; c < 0x1200; ++c) {
       reactive_.set(c);  // jamo vowels and finals join the syllable before them
     }
+    for (const CodeRange& range : kNewMarks) {
+      for (char32_t c = range.first; c <= range.last; ++c) {
+        walls_.set(c);
+        reactive_.reset(c);
+      }
+    }
     for (char32_t c = 0xC0; c < kFirstMark; ++c) {
       mark_tail(c, codes);
     }
@@ -122,6 +163,9 @@ class Normalizer::InertSet {
   bool contains(char32_t code) const {
     return code < kFirstMark || code >= kEnd || !reactive_.test(code);
   }
+
+  /// Inert, and what follows does not join it either.
+  bool is_wall(char32_t code) const { return code < kEnd && walls_.test(code); }
 
  private:
   void mark(char32_t code, CodePoints& codes) {
@@ -149,6 +193,7 @@ class Normalizer::InertSet {
   }
 
   std::bitset<kEnd> reactive_;
+  std::bitset<kEnd> walls_;
 };
 
 Normalizer Normalizer::nfc() {
@@ -180,7 +225,7 @@ void Normalizer::append(std::string_view text, std::string& out) const {
     }
     Utf8Char c = decode_utf8(text, i);
     if (inert_->contains(c.code)) {
-      previous = i;
+      previous = inert_->is_wall(c.code) ? i + usize(c.length) : i;
       i += usize(c.length);
       continue;
     }

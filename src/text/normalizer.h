@@ -18,8 +18,12 @@ class Normalizer {
   /// `json`: null, {"type": "NFC"} or a Sequence of such. Other types are refused by name.
   static Result<Normalizer> from_json(const Json* json, const std::string& where);
 
-  /// NFC.
+  /// NFC of Unicode 9.0, see ignores().
   static Normalizer nfc();
+
+  /// NFC as of Unicode 9.0, which the reference implementation has: it leaves younger marks and
+  /// composites where and as they are. True for those.
+  static bool ignores(char32_t code);
 
   bool is_identity() const { return inert_ == nullptr; }
 
