@@ -37,8 +37,10 @@ Result<std::string> tokenize_line(const Tokenizer& tokenizer,
   if (options.jsonl) {
     TUTTI_TRY(text, json_string(line));
   }
-  TUTTI_TRY(const std::vector<int32_t> ids,
-            tokenizer.encode(text, {.add_special_tokens = !options.no_bos, .parse_special = true}));
+  TUTTI_TRY(
+      const std::vector<int32_t> ids,
+      tokenizer.encode(
+          text, {.add_special_tokens = !options.no_bos, .parse_special = true, .threads = 0}));
   return fmt::format("{}", fmt::join(ids, " "));
 }
 

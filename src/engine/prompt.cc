@@ -15,7 +15,7 @@ Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template,
   }
   ChatPrompt out;
   // The template writes BOS itself.
-  TUTTI_TRY(out.tokens, tokenizer.encode_spans(spans, /*add_special_tokens=*/false));
+  TUTTI_TRY(out.tokens, tokenizer.encode_spans(spans, /*add_special_tokens=*/false, /*threads=*/0));
   const ReasoningMarkup* markup = chat_template.reasoning_markup();
   if (markup != nullptr && !rendered.spans.empty()) {
     // A mark inside a message is plain text to the model and opens nothing.
@@ -28,7 +28,8 @@ Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template,
 
 Result<std::vector<int32_t>> make_completion_prompt(const Tokenizer& tokenizer,
                                                     std::string_view prompt) {
-  return tokenizer.encode(prompt, {.add_special_tokens = true, .parse_special = true});
+  return tokenizer.encode(prompt,
+                          {.add_special_tokens = true, .parse_special = true, .threads = 0});
 }
 
 }  // namespace tutti

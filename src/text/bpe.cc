@@ -1,6 +1,7 @@
 #include "text/bpe.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <functional>
@@ -70,15 +71,17 @@ uint64_t head_of(std::string_view bytes) {
 constexpr uint64_t kMixA = 0x9E3779B97F4A7C15ULL;  // odd constants with mixed bits
 constexpr uint64_t kMixB = 0xD6E8FEB86659FD93ULL;
 
-// `head` is head_of(bytes).
-uint64_t hash_bytes(uint64_t head, std::string_view bytes) {
-  uint64_t h = mix(head ^ kMixA, kMixB ^ bytes.size());
-  while (bytes.size() > 8) {
-    bytes.remove_prefix(8);
-    h = mix(h ^ head_of(bytes), kMixB);
+// As head_of; at least `readable` bytes may be read from `data`.
+uint64_t word_at(const char* data, size_t size, size_t readable) {
+  if (readable < sizeof(uint64_t)) {
+    return head_of(std::string_view(data, size));
   }
-  return h;
+  const uint64_t word = load<uint64_t>(data);
+  return size >= sizeof(word) ? word : word & ((uint64_t{1} << (8 * size)) - 1);
 }
+
+// How SentencePiece writes a space: U+2581.
+constexpr std::string_view kSpaceSymbol = "\u2581";
 
 uint64_t pair_key(int32_t left, int32_t right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
@@ -86,6 +89,11 @@ uint64_t pair_key(int32_t left, int32_t right) {
 
 uint64_t hash_pair(uint64_t key) {
   return mix(key ^ kMixA, kMixB);
+}
+
+// Other bits of the hash than those that choose the place in the table. `words`: a power of two.
+uint64_t filter_bit(uint64_t hash, size_t words) {
+  return hash >> 32 & (words * 64 - 1);
 }
 
 }  // namespace
@@ -111,6 +119,21 @@ std::string vocab_string_of_bytes(std::string_view bytes) {
   return out;
 }
 
+std::optional<uint8_t> byte_of_fallback_token(std::string_view text) {
+  if (text.size() != 6 || !text.starts_with("<0x") || text.back() != '>') {
+    return std::nullopt;
+  }
+  uint8_t byte = 0;
+  for (const char c : text.substr(3, 2)) {
+    const size_t digit = std::string_view("0123456789ABCDEF").find(c);
+    if (digit == std::string_view::npos) {
+      return std::nullopt;
+    }
+    byte = static_cast<uint8_t>(byte * 16 + digit);
+  }
+  return byte;
+}
+
 std::string_view BpeModel::bytes(int32_t id) const {
   if (!has(id)) {
     return {};
@@ -119,13 +142,28 @@ std::string_view BpeModel::bytes(int32_t id) const {
   return std::string_view(storage_).substr(span.offset, span.length);
 }
 
-const BpeModel::Slot* BpeModel::find_slot(std::string_view wanted) const {
-  const uint64_t head = head_of(wanted);
+// At least `readable` >= bytes.size() bytes may be read from where `bytes` begin.
+BpeModel::Key BpeModel::make_key(std::string_view bytes, size_t readable) {
+  Key key{};
+  const size_t size = bytes.size();
+  key.head = word_at(bytes.data(), size, readable);
+  key.hash = mix(key.head ^ kMixA, kMixB ^ size);
+  if (size > 8) {
+    key.tail = word_at(bytes.data() + 8, size - 8, readable - 8);
+    key.hash = mix(key.hash ^ key.tail, kMixB);
+    for (size_t i = 16; i < size; i += 8) {
+      key.hash = mix(key.hash ^ head_of(bytes.substr(i)), kMixB);
+    }
+  }
+  return key;
+}
+
+const BpeModel::Slot* BpeModel::find_slot(std::string_view wanted, const Key& key) const {
   const size_t mask = index_.size() - 1;
-  for (size_t at = hash_bytes(head, wanted) & mask; index_[at].id >= 0; at = (at + 1) & mask) {
+  for (size_t at = key.hash & mask; index_[at].id >= 0; at = (at + 1) & mask) {
     const Slot& slot = index_[at];
-    if (slot.head == head && slot.length == wanted.size() &&
-        (wanted.size() <= 8 || bytes(slot.id) == wanted)) {
+    if (slot.head == key.head && slot.tail == key.tail && slot.length == wanted.size() &&
+        (wanted.size() <= 16 || bytes(slot.id) == wanted)) {
       return &slot;
     }
   }
@@ -133,27 +171,38 @@ const BpeModel::Slot* BpeModel::find_slot(std::string_view wanted) const {
 }
 
 std::optional<int32_t> BpeModel::find(std::string_view wanted) const {
-  const Slot* slot = find_slot(wanted);
+  const Slot* slot = find_slot(wanted, make_key(wanted, wanted.size()));
   return slot != nullptr ? std::optional<int32_t>(slot->id) : std::nullopt;
+}
+
+std::optional<std::string> BpeModel::stored_form(std::string_view vocab_string) const {
+  return symbols_ == BpeSymbols::kBytes ? bytes_of_vocab_string(vocab_string)
+                                        : std::optional<std::string>(vocab_string);
 }
 
 void BpeModel::index_token(int32_t id) {
   const std::string_view token = bytes(id);
-  const uint64_t head = head_of(token);
+  const Key key = make_key(token, token.size());
   const size_t mask = index_.size() - 1;
-  size_t at = hash_bytes(head, token) & mask;
+  size_t at = key.hash & mask;
   while (index_[at].id >= 0) {
     at = (at + 1) & mask;
   }
-  index_[at].head = head;
+  index_[at].head = key.head;
+  index_[at].tail = key.tail;
   index_[at].id = id;
   index_[at].length = static_cast<uint32_t>(token.size()) & 0x7FFFFFFFU;
 }
 
 BpeModel::Pair BpeModel::find_merge(int32_t left, int32_t right) const {
   const uint64_t key = pair_key(left, right);
+  const uint64_t hash = hash_pair(key);
+  const uint64_t bit = filter_bit(hash, pair_filter_.size());
+  if ((pair_filter_[bit / 64] >> (bit % 64) & 1U) == 0) {
+    return {};
+  }
   const size_t mask = merges_.size() - 1;
-  for (size_t at = hash_pair(key) & mask; merges_[at].key != UINT64_MAX; at = (at + 1) & mask) {
+  for (size_t at = hash & mask; merges_[at].key != UINT64_MAX; at = (at + 1) & mask) {
     if (merges_[at].key == key) {
       return merges_[at].pair;
     }
@@ -164,10 +213,13 @@ BpeModel::Pair BpeModel::find_merge(int32_t left, int32_t right) const {
 void BpeModel::add_merge(int32_t left, int32_t right, Pair pair) {
   const uint64_t key = pair_key(left, right);
   const size_t mask = merges_.size() - 1;
-  size_t at = hash_pair(key) & mask;
+  const uint64_t hash = hash_pair(key);
+  size_t at = hash & mask;
   while (merges_[at].key != UINT64_MAX && merges_[at].key != key) {
     at = (at + 1) & mask;
   }
+  const uint64_t bit = filter_bit(hash, pair_filter_.size());
+  pair_filter_[bit / 64] |= uint64_t{1} << (bit % 64);
   merges_[at] = {key, pair};
 }
 
@@ -180,26 +232,91 @@ void BpeModel::index_byte_pairs() {
   }
 }
 
-// One symbol per byte, and the pair that begins at each.
-Status BpeModel::first_symbols(std::string_view piece, BpeScratch& s) const {
-  s.ids.resize(piece.size());
-  s.rank.resize(piece.size());
-  s.merged.resize(piece.size());
-  for (size_t i = 0; i < piece.size(); ++i) {
+// One symbol per byte, or per character where that comes to the same, and the pair that begins at
+// each.
+Status BpeModel::first_bytes(std::string_view piece, BpeScratch& s) const {
+  s.ids.clear();
+  bool only_bytes = true;
+  for (size_t i = 0; i < piece.size();) {
     const auto byte = static_cast<unsigned char>(piece[i]);
-    s.ids[i] = byte_ids_[byte];
-    if (s.ids[i] < 0) {
+    if (byte >= 0xC2) {
+      const Utf8Char c = decode_utf8(piece, i);
+      const int32_t id = c.valid ? whole_.find(piece, i, c) : -1;
+      if (id >= 0) {
+        s.ids.push_back(id);
+        only_bytes = false;
+        i += static_cast<size_t>(c.length);
+        continue;
+      }
+    }
+    if (byte_ids_[byte] < 0) {
       return error(StatusCode::kUnsupported,
                    "the text has byte 0x{:02x}, for which this vocabulary has no token",
                    byte);
     }
+    s.ids.push_back(byte_ids_[byte]);
+    ++i;
+  }
+  if (!only_bytes) {
+    first_pairs(s);
+    return ok_status();
+  }
+  s.rank.resize(s.ids.size());
+  s.merged.resize(s.ids.size());
+  for (size_t i = 0; i < piece.size(); ++i) {
     Pair pair;
     if (i + 1 < piece.size()) {
-      pair = byte_pairs_[size_t{byte} * 256 + static_cast<unsigned char>(piece[i + 1])];
+      pair = byte_pairs_[size_t{static_cast<unsigned char>(piece[i])} * 256 +
+                         static_cast<unsigned char>(piece[i + 1])];
     }
     s.rank[i] = pair.rank;
     s.merged[i] = pair.id;
   }
+  return ok_status();
+}
+
+void BpeModel::first_pairs(BpeScratch& s) const {
+  s.rank.resize(s.ids.size());
+  s.merged.resize(s.ids.size());
+  for (size_t i = 0; i < s.ids.size(); ++i) {
+    const Pair pair = i + 1 < s.ids.size() ? find_merge(s.ids[i], s.ids[i + 1]) : Pair{};
+    s.rank[i] = pair.rank;
+    s.merged[i] = pair.id;
+  }
+}
+
+// One symbol per character of the vocabulary; others become fallback bytes, or unk_token.
+Status BpeModel::first_characters(std::string_view piece, BpeScratch& s) const {
+  s.ids.clear();
+  bool after_unknown = false;
+  for (size_t i = 0; i < piece.size();) {
+    const auto length = static_cast<size_t>(decode_utf8(piece, i).length);
+    const std::string_view character = piece.substr(i, length);
+    const Slot* slot = find_slot(character, make_key(character, piece.size() - i));
+    i += length;
+    if (slot != nullptr) {
+      s.ids.push_back(slot->id);
+      after_unknown = false;
+      continue;
+    }
+    const bool has_bytes = std::all_of(character.begin(), character.end(), [&](char c) {
+      return byte_ids_[static_cast<unsigned char>(c)] >= 0;
+    });
+    if (has_bytes) {
+      for (const char c : character) {
+        s.ids.push_back(byte_ids_[static_cast<unsigned char>(c)]);
+      }
+      after_unknown = false;
+    } else if (unknown_id_ < 0) {
+      return error(StatusCode::kUnsupported,
+                   "the text has the character \"{}\", for which this vocabulary has no token",
+                   character);
+    } else if (!after_unknown || !fuse_unknown_) {
+      s.ids.push_back(unknown_id_);
+      after_unknown = true;
+    }
+  }
+  first_pairs(s);
   return ok_status();
 }
 
@@ -221,12 +338,11 @@ void BpeModel::merge_short(BpeScratch& s) const {
       break;
     }
     ids[at] = merged[at];
-    for (size_t i = at + 1; i + 1 < count; ++i) {
-      ids[i] = ids[i + 1];
-      rank[i] = rank[i + 1];
-      merged[i] = merged[i + 1];
-    }
     --count;
+    const size_t moved = (count - at - 1) * sizeof(int32_t);
+    std::memmove(ids + at + 1, ids + at + 2, moved);
+    std::memmove(rank + at + 1, rank + at + 2, moved);
+    std::memmove(merged + at + 1, merged + at + 2, moved);
     update(at);
     if (at > 0) {
       update(at - 1);
@@ -321,12 +437,98 @@ void BpeModel::merge_long(BpeScratch& s) const {
   s.ids.resize(kept);
 }
 
-Status BpeModel::merge_bytes(std::string_view piece, BpeScratch& s) const {
-  TUTTI_RETURN_IF_ERROR(first_symbols(piece, s));
-  if (piece.size() <= kShortPiece) {
+Status BpeModel::merge_piece(std::string_view piece, BpeScratch& s) const {
+  TUTTI_RETURN_IF_ERROR(symbols_ == BpeSymbols::kBytes ? first_bytes(piece, s)
+                                                       : first_characters(piece, s));
+  if (s.ids.size() <= kShortPiece) {
     merge_short(s);
   } else {
     merge_long(s);
+  }
+  return ok_status();
+}
+
+Status BpeModel::encode_merged(std::string_view piece,
+                               const Key& key,
+                               std::vector<int32_t>& out,
+                               BpeScratch& scratch) const {
+  BpeScratch::Seen* seen = nullptr;
+  if (!scratch.seen.empty() && piece.size() <= BpeScratch::kSeenBytes) {
+    seen = &scratch.seen[(key.hash >> 32) % BpeScratch::kSeenSize];
+    if (seen->length == piece.size() && seen->bytes[0] == key.head && seen->bytes[1] == key.tail) {
+      out.insert(out.end(), seen->ids.begin(), seen->ids.begin() + seen->count);
+      return ok_status();
+    }
+  }
+  TUTTI_RETURN_IF_ERROR(merge_piece(piece, scratch));
+  const std::vector<int32_t>& ids = scratch.ids;
+  if (seen != nullptr && ids.size() <= BpeScratch::kSeenIds) {
+    seen->bytes = {key.head, key.tail};
+    seen->length = static_cast<uint8_t>(piece.size());
+    seen->count = static_cast<uint8_t>(ids.size());
+    std::copy(ids.begin(), ids.end(), seen->ids.begin());
+  }
+  out.insert(out.end(), ids.begin(), ids.end());
+  return ok_status();
+}
+
+Status BpeModel::encode_pieces(std::string_view text,
+                               uint32_t begin,
+                               std::span<const uint32_t> ends,
+                               std::vector<int32_t>& out,
+                               BpeScratch& scratch) const {
+  TUTTI_CHECK(ends.size() <= kMaxPieces);
+  std::array<Key, kMaxPieces> keys;
+  const size_t mask = index_.size() - 1;
+  uint32_t at = begin;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    keys[i] = make_key(text.substr(at, ends[i] - at), text.size() - at);
+    __builtin_prefetch(&index_[keys[i].hash & mask]);
+    at = ends[i];
+  }
+  at = begin;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    const std::string_view piece = text.substr(at, ends[i] - at);
+    at = ends[i];
+    const Slot* slot = find_slot(piece, keys[i]);
+    if (slot != nullptr && slot->direct != 0) {
+      out.push_back(slot->id);
+    } else {
+      TUTTI_RETURN_IF_ERROR(encode_merged(piece, keys[i], out, scratch));
+    }
+  }
+  return ok_status();
+}
+
+// Whether no merge can join what is before `at` with what is after it.
+bool BpeModel::may_cut(std::string_view piece, size_t at) const {
+  return piece.substr(at).starts_with(kSpaceSymbol) &&
+         !piece.substr(0, at).ends_with(kSpaceSymbol) &&
+         !joins_space_[static_cast<unsigned char>(piece[at - 1])];
+}
+
+// A text without pre-tokenizer is one piece of any length: merge its words apart.
+Status BpeModel::encode_in_parts(std::string_view piece,
+                                 std::vector<int32_t>& out,
+                                 BpeScratch& scratch) const {
+  std::array<uint32_t, kMaxPieces> ends;
+  uint32_t begin = 0;
+  size_t count = 0;
+  size_t from = 1;
+  for (uint32_t at = 0; at < piece.size();) {
+    const size_t found = piece.find(kSpaceSymbol, from);
+    from = found + 1;
+    if (found != std::string_view::npos && !may_cut(piece, found)) {
+      continue;
+    }
+    at = static_cast<uint32_t>(std::min(found, piece.size()));
+    ends[count++] = at;
+    if (count == ends.size() || at == piece.size()) {
+      TUTTI_RETURN_IF_ERROR(
+          encode_pieces(piece, begin, std::span(ends).first(count), out, scratch));
+      begin = at;
+      count = 0;
+    }
   }
   return ok_status();
 }
@@ -337,34 +539,11 @@ Status BpeModel::encode(std::string_view piece,
   if (piece.empty()) {
     return ok_status();
   }
-  const Slot* slot = find_slot(piece);
-  if (slot != nullptr && slot->direct != 0) {
-    out.push_back(slot->id);
-    return ok_status();
+  if (cuts_at_spaces_) {
+    return encode_in_parts(piece, out, scratch);
   }
-  BpeScratch::Seen* seen = nullptr;
-  if (!scratch.seen.empty() && piece.size() <= 2 * sizeof(uint64_t)) {
-    const std::array<uint64_t, 2> bytes = {head_of(piece),
-                                           piece.size() > 8 ? head_of(piece.substr(8)) : 0};
-    const uint64_t hash = mix(bytes[0] ^ kMixA, bytes[1] ^ kMixB);
-    seen = &scratch.seen[hash % BpeScratch::kSeenSize];
-    if (seen->length == piece.size() && seen->bytes == bytes) {
-      for (uint32_t i = 0; i < seen->count; ++i) {
-        out.push_back(out[seen->begin + i]);
-      }
-      return ok_status();
-    }
-    seen->bytes = bytes;
-    seen->length = 0;  // until the ids are known
-  }
-  TUTTI_RETURN_IF_ERROR(merge_bytes(piece, scratch));
-  if (seen != nullptr && out.size() < UINT32_MAX) {
-    seen->length = static_cast<uint16_t>(piece.size());
-    seen->begin = static_cast<uint32_t>(out.size());
-    seen->count = static_cast<uint16_t>(scratch.ids.size());
-  }
-  out.insert(out.end(), scratch.ids.begin(), scratch.ids.end());
-  return ok_status();
+  const auto end = static_cast<uint32_t>(piece.size());
+  return encode_pieces(piece, 0, std::span(&end, 1), out, scratch);
 }
 
 }  // namespace tutti

@@ -4,6 +4,7 @@
 
 #include "base/json_fields.h"
 #include "text/bpe.h"
+#include "text/whole_characters_finder.h"
 
 namespace tutti {
 
@@ -47,8 +48,10 @@ Result<std::pair<std::string_view, std::string_view>> parse_merge(const Json& js
 
 class BpeLoader {
  public:
-  BpeLoader(const JsonObject& object, std::string where)
-      : reader_(object, where), where_(std::move(where)) {}
+  BpeLoader(const JsonObject& object, std::string where, BpeSymbols symbols)
+      : reader_(object, where), where_(std::move(where)) {
+    model_.symbols_ = symbols;
+  }
 
   Result<BpeModel> run() {
     TUTTI_RETURN_IF_ERROR(read_options());
@@ -59,9 +62,18 @@ class BpeLoader {
       return error(StatusCode::kCorrupt, "{}: \"vocab\" or \"merges\" is missing or empty", where_);
     }
     TUTTI_RETURN_IF_ERROR(read_vocab(*vocab));
-    TUTTI_RETURN_IF_ERROR(read_bytes());
+    if (model_.symbols_ == BpeSymbols::kBytes) {
+      TUTTI_RETURN_IF_ERROR(read_bytes());
+    } else {
+      TUTTI_RETURN_IF_ERROR(read_fallbacks());
+    }
     TUTTI_RETURN_IF_ERROR(read_merges(*vocab, *merges));
-    model_.index_byte_pairs();
+    if (model_.symbols_ == BpeSymbols::kBytes) {
+      model_.index_byte_pairs();
+      WholeCharactersFinder(model_).run();
+    } else {
+      find_cuts();
+    }
     mark_direct();
     return std::move(model_);
   }
@@ -71,14 +83,13 @@ class BpeLoader {
     const std::string type = reader_.required_string("type");
     TUTTI_RETURN_IF_ERROR(reader_.status());
     if (type != "BPE") {
-      return error(StatusCode::kUnsupported,
-                   "{}.type: got \"{}\", only byte-level \"BPE\" is supported",
-                   where_,
-                   type);
+      return error(
+          StatusCode::kUnsupported, "{}.type: got \"{}\", only \"BPE\" is supported", where_, type);
     }
     ignore_merges_ = reader_.bool_or("ignore_merges", false);
     byte_fallback_ = reader_.bool_or("byte_fallback", false);
-    has_unknown_ = reader_.optional_string("unk_token").has_value();
+    unknown_ = reader_.optional_string("unk_token");
+    model_.fuse_unknown_ = reader_.bool_or("fuse_unk", false);
     const double dropout = reader_.number_or("dropout", 0);
     const std::string prefix = reader_.string_or("continuing_subword_prefix", "");
     const std::string suffix = reader_.string_or("end_of_word_suffix", "");
@@ -90,7 +101,7 @@ class BpeLoader {
     if (!prefix.empty() || !suffix.empty()) {
       return error(StatusCode::kUnsupported,
                    "{}: continuing_subword_prefix \"{}\" and end_of_word_suffix \"{}\" must be "
-                   "empty in byte-level BPE",
+                   "empty",
                    where_,
                    prefix,
                    suffix);
@@ -120,7 +131,7 @@ class BpeLoader {
             StatusCode::kCorrupt, "{}.vocab[\"{}\"]: id {} is given twice", where_, member.key, id);
       }
       // A string with other characters cannot come out of text: a special token, kept as it is.
-      const std::optional<std::string> bytes = bytes_of_vocab_string(member.key);
+      const std::optional<std::string> bytes = model_.stored_form(member.key);
       const std::string& stored = bytes ? *bytes : member.key;
       if (model_.storage_.size() + stored.size() >= UINT32_MAX) {
         return error(StatusCode::kUnsupported, "{}.vocab: more than 4 GiB of tokens", where_);
@@ -143,7 +154,7 @@ class BpeLoader {
       const auto as_char = static_cast<char>(byte);
       const std::optional<int32_t> id = model_.find(std::string_view(&as_char, 1));
       model_.byte_ids_[static_cast<size_t>(byte)] = id.value_or(-1);
-      if (!id && occurs_in_utf8(byte) && (byte_fallback_ || has_unknown_)) {
+      if (!id && occurs_in_utf8(byte) && (byte_fallback_ || unknown_)) {
         return error(StatusCode::kUnsupported,
                      "{}: unk_token or byte_fallback with no token for byte 0x{:02x}; only "
                      "byte-level vocabularies with all bytes support them",
@@ -154,8 +165,57 @@ class BpeLoader {
     return ok_status();
   }
 
+  // Every character must have an answer: all 256 fallback bytes, or unk_token.
+  Status read_fallbacks() {
+    int found = 0;
+    for (int byte = 0; byte < 256; ++byte) {
+      const std::optional<int32_t> id = model_.find(fmt::format("<0x{:02X}>", byte));
+      model_.byte_ids_[static_cast<size_t>(byte)] = byte_fallback_ ? id.value_or(-1) : -1;
+      found += byte_fallback_ && id ? 1 : 0;
+    }
+    if (unknown_) {
+      model_.unknown_id_ = model_.find(*unknown_).value_or(-1);
+      if (model_.unknown_id_ < 0) {
+        return error(StatusCode::kCorrupt,
+                     "{}.unk_token: \"{}\" is not in the vocabulary",
+                     where_,
+                     *unknown_);
+      }
+    }
+    if (found != 256 && (byte_fallback_ || !unknown_)) {
+      return error(StatusCode::kUnsupported,
+                   "{}: no ByteLevel pre-tokenizer, and characters outside the vocabulary have "
+                   "neither all of <0x00> to <0xFF> (byte_fallback) nor unk_token without it: got "
+                   "byte_fallback {}, {} byte tokens, unk_token {}",
+                   where_,
+                   byte_fallback_,
+                   found,
+                   unknown_ ? "given" : "none");
+    }
+    return ok_status();
+  }
+
+  // See cuts_at_spaces_.
+  void find_cuts() {
+    constexpr std::string_view kSpace = "\u2581";
+    if (ignore_merges_ || !model_.find(kSpace)) {
+      return;  // then a whole piece may be a token, or a space part of a run of unknown characters
+    }
+    model_.cuts_at_spaces_ = true;
+    for (const BpeModel::Merge& merge : model_.merges_) {
+      const std::string_view made = model_.bytes(merge.pair.id);
+      for (size_t at = made.find(kSpace, 1); at < made.size(); at = made.find(kSpace, at + 1)) {
+        if (!made.substr(0, at).ends_with(kSpace)) {
+          model_.joins_space_[static_cast<unsigned char>(made[at - 1])] = true;
+        }
+      }
+    }
+  }
+
   Status read_merges(const JsonObject& vocab, const JsonArray& merges) {
     model_.merges_.resize(table_size(merges.size()));
+    model_.pair_filter_.resize(
+        std::bit_ceil(merges.size() / 10 + 1));  // six bits per merge or more
     std::string joined;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
       const auto place = [&] { return fmt::format("{}.merges[{}]", where_, rank); };
@@ -194,7 +254,7 @@ class BpeLoader {
       }
       slot.direct = 1;
       if (!ignore_merges_) {
-        const bool merges = model_.merge_bytes(model_.bytes(slot.id), scratch).ok();
+        const bool merges = model_.merge_piece(model_.bytes(slot.id), scratch).ok();
         slot.direct = merges && scratch.ids.size() == 1 && scratch.ids[0] == slot.id ? 1 : 0;
       }
     }
@@ -205,14 +265,16 @@ class BpeLoader {
   BpeModel model_;
   bool ignore_merges_ = false;
   bool byte_fallback_ = false;
-  bool has_unknown_ = false;
+  std::optional<std::string> unknown_;
 };
 
-Result<BpeModel> BpeModel::from_json(const Json& json, const std::string& where) {
+Result<BpeModel> BpeModel::from_json(const Json& json,
+                                     const std::string& where,
+                                     BpeSymbols symbols) {
   if (!json.is_object()) {
     return error(StatusCode::kCorrupt, "{}: got {}, wanted an object", where, json.type_name());
   }
-  return BpeLoader(json.as_object(), where).run();
+  return BpeLoader(json.as_object(), where, symbols).run();
 }
 
 }  // namespace tutti

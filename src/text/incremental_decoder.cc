@@ -10,6 +10,11 @@ std::string IncrementalDecoder::push(int32_t id) {
   if (skip_special_ && tokenizer_.is_special(id)) {
     return {};
   }
+  if (tokenizer_.is_fallback_byte(id)) {
+    run_ += tokenizer_.token_bytes(id);
+    return {};
+  }
+  append_fallback_bytes(run_, held_);
   held_ += tokenizer_.token_bytes(id);
   // An unfinished character is at most the last three bytes: find where it begins.
   size_t keep = held_.size();
@@ -29,6 +34,7 @@ std::string IncrementalDecoder::push(int32_t id) {
 }
 
 std::string IncrementalDecoder::finish() {
+  append_fallback_bytes(run_, held_);
   std::string out = replace_invalid_utf8(held_);
   held_.clear();
   return out;

@@ -22,13 +22,14 @@ class IncrementalDecoder {
   /// Ends the text: an unfinished character gives U+FFFD. The decoder may be used anew.
   std::string finish();
 
-  /// Bytes of an unfinished character, fewer than four.
-  size_t held_bytes() const { return held_.size(); }
+  /// Bytes of an unfinished character, fewer than four, or of a run of fallback bytes.
+  size_t held_bytes() const { return held_.size() + run_.size(); }
 
  private:
   const Tokenizer& tokenizer_;
   bool skip_special_;
   std::string held_;
+  std::string run_;  // of fallback bytes: their text depends on all of the run
 };
 
 }  // namespace tutti

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bitset>
+#include <cstring>
 #include <vector>
 
 #include <utf8proc.h>
@@ -102,33 +103,6 @@ void compose(CodePoints& codes) {
   codes.resize(static_cast<size_t>(count));
 }
 
-Result<bool> wants_nfc(const Json& json, const std::string& where, int depth) {
-  if (!json.is_object() || depth > kMaxDepth) {
-    return error(StatusCode::kCorrupt, "{}: got {}, wanted an object", where, json.type_name());
-  }
-  FieldReader reader(json.as_object(), where);
-  const std::string type = reader.required_string("type");
-  TUTTI_RETURN_IF_ERROR(reader.status());
-  if (type == "NFC") {
-    return true;
-  }
-  if (type != "Sequence") {
-    return error(StatusCode::kUnsupported,
-                 "{}: normalizer type \"{}\" is not supported; supported: null, NFC, Sequence",
-                 where,
-                 type);
-  }
-  const JsonArray* parts = reader.optional_array("normalizers");
-  TUTTI_RETURN_IF_ERROR(reader.status());
-  bool nfc = false;
-  for (size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
-    TUTTI_TRY(const bool part,
-              wants_nfc((*parts)[i], fmt::format("{}.normalizers[{}]", where, i), depth + 1));
-    nfc = nfc || part;
-  }
-  return nfc;
-}
-
 }  // namespace
 
 /// Code points that are their own NFC and never change, or are changed by, what stands before them:
@@ -164,6 +138,27 @@ class Normalizer::InertSet {
     return code < kFirstMark || code >= kEnd || !reactive_.test(code);
   }
 
+  /// True if every character of `text` is inert, so that the text is its own NFC.
+  bool covers(std::string_view text) const {
+    constexpr uint64_t kHighBits = 0x8080808080808080ULL;
+    for (size_t i = 0; i < text.size();) {
+      uint64_t block = 0;
+      if (i + sizeof(block) <= text.size()) {
+        std::memcpy(&block, text.data() + i, sizeof(block));
+        if ((block & kHighBits) == 0) {
+          i += sizeof(block);
+          continue;
+        }
+      }
+      const Utf8Char c = decode_utf8(text, i);
+      if (!contains(c.code)) {
+        return false;
+      }
+      i += usize(c.length);
+    }
+    return true;
+  }
+
   /// Inert, and what follows does not join it either.
   bool is_wall(char32_t code) const { return code < kEnd && walls_.test(code); }
 
@@ -196,25 +191,128 @@ class Normalizer::InertSet {
   std::bitset<kEnd> walls_;
 };
 
+class Normalizer::Parser {
+ public:
+  explicit Parser(Normalizer& out) : out_(out) {}
+
+  Status parse(const Json& json, const std::string& where, int depth) {
+    if (!json.is_object() || depth > kMaxDepth) {
+      return error(StatusCode::kCorrupt, "{}: got {}, wanted an object", where, json.type_name());
+    }
+    FieldReader reader(json.as_object(), where);
+    const std::string type = reader.required_string("type");
+    TUTTI_RETURN_IF_ERROR(reader.status());
+    if (type == "NFC") {
+      return add({std::make_shared<const InertSet>(), {}, {}}, where);
+    }
+    if (type == "Replace") {
+      return parse_replace(reader, where);
+    }
+    if (type != "Sequence") {
+      return error(StatusCode::kUnsupported,
+                   "{}: normalizer type \"{}\" is not supported; supported: null, NFC, Replace, "
+                   "Sequence",
+                   where,
+                   type);
+    }
+    const JsonArray* parts = reader.optional_array("normalizers");
+    TUTTI_RETURN_IF_ERROR(reader.status());
+    for (size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
+      TUTTI_RETURN_IF_ERROR(
+          parse((*parts)[i], fmt::format("{}.normalizers[{}]", where, i), depth + 1));
+    }
+    return ok_status();
+  }
+
+ private:
+  Status parse_replace(FieldReader& reader, const std::string& where) {
+    const JsonObject* pattern = reader.optional_object("pattern");
+    const std::string content = reader.required_string("content");
+    TUTTI_RETURN_IF_ERROR(reader.status());
+    const Json* literal = pattern != nullptr ? pattern->find("String") : nullptr;
+    if (literal == nullptr || !literal->is_string() || literal->as_string().empty()) {
+      return error(
+          StatusCode::kUnsupported,
+          "{}.pattern: wanted {{\"String\": \"...\"}}, not empty; a Regex is not supported "
+          "in a Replace normalizer",
+          where);
+    }
+    growth_ *= std::max<size_t>(1, content.size() / literal->as_string().size());
+    if (growth_ > kMaxGrowth) {
+      return error(StatusCode::kUnsupported,
+                   "{}: replacements would grow a text more than {}-fold",
+                   where,
+                   kMaxGrowth);
+    }
+    return add({nullptr, std::string(literal->as_string()), content}, where);
+  }
+
+  Status add(Step step, const std::string& where) {
+    if (out_.steps_.size() >= kMaxSteps) {
+      return error(StatusCode::kUnsupported, "{}: more than {} normalizers", where, kMaxSteps);
+    }
+    out_.steps_.push_back(std::move(step));
+    return ok_status();
+  }
+
+  static constexpr size_t kMaxGrowth = 64;
+  static constexpr size_t kMaxSteps = 16;
+  Normalizer& out_;
+  size_t growth_ = 1;
+};
+
 Normalizer Normalizer::nfc() {
   Normalizer normalizer;
-  normalizer.inert_ = std::make_shared<const InertSet>();
+  normalizer.steps_.push_back({std::make_shared<const InertSet>(), {}, {}});
   return normalizer;
 }
 
 Result<Normalizer> Normalizer::from_json(const Json* json, const std::string& where) {
-  if (json == nullptr || json->is_null()) {
-    return Normalizer();
+  Normalizer normalizer;
+  if (json != nullptr && !json->is_null()) {
+    TUTTI_RETURN_IF_ERROR(Parser(normalizer).parse(*json, where, 0));
   }
-  TUTTI_TRY(const bool is_nfc, wants_nfc(*json, where, 0));
-  return is_nfc ? nfc() : Normalizer();
+  return normalizer;
+}
+
+bool Normalizer::is_normal(std::string_view text) const {
+  return std::all_of(steps_.begin(), steps_.end(), [&](const Step& step) {
+    return step.inert != nullptr ? step.inert->covers(text)
+                                 : text.find(step.pattern) == std::string_view::npos;
+  });
 }
 
 void Normalizer::append(std::string_view text, std::string& out) const {
-  if (is_identity()) {
+  if (steps_.empty()) {
     out += text;
     return;
   }
+  std::string input;
+  std::string output;
+  for (size_t i = 0; i + 1 < steps_.size(); ++i) {
+    output.clear();
+    append_step(steps_[i], i == 0 ? text : std::string_view(input), output);
+    input.swap(output);
+  }
+  append_step(steps_.back(), steps_.size() == 1 ? text : std::string_view(input), out);
+}
+
+void Normalizer::append_step(const Step& step, std::string_view text, std::string& out) {
+  if (step.inert != nullptr) {
+    append_nfc(*step.inert, text, out);
+    return;
+  }
+  size_t done = 0;
+  for (size_t at = text.find(step.pattern); at != std::string_view::npos;
+       at = text.find(step.pattern, done)) {
+    out += text.substr(done, at - done);
+    out += step.content;
+    done = at + step.pattern.size();
+  }
+  out += text.substr(done);
+}
+
+void Normalizer::append_nfc(const InertSet& inert, std::string_view text, std::string& out) {
   CodePoints codes;
   size_t copied = 0;    // text[0, copied) is already in `out`
   size_t previous = 0;  // where the inert character before `i` begins
@@ -224,8 +322,8 @@ void Normalizer::append(std::string_view text, std::string& out) const {
       continue;
     }
     Utf8Char c = decode_utf8(text, i);
-    if (inert_->contains(c.code)) {
-      previous = inert_->is_wall(c.code) ? i + usize(c.length) : i;
+    if (inert.contains(c.code)) {
+      previous = inert.is_wall(c.code) ? i + usize(c.length) : i;
       i += usize(c.length);
       continue;
     }
@@ -235,7 +333,7 @@ void Normalizer::append(std::string_view text, std::string& out) const {
     codes.clear();
     for (size_t j = begin; j < text.size();) {
       c = decode_utf8(text, j);
-      if (j > i && inert_->contains(c.code)) {
+      if (j > i && inert.contains(c.code)) {
         break;
       }
       append_decomposed(c.code, codes);

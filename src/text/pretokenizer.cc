@@ -13,11 +13,21 @@ namespace {
 constexpr int kMaxDepth = 16;
 constexpr size_t kMaxSteps = 64;
 
-// ByteLevel with use_regex: the pattern of GPT-2's encoder.py.
-constexpr std::string_view kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kDigitPattern = R"(\p{N})";
-constexpr std::string_view kPunctuationPattern = R"([!-\/:-@\[-`\{-~]|\p{P})";
+// The reference implementation's Punctuation is that of Unicode 8: ASCII's, and \p{P} without what
+// came later and with U+166D and U+111C9, which are symbols today.
+constexpr std::string_view kPunctuationPattern =
+    R"([!-\/:-@\[-`\{-~\x{166d}\x{111c9}]|(?![)"
+    R"(\x{61d}\x{9fd}\x{a76}\x{c77}\x{c84}\x{1b4e}-\x{1b4f}\x{1b7d}-\x{1b7f})"
+    R"(\x{2e43}-\x{2e4f}\x{2e52}-\x{2e5d}\x{10d6e}\x{10ead}\x{10ed0})"
+    R"(\x{10f55}-\x{10f59}\x{10f86}-\x{10f89}\x{113d4}-\x{113d5}\x{113d7}-\x{113d8})"
+    R"(\x{1144b}-\x{1144f}\x{1145a}-\x{1145b}\x{1145d}\x{11660}-\x{1166c}\x{116b9})"
+    R"(\x{1183b}\x{11944}-\x{11946}\x{119e2}\x{11a3f}-\x{11a46}\x{11a9a}-\x{11a9c})"
+    R"(\x{11a9e}-\x{11aa2}\x{11b00}-\x{11b09}\x{11be1}\x{11c41}-\x{11c45})"
+    R"(\x{11c70}-\x{11c71}\x{11ef7}-\x{11ef8}\x{11f43}-\x{11f4f}\x{11fff})"
+    R"(\x{12ff1}-\x{12ff2}\x{16d6d}-\x{16d6f}\x{16e97}-\x{16e9a}\x{16fe2}\x{1e5ff})"
+    R"(\x{1e95e}-\x{1e95f})"
+    R"(])\p{P})";
 
 Result<SplitBehavior> parse_behavior(const std::string& name, const std::string& where) {
   static constexpr std::array<std::pair<std::string_view, SplitBehavior>, 5> kNames = {
@@ -228,10 +238,11 @@ Result<PreTokenizer> PreTokenizer::from_json(const Json* json, const std::string
   if (json != nullptr && !json->is_null()) {
     TUTTI_RETURN_IF_ERROR(parser.parse(*json, where, 0));
   }
-  if (!parser.done()) {
-    return error(StatusCode::kUnsupported,
-                 "{}: no ByteLevel step; only byte-level BPE tokenizers are supported",
-                 where);
+  out.byte_level_ = parser.done();
+  if (!out.add_prefix_space_) {
+    std::vector<SplitStep> steps = out.before_prefix_;
+    steps.insert(steps.end(), out.after_prefix_.begin(), out.after_prefix_.end());
+    out.known_ = KnownSplit::recognise(steps);
   }
   return out;
 }

@@ -1,14 +1,20 @@
 // The pre_tokenizer step of tokenizer.json: cuts text into the pieces BPE merges within.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/known_split.h"
 #include "text/unicode_regex.h"
 
 namespace tutti {
+
+/// ByteLevel with use_regex: the pattern of GPT-2's encoder.py.
+inline constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 /// What happens to matches and to the gaps between them (names of tokenizer.json).
 enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
@@ -34,13 +40,19 @@ struct PieceList {
 /// Immutable; shared by threads.
 class PreTokenizer {
  public:
-  /// Split, Digits, Punctuation, ByteLevel, or a Sequence of them that ends with its one ByteLevel.
+  /// Null, Split, Digits, Punctuation, ByteLevel, or a Sequence of them; ByteLevel comes last.
   /// Other types are refused by name.
   static Result<PreTokenizer> from_json(const Json* json, const std::string& where);
 
   /// `text`: valid UTF-8, less than 2^31 bytes, alive as long as `pieces` is used.
   /// `scratch` is reused between calls. kUnsupported if a pattern exceeds its match limits.
   Status split(std::string_view text, PieceList& pieces, std::vector<TextRange>& scratch) const;
+
+  /// Whether there is a ByteLevel step: the vocabulary spells bytes in GPT-2's alphabet.
+  bool byte_level() const { return byte_level_; }
+
+  /// Splits as split() does, if the file has the patterns of a known family; else null.
+  const KnownSplit* known() const { return known_ ? &*known_ : nullptr; }
 
  private:
   class Parser;
@@ -49,9 +61,11 @@ class PreTokenizer {
                       std::vector<TextRange>& ranges,
                       std::vector<TextRange>& scratch);
 
+  bool byte_level_ = false;
   std::vector<SplitStep> before_prefix_;
   bool add_prefix_space_ = false;        ///< ByteLevel: each piece begins with a space
   std::vector<SplitStep> after_prefix_;  ///< ByteLevel with use_regex: the GPT-2 pattern
+  std::optional<KnownSplit> known_;
 };
 
 }  // namespace tutti

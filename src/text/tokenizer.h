@@ -1,6 +1,7 @@
 // Text to token ids and back, for Hugging Face tokenizer.json files with byte-level BPE (DeepSeek,
-// Qwen, Llama 3, GPT-2 and their relatives). Behaviour follows the `tokenizers` library:
-// added tokens, normalizer, pre_tokenizer, model, post_processor, decoder.
+// Qwen, Llama 3, GPT-2 and their relatives) or BPE with byte fallback (Gemma 3). Behaviour follows
+// the `tokenizers` library: added tokens, normalizer, pre_tokenizer, model, post_processor,
+// decoder.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,9 @@ struct EncodeOptions {
   bool add_special_tokens = true;
   /// Text of added tokens in the input becomes their ids. False: it is ordinary text.
   bool parse_special = true;
+  /// Threads that work on a long text (from some 256 KiB on); 0: as many as the machine has, at
+  /// most eight. The ids do not depend on it.
+  int threads = 1;
 };
 
 /// Immutable; shared by threads.
@@ -54,18 +58,22 @@ class Tokenizer {
   /// neighbouring spans with parse_special (tokens of white space alone: anywhere); otherwise the
   /// spans' borders leave no trace. With a normalizer, text is normalised up to each border between
   /// spans of different rule, so that content cannot alter the template's tokens.
+  /// `threads` as in EncodeOptions.
   Result<std::vector<int32_t>> encode_spans(std::span<const Span> spans,
-                                            bool add_special_tokens) const;
+                                            bool add_special_tokens,
+                                            int threads = 1) const;
 
   /// Text of `ids`; bytes that are no valid UTF-8 become U+FFFD, one for each maximal invalid
-  /// sequence. Ids without a token (padding rows of the embedding) give nothing. White space is
-  /// kept as it is (clean_up_tokenization_spaces is not applied).
+  /// sequence. Of a run of fallback bytes ("<0xE4>") that is no valid UTF-8 each becomes U+FFFD.
+  /// Ids without a token (padding rows of the embedding) give nothing. White space is kept as it is
+  /// (clean_up_tokenization_spaces is not applied).
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
   /// Like decode; kInvalidArgument naming position and value if an id has no token.
   Result<std::string> decode_checked(std::span<const int32_t> ids, bool skip_special = false) const;
 
-  /// Raw bytes of a token, possibly part of a character; empty for an id without token.
+  /// Raw bytes of a token as decoding joins them, possibly part of a character; empty for an id
+  /// without token.
   /// Lives as long as the tokenizer.
   std::string_view token_bytes(int32_t id) const;
 
@@ -73,6 +81,9 @@ class Tokenizer {
   int32_t vocab_size() const { return static_cast<int32_t>(kinds_.size()); }
 
   bool has_token(int32_t id) const { return kind(id) != kNone; }
+
+  /// Fallback bytes are decoded in runs, see decode().
+  bool is_fallback_byte(int32_t id) const { return (kind(id) & kByte) != 0; }
 
   /// Special tokens are those decode drops with skip_special.
   bool is_special(int32_t id) const { return (kind(id) & kSpecial) != 0; }
@@ -100,6 +111,7 @@ class Tokenizer {
   static constexpr uint8_t kKnown = 1;
   static constexpr uint8_t kAdded = 2;
   static constexpr uint8_t kSpecial = 4;
+  static constexpr uint8_t kByte = 8;
 
   Tokenizer() = default;
 
@@ -109,19 +121,29 @@ class Tokenizer {
 
   Result<std::vector<int32_t>> encode_regions(std::string_view text,
                                               std::span<const TextRegion> regions,
-                                              bool add_special_tokens) const;
+                                              bool add_special_tokens,
+                                              int threads) const;
   Status encode_gap(TextRange gap, Work& work) const;
   Status encode_plain(std::string_view text, Work& work) const;
+  Status encode_known(std::string_view text, std::vector<int32_t>& ids, BpeScratch& scratch) const;
+  Status encode_parallel(std::string_view text, size_t parts, std::vector<int32_t>& ids) const;
 
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   BpeModel model_;
   AddedTokens added_;
   std::vector<uint8_t> kinds_;  // by id
+  // Decoded text of all tokens where it is not the vocabulary's bytes (no ByteLevel decoder).
+  bool has_decoded_ = false;
+  std::vector<std::string> decoded_;  // by id
   std::vector<int32_t> prefix_;
   std::vector<int32_t> suffix_;
   std::optional<int32_t> bos_id_;
   std::optional<int32_t> eos_id_;
 };
+
+/// Moves a run of fallback bytes to `out`: as it is, or U+FFFD for each byte if it is no valid
+/// UTF-8.
+void append_fallback_bytes(std::string& run, std::string& out);
 
 }  // namespace tutti

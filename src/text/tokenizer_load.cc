@@ -21,26 +21,81 @@ Result<std::string> type_of(const Json& json, const std::string& where, int dept
   return type;
 }
 
-// Byte-level files end in the ByteLevel decoder: bytes are joined and read as UTF-8. The other
-// members of a Sequence would change the text.
-Status check_decoder(const Json* json, const std::string& where, int depth) {
+// How tokens become text: the decoders of tokenizer.json that we know, put together.
+struct DecoderRules {
+  bool byte_level = false;
+  bool byte_fallback = false;
+  bool fused = false;  ///< tokens are joined: what follows sees the whole text
+  std::vector<std::pair<std::string, std::string>> replacements;  ///< in each token, in this order
+};
+
+Status read_replace(const Json& json, const std::string& where, DecoderRules& rules) {
+  FieldReader reader(json.as_object(), where);
+  const JsonObject* pattern = reader.optional_object("pattern");
+  const std::string content = reader.required_string("content");
+  TUTTI_RETURN_IF_ERROR(reader.status());
+  const Json* literal = pattern != nullptr ? pattern->find("String") : nullptr;
+  constexpr size_t kMaxContent = 16;  // replacements of spaces; bounds the memory of hostile files
+  if (literal == nullptr || !literal->is_string() || literal->as_string().empty() ||
+      content.size() > kMaxContent || rules.replacements.size() >= 4) {
+    return error(
+        StatusCode::kUnsupported,
+        "{}: wanted at most four Replace decoders, each of one String, not empty, by at most "
+        "{} bytes",
+        where,
+        kMaxContent);
+  }
+  rules.replacements.emplace_back(literal->as_string(), content);
+  return ok_status();
+}
+
+// ByteLevel alone, or Replace, ByteFallback and Fuse in this order. Others, and other orders, would
+// change the text.
+Status read_decoder(const Json* json, const std::string& where, int depth, DecoderRules& rules) {
   if (json == nullptr || json->is_null()) {
     return error(StatusCode::kUnsupported, "{}: missing, wanted ByteLevel", where);
   }
   TUTTI_TRY(const std::string type, type_of(*json, where, depth));
-  if (type == "ByteLevel") {
+  const bool first = !rules.byte_level && !rules.byte_fallback && !rules.fused;
+  if (type == "ByteLevel" && first && rules.replacements.empty()) {
+    rules.byte_level = true;
+    return ok_status();
+  }
+  if (type == "Replace" && first) {
+    return read_replace(*json, where, rules);
+  }
+  if (type == "ByteFallback" && first) {
+    rules.byte_fallback = true;
+    return ok_status();
+  }
+  if (type == "Fuse" && !rules.byte_level && !rules.fused) {
+    rules.fused = true;
     return ok_status();
   }
   const Json* parts = json->find("decoders");
-  if (type == "Sequence" && parts != nullptr && parts->is_array() &&
-      parts->as_array().size() == 1) {
-    return check_decoder(&parts->as_array()[0], where + ".decoders[0]", depth + 1);
+  if (type != "Sequence" || parts == nullptr || !parts->is_array()) {
+    return error(
+        StatusCode::kUnsupported,
+        "{}: decoder type \"{}\" is not supported here; wanted ByteLevel alone, or Replace, "
+        "ByteFallback and Fuse in this order",
+        where,
+        type);
   }
-  return error(StatusCode::kUnsupported,
-               "{}: decoder type \"{}\" is not supported; wanted ByteLevel, alone or as the only "
-               "member of a Sequence",
-               where,
-               type);
+  for (size_t i = 0; i < parts->as_array().size(); ++i) {
+    TUTTI_RETURN_IF_ERROR(read_decoder(
+        &parts->as_array()[i], fmt::format("{}.decoders[{}]", where, i), depth + 1, rules));
+  }
+  return ok_status();
+}
+
+std::string replace_all(std::string_view text, const std::string& from, const std::string& to) {
+  std::string out;
+  size_t done = 0;
+  for (size_t at = text.find(from); at != std::string_view::npos; at = text.find(from, done)) {
+    out.append(text.substr(done, at - done)).append(to);
+    done = at + from.size();
+  }
+  return out.append(text.substr(done));
 }
 
 }  // namespace
@@ -64,12 +119,26 @@ class TokenizerLoader {
     TUTTI_TRY(t.normalizer_, Normalizer::from_json(json.find("normalizer"), file + "normalizer"));
     TUTTI_TRY(t.pre_tokenizer_,
               PreTokenizer::from_json(json.find("pre_tokenizer"), file + "pre_tokenizer"));
-    TUTTI_RETURN_IF_ERROR(check_decoder(json.find("decoder"), file + "decoder", 0));
-    TUTTI_TRY(t.model_, BpeModel::from_json(*model, file + "model"));
+    DecoderRules rules;
+    TUTTI_RETURN_IF_ERROR(read_decoder(json.find("decoder"), file + "decoder", 0, rules));
+    const bool bytes = t.pre_tokenizer_.byte_level();
+    if (rules.byte_level != bytes) {
+      return error(StatusCode::kUnsupported,
+                   "tokenizer.json: the pre_tokenizer is {}byte-level, the decoder is {}; wanted "
+                   "ByteLevel in both or in neither",
+                   bytes ? "" : "not ",
+                   rules.byte_level ? "" : "not");
+    }
+    TUTTI_TRY(t.model_,
+              BpeModel::from_json(
+                  *model, file + "model", bytes ? BpeSymbols::kBytes : BpeSymbols::kCharacters));
     TUTTI_TRY(
         t.added_,
         AddedTokens::from_json(json.find("added_tokens"), t.normalizer_, file + "added_tokens"));
     TUTTI_RETURN_IF_ERROR(merge_tables());
+    if (!rules.byte_level) {
+      decode_tokens(rules);
+    }
     TUTTI_RETURN_IF_ERROR(
         read_post_processor(json.find("post_processor"), file + "post_processor", 0));
     if (config != nullptr) {
@@ -91,7 +160,7 @@ class TokenizerLoader {
       t.kinds_[static_cast<size_t>(id)] = t.model_.has(id) ? Tokenizer::kKnown : Tokenizer::kNone;
     }
     for (const AddedToken& token : t.added_.tokens()) {
-      const std::optional<std::string> bytes = bytes_of_vocab_string(token.content);
+      const std::optional<std::string> bytes = t.model_.stored_form(token.content);
       const std::string_view in_vocab = t.model_.bytes(token.id);
       if (t.model_.has(token.id) && in_vocab != token.content && (!bytes || in_vocab != *bytes)) {
         return error(StatusCode::kCorrupt,
@@ -99,7 +168,7 @@ class TokenizerLoader {
                      "\"{}\"",
                      token.content,
                      token.id,
-                     vocab_string_of_bytes(in_vocab));
+                     in_vocab.substr(0, 80));
       }
       const std::optional<int32_t> other = bytes ? t.model_.find(*bytes) : std::nullopt;
       if (other && *other != token.id) {
@@ -114,6 +183,27 @@ class TokenizerLoader {
                                   (token.special ? Tokenizer::kSpecial : 0));
     }
     return ok_status();
+  }
+
+  // What each token adds to a text, once and for all.
+  void decode_tokens(const DecoderRules& rules) {
+    Tokenizer& t = *tokenizer_;
+    std::vector<std::string> decoded(t.kinds_.size());
+    for (size_t id = 0; id < decoded.size(); ++id) {
+      std::string text(t.token_bytes(static_cast<int32_t>(id)));
+      for (const auto& [from, to] : rules.replacements) {
+        text = replace_all(text, from, to);
+      }
+      const std::optional<uint8_t> byte =
+          rules.byte_fallback ? byte_of_fallback_token(text) : std::nullopt;
+      if (byte) {
+        text.assign(1, static_cast<char>(*byte));
+        t.kinds_[id] |= Tokenizer::kByte;
+      }
+      decoded[id] = std::move(text);
+    }
+    t.decoded_ = std::move(decoded);
+    t.has_decoded_ = true;
   }
 
   Status read_post_processor(const Json* json, const std::string& where, int depth) {

@@ -131,6 +131,49 @@ TEST(Bpe, ShortAndLongPiecesAgreeWithThePlainAlgorithm) {
   }
 }
 
+// Merging may begin with whole characters, but only where that changes nothing: lists in which
+// fragments join their neighbours early, late, or before the character is complete.
+TEST(Bpe, CharactersOfSeveralBytesAgreeWithThePlainAlgorithm) {
+  const unsigned seed = 20251125;
+  std::mt19937 random(seed);
+  const std::vector<std::string> characters = {
+      "\u4E2D", "\u56FD", "\u4E2E", "\u00E9", "\u00EA", "a", " ", "\U0001F600"};
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::string> words = {"a", " "};
+    for (const std::string& character : characters) {
+      for (const char byte : character) {
+        words.emplace_back(1, byte);
+      }
+    }
+    std::vector<std::pair<std::string, std::string>> merges;
+    if (round % 2 == 0) {  // as training does: most characters early
+      merges = {{"\xE4", "\xB8"}, {"\xE4\xB8", "\xAD"}, {"\xC3", "\xA9"}, {"\xE4\xB8", "\xAE"}};
+      words.insert(words.end(), {"\xE4\xB8", "\u4E2D", "\u00E9", "\u4E2E"});
+    }
+    while (merges.size() < 30) {
+      const std::pair<std::string, std::string> pair = {words[random() % words.size()],
+                                                        words[random() % words.size()]};
+      if (pair.first.size() + pair.second.size() <= 12 &&
+          std::find(merges.begin(), merges.end(), pair) == merges.end()) {
+        merges.push_back(pair);
+        words.push_back(pair.first + pair.second);
+      }
+    }
+    if (round % 3 == 0) {
+      std::shuffle(merges.begin(), merges.end(), random);
+    }
+    const BpeModel model = make_model(bpe_model(merges));
+    for (int text = 0; text < 30; ++text) {
+      std::string piece;
+      for (size_t n = 1 + random() % 40; n > 0; --n) {
+        piece += characters[random() % (text % 2 == 0 ? 3 : characters.size())];
+      }
+      ASSERT_EQ(merge(model, piece), merge_plainly(merges, model, piece))
+          << "seed=" << seed << " round=" << round << " piece=" << piece;
+    }
+  }
+}
+
 TEST(Bpe, MissingByteIsAnErrorOfTheText) {
   Json json = bpe_model({});
   JsonObject vocab;

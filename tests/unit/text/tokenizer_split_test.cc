@@ -135,6 +135,16 @@ TEST(SplitBehaviors, DigitsAndPunctuation) {
   EXPECT_THAT(split(sequence({marks, byte_level()}), "a+。b"), ElementsAre("a", "+。", "b"));
 }
 
+// Unicode 8, as the reference has it: U+2E42 is of version 7, U+061D, U+2E43 and U+1E5FF are
+// younger, U+166D was punctuation then.
+TEST(SplitBehaviors, PunctuationOfTheReferencesAge) {
+  const Json marks = sequence({Json::object({{"type", "Punctuation"}}), byte_level()});
+  EXPECT_THAT(split(marks, "a\u2E42b\u166Dc"), ElementsAre("a", "\u2E42", "b", "\u166D", "c"));
+  EXPECT_THAT(split(marks, "a\u061Db\u2E43c\U0001E5FFd"),
+              ElementsAre("a\u061Db\u2E43c\U0001E5FFd"));
+  EXPECT_THAT(split(marks, "a$^b"), ElementsAre("a", "$", "^", "b"));
+}
+
 TEST(SplitBehaviors, EmptyMatchesCutButGiveNoPieces) {
   EXPECT_THAT(split(sequence({split_step("[ae]*"), byte_level()}), "baéx"),
               ElementsAre("b", "a", "é", "x"));
@@ -147,18 +157,24 @@ TEST(PreTokenizerFile, RefusesByName) {
     return pre.status().message();
   };
   EXPECT_THAT(message(Json::object({{"type", "Metaspace"}})), HasSubstr("\"Metaspace\""));
-  EXPECT_THAT(message(sequence({split_step("a")})), HasSubstr("no ByteLevel"));
   EXPECT_THAT(message(sequence({byte_level(), split_step("a")})),
               HasSubstr("pretokenizers[1]: type \"Split\" after ByteLevel"));
   EXPECT_THAT(message(sequence({split_step("a", "Sideways"), byte_level()})),
               HasSubstr("\"Sideways\""));
-  EXPECT_THAT(message(Json()), HasSubstr("no ByteLevel"));
   EXPECT_THAT(message(Json(3)), HasSubstr("wanted an object"));
   Json deep = byte_level();
   for (int i = 0; i < 100; ++i) {
     deep = sequence({deep});
   }
   EXPECT_THAT(message(deep), HasSubstr("wanted an object"));
+}
+
+TEST(PreTokenizerFile, MayDoWithoutByteLevel) {
+  const Json split = sequence({split_step("a")});
+  EXPECT_FALSE(PreTokenizer::from_json(&split, "pre_tokenizer")->byte_level());
+  EXPECT_FALSE(PreTokenizer::from_json(nullptr, "pre_tokenizer")->byte_level());
+  const Json bytes = byte_level();
+  EXPECT_TRUE(PreTokenizer::from_json(&bytes, "pre_tokenizer")->byte_level());
 }
 
 }  // namespace
