@@ -1,7 +1,7 @@
-// What the engine thread does per step besides waiting for the ranks: take arrivals, schedule, build
-// the ranks' inputs, apply the results, make the events. A tenth of the sequences comes and goes in
-// every step; the others decode with long contexts and take a new KV block now and then. A quarter
-// has log-probabilities and stop strings; both are read on the delivery thread.
+// What the engine thread does per step besides waiting for the ranks: take arrivals, schedule,
+// build the ranks' inputs, apply the results, make the events. A tenth of the sequences comes and
+// goes in every step; the others decode with long contexts and take a new KV block now and then. A
+// quarter has log-probabilities and stop strings; both are read on the delivery thread.
 //   engine_bench [--running 256] [--steps 2000] [--context 512] [--logprobs 20]
 #include <algorithm>
 #include <chrono>
@@ -97,7 +97,8 @@ class Bench {
     r.id = ++last_id_;
     r.prompt.reserve(usize(prompt));
     for (int64_t i = 0; i < prompt; ++i) {
-      r.prompt.push_back(static_cast<int32_t>((r.id * 7919 + static_cast<uint64_t>(i) * 31) % kVocab));
+      r.prompt.push_back(
+          static_cast<int32_t>((r.id * 7919 + static_cast<uint64_t>(i) * 31) % kVocab));
     }
     r.max_tokens = max_tokens;
     r.stop_ids = {0};
@@ -244,7 +245,8 @@ int run(const Options& options) {
     return out;
   };
   std::cout << fmt::format(
-      "{} running, context {} + output, a tenth comes and goes per step, {:.0f} rows and {:.0f} bytes "
+      "{} running, context {} + output, a tenth comes and goes per step, {:.0f} rows and {:.0f} "
+      "bytes "
       "written per step, {} steps\n",
       options.running,
       options.context,

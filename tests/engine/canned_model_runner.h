@@ -38,8 +38,9 @@ class CannedModelRunner final : public ModelRunner {
     for (const BatchSequence& s : batch.sequences) {
       if (s.sample) {
         SampledToken token;
-        token.token = static_cast<int32_t>((s.sequence_id + static_cast<uint64_t>(s.output_position)) %
-                                           static_cast<uint64_t>(limits_.vocab_size));
+        token.token =
+            static_cast<int32_t>((s.sequence_id + static_cast<uint64_t>(s.output_position)) %
+                                 static_cast<uint64_t>(limits_.vocab_size));
         out.add(s.sequence_id, std::move(token));
       }
     }

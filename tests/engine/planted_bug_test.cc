@@ -1,4 +1,5 @@
-// The checkers must be able to fail: bugs planted through the components' private parts are reported.
+// The checkers must be able to fail: bugs planted through the components' private parts are
+// reported.
 #include <atomic>
 #include <chrono>
 #include <stdexcept>
@@ -14,8 +15,8 @@
 namespace tutti {
 
 struct PrefixIndexPeer {
-  /// As if erase() had left the block in the table: it is found by what it used to hold. False if it
-  /// never held anything, or still does.
+  /// As if erase() had left the block in the table: it is found by what it used to hold. False if
+  /// it never held anything, or still does.
   static bool forget_to_erase(PrefixIndex& index, int32_t block) {
     const size_t b = usize(block);
     if (index.listed_[b] || index.contents_[b] != 0 || index.parents_[b] == 0) {
@@ -123,8 +124,9 @@ TEST(PlantedBug, ALeakedBlockIsReported) {
   }
 }
 
-// The sampled consistency checks of the index would see it too; here the outputs must. A hit on what
-// a block used to hold gives a sequence somebody else's context, if anybody asks for that content.
+// The sampled consistency checks of the index would see it too; here the outputs must. A hit on
+// what a block used to hold gives a sequence somebody else's context, if anybody asks for that
+// content.
 TEST(PlantedBug, AStaleHashIsReported) {
   int planted = 0;
   int reported = 0;

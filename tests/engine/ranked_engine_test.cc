@@ -1,5 +1,6 @@
 // The engine over real forward passes of both kinds of attention: whatever it shares, preempts,
-// splits and runs ahead, each request gets the tokens and log-probabilities it gets alone, bit for bit.
+// splits and runs ahead, each request gets the tokens and log-probabilities it gets alone, bit for
+// bit.
 #include <random>
 #include <semaphore>
 

@@ -1,6 +1,6 @@
-// The model that ships with the program under load: 32 requests at once, a KV pool much too small for
-// them, every chunk size, prefix cache off and on, one and two ranks. Every byte must be what the
-// request gets when it is alone.
+// The model that ships with the program under load: 32 requests at once, a KV pool much too small
+// for them, every chunk size, prefix cache off and on, one and two ranks. Every byte must be what
+// the request gets when it is alone.
 //   TUTTI_LOAD_FULL=1: 200 requests in every combination; otherwise fewer in a few.
 #include <chrono>
 #include <cstdlib>
@@ -162,7 +162,9 @@ struct LoadRun {
   double seconds = 0;
 };
 
-LoadRun run(const Model& model, const std::vector<GenerationRequest>& requests, const LoadSetup& setup) {
+LoadRun run(const Model& model,
+            const std::vector<GenerationRequest>& requests,
+            const LoadSetup& setup) {
   LoadRun out;
   out.answers.resize(requests.size());
   const std::unique_ptr<TextEngine> engine = start(model, setup);
@@ -212,16 +214,17 @@ TEST(TinyR1Load, EveryByteIsAsIfTheRequestWereAlone) {
     }
     for (const LoadSetup& setup : setups) {
       const LoadRun loaded = run(model, requests, setup);
-      printf("%d rank(s), chunk %3d, cache %s: %d preemptions, %d of %d prompt tokens cached, %d "
-             "evictions, %.1f s\n",
-             setup.ranks,
-             static_cast<int>(setup.chunk),
-             setup.cache ? "on " : "off",
-             static_cast<int>(loaded.stats.preemptions),
-             static_cast<int>(loaded.stats.prefix_cache_hits),
-             static_cast<int>(loaded.stats.prefix_cache_queries),
-             static_cast<int>(loaded.stats.prefix_cache_evictions),
-             loaded.seconds);
+      printf(
+          "%d rank(s), chunk %3d, cache %s: %d preemptions, %d of %d prompt tokens cached, %d "
+          "evictions, %.1f s\n",
+          setup.ranks,
+          static_cast<int>(setup.chunk),
+          setup.cache ? "on " : "off",
+          static_cast<int>(loaded.stats.preemptions),
+          static_cast<int>(loaded.stats.prefix_cache_hits),
+          static_cast<int>(loaded.stats.prefix_cache_queries),
+          static_cast<int>(loaded.stats.prefix_cache_evictions),
+          loaded.seconds);
       for (size_t i = 0; i < requests.size(); ++i) {
         ASSERT_EQ(loaded.answers[i].text, alone.answers[i].text) << "request " << i;
         ASSERT_EQ(loaded.answers[i], alone.answers[i]) << "request " << i;

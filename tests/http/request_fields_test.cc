@@ -320,7 +320,7 @@ TEST(ApiRequest, Messages) {
 TEST(ApiRequest, Tools) {
   EXPECT_EQ(chat(R"("tools":{})"), "tools invalid_argument");
   EXPECT_EQ(chat(R"("tools":[1])"), "tools[0].type invalid_argument");
-  EXPECT_EQ(chat(R"("tools":[{"type":"x"}])"), "tools[0].type unsupported_parameter");
+  EXPECT_EQ(chat(R"("tools":[{"type":"x"}])"), "tools[0].type unsupported");
   EXPECT_EQ(chat(R"("tools":[{"type":"function"}])"), "tools[0].function.name invalid_argument");
   EXPECT_EQ(chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":[]}}])"),
             "tools[0].function.parameters invalid_argument");
@@ -328,8 +328,8 @@ TEST(ApiRequest, Tools) {
   EXPECT_EQ(chat(tool), "");
   EXPECT_EQ(chat(tool + R"(,"tool_choice":"auto","parallel_tool_calls":true)"), "");
   EXPECT_EQ(chat(tool + R"(,"parallel_tool_calls":false)"),
-            "parallel_tool_calls unsupported_parameter");
-  EXPECT_EQ(completion(tool), "tools unsupported_parameter");
+            "parallel_tool_calls unsupported");
+  EXPECT_EQ(completion(tool), "tools unsupported");
   const auto with = parse(kChat, minimal(kChat) + "," + tool);
   EXPECT_TRUE(with.ok() && with->tools.is_array());
   const auto none = parse(kChat, minimal(kChat) + "," + tool + R"(,"tool_choice":"none")");

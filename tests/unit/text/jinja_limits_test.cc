@@ -1,5 +1,6 @@
-// Templates that would run for ever, nest without end or fill the memory are stopped with an error, soon and
-// small; big chats are not stopped. Measured: processor time and growth of the peak of resident memory.
+// Templates that would run for ever, nest without end or fill the memory are stopped with an error,
+// soon and small; big chats are not stopped. Measured: processor time and growth of the peak of
+// resident memory.
 #include <ctime>
 #include <fstream>
 
@@ -58,47 +59,92 @@ std::string nested(const std::string& open, const std::string& middle, const std
 }
 
 std::string grow(const std::string& start, const std::string& step) {
-  return "{% set n = namespace(v=" + start + ") %}{% for i in range(100000) %}{% set n.v = " + step +
+  return "{% set n = namespace(v=" + start +
+         ") %}{% for i in range(100000) %}{% set n.v = " + step +
          " %}{% endfor %}{{ n.v | string | length }}";
 }
 
 std::vector<Hostile> hostile_templates() {
   return {
       // Endless work.
-      {"nested ranges", "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"},
-      {"nested ranges with output", "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}"},
-      {"filtered loops", "{% for a in range(99999) if a < 0 %}{% endfor %}{% for a in range(99999) %}{% for b in range(99999) if false %}{% endfor %}{% endfor %}"},
+      {"nested ranges",
+       "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"},
+      {"nested ranges with output",
+       "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}"},
+      {"filtered loops",
+       "{% for a in range(99999) if a < 0 %}{% endfor %}{% for a in range(99999) %}{% for b in "
+       "range(99999) if false %}{% endfor %}{% endfor %}"},
       {"macro calls itself", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"},
-      {"macros call each other", "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{{ a() }}{% endmacro %}{{ a() }}"},
-      {"macro tree", "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}"},
-      {"call blocks", "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{% call m() %}x{% endcall %}"},
+      {"macros call each other",
+       "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{{ a() }}{% endmacro %}{{ "
+       "a() }}"},
+      {"macro tree",
+       "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) "
+       "}}"},
+      {"call blocks",
+       "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{% call m() %}x{% "
+       "endcall %}"},
       {"recursive loop", "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}"},
       {"recursive loop, wide", "{% for i in [1, 2] recursive %}{{ loop([1, 2]) }}{% endfor %}"},
-      {"long powers", "{% for i in range(99999) %}{% for j in range(99999) %}{{ 1.0000001 ** 99999 }}{% endfor %}{% endfor %}"},
-      {"searching", "{% set s = 'ab' * 2000000 %}{% for i in range(99999) %}{{ s.find('ba' * 500 ~ 'c') }}{% endfor %}"},
-      {"counting", "{% set s = 'a' * 4000000 %}{% for i in range(99999) %}{{ s.count('a') }}{% endfor %}"},
-      {"splitting", "{% set s = 'a ' * 100000 %}{% for i in range(99999) %}{{ s.split() | length }}{% endfor %}"},
-      {"reversing", "{% set s = 'a' * 4000000 %}{% for i in range(99999) %}{{ s[::-1] | length }}{% endfor %}"},
-      {"slicing", "{% set l = range(99999) | list %}{% for i in range(99999) %}{{ l[::2] | length }}{% endfor %}"},
-      {"changing case", "{% set s = 'aé' * 1000000 %}{% for i in range(99999) %}{{ (s | upper) | length }}{% endfor %}"},
-      {"counting characters", "{% set s = 'é' * 2000000 %}{% for i in range(99999) %}{{ s | length }}{% endfor %}"},
-      {"indexing characters", "{% set s = 'é' * 2000000 %}{% for i in range(99999) %}{{ s[-1] }}{% endfor %}"},
-      {"comparing", "{% set a = 'a' * 4000000 %}{% set b = 'a' * 4000000 %}{% for i in range(99999) %}{{ a == b }}{% endfor %}"},
-      {"comparing shared lists", "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(100) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}{{ n.a == n.b }}"},
-      {"looking up unlike keys", "{% set n = namespace(d={}) %}{% for i in range(99999) %}{% set n.d = dict(n.d, **{'k' ~ i: i}) %}{% endfor %}"},
-      {"sorting", "{% set l = range(99999) | map('string') | list %}{% for i in range(99) %}{{ l | sort | length }}{% endfor %}"},
-      {"sorting by attributes", "{% for i in range(99999) %}{{ range(9999) | sort(attribute='a,b,c,d') | length }}{% endfor %}"},
-      {"grouping", "{% for i in range(99999) %}{{ range(9999) | groupby('real') | length }}{% endfor %}"},
-      {"unique", "{% for i in range(99999) %}{{ range(99999) | unique | list | length }}{% endfor %}"},
-      {"words", "{% set s = 'ab ' * 1000000 %}{% for i in range(99) %}{{ s | wordcount }}{% endfor %}"},
-      {"stripping", "{% set s = ' ' * 4000000 %}{% for i in range(99999) %}{{ s | trim }}{% endfor %}"},
-      {"stripping characters", "{% set s = 'z' * 2000000 %}{% set c = 'y' * 2000000 ~ 'z' %}{{ s.strip(c) }}"},
-      {"many names", "{% for i in range(99999) %}{% for j in range(99999) %}{% set a = i %}{% set b = j %}{% endfor %}{% endfor %}"},
-      {"cycling", "{% for i in range(99999) %}{% for j in range(99999) %}{{ loop.cycle(1, 2, 3) }}{{ loop.changed(j) }}{% endfor %}{% endfor %}"},
+      {"long powers",
+       "{% for i in range(99999) %}{% for j in range(99999) %}{{ 1.0000001 ** 99999 }}{% endfor "
+       "%}{% endfor %}"},
+      {"searching",
+       "{% set s = 'ab' * 2000000 %}{% for i in range(99999) %}{{ s.find('ba' * 500 ~ 'c') }}{% "
+       "endfor %}"},
+      {"counting",
+       "{% set s = 'a' * 4000000 %}{% for i in range(99999) %}{{ s.count('a') }}{% endfor %}"},
+      {"splitting",
+       "{% set s = 'a ' * 100000 %}{% for i in range(99999) %}{{ s.split() | length }}{% endfor "
+       "%}"},
+      {"reversing",
+       "{% set s = 'a' * 4000000 %}{% for i in range(99999) %}{{ s[::-1] | length }}{% endfor %}"},
+      {"slicing",
+       "{% set l = range(99999) | list %}{% for i in range(99999) %}{{ l[::2] | length }}{% endfor "
+       "%}"},
+      {"changing case",
+       "{% set s = 'aé' * 1000000 %}{% for i in range(99999) %}{{ (s | upper) | length }}{% endfor "
+       "%}"},
+      {"counting characters",
+       "{% set s = 'é' * 2000000 %}{% for i in range(99999) %}{{ s | length }}{% endfor %}"},
+      {"indexing characters",
+       "{% set s = 'é' * 2000000 %}{% for i in range(99999) %}{{ s[-1] }}{% endfor %}"},
+      {"comparing",
+       "{% set a = 'a' * 4000000 %}{% set b = 'a' * 4000000 %}{% for i in range(99999) %}{{ a == b "
+       "}}{% endfor %}"},
+      {"comparing shared lists",
+       "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(100) %}{% set n.a = [n.a, n.a] %}{% "
+       "set n.b = [n.b, n.b] %}{% endfor %}{{ n.a == n.b }}"},
+      {"looking up unlike keys",
+       "{% set n = namespace(d={}) %}{% for i in range(99999) %}{% set n.d = dict(n.d, **{'k' ~ i: "
+       "i}) %}{% endfor %}"},
+      {"sorting",
+       "{% set l = range(99999) | map('string') | list %}{% for i in range(99) %}{{ l | sort | "
+       "length }}{% endfor %}"},
+      {"sorting by attributes",
+       "{% for i in range(99999) %}{{ range(9999) | sort(attribute='a,b,c,d') | length }}{% endfor "
+       "%}"},
+      {"grouping",
+       "{% for i in range(99999) %}{{ range(9999) | groupby('real') | length }}{% endfor %}"},
+      {"unique",
+       "{% for i in range(99999) %}{{ range(99999) | unique | list | length }}{% endfor %}"},
+      {"words",
+       "{% set s = 'ab ' * 1000000 %}{% for i in range(99) %}{{ s | wordcount }}{% endfor %}"},
+      {"stripping",
+       "{% set s = ' ' * 4000000 %}{% for i in range(99999) %}{{ s | trim }}{% endfor %}"},
+      {"stripping characters",
+       "{% set s = 'z' * 2000000 %}{% set c = 'y' * 2000000 ~ 'z' %}{{ s.strip(c) }}"},
+      {"many names",
+       "{% for i in range(99999) %}{% for j in range(99999) %}{% set a = i %}{% set b = j %}{% "
+       "endfor %}{% endfor %}"},
+      {"cycling",
+       "{% for i in range(99999) %}{% for j in range(99999) %}{{ loop.cycle(1, 2, 3) }}{{ "
+       "loop.changed(j) }}{% endfor %}{% endfor %}"},
       // Growth.
       {"doubling a string", grow("'x'", "n.v ~ n.v")},
       {"appending to a string", grow("'x' * 10000", "n.v + 'y'")},
-      {"doubling in a block", "{% set s = 'x' %}" + repeated("{% set s %}{{ s }}{{ s }}{% endset %}", 60) + "{{ s }}"},
+      {"doubling in a block",
+       "{% set s = 'x' %}" + repeated("{% set s %}{{ s }}{{ s }}{% endset %}", 60) + "{{ s }}"},
       {"repeating a string", "{{ 'x' * 10**9 }}"},
       {"repeating a long string", "{{ ('x' * 1000000) * 1000000 }}"},
       {"repeating by 1", "{{ ('ab' * 1000 * 1000 * 1000) | length }}"},
@@ -128,13 +174,20 @@ std::vector<Hostile> hostile_templates() {
       {"summing lists", "{{ ([range(9999) | list] * 9999) | sum(start=[]) | length }}"},
       {"characters as a list", "{{ ('x' * 8000000) | list | length }}"},
       {"lines", "{{ ('\\n' * 8000000).splitlines() | length }}"},
-      {"tojson of shared lists", "{% set n = namespace(v=['x' * 1000]) %}{% for i in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v | tojson }}"},
-      {"tojson with indent", "{% set n = namespace(v=[1]) %}{% for i in range(200) %}{% set n.v = [n.v] %}{% endfor %}{{ ([n.v] * 99999) | tojson(indent=100) }}"},
+      {"tojson of shared lists",
+       "{% set n = namespace(v=['x' * 1000]) %}{% for i in range(60) %}{% set n.v = [n.v, n.v] "
+       "%}{% endfor %}{{ n.v | tojson }}"},
+      {"tojson with indent",
+       "{% set n = namespace(v=[1]) %}{% for i in range(200) %}{% set n.v = [n.v] %}{% endfor %}{{ "
+       "([n.v] * 99999) | tojson(indent=100) }}"},
       {"tojson with separators", "{{ ([1] * 99999) | tojson(separators=['x' * 100000, 'y']) }}"},
-      {"printing shared lists", "{% set n = namespace(v=['x']) %}{% for i in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v }}"},
+      {"printing shared lists",
+       "{% set n = namespace(v=['x']) %}{% for i in range(60) %}{% set n.v = [n.v, n.v] %}{% "
+       "endfor %}{{ n.v }}"},
       {"from_json", "{{ ('[' ~ '1,' * 4000000 ~ '1]') | from_json | length }}"},
       {"much output", "{% for i in range(99999) %}{{ 'x' * 100000 }}{% endfor %}"},
-      {"arguments", "{% macro m() %}{{ m(*(varargs + varargs)) }}{% endmacro %}{{ m(*range(99999)) }}"},
+      {"arguments",
+       "{% macro m() %}{{ m(*(varargs + varargs)) }}{% endmacro %}{{ m(*range(99999)) }}"},
       {"titles", "{{ ('a ' * 4000000) | title | length }}"},
       // Depth of the source.
       {"parentheses", nested("(", "1", ")")},
@@ -150,7 +203,10 @@ std::vector<Hostile> hostile_templates() {
       {"sums", nested("", "1", "+1")},
       {"conditions", nested("", "1", " if 1 else 1")},
       {"ifs", repeated("{% if 1 %}", 10'000) + repeated("{% endif %}", 10'000)},
-      {"elifs", "{% if 1 %}" + repeated("{% elif 1 %}{% set a = 1 %}", 10'000) + "{% endif %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"},
+      {"elifs",
+       "{% if 1 %}" + repeated("{% elif 1 %}{% set a = 1 %}", 10'000) +
+           "{% endif %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor "
+           "%}"},
       {"fors", repeated("{% for i in [1] %}", 10'000) + repeated("{% endfor %}", 10'000)},
       {"macros", repeated("{% macro m() %}", 10'000) + repeated("{% endmacro %}", 10'000)},
       {"sets", repeated("{% set x %}", 10'000) + repeated("{% endset %}", 10'000)},
@@ -168,14 +224,14 @@ TEST(JinjaLimits, HostileTemplatesStopSoonAndSmall) {
     double seconds = 1e9;
     int64_t growth = INT64_MAX;
     // The best of some tries: others use this machine too.
-    for (int attempt = 0; attempt < 5 && (seconds > kMaxSeconds || growth > kMaxGrowth); ++attempt) {
+    for (int attempt = 0; attempt < 5 && (seconds > kMaxSeconds || growth > kMaxGrowth);
+         ++attempt) {
       reset_peak();
       const int64_t before = memory_line("VmRSS:");
       const std::clock_t begin = std::clock();
       const auto parsed = jinja::Template::parse(hostile.source);
       status = parsed.ok() ? parsed->render({}).status() : parsed.status();
-      seconds =
-          std::min(seconds, static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
+      seconds = std::min(seconds, static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
       growth = std::min(growth, memory_line("VmHWM:") - before);
     }
     EXPECT_FALSE(status.ok()) << hostile.name;
@@ -203,8 +259,8 @@ TEST(JinjaLimits, BigChatsAreNotStopped) {
             "type": "function", "function": {{"name": "f", "arguments": "{{\"a\": [1, 2, {{\"b\": null}}]}}"}}}}]}})",
         i)));
     messages.push_back(Json::object({{"role", "tool"}, {"content", text}}));
-    messages.push_back(
-        Json::object({{"role", "assistant"}, {"content", "<think>\n" + text + "</think>\n" + text}}));
+    messages.push_back(Json::object(
+        {{"role", "assistant"}, {"content", "<think>\n" + text + "</think>\n" + text}}));
   }
   JsonArray tools;
   for (int i = 0; i < 128; ++i) {
@@ -217,10 +273,10 @@ TEST(JinjaLimits, BigChatsAreNotStopped) {
   const Json tool_list(std::move(tools));
   const ChatTemplateInput input{.messages = Json(std::move(messages)), .tools = &tool_list};
   for (const char* style : {"qwen3", "kimi", "minimax", "r1", "distill"}) {
-    const auto chat =
-        ChatTemplate::parse(*read_file(std::string(TUTTI_SOURCE_DIR) +
-                                       "/tests/unit/text/jinja_templates/" + style + "_style.jinja"),
-                            {});
+    const auto chat = ChatTemplate::parse(
+        *read_file(std::string(TUTTI_SOURCE_DIR) + "/tests/unit/text/jinja_templates/" + style +
+                   "_style.jinja"),
+        {});
     ASSERT_TRUE(chat.ok()) << chat.status().message();
     const std::clock_t begin = std::clock();
     const auto prompt = (*chat)->render(input);
