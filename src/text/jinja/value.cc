@@ -84,6 +84,8 @@ const Value* dict_find(const DictData& dict, const Value& key, Budget& budget) {
 }
 
 void dict_set(DictData& dict, Value key, Value value, Budget& budget) {
+  budget.step(2);  // hashing and copying; whole dicts are copied with this
+  budget.scan(key.str() != nullptr ? key.str()->size() : 0);
   dict.depth = std::max(dict.depth, checked_depth(std::max(value_depth(key), value_depth(value))));
   if (const Value* found = dict_find(dict, key, budget)) {
     *const_cast<Value*>(found) = std::move(value);  // NOLINT: the dict under construction is ours
