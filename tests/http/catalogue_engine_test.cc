@@ -228,6 +228,11 @@ TEST(Catalogue, H22_AThousandLeaveAtRandomPointsAndNoBlockIsLost) {
   EngineSetup setup;
   setup.runner.num_blocks = 64;
   setup.runner.max_batch_sequences = 4;
+  // Slow enough that many leave before their reply is complete.
+  setup.hook = [](const Batch&) {
+    std::this_thread::sleep_for(200us);
+    return ok_status();
+  };
   EngineServer s(std::move(setup));
   constexpr uint64_t kClients = 1000;
   constexpr uint64_t kAtOnce = 8;
@@ -311,6 +316,11 @@ TEST(Catalogue, O02_TenTimesTheKvPoolEndsWithTheSameText) {
   EngineSetup setup;
   setup.runner.num_blocks = 84;
   setup.runner.max_batch_sequences = 32;
+  // Slow enough that the streams meet in the pool, however late their connections are served.
+  setup.hook = [](const Batch&) {
+    std::this_thread::sleep_for(1ms);
+    return ok_status();
+  };
   EngineServer s(std::move(setup));
   constexpr int kStreams = 64;
   std::vector<std::unique_ptr<RawClient>> clients;

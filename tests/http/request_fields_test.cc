@@ -327,8 +327,7 @@ TEST(ApiRequest, Tools) {
   const std::string tool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
   EXPECT_EQ(chat(tool), "");
   EXPECT_EQ(chat(tool + R"(,"tool_choice":"auto","parallel_tool_calls":true)"), "");
-  EXPECT_EQ(chat(tool + R"(,"parallel_tool_calls":false)"),
-            "parallel_tool_calls unsupported");
+  EXPECT_EQ(chat(tool + R"(,"parallel_tool_calls":false)"), "parallel_tool_calls unsupported");
   EXPECT_EQ(completion(tool), "tools unsupported");
   const auto with = parse(kChat, minimal(kChat) + "," + tool);
   EXPECT_TRUE(with.ok() && with->tools.is_array());

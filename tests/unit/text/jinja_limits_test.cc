@@ -211,7 +211,7 @@ std::vector<Hostile> hostile_templates() {
       {"macros", repeated("{% macro m() %}", 10'000) + repeated("{% endmacro %}", 10'000)},
       {"sets", repeated("{% set x %}", 10'000) + repeated("{% endset %}", 10'000)},
       {"blocks", repeated("{% filter upper %}", 10'000) + repeated("{% endfilter %}", 10'000)},
-      {"a big source", repeated("{{ a }}", 140'000)},
+      {"a big source", repeated("{{ a }}", 160'000)},
       {"targets", "{% set " + repeated("(", 10'000) + "a" + repeated(")", 10'000) + " = 1 %}"},
   };
 }
@@ -272,11 +272,14 @@ TEST(JinjaLimits, BigChatsAreNotStopped) {
   }
   const Json tool_list(std::move(tools));
   const ChatTemplateInput input{.messages = Json(std::move(messages)), .tools = &tool_list};
+  JsonObject tokens;
+  tokens.set("bos_token", "<bos>");
+  tokens.set("eos_token", "<eos>");
   for (const char* style : {"qwen3", "kimi", "minimax", "r1", "distill"}) {
     const auto chat = ChatTemplate::parse(
         *read_file(std::string(TUTTI_SOURCE_DIR) + "/tests/unit/text/jinja_templates/" + style +
                    "_style.jinja"),
-        {});
+        tokens);
     ASSERT_TRUE(chat.ok()) << chat.status().message();
     const std::clock_t begin = std::clock();
     const auto prompt = (*chat)->render(input);
