@@ -128,6 +128,9 @@ void add_limit_flags(CLI::App& app, ServeOptions& options) {
            },
            row.what)
         ->check(check, "", "limit")
+        ->type_name(row.unit == LimitRow::Unit::kSeconds ? "SECONDS"
+                    : row.unit == LimitRow::Unit::kBytes ? "BYTES"
+                                                         : "COUNT")
         ->default_str(format_limit(limit_value(row, options.limits, options.request_limits)))
         ->group("Limits");
   }
