@@ -411,6 +411,33 @@ TEST(Catalogue, O05_AClientsTimeOutEndsItsRequest) {
   EXPECT_TRUE(s.empty_within(10s));
 }
 
+// What waited longer than the queue's time-out is told to come back; nothing was computed for it.
+TEST(Catalogue, O05_WhatWaitsTooLongIs503) {
+  EngineSetup setup = slow_steps(5ms);
+  setup.runner.max_batch_sequences = 1;
+  setup.server.limits.queue_timeout = 300ms;
+  EngineServer s(std::move(setup));
+  RawClient first(s.port());
+  first.send(make_post(kCompletions, completion("a", 500, true)));
+  first.read_until("data: ");
+  for (const bool stream : {false, true}) {
+    const auto begun = std::chrono::steady_clock::now();
+    const RawResponse late = s.post(completion("b", 5, stream));
+    EXPECT_GE(std::chrono::steady_clock::now() - begun, 250ms);
+    if (stream) {
+      EXPECT_NE(sse_events(late.body).back().find("\"code\":\"unavailable\""), std::string::npos);
+    } else {
+      EXPECT_EQ(late.status, 503);
+      EXPECT_TRUE(retry_within(late, 1, 60));
+    }
+  }
+  EXPECT_EQ(s.engine->stats().requests_running, 1);
+  EXPECT_EQ(s.engine->stats().requests_waiting, 0);
+  EXPECT_EQ(s.engine->stats().requests_failed, 2U);
+  first.close();
+  EXPECT_TRUE(s.empty_within(10s));
+}
+
 TEST(Catalogue, X01_AFailedStepIsOneFailedRequest) {
   for (const int64_t bad_step : {1, 11, 20}) {
     std::atomic<int64_t> step{0};
