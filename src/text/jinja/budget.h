@@ -23,7 +23,9 @@ struct Limits {
   int64_t max_steps = 1'000'000;
   /// A large input may take more: see Budget::grant().
   int64_t max_granted_steps = 6'000'000;
-  int64_t max_bytes = int64_t{16} << 20;  ///< output plus intermediate values alive at one time
+  /// Output plus intermediate values alive at one time.
+  int64_t max_bytes = int64_t{8} << 20;
+  int64_t max_granted_bytes = int64_t{56} << 20;
 };
 
 /// Nesting of lists and dicts; JSON requests are parsed with the same bound.
@@ -47,7 +49,8 @@ template <class... Args>
 /// Counts what one rendering used.
 class Budget {
  public:
-  explicit Budget(const Limits& limits) : limits_(limits), allowed_steps_(limits.max_steps) {}
+  explicit Budget(const Limits& limits)
+      : limits_(limits), allowed_steps_(limits.max_steps), allowed_bytes_(limits.max_bytes) {}
 
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
@@ -59,14 +62,17 @@ class Budget {
     }
   }
 
-  /// Allows more steps for an input of this many values and bytes of text: what a template does
-  /// with each message is bounded, what it does without any reason is not.
+  /// Allows more steps and memory for an input of this many values and bytes of text: what a
+  /// template does with each message is bounded, what it does without any reason is not.
   void grant(int64_t values, int64_t bytes) {
     constexpr int64_t kStepsPerValue = 100;
     constexpr int64_t kBytesPerStep = 4;
-    const int64_t most = limits_.max_steps + limits_.max_granted_steps;
-    allowed_steps_ =
-        std::min(allowed_steps_ + values * kStepsPerValue + bytes / kBytesPerStep, most);
+    allowed_steps_ = std::min(allowed_steps_ + values * kStepsPerValue + bytes / kBytesPerStep,
+                              limits_.max_steps + limits_.max_granted_steps);
+    constexpr int64_t kBytesPerValue = 256;
+    constexpr int64_t kCopies = 4;  // of a text alive at one time
+    allowed_bytes_ = std::min(allowed_bytes_ + values * kBytesPerValue + bytes * kCopies,
+                              limits_.max_bytes + limits_.max_granted_bytes);
   }
 
   /// Work that is cheap per unit: copying or scanning `bytes`.
@@ -74,17 +80,17 @@ class Budget {
 
   void charge(size_t bytes) {
     bytes_ += static_cast<int64_t>(bytes);
-    if (bytes_ > limits_.max_bytes) [[unlikely]] {
+    if (bytes_ > allowed_bytes_) [[unlikely]] {
       bytes_ -= static_cast<int64_t>(bytes);
       fail("the template's output and intermediate values passed the limit of {} bytes",
-           limits_.max_bytes);
+           allowed_bytes_);
     }
   }
 
   /// Refuses to collect this many values before they are collected and charged.
   void check_item_count(size_t count) const {
     constexpr size_t kItemBytes = 48;  // at least sizeof(Value)
-    if (static_cast<int64_t>(count) > limits_.max_bytes / 2 / static_cast<int64_t>(kItemBytes)) {
+    if (static_cast<int64_t>(count) > allowed_bytes_ / 2 / static_cast<int64_t>(kItemBytes)) {
       fail("a list of {} items is over the template's memory limit", count);
     }
   }
@@ -98,6 +104,7 @@ class Budget {
  private:
   Limits limits_;
   int64_t allowed_steps_;
+  int64_t allowed_bytes_;
   int64_t steps_ = 0;
   int64_t bytes_ = 0;
 };

@@ -332,7 +332,7 @@ Interpreter::Flow Interpreter::exec_for(const Stmt& stmt, ListPtr items, int dep
   bool any = false;
   while (advance(*loop)) {
     any = true;
-    budget_.step(4);  // a scope is made
+    budget_.step(8);  // a scope is made
     scope_ = std::make_shared<Scope>(outer, budget_);
     assign(*stmt.target, *loop->current);
     set_variable(program_.loop_name, loop);

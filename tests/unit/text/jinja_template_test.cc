@@ -134,16 +134,16 @@ TEST(JinjaHostile, EndlessWorkStops) {
       "{% set ns = namespace(x=[1]) %}{% for i in range(90) %}{% set ns.x = [ns.x, ns.x] %}"
       "{% endfor %}{{ ns.x == ns.x[:] }}{{ ns.x | string | length }}",
       "limit of");
-  expect_refused("{% for a in range(99999) %}{{ ('x' * 9000000) | length }}{% endfor %}", steps);
+  expect_refused("{% for a in range(99999) %}{{ ('x' * 4000000) | length }}{% endfor %}", steps);
   expect_refused(
-      "{% set s = 'ab' * 4000000 %}{% for a in range(99999) %}{{ s.find('c') }}{% endfor %}",
+      "{% set s = 'ab' * 2000000 %}{% for a in range(99999) %}{{ s.find('c') }}{% endfor %}",
       steps);
-  expect_refused("{{ ('a' * 5000000).split('a') | length }}", "limit");
+  expect_refused("{{ ('a' * 3000000).split('a') | length }}", "limit");
   expect_refused("{{ ('aaaaaaaaaaaaaaaa' * 100000) | list | length }}", "memory limit");
 }
 
 TEST(JinjaHostile, MemoryStaysBounded) {
-  const std::string bytes = "limit of 16777216 bytes";
+  const std::string bytes = "limit of 8388608 bytes";
   expect_refused(
       "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% "
       "endfor %}",
