@@ -13,10 +13,11 @@ namespace tutti {
 
 namespace {
 
-constexpr int32_t kNoRank = INT32_MAX;
 // Up to here a linear search for the best pair beats the heap.
 constexpr size_t kShortPiece = 64;
 constexpr uint32_t kNone = UINT32_MAX;
+// A sweep over a long piece is worth it if it merges this part of the symbols.
+constexpr size_t kSweepShare = 8;
 
 // Code point of each byte, and byte of each code point below 0x100 + 68 (-1: none).
 struct ByteAlphabet {
@@ -97,6 +98,29 @@ uint64_t filter_bit(uint64_t hash, size_t words) {
 }
 
 }  // namespace
+
+void BpeScratch::Bucket::push(uint32_t position) {
+  if (!is_heap_ && !empty() && position < at_.back()) {
+    at_.erase(at_.begin(), at_.begin() + static_cast<std::ptrdiff_t>(next_));
+    next_ = 0;
+    std::make_heap(at_.begin(), at_.end(), std::greater<>());
+    is_heap_ = true;
+  }
+  at_.push_back(position);
+  if (is_heap_) {
+    std::push_heap(at_.begin(), at_.end(), std::greater<>());
+  }
+}
+
+uint32_t BpeScratch::Bucket::pop() {
+  if (!is_heap_) {
+    return at_[next_++];
+  }
+  std::pop_heap(at_.begin(), at_.end(), std::greater<>());
+  const uint32_t position = at_.back();
+  at_.pop_back();
+  return position;
+}
 
 std::optional<std::string> bytes_of_vocab_string(std::string_view text) {
   std::string out;
@@ -194,23 +218,23 @@ void BpeModel::index_token(int32_t id) {
   index_[at].length = static_cast<uint32_t>(token.size()) & 0x7FFFFFFFU;
 }
 
-BpeModel::Pair BpeModel::find_merge(int32_t left, int32_t right) const {
+int32_t BpeModel::find_rank(int32_t left, int32_t right) const {
   const uint64_t key = pair_key(left, right);
   const uint64_t hash = hash_pair(key);
   const uint64_t bit = filter_bit(hash, pair_filter_.size());
   if ((pair_filter_[bit / 64] >> (bit % 64) & 1U) == 0) {
-    return {};
+    return kNoRank;
   }
   const size_t mask = merges_.size() - 1;
   for (size_t at = hash & mask; merges_[at].key != UINT64_MAX; at = (at + 1) & mask) {
     if (merges_[at].key == key) {
-      return merges_[at].pair;
+      return merges_[at].rank;
     }
   }
-  return {};
+  return kNoRank;
 }
 
-void BpeModel::add_merge(int32_t left, int32_t right, Pair pair) {
+void BpeModel::add_merge(int32_t left, int32_t right, int32_t rank) {
   const uint64_t key = pair_key(left, right);
   const size_t mask = merges_.size() - 1;
   const uint64_t hash = hash_pair(key);
@@ -220,14 +244,14 @@ void BpeModel::add_merge(int32_t left, int32_t right, Pair pair) {
   }
   const uint64_t bit = filter_bit(hash, pair_filter_.size());
   pair_filter_[bit / 64] |= uint64_t{1} << (bit % 64);
-  merges_[at] = {key, pair};
+  merges_[at] = {key, rank};
 }
 
 void BpeModel::index_byte_pairs() {
   byte_pairs_.resize(size_t{256} * 256);
   for (size_t left = 0; left < 256; ++left) {
     for (size_t right = 0; right < 256; ++right) {
-      byte_pairs_[left * 256 + right] = find_merge(byte_ids_[left], byte_ids_[right]);
+      byte_pairs_[left * 256 + right] = find_rank(byte_ids_[left], byte_ids_[right]);
     }
   }
 }
@@ -258,31 +282,24 @@ Status BpeModel::first_bytes(std::string_view piece, BpeScratch& s) const {
     ++i;
   }
   if (!only_bytes) {
-    first_pairs(s);
+    first_ranks(s);
     return ok_status();
   }
   s.rank.resize(s.ids.size());
-  s.merged.resize(s.ids.size());
-  for (size_t i = 0; i < piece.size(); ++i) {
-    Pair pair;
-    if (i + 1 < piece.size()) {
-      pair = byte_pairs_[size_t{static_cast<unsigned char>(piece[i])} * 256 +
-                         static_cast<unsigned char>(piece[i + 1])];
-    }
-    s.rank[i] = pair.rank;
-    s.merged[i] = pair.id;
+  for (size_t i = 0; i + 1 < piece.size(); ++i) {
+    s.rank[i] = byte_pairs_[size_t{static_cast<unsigned char>(piece[i])} * 256 +
+                            static_cast<unsigned char>(piece[i + 1])];
   }
+  s.rank.back() = kNoRank;
   return ok_status();
 }
 
-void BpeModel::first_pairs(BpeScratch& s) const {
+void BpeModel::first_ranks(BpeScratch& s) const {
   s.rank.resize(s.ids.size());
-  s.merged.resize(s.ids.size());
-  for (size_t i = 0; i < s.ids.size(); ++i) {
-    const Pair pair = i + 1 < s.ids.size() ? find_merge(s.ids[i], s.ids[i + 1]) : Pair{};
-    s.rank[i] = pair.rank;
-    s.merged[i] = pair.id;
+  for (size_t i = 0; i + 1 < s.ids.size(); ++i) {
+    s.rank[i] = find_rank(s.ids[i], s.ids[i + 1]);
   }
+  s.rank.back() = kNoRank;
 }
 
 // One symbol per character of the vocabulary; others become fallback bytes, or unk_token.
@@ -316,7 +333,9 @@ Status BpeModel::first_characters(std::string_view piece, BpeScratch& s) const {
       after_unknown = true;
     }
   }
-  first_pairs(s);
+  if (!s.ids.empty()) {
+    first_ranks(s);
+  }
   return ok_status();
 }
 
@@ -325,11 +344,8 @@ void BpeModel::merge_short(BpeScratch& s) const {
   size_t count = s.ids.size();
   int32_t* const ids = s.ids.data();
   int32_t* const rank = s.rank.data();
-  int32_t* const merged = s.merged.data();
   const auto update = [&](size_t i) {
-    const Pair pair = i + 1 < count ? find_merge(ids[i], ids[i + 1]) : Pair{};
-    rank[i] = pair.rank;
-    merged[i] = pair.id;
+    rank[i] = i + 1 < count ? find_rank(ids[i], ids[i + 1]) : kNoRank;
   };
   while (count > 1) {
     // min_element returns the first of equals: leftmost wins.
@@ -337,12 +353,11 @@ void BpeModel::merge_short(BpeScratch& s) const {
     if (rank[at] == kNoRank) {
       break;
     }
-    ids[at] = merged[at];
+    ids[at] = made_[static_cast<size_t>(rank[at])];
     --count;
     const size_t moved = (count - at - 1) * sizeof(int32_t);
     std::memmove(ids + at + 1, ids + at + 2, moved);
     std::memmove(rank + at + 1, rank + at + 2, moved);
-    std::memmove(merged + at + 1, merged + at + 2, moved);
     update(at);
     if (at > 0) {
       update(at - 1);
@@ -351,26 +366,81 @@ void BpeModel::merge_short(BpeScratch& s) const {
   s.ids.resize(count);
 }
 
+// Merges the pairs of one rank from left to right, closing the gaps in the same pass. In an odd
+// merge list a new pair may rank before them: then the rest stays for later. Returns how many.
+size_t BpeModel::sweep(BpeScratch& s, int32_t rank) const {
+  const int32_t made = made_[static_cast<size_t>(rank)];
+  const size_t count = s.ids.size();
+  size_t kept = 0;
+  size_t merges = 0;
+  bool overtaken = false;
+  for (size_t i = 0; i < count;) {
+    if (overtaken || s.rank[i] != rank) {
+      s.ids[kept] = s.ids[i];
+      s.rank[kept++] = s.rank[i++];
+      continue;
+    }
+    i += 2;
+    ++merges;
+    if (kept > 0) {
+      s.rank[kept - 1] = find_rank(s.ids[kept - 1], made);
+      overtaken = s.rank[kept - 1] <= rank;
+    }
+    s.ids[kept] = made;
+    s.rank[kept] = i < count ? find_rank(made, s.ids[i]) : kNoRank;
+    overtaken = overtaken || s.rank[kept] <= rank;
+    ++kept;
+  }
+  s.ids.resize(kept);
+  s.rank.resize(kept);
+  return merges;
+}
+
+// Runs of one character, the usual long pieces, are mostly pairs of one rank: sweeping over all
+// symbols halves them each time, in two words of memory per symbol. Ends when a sweep no longer
+// shortens the piece by a fair share. True if nothing is left to merge.
+bool BpeModel::merge_runs(BpeScratch& s) const {
+  size_t merges = s.ids.size();
+  while (s.ids.size() > kShortPiece && merges >= s.ids.size() / kSweepShare) {
+    int32_t best = kNoRank;
+    size_t times = 0;
+    for (const int32_t rank : s.rank) {
+      if (rank < best) {
+        best = rank;
+        times = 0;
+      }
+      times += rank == best ? 1 : 0;
+    }
+    if (best == kNoRank) {
+      return true;
+    }
+    if (times < s.ids.size() / kSweepShare) {
+      return false;
+    }
+    merges = sweep(s, best);
+  }
+  return false;
+}
+
 // Renews the pair that begins at `at` and files it under its rank.
 void BpeModel::set_pair(BpeScratch& s, uint32_t at) const {
   const uint32_t next = s.next[at];
-  const Pair pair = next != kNone ? find_merge(s.ids[at], s.ids[next]) : Pair{};
-  s.rank[at] = pair.rank;
-  s.merged[at] = pair.id;
-  if (pair.rank == kNoRank) {
+  const int32_t rank = next != kNone ? find_rank(s.ids[at], s.ids[next]) : kNoRank;
+  s.rank[at] = rank;
+  if (rank == kNoRank) {
     return;
   }
-  std::vector<uint32_t>& positions = s.by_rank[pair.rank];
-  if (positions.empty()) {
-    s.ranks.push_back(pair.rank);
+  BpeScratch::Bucket& bucket = s.by_rank[rank];
+  if (bucket.empty()) {
+    s.ranks.push_back(rank);
     std::push_heap(s.ranks.begin(), s.ranks.end(), std::greater<>());
   }
-  positions.push_back(at);
+  bucket.push(at);
 }
 
 void BpeModel::merge_at(BpeScratch& s, uint32_t at) const {
   const uint32_t gone = s.next[at];
-  s.ids[at] = s.merged[at];
+  s.ids[at] = made_[static_cast<size_t>(s.rank[at])];
   s.rank[gone] = kNoRank;
   s.next[at] = s.next[gone];
   if (s.next[at] != kNone) {
@@ -398,37 +468,24 @@ void BpeModel::link_symbols(BpeScratch& s) const {
   }
 }
 
-// Merges the pairs of one rank from left to right. In an odd merge list a new pair may rank before
-// them: then the rest is filed again and waits for its turn.
-void BpeModel::merge_batch(BpeScratch& s, int32_t rank, std::span<const uint32_t> batch) const {
-  bool overtaken = false;
-  for (const uint32_t at : batch) {
-    if (s.rank[at] != rank) {
-      continue;  // stale
-    }
-    if (overtaken) {
-      set_pair(s, at);
-      continue;
-    }
-    merge_at(s, at);
-    overtaken = !s.ranks.empty() && s.ranks.front() <= rank;
-  }
-}
-
 // Linked list of symbols; the positions of each rank in a bucket, the ranks in a heap. A position
-// is stale if its pair has another rank by now. Runs of one character, the usual long pieces, fill
-// few buckets, which makes this several times faster than one heap of positions.
+// is stale if its pair has another rank by now. Repetitive text fills few buckets, which makes this
+// several times faster than one heap of positions; O(n log n) also for merge lists in which new
+// pairs rank before older ones (Gemma's runs of spaces and of line ends).
 void BpeModel::merge_long(BpeScratch& s) const {
   link_symbols(s);
   while (!s.ranks.empty()) {
     const int32_t rank = s.ranks.front();
-    std::pop_heap(s.ranks.begin(), s.ranks.end(), std::greater<>());
-    s.ranks.pop_back();
-    std::vector<uint32_t> batch = std::move(s.by_rank.extract(rank).mapped());
-    if (!std::is_sorted(batch.begin(), batch.end())) {
-      std::sort(batch.begin(), batch.end());
+    const auto bucket = s.by_rank.find(rank);
+    const uint32_t at = bucket->second.pop();
+    if (bucket->second.empty()) {
+      s.by_rank.erase(bucket);
+      std::pop_heap(s.ranks.begin(), s.ranks.end(), std::greater<>());
+      s.ranks.pop_back();
     }
-    merge_batch(s, rank, batch);
+    if (s.rank[at] == rank) {
+      merge_at(s, at);
+    }
   }
   uint32_t kept = 0;
   for (uint32_t i = 0; i != kNone; i = s.next[i]) {
@@ -440,6 +497,9 @@ void BpeModel::merge_long(BpeScratch& s) const {
 Status BpeModel::merge_piece(std::string_view piece, BpeScratch& s) const {
   TUTTI_RETURN_IF_ERROR(symbols_ == BpeSymbols::kBytes ? first_bytes(piece, s)
                                                        : first_characters(piece, s));
+  if (s.ids.size() > kShortPiece && merge_runs(s)) {
+    return ok_status();
+  }
   if (s.ids.size() <= kShortPiece) {
     merge_short(s);
   } else {

@@ -28,11 +28,26 @@ enum class BpeSymbols {
 /// Working memory of BpeModel::encode; keep one for all pieces of a text.
 struct BpeScratch {
   std::vector<int32_t> ids;
-  std::vector<int32_t> rank;    // of the pair that begins at each symbol
-  std::vector<int32_t> merged;  // what that pair becomes
+  std::vector<int32_t> rank;  // of the pair that begins at each symbol
   std::vector<uint32_t> next;
   std::vector<uint32_t> previous;
-  std::unordered_map<int32_t, std::vector<uint32_t>> by_rank;
+
+  /// Positions of the pairs of one rank, smallest first. They mostly come in order and are a list
+  /// then; once one comes out of order, a heap.
+  class Bucket {
+   public:
+    bool empty() const { return next_ == at_.size(); }
+
+    void push(uint32_t position);
+    uint32_t pop();
+
+   private:
+    std::vector<uint32_t> at_;
+    size_t next_ = 0;  ///< of a list: what is before has been taken
+    bool is_heap_ = false;
+  };
+
+  std::unordered_map<int32_t, Bucket> by_rank;
   std::vector<int32_t> ranks;  // heap: keys of by_rank
 
   static constexpr size_t kSeenBytes = 16;
@@ -106,20 +121,16 @@ class BpeModel {
   friend class BpeLoader;
   friend class WholeCharactersFinder;
   static constexpr uint32_t kNoToken = UINT32_MAX;
+  static constexpr int32_t kNoRank = INT32_MAX;
 
   struct Span {
     uint32_t offset = 0;
     uint32_t length = kNoToken;
   };
 
-  struct Pair {
-    int32_t rank = INT32_MAX;
-    int32_t id = -1;
-  };
-
   struct Merge {
     uint64_t key = UINT64_MAX;  ///< left id << 32 | right id
-    Pair pair;
+    int32_t rank = kNoRank;
   };
 
   /// Some bytes as the index sees them.
@@ -140,8 +151,8 @@ class BpeModel {
 
   static Key make_key(std::string_view bytes, size_t readable);
   const Slot* find_slot(std::string_view bytes, const Key& key) const;
-  Pair find_merge(int32_t left, int32_t right) const;
-  void add_merge(int32_t left, int32_t right, Pair pair);
+  int32_t find_rank(int32_t left, int32_t right) const;
+  void add_merge(int32_t left, int32_t right, int32_t rank);
   void index_token(int32_t id);
   void index_byte_pairs();
   void set_pair(BpeScratch& s, uint32_t at) const;
@@ -155,12 +166,13 @@ class BpeModel {
   bool may_cut(std::string_view piece, size_t at) const;
   Status first_bytes(std::string_view piece, BpeScratch& s) const;
   Status first_characters(std::string_view piece, BpeScratch& s) const;
-  void first_pairs(BpeScratch& s) const;
+  void first_ranks(BpeScratch& s) const;
+  bool merge_runs(BpeScratch& s) const;
+  size_t sweep(BpeScratch& s, int32_t rank) const;
   void merge_short(BpeScratch& s) const;
   void merge_long(BpeScratch& s) const;
   void link_symbols(BpeScratch& s) const;
   void merge_at(BpeScratch& s, uint32_t at) const;
-  void merge_batch(BpeScratch& s, int32_t rank, std::span<const uint32_t> batch) const;
   Status merge_piece(std::string_view piece, BpeScratch& s) const;
 
   BpeSymbols symbols_ = BpeSymbols::kBytes;
@@ -170,11 +182,12 @@ class BpeModel {
   // a piece equal to it needs no merging (always so with ignore_merges).
   std::vector<Slot> index_;
   std::vector<Merge> merges_;  // open addressing over id pairs
+  std::vector<int32_t> made_;  // by rank: the token the pair becomes
   // One bit per hash of a pair in merges_: most pairs asked for do not merge, and this much smaller
   // table says so for nine in ten of them.
   std::vector<uint64_t> pair_filter_;
   std::array<int32_t, 256> byte_ids_{};  // kCharacters: of the fallback tokens, -1: none
-  std::vector<Pair> byte_pairs_;         // kBytes: [left byte * 256 + right byte]
+  std::vector<int32_t> byte_pairs_;      // kBytes: rank of [left byte * 256 + right byte]
   WholeCharacters whole_;                // kBytes
 
   // kCharacters only

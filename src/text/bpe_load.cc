@@ -203,7 +203,10 @@ class BpeLoader {
     }
     model_.cuts_at_spaces_ = true;
     for (const BpeModel::Merge& merge : model_.merges_) {
-      const std::string_view made = model_.bytes(merge.pair.id);
+      if (merge.rank == BpeModel::kNoRank) {
+        continue;
+      }
+      const std::string_view made = model_.bytes(model_.made_[static_cast<size_t>(merge.rank)]);
       for (size_t at = made.find(kSpace, 1); at < made.size(); at = made.find(kSpace, at + 1)) {
         if (!made.substr(0, at).ends_with(kSpace)) {
           model_.joins_space_[static_cast<unsigned char>(made[at - 1])] = true;
@@ -238,10 +241,10 @@ class BpeLoader {
         }
       }
       // A pair given twice takes its later rank, as in the reference implementation.
-      model_.add_merge(
-          static_cast<int32_t>(ids[0]->as_int()),
-          static_cast<int32_t>(ids[1]->as_int()),
-          {.rank = static_cast<int32_t>(rank), .id = static_cast<int32_t>(ids[2]->as_int())});
+      model_.add_merge(static_cast<int32_t>(ids[0]->as_int()),
+                       static_cast<int32_t>(ids[1]->as_int()),
+                       static_cast<int32_t>(rank));
+      model_.made_.push_back(static_cast<int32_t>(ids[2]->as_int()));
     }
     return ok_status();
   }

@@ -22,8 +22,11 @@ constexpr int kMaxAutomaticThreads = 8;
 constexpr size_t kBytesPerId = 3;
 
 int thread_count(int wanted) {
+  if (wanted > 0) {
+    return wanted;
+  }
   const auto available = static_cast<int>(std::thread::hardware_concurrency());
-  return wanted > 0 ? wanted : std::clamp(available, 1, kMaxAutomaticThreads);
+  return std::clamp(available, 1, kMaxAutomaticThreads);
 }
 
 BpeScratch make_scratch(size_t text_bytes) {
@@ -123,8 +126,7 @@ Status Tokenizer::encode_parallel(std::string_view text,
 
 Status Tokenizer::encode_plain(std::string_view text, Work& work) const {
   if (pre_tokenizer_.known() != nullptr) {
-    const size_t parts =
-        std::min(static_cast<size_t>(thread_count(work.threads)), text.size() / kBytesPerThread);
+    const size_t parts = std::min(static_cast<size_t>(work.threads), text.size() / kBytesPerThread);
     return parts > 1 ? encode_parallel(text, parts, work.ids)
                      : encode_known(text, work.ids, work.bpe);
   }
@@ -180,7 +182,7 @@ Result<std::vector<int32_t>> Tokenizer::encode_regions(std::string_view text,
                                                        bool add_special_tokens,
                                                        int threads) const {
   Work work;
-  work.threads = threads;
+  work.threads = text.size() < 2 * kBytesPerThread ? 1 : thread_count(threads);
   work.text = text;
   work.regions = regions;
   work.bpe = make_scratch(text.size());

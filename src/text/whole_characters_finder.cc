@@ -79,11 +79,11 @@ void WholeCharactersFinder::note_contained(std::string_view part, int32_t rank) 
 }
 
 void WholeCharactersFinder::note_merge(const BpeModel::Merge& merge) {
-  const int32_t rank = merge.pair.rank;
+  const int32_t rank = merge.rank;
   note_contained(model_.bytes(static_cast<int32_t>(merge.key >> 32)), rank);
   note_contained(model_.bytes(static_cast<int32_t>(merge.key & UINT32_MAX)), rank);
   // Condition 1: a fragment at either edge of the token, with something on its other side.
-  const std::string_view made = model_.bytes(merge.pair.id);
+  const std::string_view made = model_.bytes(model_.made_[static_cast<size_t>(rank)]);
   const std::string_view suffix = suffix_fragment(made);
   if (!suffix.empty() && suffix.size() <= kMaxFragment && suffix.size() < made.size()) {
     note_edge(suffixes_, suffix, made[suffix.size()], rank);
@@ -103,19 +103,19 @@ int32_t WholeCharactersFinder::completed_at(std::string_view bytes, int32_t& tok
   int32_t highest = -1;
   while (ids.size() > 1) {
     size_t at = 0;
-    BpeModel::Pair best;
+    int32_t best = BpeModel::kNoRank;
     for (size_t i = 0; i + 1 < ids.size(); ++i) {
-      const BpeModel::Pair pair = model_.find_merge(ids[i], ids[i + 1]);
-      if (pair.rank < best.rank) {
-        best = pair;
+      const int32_t rank = model_.find_rank(ids[i], ids[i + 1]);
+      if (rank < best) {
+        best = rank;
         at = i;
       }
     }
-    if (best.id < 0) {
+    if (best == BpeModel::kNoRank) {
       return -1;
     }
-    highest = std::max(highest, best.rank);
-    ids[at] = best.id;
+    highest = std::max(highest, best);
+    ids[at] = model_.made_[static_cast<size_t>(best)];
     ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(at) + 1);
   }
   token = ids[0];
@@ -150,7 +150,7 @@ uint32_t WholeCharactersFinder::guard_number(const WholeCharacters::Guard& guard
 void WholeCharactersFinder::run() {
   contained_.assign(kEnd, INT32_MAX);
   for (const BpeModel::Merge& merge : model_.merges_) {
-    if (merge.pair.id >= 0) {
+    if (merge.rank != BpeModel::kNoRank) {
       note_merge(merge);
     }
   }

@@ -122,13 +122,32 @@ TEST(Bpe, ShortAndLongPiecesAgreeWithThePlainAlgorithm) {
     const BpeModel model = make_model(bpe_model(merges));
     for (const size_t length : {1U, 2U, 7U, 63U, 64U, 65U, 66U, 150U, 400U}) {
       std::string piece;
+      const size_t run = round % 2 == 0 ? 1 : 90;  // letters at random, or runs of one letter
       while (piece.size() < length) {
-        piece += static_cast<char>('a' + random() % 3);
+        piece.append(1 + random() % run, static_cast<char>('a' + random() % 3));
       }
       EXPECT_EQ(merge(model, piece), merge_plainly(merges, model, piece))
           << "seed=" << seed << " round=" << round << " piece=" << piece;
     }
   }
+}
+
+// Gemma's lists for runs of spaces: the longest first, so that each new pair ranks before those
+// that wait. A quadratic algorithm would not end here.
+TEST(Bpe, LongestFirstListsAreMergedInLinearTime) {
+  std::vector<std::pair<std::string, std::string>> merges;
+  for (size_t length = 8; length >= 2; --length) {
+    for (size_t left = length - 1; left >= 1; --left) {
+      merges.emplace_back(std::string(left, 'a'), std::string(length - left, 'a'));
+    }
+  }
+  const BpeModel model = make_model(bpe_model(merges));
+  for (const size_t length : {1U, 7U, 8U, 9U, 63U, 64U, 65U, 200U, 401U}) {
+    const std::string piece = std::string(length, 'a') + "b" + std::string(length / 2, 'a');
+    EXPECT_EQ(merge(model, piece), merge_plainly(merges, model, piece)) << length;
+  }
+  const std::vector<int32_t> ids = merge(model, std::string(size_t{1} << 21, 'a'));
+  EXPECT_EQ(ids, std::vector<int32_t>((size_t{1} << 21) / 8, *model.find("aaaaaaaa")));
 }
 
 // Merging may begin with whole characters, but only where that changes nothing: lists in which
