@@ -215,7 +215,8 @@ TEST(Catalogue, H21_LeavingTheQueueCostsNothing) {
   second.close();
   ASSERT_TRUE(s.wait_for([](const EngineStats& stats) { return stats.requests_waiting == 0; }));
   EXPECT_EQ(s.engine->stats().requests_running, 1);
-  EXPECT_EQ(s.engine->stats().requests_cancelled, 1U);
+  // The count of cancels follows the length of the queue in the next report of the engine.
+  EXPECT_TRUE(s.wait_for([](const EngineStats& stats) { return stats.requests_cancelled == 1; }));
   first.close();
   EXPECT_TRUE(s.empty_within(10s));
 }
