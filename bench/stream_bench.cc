@@ -152,10 +152,14 @@ int64_t int_of(const Json& json, const char* key) {
 
 Result<bool> run(const Setting& setting) {
   const Server server(setting);
+  if (server.line().empty()) {
+    return error(StatusCode::kUnavailable,
+                 "stream_server did not start; build it, it must lie beside this program");
+  }
   TUTTI_TRY(const Json hello, parse_json(server.line()));
   const Json* url = hello.find("url");
-  if (url == nullptr) {
-    return error(StatusCode::kUnavailable, "stream_server did not start");
+  if (url == nullptr || !url->is_string()) {
+    return error(StatusCode::kCorrupt, "stream_server said {}, wanted its url", server.line());
   }
   const Clock::time_point begin{std::chrono::nanoseconds(int_of(hello, "begin_ns"))};
   const std::chrono::nanoseconds period(int_of(hello, "period_ns"));
