@@ -87,8 +87,9 @@ class Bench {
   double mean_bytes() const { return static_cast<double>(bytes_) / static_cast<double>(counted_); }
 
  private:
+  // What the long-lived ones grow to, and as much again for what the others leave in the cache.
   int64_t blocks() const {
-    return o_.running * (ceil_div(o_.context + o_.steps * 2 + 2048, kBlockSize) + 8);
+    return o_.running * 2 * ceil_div(o_.context + o_.steps + 256, kBlockSize);
   }
 
   // Made before the clock starts: the submitting threads own this work.

@@ -73,6 +73,7 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<ModelRunner> runner)
 
 Engine::~Engine() {
   shutdown();
+  runner_.reset();  // after a device failure it may still read batches
 }
 
 int64_t Engine::max_sequence_tokens() const {

@@ -93,7 +93,7 @@ class Engine {
   bool busy() const { return !scheduler_.idle() || scheduler_.in_flight() > 0; }
 
   const EngineConfig config_;
-  const std::unique_ptr<ModelRunner> runner_;
+  std::unique_ptr<ModelRunner> runner_;
   const SchedulerConfig scheduler_config_;
   Inbox inbox_;
   BoundedQueue<std::unique_ptr<Delivery>> delivery_;

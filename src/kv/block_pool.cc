@@ -7,17 +7,16 @@
 
 namespace tutti {
 
-BlockPool::BlockPool(int64_t total, std::optional<PrefixCache> cache) {
+BlockPool::BlockPool(int64_t total, std::optional<PrefixCache> cache) : total_(total) {
   TUTTI_CHECK_GE(total, 0);
-  refs_.resize(usize(total), 0);
+  const auto end = narrow<int32_t>(total);
+  blocks_.resize(usize(total) + 1, {.refs = 0, .next = end, .previous = end});
   free_.reserve(usize(total));
   for (int64_t block = total - 1; block >= 0; --block) {
     free_.push_back(narrow<int32_t>(block));
   }
   if (cache.has_value()) {
     index_.emplace(total, cache->block_size, cache->seed);
-    next_.resize(usize(total) + 1, narrow<int32_t>(total));
-    previous_.resize(usize(total) + 1, narrow<int32_t>(total));
   }
 }
 
@@ -34,7 +33,7 @@ bool BlockPool::allocate(int64_t count, std::vector<int32_t>& blocks) {
       block = free_.back();
       free_.pop_back();
     }
-    refs_[usize(block)] = 1;
+    at(block).refs = 1;
     blocks.push_back(block);
   }
   used_ += count;
@@ -42,7 +41,7 @@ bool BlockPool::allocate(int64_t count, std::vector<int32_t>& blocks) {
 }
 
 void BlockPool::share(int32_t block) {
-  if (refs_[usize(block)]++ == 0) {
+  if (at(block).refs++ == 0) {
     TUTTI_CHECK(has_cache() && index_->contains(block));
     unlink(block);
     ++used_;
@@ -52,7 +51,7 @@ void BlockPool::share(int32_t block) {
 void BlockPool::release(std::span<const int32_t> blocks) {
   for (const int32_t block : std::views::reverse(blocks)) {
     TUTTI_CHECK_GT(ref_count(block), 0);
-    if (--refs_[usize(block)] > 0) {
+    if (--at(block).refs > 0) {
       continue;
     }
     --used_;
@@ -68,7 +67,7 @@ void BlockPool::release(std::span<const int32_t> blocks) {
 }
 
 int32_t BlockPool::evict() {
-  const int32_t block = next_.back();
+  const int32_t block = blocks_.back().next;
   TUTTI_CHECK_LT(block, total());
   unlink(block);
   index_->erase(block);
@@ -77,17 +76,17 @@ int32_t BlockPool::evict() {
 }
 
 void BlockPool::push_recent(int32_t block) {
-  const auto end = narrow<int32_t>(total());
-  const int32_t last = previous_.back();
-  next_[usize(last)] = block;
-  previous_[usize(block)] = last;
-  next_[usize(block)] = end;
-  previous_.back() = block;
+  Block& end = blocks_.back();
+  at(block).next = narrow<int32_t>(total());
+  at(block).previous = end.previous;
+  at(end.previous).next = block;
+  end.previous = block;
 }
 
 void BlockPool::unlink(int32_t block) {
-  next_[usize(previous_[usize(block)])] = next_[usize(block)];
-  previous_[usize(next_[usize(block)])] = previous_[usize(block)];
+  const Block& gone = at(block);
+  at(gone.previous).next = gone.next;
+  at(gone.next).previous = gone.previous;
 }
 
 ContentId BlockPool::hold_root(const std::string& salt) {
@@ -138,35 +137,34 @@ void BlockPool::forget_content(std::span<const int32_t> blocks) {
 
 Status BlockPool::check_invariants() const {
   enum class Place { kUsed, kFree, kCached };
-  std::vector<Place> places(refs_.size(), Place::kUsed);
+  std::vector<Place> places(usize(total()), Place::kUsed);
   const auto put = [&](int32_t block, Place place) {
     const bool twice = places[usize(block)] != Place::kUsed;
     const bool found = has_cache() && index_->contains(block);
     places[usize(block)] = place;
-    return !twice && refs_[usize(block)] == 0 && found == (place == Place::kCached);
+    return !twice && ref_count(block) == 0 && found == (place == Place::kCached);
   };
   for (const int32_t block : free_) {
     if (!put(block, Place::kFree)) {
       return error(StatusCode::kInternal,
                    "block {} is free, has {} references or is listed twice or by content",
                    block,
-                   refs_[usize(block)]);
+                   ref_count(block));
     }
   }
   int64_t listed = 0;
-  for (int32_t block = has_cache() ? next_.back() : 0; has_cache() && block < total();
-       block = next_[usize(block)]) {
+  for (int32_t block = blocks_.back().next; block < total(); block = at(block).next) {
     ++listed;
     if (!put(block, Place::kCached)) {
       return error(StatusCode::kInternal,
                    "block {} is cached, has {} references or is listed twice or has no content",
                    block,
-                   refs_[usize(block)]);
+                   ref_count(block));
     }
   }
   int64_t held = 0;
-  for (const int32_t refs : refs_) {
-    held += refs > 0 ? 1 : 0;
+  for (int32_t block = 0; block < total(); ++block) {
+    held += ref_count(block) > 0 ? 1 : 0;
   }
   if (held != used_ || listed != cached()) {
     return error(StatusCode::kInternal,

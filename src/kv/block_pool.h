@@ -22,7 +22,7 @@ class BlockPool {
   explicit BlockPool(int64_t total, std::optional<PrefixCache> cache = std::nullopt);
 
   // free + used + cached = total at all times.
-  int64_t total() const { return static_cast<int64_t>(refs_.size()); }
+  int64_t total() const { return total_; }
 
   int64_t free() const { return static_cast<int64_t>(free_.size()); }
 
@@ -46,7 +46,7 @@ class BlockPool {
   /// else free. Of one call's blocks the last are evicted first: nothing is found behind a gap.
   void release(std::span<const int32_t> blocks);
 
-  int32_t ref_count(int32_t block) const { return refs_[static_cast<size_t>(block)]; }
+  int32_t ref_count(int32_t block) const { return at(block).refs; }
 
   // --- Content; only with a prefix cache --------------------------------------------------------
 
@@ -79,15 +79,24 @@ class BlockPool {
  private:
   friend struct BlockPoolPeer;  // tests plant bugs through it
 
+  struct Block {
+    int32_t refs = 0;  // 0 = free or cached
+    // Cached blocks in order of release: a ring through an end mark at index total.
+    int32_t next = 0;
+    int32_t previous = 0;
+  };
+
+  Block& at(int32_t block) { return blocks_[static_cast<size_t>(block)]; }
+
+  const Block& at(int32_t block) const { return blocks_[static_cast<size_t>(block)]; }
+
   void push_recent(int32_t block);
   void unlink(int32_t block);
   int32_t evict();
 
-  std::vector<int32_t> refs_;  // per block; 0 = free or cached
+  const int64_t total_;
+  std::vector<Block> blocks_;  // and the end mark
   std::vector<int32_t> free_;  // stack, last released is reused first (its memory may be warm)
-  // Cached blocks in order of release: a ring through an end mark at index total.
-  std::vector<int32_t> next_;
-  std::vector<int32_t> previous_;
   std::optional<PrefixIndex> index_;
   int64_t used_ = 0;
   uint64_t evictions_ = 0;

@@ -26,11 +26,8 @@ PrefixIndex::PrefixIndex(int64_t total, int64_t block_size, uint64_t seed)
   // At most half full, so that probes are short.
   const size_t slots = std::bit_ceil(usize(std::max<int64_t>(1, total)) * 2);
   mask_ = slots - 1;
-  table_.assign(slots, -1);
-  hashes_.resize(usize(total));
-  parents_.resize(usize(total));
-  contents_.resize(usize(total), 0);
-  listed_.resize(usize(total), false);
+  table_.resize(slots);
+  items_.resize(usize(total));
   tokens_.resize(usize(total * block_size));
 }
 
@@ -72,20 +69,24 @@ std::span<const int32_t> PrefixIndex::tokens_of(int32_t block) const {
   return std::span(tokens_).subspan(usize(block * block_size_), usize(block_size_));
 }
 
-bool PrefixIndex::holds(int32_t block,
+bool PrefixIndex::holds(const Slot& slot,
                         uint64_t hash,
                         ContentId parent,
                         std::span<const int32_t> tokens) const {
-  return hashes_[usize(block)] == hash && parents_[usize(block)] == parent &&
-         std::ranges::equal(tokens_of(block), tokens);
+  if (slot.hash != static_cast<uint32_t>(hash)) {
+    return false;
+  }
+  const Item& found = item(slot.block);
+  return found.hash == hash && found.parent == parent &&
+         std::ranges::equal(tokens_of(slot.block), tokens);
 }
 
 int32_t PrefixIndex::find(ContentId parent, std::span<const int32_t> tokens) const {
   TUTTI_CHECK_EQ(ssize(tokens.size()), block_size_);
   const uint64_t h = hash(parent, tokens);
-  for (size_t slot = slot_of(h); table_[slot] >= 0; slot = (slot + 1) & mask_) {
+  for (size_t slot = home(h); table_[slot].block >= 0; slot = (slot + 1) & mask_) {
     if (holds(table_[slot], h, parent, tokens)) {
-      return table_[slot];
+      return table_[slot].block;
     }
   }
   return -1;
@@ -93,72 +94,67 @@ int32_t PrefixIndex::find(ContentId parent, std::span<const int32_t> tokens) con
 
 ContentId PrefixIndex::insert(int32_t block, ContentId parent, std::span<const int32_t> tokens) {
   TUTTI_CHECK_EQ(ssize(tokens.size()), block_size_);
-  TUTTI_CHECK_EQ(contents_[usize(block)], 0U);
+  Item& added = item(block);
+  int32_t* const stored = tokens_.data() + block * block_size_;
+  // Far from each other and from what was touched last: asked for before they are needed.
+  __builtin_prefetch(&added, 1);
+  __builtin_prefetch(stored, 1);
   const uint64_t h = hash(parent, tokens);
-  size_t slot = slot_of(h);
-  for (; table_[slot] >= 0; slot = (slot + 1) & mask_) {
+  size_t slot = home(h);
+  __builtin_prefetch(&table_[slot], 1);
+  TUTTI_CHECK_EQ(added.content, 0U);
+  for (; table_[slot].block >= 0; slot = (slot + 1) & mask_) {
     if (holds(table_[slot], h, parent, tokens)) {
       // Two sequences computed the same at the same time. The second block stays out of the index;
       // what follows it is chained to the first.
-      return contents_[usize(block)] = contents_[usize(table_[slot])];
+      return added.content = content(table_[slot].block);
     }
   }
-  table_[slot] = block;
-  hashes_[usize(block)] = h;
-  parents_[usize(block)] = parent;
-  contents_[usize(block)] = next_++;
-  listed_[usize(block)] = true;
-  std::ranges::copy(tokens, tokens_.begin() + block * block_size_);
+  table_[slot] = {.block = block, .hash = static_cast<uint32_t>(h)};
+  added = {.hash = h, .parent = parent, .content = next_++, .listed = true};
+  std::ranges::copy(tokens, stored);
   ++size_;
   if (const auto salt = salts_.find(parent); salt != salts_.end()) {
     ++salt->second.holders;
   }
-  return contents_[usize(block)];
+  return added.content;
 }
 
 void PrefixIndex::erase(int32_t block) {
-  contents_[usize(block)] = 0;
-  if (!listed_[usize(block)]) {
+  Item& erased = item(block);
+  erased.content = 0;
+  if (!erased.listed) {
     return;
   }
-  listed_[usize(block)] = false;
+  erased.listed = false;
   --size_;
-  size_t hole = slot_of(hashes_[usize(block)]);
-  while (table_[hole] != block) {
+  size_t hole = home(erased.hash);
+  while (table_[hole].block != block) {
     hole = (hole + 1) & mask_;
   }
   // Linear probing without tombstones: whoever could not sit nearer to its place moves up.
-  for (size_t next = (hole + 1) & mask_; table_[next] >= 0; next = (next + 1) & mask_) {
-    const size_t home = slot_of(hashes_[usize(table_[next])]);
-    if (((next - home) & mask_) >= ((next - hole) & mask_)) {
+  for (size_t next = (hole + 1) & mask_; table_[next].block >= 0; next = (next + 1) & mask_) {
+    if (((next - home(table_[next].hash)) & mask_) >= ((next - hole) & mask_)) {
       table_[hole] = table_[next];
       hole = next;
     }
   }
-  table_[hole] = -1;
-  drop_root(parents_[usize(block)]);
-}
-
-bool PrefixIndex::contains(int32_t block) const {
-  return listed_[usize(block)];
-}
-
-ContentId PrefixIndex::content(int32_t block) const {
-  return contents_[usize(block)];
+  table_[hole] = {};
+  drop_root(erased.parent);
 }
 
 bool PrefixIndex::consistent() const {
   int64_t listed = 0;
-  for (size_t b = 0; b < listed_.size(); ++b) {
-    const auto block = static_cast<int32_t>(b);
-    if (listed_[b]) {
+  for (int32_t block = 0; block < ssize(items_.size()); ++block) {
+    if (contains(block)) {
       ++listed;
-      if (contents_[b] == 0 || find(parents_[b], tokens_of(block)) != block) {
+      if (content(block) == 0 || find(item(block).parent, tokens_of(block)) != block) {
         return false;
       }
     }
   }
-  const auto filled = std::ranges::count_if(table_, [](int32_t block) { return block >= 0; });
+  const auto filled =
+      std::ranges::count_if(table_, [](const Slot& slot) { return slot.block >= 0; });
   return listed == size_ && filled == size_;
 }
 

@@ -38,10 +38,10 @@ class PrefixIndex {
   void erase(int32_t block);
 
   /// Whether find() can return the block.
-  bool contains(int32_t block) const;
+  bool contains(int32_t block) const { return item(block).listed; }
 
   /// Name of what the block holds, also if another block is the one that is found; 0 if unknown.
-  ContentId content(int32_t block) const;
+  ContentId content(int32_t block) const { return item(block).content; }
 
   int64_t block_size() const { return block_size_; }
 
@@ -61,23 +61,41 @@ class PrefixIndex {
     int64_t holders = 0;
   };
 
+  // Together, so that a block costs one access to memory and not four.
+  struct Item {
+    uint64_t hash = 0;
+    ContentId parent = 0;
+    ContentId content = 0;
+    bool listed = false;  // in the table
+  };
+
+  // What a probe looks at: most do not have to go on to the item. Its hash also tells its home.
+  struct Slot {
+    int32_t block = -1;  // -1 = empty
+    uint32_t hash = 0;   // the low half
+  };
+
   uint64_t hash(ContentId parent, std::span<const int32_t> tokens) const;
 
-  size_t slot_of(uint64_t hash) const { return static_cast<size_t>(hash) & mask_; }
+  size_t home(uint64_t hash) const { return static_cast<uint32_t>(hash) & mask_; }
+
+  Item& item(int32_t block) { return items_[static_cast<size_t>(block)]; }
+
+  const Item& item(int32_t block) const { return items_[static_cast<size_t>(block)]; }
 
   std::span<const int32_t> tokens_of(int32_t block) const;
-  bool holds(int32_t block, uint64_t hash, ContentId parent, std::span<const int32_t> tokens) const;
+  bool holds(const Slot& slot,
+             uint64_t hash,
+             ContentId parent,
+             std::span<const int32_t> tokens) const;
 
   const int64_t block_size_;
   const uint64_t seed_;
   size_t mask_ = 0;
   int64_t size_ = 0;
   ContentId next_ = kUnsaltedRoot + 1;
-  std::vector<int32_t> table_;      // block ids by hash, linear probing; -1 = empty
-  std::vector<uint64_t> hashes_;    // per block
-  std::vector<ContentId> parents_;  // per block
-  std::vector<ContentId> contents_;
-  std::vector<bool> listed_;     // per block: in the table
+  std::vector<Slot> table_;      // by hash, linear probing
+  std::vector<Item> items_;      // per block
   std::vector<int32_t> tokens_;  // [total, block_size]
   std::unordered_map<std::string, ContentId> roots_;
   std::unordered_map<ContentId, Salt> salts_;

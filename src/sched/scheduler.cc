@@ -6,6 +6,17 @@
 #include "base/checked.h"
 
 namespace tutti {
+namespace {
+
+/// Entries lie anywhere in memory; a few ahead they are asked for, so that nobody waits for them.
+void prefetch(const std::vector<SchedulerEntry*>& entries, size_t i) {
+  constexpr size_t kAhead = 6;
+  if (i + kAhead < entries.size()) {
+    entries[i + kAhead]->prefetch();
+  }
+}
+
+}  // namespace
 
 using State = SchedulerEntry::State;
 
@@ -23,6 +34,8 @@ Scheduler::Scheduler(const SchedulerConfig& config, BlockPool& pool)
     free_slots_.push_back(narrow<int32_t>(slot));
   }
   running_.reserve(usize(slots));
+  running_slots_.reserve(usize(slots));
+  left_.resize(usize(slots), 0);
   for (Step& step : steps_) {
     step.rows.reserve(usize(slots));
   }
@@ -102,6 +115,7 @@ void Scheduler::schedule_running(Batch& batch) {
   bool prefills = false;
   // running_ may lose elements from its end in make_room.
   for (size_t i = 0; i < running_.size() && budget_left(batch) > 0; ++i) {
+    prefetch(running_, i);
     Entry& entry = *running_[i];
     if (!wants_step(entry)) {
       continue;
@@ -209,12 +223,14 @@ bool Scheduler::try_admit(Entry& entry, Batch& batch) {
   entry.state = State::kRunning;
   entry.slot = free_slots_.back();
   free_slots_.pop_back();
-  running_.insert(
+  const auto place =
       std::upper_bound(running_.begin(),
                        running_.end(),
                        &entry,
-                       [](const Entry* a, const Entry* b) { return ServedBefore()(*a, *b); }),
-      &entry);
+                       [](const Entry* a, const Entry* b) { return ServedBefore()(*a, *b); }) -
+      running_.begin();
+  running_.insert(running_.begin() + place, &entry);
+  running_slots_.insert(running_slots_.begin() + place, entry.slot);
   batch.joins.push_back({.slot = entry.slot, .row = sequence.sample_row()});
   put(entry, chunk(entry, batch), batch);
   return true;
@@ -275,7 +291,7 @@ void Scheduler::put(Entry& entry, int64_t count, Batch& batch) {
   const int64_t begin = entry.scheduled;
   const int64_t end = begin + count;
   TUTTI_CHECK_GT(count, 0);
-  TUTTI_CHECK_LE(blocks_for(end), ssize(sequence.blocks().size()));
+  TUTTI_CHECK_LE(end, ssize(sequence.blocks().size()) * config_.block_size);
   const bool sample = end == known + entry.pending;
   batch.sequences.push_back({.sequence_id = sequence.id(),
                              .slot = entry.slot,
@@ -309,9 +325,9 @@ bool Scheduler::wants_step(const Entry& entry) const {
     return true;
   }
   // The pending token may be known to be the last, or must be known before anything follows it.
-  const SequenceRequest& request = entry.sequence.request();
-  return config_.run_ahead && !request.awaits_token &&
-         entry.sequence.output_count() + entry.pending < request.max_tokens;
+  const Sequence& sequence = entry.sequence;
+  return config_.run_ahead && !sequence.awaits_token() &&
+         sequence.output_count() + entry.pending < sequence.max_tokens();
 }
 
 int64_t Scheduler::to_compute(const Entry& entry) const {
@@ -319,8 +335,10 @@ int64_t Scheduler::to_compute(const Entry& entry) const {
 }
 
 int64_t Scheduler::missing_blocks(const Entry& entry) const {
-  return blocks_for(entry.sequence.token_count() + entry.pending) -
-         ssize(entry.sequence.blocks().size());
+  const int64_t tokens = entry.sequence.token_count() + entry.pending;
+  const auto owned = static_cast<int64_t>(entry.sequence.blocks().size());
+  // A division only where a block is missing: this is asked of every sequence in every step.
+  return tokens <= owned * config_.block_size ? 0 : blocks_for(tokens) - owned;
 }
 
 int64_t Scheduler::chunk(const Entry& entry, const Batch& batch) const {

@@ -124,7 +124,9 @@ class Scheduler {
   std::unordered_map<uint64_t, std::unique_ptr<Entry>> sequences_;
   WaitingQueue waiting_;
   DeadlineQueue deadlines_;
-  std::vector<Entry*> running_;  // own slot and blocks; in the order of service
+  std::vector<Entry*> running_;         // own slot and blocks; in the order of service
+  std::vector<int32_t> running_slots_;  // theirs
+  std::vector<uint8_t> left_;  // by slot: its sequence has given it back and is not swept yet
   std::vector<int32_t> free_slots_;
   std::array<Step, kMaxInFlight> steps_;
   int64_t in_flight_ = 0;

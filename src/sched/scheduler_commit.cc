@@ -1,5 +1,6 @@
 // The other half of the scheduler: what results, cancels and failures change.
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/checked.h"
@@ -33,7 +34,12 @@ void Scheduler::commit(StepOutput& output, EventList& events) {
   TUTTI_CHECK(events.tokens.empty());
   std::swap(events.tokens, output.tokens);
   size_t next = 0;  // in output.rows
-  for (const auto& [entry, count, sample] : step.rows) {
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    constexpr size_t kAhead = 6;
+    if (i + kAhead < step.rows.size()) {
+      step.rows[i + kAhead].entry->prefetch();
+    }
+    const auto& [entry, count, sample] = step.rows[i];
     counters_.computed_tokens += static_cast<uint64_t>(count);
     const RowOutput* row = nullptr;
     if (sample) {
@@ -66,7 +72,7 @@ void Scheduler::commit(StepOutput& output, EventList& events) {
 void Scheduler::apply(const RowOutput& row, Entry& entry, EventList& events) {
   TUTTI_CHECK_GT(row.token_count, 0);
   EventRecord record{.sequence_id = entry.sequence.id(),
-                     .tag = entry.sequence.request().tag,
+                     .tag = entry.sequence.tag(),
                      .token_begin = row.token_begin,
                      .cached_prompt_tokens = entry.cached_prompt_tokens};
   for (int32_t i = 0; i < row.token_count && !record.finish.has_value(); ++i) {
@@ -86,8 +92,7 @@ void Scheduler::keep_content(Entry& entry) {
     return;
   }
   const Sequence& sequence = entry.sequence;
-  const int64_t full = sequence.computed() / config_.block_size;
-  for (int64_t& i = entry.named; i < full; ++i) {
+  for (int64_t& i = entry.named; (i + 1) * config_.block_size <= sequence.computed(); ++i) {
     pool_.set_content(
         sequence.blocks()[usize(i)],
         i == 0 ? -1 : sequence.blocks()[usize(i - 1)],
@@ -98,13 +103,13 @@ void Scheduler::keep_content(Entry& entry) {
 
 void Scheduler::end(Entry& entry, EventList& events, FinishReason reason) {
   events.records.push_back(
-      {.sequence_id = entry.sequence.id(), .tag = entry.sequence.request().tag, .finish = reason});
+      {.sequence_id = entry.sequence.id(), .tag = entry.sequence.tag(), .finish = reason});
   retire(entry);
 }
 
 void Scheduler::end(Entry& entry, EventList& events, const Status& status) {
   events.records.push_back({.sequence_id = entry.sequence.id(),
-                            .tag = entry.sequence.request().tag,
+                            .tag = entry.sequence.tag(),
                             .failure = narrow<int32_t>(ssize(events.failures.size()))});
   events.failures.push_back(status);
   retire(entry);
@@ -138,6 +143,7 @@ void Scheduler::give_back(Entry& entry) {
   blocks.clear();
   if (entry.slot >= 0) {
     free_slots_.push_back(entry.slot);
+    left_[usize(entry.slot)] = 1;
     entry.slot = -1;
   }
   entry.sequence.set_computed(0);
@@ -155,7 +161,17 @@ void Scheduler::sweep() {
     return;
   }
   swept_ = true;
-  std::erase_if(running_, [](const Entry* entry) { return entry->slot < 0; });
+  // By the slots of the places, without looking at every entry.
+  size_t kept = 0;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const int32_t slot = running_slots_[i];
+    if (std::exchange(left_[usize(slot)], uint8_t{0}) == 0) {
+      running_[kept] = running_[i];
+      running_slots_[kept++] = slot;
+    }
+  }
+  running_.resize(kept);
+  running_slots_.resize(kept);
   for (Entry* entry : ended_) {
     pool_.drop_root(entry->root);
     sequences_.erase(entry->sequence.id());

@@ -14,8 +14,16 @@ constexpr int64_t kReservedOutput = 4096;
 }  // namespace
 
 Sequence::Sequence(SequenceRequest request, int64_t block_size)
-    : request_(std::move(request)), tokens_(std::move(request_.prompt)) {
+    : tokens_(std::move(request.prompt)),
+      id_(request.id),
+      tag_(request.tag),
+      max_tokens_(request.max_tokens),
+      awaits_token_(request.awaits_token),
+      request_(std::move(request)) {
   TUTTI_CHECK(!tokens_.empty());
+  for (const int32_t stop : request_.stop_ids) {
+    stop_filter_ |= uint64_t{1} << (static_cast<uint32_t>(stop) % 64U);
+  }
   TUTTI_CHECK_GE(request_.max_tokens, 1);
   request_.prompt.clear();
   prompt_count_ = token_count();
@@ -39,12 +47,14 @@ SampleRow Sequence::sample_row() const {
 }
 
 std::optional<FinishReason> Sequence::append(int32_t token) {
-  const auto& stops = request_.stop_ids;
-  if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
-    return FinishReason::kStop;
+  if ((stop_filter_ >> (static_cast<uint32_t>(token) % 64U) & 1U) != 0) {
+    const auto& stops = request_.stop_ids;
+    if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+      return FinishReason::kStop;
+    }
   }
   tokens_.push_back(token);
-  if (output_count() >= request_.max_tokens) {
+  if (output_count() >= max_tokens_) {
     return FinishReason::kLength;
   }
   return std::nullopt;

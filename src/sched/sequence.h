@@ -40,7 +40,14 @@ class Sequence {
   /// `block_size` only sizes its tables.
   Sequence(SequenceRequest request, int64_t block_size);
 
-  uint64_t id() const { return request_.id; }
+  uint64_t id() const { return id_; }
+
+  /// SequenceRequest::tag
+  uint64_t tag() const { return tag_; }
+
+  int64_t max_tokens() const { return max_tokens_; }
+
+  bool awaits_token() const { return awaits_token_; }
 
   const SequenceRequest& request() const { return request_; }
 
@@ -70,11 +77,17 @@ class Sequence {
   std::optional<FinishReason> append(int32_t token);
 
  private:
-  SequenceRequest request_;  // its prompt is moved into tokens_
+  // What every step touches comes first, with copies from the request.
   std::vector<int32_t> tokens_;
   std::vector<int32_t> blocks_;
   int64_t prompt_count_ = 0;
   int64_t computed_ = 0;
+  uint64_t stop_filter_ = 0;  // bit id % 64 of each stop id: most tokens need no search
+  uint64_t id_ = 0;
+  uint64_t tag_ = 0;
+  int64_t max_tokens_ = 0;
+  bool awaits_token_ = false;
+  SequenceRequest request_;  // its prompt was moved into tokens_
 };
 
 }  // namespace tutti

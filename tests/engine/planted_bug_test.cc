@@ -18,15 +18,15 @@ struct PrefixIndexPeer {
   /// As if erase() had left the block in the table: it is found by what it used to hold. False if
   /// it never held anything, or still does.
   static bool forget_to_erase(PrefixIndex& index, int32_t block) {
-    const size_t b = usize(block);
-    if (index.listed_[b] || index.contents_[b] != 0 || index.parents_[b] == 0) {
+    const PrefixIndex::Item& item = index.item(block);
+    if (item.listed || item.content != 0 || item.parent == 0) {
       return false;
     }
-    size_t slot = index.slot_of(index.hashes_[b]);
-    while (index.table_[slot] >= 0) {
+    size_t slot = index.home(item.hash);
+    while (index.table_[slot].block >= 0) {
       slot = (slot + 1) & index.mask_;
     }
-    index.table_[slot] = block;
+    index.table_[slot] = {.block = block, .hash = static_cast<uint32_t>(item.hash)};
     return true;
   }
 };
@@ -34,7 +34,7 @@ struct PrefixIndexPeer {
 struct BlockPoolPeer {
   /// As if a release had been forgotten: one reference more than there are holders.
   static bool leak(BlockPool& pool, int32_t block) {
-    ++pool.refs_[usize(block)];
+    ++pool.blocks_[usize(block)].refs;
     return true;
   }
 
