@@ -1,7 +1,5 @@
 #include "kv/block_pool.h"
 
-#include <ranges>
-
 #include "base/check.h"
 #include "base/checked.h"
 
@@ -49,7 +47,8 @@ void BlockPool::share(int32_t block) {
 }
 
 void BlockPool::release(std::span<const int32_t> blocks) {
-  for (const int32_t block : std::views::reverse(blocks)) {
+  for (auto it = blocks.rbegin(); it != blocks.rend(); ++it) {
+    const int32_t block = *it;
     TUTTI_CHECK_GT(ref_count(block), 0);
     if (--at(block).refs > 0) {
       continue;
