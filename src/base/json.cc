@@ -1,6 +1,8 @@
 #include "base/json.h"
 
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 
 #include <rapidjson/error/en.h>
@@ -179,20 +181,33 @@ class Builder {
 
   bool Bool(bool b) { return put(Json(b)); }
 
-  bool Int(int i) { return put(Json(static_cast<int64_t>(i))); }
-
-  bool Uint(unsigned u) { return put(Json(static_cast<int64_t>(u))); }
-
-  bool Int64(int64_t i) { return put(Json(i)); }
-
-  bool Uint64(uint64_t u) {
-    return u <= static_cast<uint64_t>(INT64_MAX) ? put(Json(static_cast<int64_t>(u)))
-                                                 : put(Json(static_cast<double>(u)));
+  // Of a number whose form RapidJSON has checked. What std::from_chars makes of it is exact, and
+  // defined for "0e306", where RapidJSON's own conversion counts the leading zeros of 0.
+  bool RawNumber(const char* s, rapidjson::SizeType n, bool) {
+    const std::string_view text(s, n);
+    if (text.find_first_of(".eE") == std::string_view::npos) {
+      int64_t i = 0;
+      if (std::from_chars(s, s + n, i).ec == std::errc()) {
+        return put(Json(i));
+      }
+    }
+    double d = 0;
+    if (std::from_chars(s, s + n, d).ec != std::errc()) {
+      d = std::strtod(std::string(text).c_str(), nullptr);  // tells too small (0) from too big
+    }
+    return std::isfinite(d) ? put(Json(d)) : fail("number too big to be stored in a double");
   }
 
-  bool Double(double d) { return std::isfinite(d) ? put(Json(d)) : fail("number out of range"); }
+  // Numbers come as text.
+  bool Int(int) { return false; }
 
-  bool RawNumber(const char*, rapidjson::SizeType, bool) { return false; }
+  bool Uint(unsigned) { return false; }
+
+  bool Int64(int64_t) { return false; }
+
+  bool Uint64(uint64_t) { return false; }
+
+  bool Double(double) { return false; }
 
   bool String(const char* s, rapidjson::SizeType n, bool) {
     return has_surrogate({s, n}) ? fail("lone surrogate in a \\u escape")
@@ -308,7 +323,8 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   rapidjson::MemoryStream stream(text.data(), text.size());
   rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> input(stream);
   rapidjson::Reader reader;
-  constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag |
+  constexpr unsigned kFlags = rapidjson::kParseIterativeFlag |
+                              rapidjson::kParseNumbersAsStringsFlag |
                               rapidjson::kParseValidateEncodingFlag;
   const rapidjson::ParseResult result = reader.Parse<kFlags>(input, builder);
   if (result.IsError()) {
