@@ -159,7 +159,7 @@ class Bench {
     TUTTI_CHECK(scheduler_.schedule(now_us_, batch, events_));
     time.schedule = lap();
     tables_.update(batch);
-    fill_host_inputs(batch, tables_, sampled_, kBlockSize, inputs_);
+    fill_host_inputs(batch, tables_, sampled_, kBlockSize, 0, inputs_);
     inputs_.logit_rows.clear();
     for (const BatchSequence& s : batch.sequences) {
       if (s.sample) {

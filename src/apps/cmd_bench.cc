@@ -181,7 +181,6 @@ void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, c
 Status bench(const BenchLatencyOptions& options) {
   set_log_level(LogLevel::kWarn);
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
-  load.format = options.load_format == "dummy" ? LoadFormat::kDummy : LoadFormat::kCheckpoint;
   load.max_batch_sequences = options.batch;
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
   // What a server would take at once: on the CPU larger steps are no faster.

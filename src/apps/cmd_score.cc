@@ -37,7 +37,10 @@ Batch one_sequence(const std::vector<int32_t>& ids,
     batch.tokens.push_back(ids[usize(i)]);
     batch.positions.push_back(narrow<int32_t>(i));
   }
-  batch.sequences.push_back({.sequence_id = 1, .token_count = count, .context_before = begin});
+  batch.sequences.push_back({.sequence_id = 1,
+                             .token_count = count,
+                             .context_before = begin,
+                             .prompt_tokens = ssize(ids.size())});
   batch.update_blocks(0, 0, blocks);
   return batch;
 }

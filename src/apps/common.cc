@@ -184,6 +184,7 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
     }
     options.compute = flags.compute == "f32" ? DType::kF32 : DType::kBF16;
   }
+  options.format = flags.load_format == "dummy" ? LoadFormat::kDummy : LoadFormat::kCheckpoint;
   options.max_batch_tokens = flags.max_batch_tokens;
   options.max_batch_sequences = flags.max_batch_sequences;
   options.max_logit_rows = flags.max_batch_sequences;

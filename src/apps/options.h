@@ -22,6 +22,7 @@ struct ModelFlags {
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
   bool no_prefix_cache = false;
+  std::string load_format = "auto";  ///< auto, or dummy: weights from a generator
   std::string mla_form = "absorbed";
   bool reference_ops = false;
   bool quiet = false;  ///< no progress bar, no info lines
@@ -95,10 +96,20 @@ struct TemplateOptions {
 
 struct BenchLatencyOptions {
   ModelFlags model;
-  std::string load_format = "auto";
   int64_t prompt_tokens = 128;
   int64_t new_tokens = 64;
   int64_t batch = 1;
+  bool json = false;
+};
+
+struct BenchThroughputOptions {
+  ModelFlags model;
+  int64_t requests = 64;
+  int64_t concurrency = 16;
+  int64_t prompt_tokens = 128;
+  int64_t new_tokens = 64;
+  float temperature = 0.0F;
+  uint64_t seed = 0;
   bool json = false;
 };
 
@@ -143,6 +154,7 @@ int tokenize_command(const TokenizeOptions& options);
 int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
+int bench_throughput_command(const BenchThroughputOptions& options);
 int bench_serve_command(const BenchServeOptions& options);
 
 }  // namespace tutti

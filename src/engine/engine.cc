@@ -21,6 +21,7 @@ SchedulerConfig make_scheduler_config(const EngineConfig& config, const RunnerLi
           .watermark_blocks = std::max<int64_t>(1, limits.num_blocks / 100),
           .max_prefill_chunk = config.max_prefill_chunk,
           .aging_us = static_cast<int64_t>(config.priority_aging_seconds * 1e6),
+          .long_prompt_from = limits.long_prompt_from,
           .run_ahead = config.run_ahead && limits.max_tokens_per_step == 1};
 }
 

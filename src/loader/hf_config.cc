@@ -1,6 +1,7 @@
 #include "loader/hf_config.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/file.h"
 
@@ -55,18 +56,11 @@ Status check_rope_support(FieldReader& f, const std::string& type, double partia
   const auto unsupported = [&f](std::string_view key, const std::string& what) {
     return error(StatusCode::kUnsupported, "{}{}", f.path(key), what);
   };
-  if (type == "longrope") {
-    return unsupported("rope_type",
-                       " \"longrope\" is not supported: its frequencies change with the length of "
-                       "the sequence; supported are default, linear, dynamic, llama3, yarn");
-  }
-  if (type != "default" && type != "linear" && type != "dynamic" && type != "llama3" &&
-      type != "yarn") {
+  constexpr std::array kTypes{"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  if (std::ranges::find(kTypes, type) == kTypes.end()) {
     return unsupported(
         "rope_type",
-        fmt::format(
-            " \"{}\" is not supported; supported are default, linear, dynamic, llama3, yarn",
-            type));
+        fmt::format(" \"{}\" is not supported; supported are {}", type, fmt::join(kTypes, ", ")));
   }
   for (const char* layer_type : {"full_attention", "sliding_attention"}) {
     if (f.find(layer_type) != nullptr) {
@@ -80,6 +74,26 @@ Status check_rope_support(FieldReader& f, const std::string& type, double partia
         fmt::format(" {} is not supported with rope_type {}; supported is 1", partial, type));
   }
   return ok_status();
+}
+
+/// Divisors of longrope's frequencies.
+Result<std::vector<double>> parse_factors(FieldReader& f, const char* key) {
+  const JsonArray* list = f.optional_array(key);
+  TUTTI_RETURN_IF_ERROR(f.status());
+  if (list == nullptr) {
+    return invalid("{} is missing; rope_type longrope needs it", f.path(key));
+  }
+  std::vector<double> out;
+  for (size_t i = 0; i < list->size(); ++i) {
+    const Json& value = (*list)[i];
+    const double factor = value.is_number() ? value.as_number() : 0.0;
+    if (!(factor >= 1e-9 && factor <= 1e9)) {
+      return invalid(
+          "{}[{}] is {}, wanted a number from 1e-9 to 1e9", f.path(key), i, to_string(value));
+    }
+    out.push_back(factor);
+  }
+  return out;
 }
 
 }  // namespace
@@ -160,10 +174,22 @@ Result<RopeConfig> HfConfig::rope(int64_t default_max_position) const {
   TUTTI_RETURN_IF_ERROR(f.status());
   TUTTI_RETURN_IF_ERROR(
       check_rope_support(f, rope.type, f.number_or("partial_rotary_factor", partial)));
+  const bool extends = rope.type == "llama3" || rope.type == "yarn" || rope.type == "longrope";
+  if (extends) {
+    // Phi-3 and its kin keep it beside max_position_embeddings, and there it wins.
+    const int64_t outer =
+        top.int_or("original_max_position_embeddings", 0, {.min = 1, .max = kMaxPosition});
+    TUTTI_RETURN_IF_ERROR(top.status());
+    rope.original_max_position = outer != 0 ? outer : rope.original_max_position;
+  }
+  if (rope.type == "longrope") {
+    TUTTI_TRY(rope.short_factor, parse_factors(f, "short_factor"));
+    TUTTI_TRY(rope.long_factor, parse_factors(f, "long_factor"));
+  }
   if (rope.original_max_position == 0) {
     rope.original_max_position = max_position;
   }
-  if ((rope.type == "llama3" || rope.type == "yarn") && rope.original_max_position == 0) {
+  if (extends && rope.original_max_position == 0) {
     return invalid("{}: {}: original_max_position_embeddings is missing; rope_type {} needs it",
                    path,
                    key,
@@ -171,7 +197,7 @@ Result<RopeConfig> HfConfig::rope(int64_t default_max_position) const {
   }
   if (factor) {
     rope.factor = *factor;
-  } else if (rope.type == "yarn" && max_position > 0) {
+  } else if ((rope.type == "yarn" || rope.type == "longrope") && max_position > 0) {
     rope.factor =
         static_cast<double>(max_position) / static_cast<double>(rope.original_max_position);
   } else if (rope.type != "default") {

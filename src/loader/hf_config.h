@@ -14,7 +14,7 @@ namespace tutti {
 
 /// Rotary embedding of the checkpoint: `rope_theta` + `rope_scaling`, or v5's `rope_parameters`.
 struct RopeConfig {
-  std::string type = "default";  ///< default | linear | dynamic | llama3 | yarn
+  std::string type = "default";  ///< default | linear | dynamic | llama3 | yarn | longrope
   double theta = 10000.0;
   double factor = 1.0;
   int64_t original_max_position = 0;       ///< 0: not given
@@ -25,8 +25,11 @@ struct RopeConfig {
   bool truncate = true;                    ///< yarn: round the correction range to whole dimensions
   double mscale = 0.0;                     ///< yarn (DeepSeek); 0 = not given
   double mscale_all_dim = 0.0;             ///< yarn (DeepSeek); 0 = not given
-  std::optional<double> attention_factor;  ///< yarn: explicit cos/sin multiplier
+  std::optional<double> attention_factor;  ///< yarn, longrope: explicit cos/sin multiplier
   double attn_factor = 1.0;                ///< yarn: extra multiplier some checkpoints carry
+  // longrope: one divisor per frequency, for sequences up to original_max_position and beyond
+  std::vector<double> short_factor;
+  std::vector<double> long_factor;
 };
 
 /// Quantised linear weights as the checkpoint describes them.

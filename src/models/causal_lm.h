@@ -18,7 +18,10 @@ struct ModelOptions {
 struct CausalLmInfo {
   int64_t vocab_size = 0;
   int64_t max_context = 0;  ///< max_position_embeddings
-  KvLayout kv;              ///< of this rank
+  /// LongRoPE: a token takes the long frequencies if its prompt, or the sequence up to itself, has
+  /// more tokens than this (as Hugging Face does with a KV cache); 0: one set of frequencies.
+  int64_t long_rope_from = 0;
+  KvLayout kv;  ///< of this rank
   /// Checkpoint tensors under these prefixes belong to parts that are not run (MTP layers).
   std::vector<std::string> ignored_prefixes;
 };

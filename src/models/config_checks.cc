@@ -39,6 +39,24 @@ int64_t read_expert_count(FieldReader& f,
   return fallback;
 }
 
+Status check_rotary_dim(const HfConfig& hf, const char* key, int64_t dim, const RopeConfig& rope) {
+  TUTTI_RETURN_IF_ERROR(check_even(hf, key, dim));
+  if (rope.type == "longrope") {
+    for (const auto& [name, factors] : {std::pair("short_factor", &rope.short_factor),
+                                        std::pair("long_factor", &rope.long_factor)}) {
+      if (ssize(factors->size()) != dim / 2) {
+        return invalid("{}: {} of rope_type longrope has {} numbers, wanted {} ({} / 2)",
+                       hf.path,
+                       name,
+                       factors->size(),
+                       dim / 2,
+                       key);
+      }
+    }
+  }
+  return ok_status();
+}
+
 Status check_even(const HfConfig& hf, const char* key, int64_t value) {
   return value % 2 == 0 ? ok_status()
                         : invalid("{}: {} is {}, wanted an even number", hf.path, key, value);

@@ -24,6 +24,10 @@ int64_t read_expert_count(FieldReader& fields,
                           std::initializer_list<const char*> keys,
                           int64_t fallback);
 
+/// `dim` rotated dimensions: even, and as many factors as LongRoPE needs. `key` is where they are
+/// given.
+Status check_rotary_dim(const HfConfig& hf, const char* key, int64_t dim, const RopeConfig& rope);
+
 Status check_even(const HfConfig& hf, const char* key, int64_t value);
 /// `divisor` must divide `value`.
 Status check_divides(

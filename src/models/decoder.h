@@ -33,6 +33,7 @@ class Decoder final : public CausalLm {
         norm_(scope / "model" / "norm", c.hidden, c.eps) {
     info_.vocab_size = c.vocab;
     info_.max_context = c.max_context;
+    info_.long_rope_from = long_rope_from(c.rope);
     layers_.reserve(usize(c.layers));
     for (int64_t i = 0; i < c.layers; ++i) {
       layers_.emplace_back(scope / "model" / "layers" / i, c, i);

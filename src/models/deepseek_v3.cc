@@ -36,7 +36,7 @@ Status parse_attention(const HfConfig& hf, FieldReader& f, DeepseekV3Config& c) 
   c.rotary_dim = a.rope_dim;
   const double mscale = yarn_softmax_mscale(c.rope);
   a.softmax_scale = mscale * mscale / std::sqrt(static_cast<double>(a.nope_dim + a.rope_dim));
-  return check_even(hf, "qk_rope_head_dim", a.rope_dim);
+  return check_rotary_dim(hf, "qk_rope_head_dim", a.rope_dim, c.rope);
 }
 
 Status parse_experts(const HfConfig& hf, FieldReader& f, DeepseekV3Config& c) {

@@ -30,7 +30,7 @@ Status read_gqa_config(const HfConfig& hf,
   }
   a.norm_eps = c.eps;
   c.rotary_dim = a.head_dim;
-  TUTTI_RETURN_IF_ERROR(check_even(hf, "head_dim", a.head_dim));
+  TUTTI_RETURN_IF_ERROR(check_rotary_dim(hf, "head_dim", a.head_dim, c.rope));
   return check_divides(hf, "num_key_value_heads", a.kv_heads, "num_attention_heads", a.heads);
 }
 

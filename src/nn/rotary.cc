@@ -60,7 +60,7 @@ class YarnRamp {
 
 }  // namespace
 
-std::vector<float> rope_inv_freq(const RopeConfig& config, int64_t dim) {
+std::vector<float> rope_inv_freq(const RopeConfig& config, int64_t dim, bool beyond) {
   std::vector<float> out;
   const YarnRamp ramp(config, dim);
   for (int64_t i = 0; i < dim / 2; ++i) {
@@ -74,13 +74,28 @@ std::vector<float> rope_inv_freq(const RopeConfig& config, int64_t dim) {
     } else if (config.type == "yarn") {
       const double t = ramp.at(static_cast<double>(i));
       value = base * (1.0 - t) + base / config.factor * t;
+    } else if (config.type == "longrope") {
+      value = base / (beyond ? config.long_factor : config.short_factor)[usize(i)];
     }
     out.push_back(static_cast<float>(value));
   }
   return out;
 }
 
+int64_t long_rope_from(const RopeConfig& config) {
+  return config.type == "longrope" ? config.original_max_position : 0;
+}
+
 double rope_multiplier(const RopeConfig& config) {
+  if (config.type == "longrope") {
+    if (config.attention_factor) {
+      return *config.attention_factor;
+    }
+    return config.factor <= 1.0
+               ? 1.0
+               : std::sqrt(1.0 + std::log(config.factor) /
+                                     std::log(static_cast<double>(config.original_max_position)));
+  }
   if (config.type != "yarn") {
     return 1.0;
   }
@@ -105,11 +120,26 @@ double yarn_softmax_mscale(const RopeConfig& config) {
 RotaryEmbedding::RotaryEmbedding(const Scope& scope, const RopeConfig& config, int64_t dim)
     : inv_freq_(scope.registry().constant(scope.name("inv_freq"), rope_inv_freq(config, dim))),
       dim_(dim),
-      multiplier_(static_cast<float>(rope_multiplier(config))) {}
+      multiplier_(static_cast<float>(rope_multiplier(config))) {
+  if (long_rope_from(config) > 0) {
+    long_inv_freq_ =
+        scope.registry().constant(scope.name("long_inv_freq"), rope_inv_freq(config, dim, true));
+  }
+}
 
 TensorView RotaryEmbedding::table(const StepContext& ctx) const {
-  TensorView table = ctx.alloc_f32({ctx.in.num_tokens(), dim_});
-  ctx.ops.rope_table(table, ctx.in.positions, inv_freq_->tensor(), multiplier_);
+  const int64_t t = ctx.in.num_tokens();
+  const TensorView table = ctx.alloc_f32({t, dim_});
+  if (long_inv_freq_ == nullptr) {
+    ctx.ops.rope_table(table, ctx.in.positions, inv_freq_->tensor(), multiplier_);
+    return table;
+  }
+  // Once per step and small: both tables, then of each token the row it wants.
+  const Arena::Scope scratch(ctx.arena);
+  const TensorView both = ctx.alloc_f32({2 * t, dim_});
+  ctx.ops.rope_table(both.slice(0, 0, t), ctx.in.positions, inv_freq_->tensor(), multiplier_);
+  ctx.ops.rope_table(both.slice(0, t, t), ctx.in.positions, long_inv_freq_->tensor(), multiplier_);
+  ctx.ops.gather_rows(table, both, ctx.in.rope_rows);
   return table;
 }
 

@@ -16,6 +16,8 @@ struct StepInputs {
   ConstTensorView tokens;     ///< [T] i32
   ConstTensorView positions;  ///< [T] i32
   ConstTensorView slots;      ///< [T] i32: where each token's KV goes
+  ConstTensorView rope_rows;  ///< [T] i32, only for models with CausalLmInfo::long_rope_from: the
+                              ///< token's own number, plus T where it takes the long frequencies
   AttentionBatch attention;
   ConstTensorView key_begin;   ///< [S + 1] i32: offsets of the sequences' contexts laid end to end
   int64_t total_keys = 0;      ///< key_begin[S]

@@ -36,6 +36,7 @@ struct BatchSequence {
   int64_t token_count = 0;      ///< 1 when decoding, up to the chunk size when prefilling
   int64_t context_before = 0;   ///< tokens whose KV is already stored
   int64_t output_position = 0;  ///< generated tokens before the one this step samples
+  int64_t prompt_tokens = 0;    ///< of the whole prompt, whatever part of it is in this step
 };
 
 /// A sequence moves into a slot. What the slot's tables held is gone.

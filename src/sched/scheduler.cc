@@ -16,6 +16,15 @@ void prefetch(const std::vector<SchedulerEntry*>& entries, size_t i) {
   }
 }
 
+/// Prefixes are shared under equal names: the salt, and what else changes the KV of equal tokens.
+std::string cache_root(const SchedulerConfig& config, const Sequence& sequence) {
+  const std::string& salt = sequence.request().cache_salt;
+  if (config.long_prompt_from == 0) {
+    return salt;
+  }
+  return (sequence.prompt_count() > config.long_prompt_from ? "+" : "-") + salt;
+}
+
 }  // namespace
 
 using State = SchedulerEntry::State;
@@ -52,7 +61,7 @@ void Scheduler::add(SequenceRequest request, int64_t now_us) {
   Entry& entry = *it->second;
   entry.order_us = now_us + entry.sequence.request().priority * config_.aging_us;
   entry.arrival = arrivals_++;
-  entry.root = pool_.hold_root(entry.sequence.request().cache_salt);
+  entry.root = pool_.hold_root(cache_root(config_, entry.sequence));
   waiting_.push(&entry);
   const SequenceRequest& kept = entry.sequence.request();
   watch(entry, std::min(kept.deadline_us, kept.queue_deadline_us));
@@ -299,7 +308,8 @@ void Scheduler::put(Entry& entry, int64_t count, Batch& batch) {
                              .token_begin = ssize(batch.tokens.size()),
                              .token_count = count,
                              .context_before = begin,
-                             .output_position = sequence.output_count() + entry.pending});
+                             .output_position = sequence.output_count() + entry.pending,
+                             .prompt_tokens = sequence.prompt_count()});
   if (const int64_t owned = ssize(sequence.blocks().size()); entry.told < owned) {
     batch.update_blocks(
         entry.slot, entry.told, std::span(sequence.blocks()).subspan(usize(entry.told)));

@@ -14,6 +14,8 @@ struct SchedulerConfig {
   int64_t watermark_blocks = 0;   ///< stay available at admission while other sequences run
   int64_t max_prefill_chunk = 0;  ///< prompt tokens of one sequence in one step; 0 = whole budget
   int64_t aging_us = 10'000'000;  ///< waiting this long is worth one level of priority
+  int64_t long_prompt_from = 0;   ///< equal tokens have other KV in prompts longer than this, and
+                                  ///< share no prefix with shorter ones; 0: they never have
   bool run_ahead = true;  ///< schedule a sequence's next step before this one's token is known; a
                           ///< step must then yield exactly one token per sequence
 };

@@ -121,7 +121,7 @@ class HelpTest(Case):
             "tokenize": ["--file", "--jsonl", "--no-bos"],
             "detokenize": ["--file", "--jsonl", "--no-bos"],
             "template": ["--messages", "--tools", "--kwargs", "--no-generation-prompt"],
-            "bench": ["latency", "serve"],
+            "bench": ["latency", "serve", "throughput"],
         }
         out, _ = self.run_tutti("--help")
         for command in flags:
@@ -132,6 +132,8 @@ class HelpTest(Case):
                 self.assertIn(name, out)
         out, _ = self.run_tutti("bench", "latency", "--help")
         self.assertIn("--load-format", out)
+        out, _ = self.run_tutti("bench", "throughput", "--help")
+        self.assertIn("--concurrency", out)
         out, _ = self.run_tutti("bench", "serve", "--help")
         for name in ("--concurrency", "--rate", "--input-len", "--shared-prefix", "--slo"):
             self.assertIn(name, out)
@@ -155,9 +157,24 @@ class HelpTest(Case):
             ["run", "--temperature", "-1"],
             ["generate", "m", "--ids-file", "x", "--max-tokens", "0"],
             ["bench", "latency", "m", "--load-format", "other"],
+            ["bench", "throughput", "m", "--concurrency", "0"],
         ):
             _, err = self.run_tutti(*args, code=64)
             self.assertNotEqual(err, "", args)
+
+
+class BenchThroughputTest(Case):
+    def test_every_token_of_the_job_is_counted(self):
+        out, _ = self.run_tutti("bench", "throughput", fixture("llama_base_f32"), "--device", "cpu", "--requests", "9",
+                                "--concurrency", "4", "--prompt-tokens", "20", "--new-tokens", "7", "--json")
+        figures = json.loads(out)
+        self.assertEqual(figures["requests"], 9)
+        self.assertAlmostEqual(figures["output_tokens_per_second"] * figures["seconds"], 9 * 7, places=3)
+        self.assertAlmostEqual(figures["total_tokens_per_second"] * figures["seconds"], 9 * 27, places=3)
+        # 4, 4 and 1 at once, 7 tokens each, and steps that prefill.
+        self.assertGreaterEqual(figures["steps"], 21)
+        self.assertGreater(figures["tpot_ms"]["p99"], 0)
+        self.assertEqual(figures["preemptions"], 0)
 
 
 class ScoreTest(Case):

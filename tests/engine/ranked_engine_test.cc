@@ -164,7 +164,7 @@ TEST_P(RankedEngineTest, EveryBitIsAsAlone) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures,
                          RankedEngineTest,
-                         ::testing::Values("dsv3_base_f32", "llama_base_f32"),
+                         ::testing::Values("dsv3_base_f32", "llama_base_f32", "llama_longrope_f32"),
                          [](const auto& test) { return test.param; });
 
 }  // namespace

@@ -88,7 +88,10 @@ std::vector<float> run_model(RankedModelRunner& runner,
       batch.positions.push_back(narrow<int32_t>(at + i));
       rows.push_back(narrow<int32_t>(i));
     }
-    batch.sequences.push_back({.sequence_id = 1, .token_count = count, .context_before = at});
+    batch.sequences.push_back({.sequence_id = 1,
+                               .token_count = count,
+                               .context_before = at,
+                               .prompt_tokens = ssize(ids.size())});
     batch.update_blocks(0, 0, blocks);
     const std::vector<float> logits = runner.logits(batch, rows).value();
     all.insert(all.end(), logits.begin(), logits.end());

@@ -404,6 +404,32 @@ FIXTURES = [
                 "lm_head", "model.layers.0.input_layernorm", "model.layers.1.input_layernorm",
                 "model.layers.1.mlp.gate"])),
     },
+    {
+        "name": "llama_longrope_f32",
+        "what": "longrope beyond its original context of 16 positions: the long factors for the whole prompt; the "
+        "multiplier from max_position_embeddings / original_max_position_embeddings, as no factor is given",
+        "weights": "f32",
+        "config": llama(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+            intermediate_size=56, vocab_size=163, max_position_embeddings=256,
+            rope_parameters={"rope_type": "longrope", "rope_theta": 5000.0, "original_max_position_embeddings": 16,
+                             "short_factor": [1.0, 1.1, 1.3, 1.5, 1.9, 2.2, 2.6, 3.1],
+                             "long_factor": [1.0, 1.4, 2.1, 3.3, 5.2, 8.0, 12.5, 16.0]},
+            dtype="float32"),
+    },
+    {
+        "name": "llama_longrope_short_f32",
+        "what": "longrope inside its original context, which is given beside max_position_embeddings as Phi-3 does: the "
+        "short factors; a factor and an attention_factor of its own; v4 configuration keys",
+        "weights": "f32",
+        "config": llama(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4, head_dim=8,
+            intermediate_size=56, vocab_size=163, max_position_embeddings=512, original_max_position_embeddings=96,
+            rope_theta=3000.0,
+            rope_scaling={"type": "longrope", "factor": 4.0, "attention_factor": 1.15,
+                          "short_factor": [1.2, 1.7, 2.4, 3.0], "long_factor": [1.5, 4.0, 9.0, 20.0]},
+            torch_dtype="float32"),
+    },
 ]
 for _spec in FIXTURES:
     for _key in _spec.get("without", []):

@@ -16,6 +16,20 @@ Result<ConstTensorView> upload(RankContext& rank,
   return ConstTensorView(view);
 }
 
+void fill_rope_rows(const Batch& batch, int64_t long_rope_from, std::vector<int32_t>& rows) {
+  rows.clear();
+  if (long_rope_from == 0) {
+    return;
+  }
+  const int64_t tokens = ssize(batch.tokens.size());
+  for (const BatchSequence& s : batch.sequences) {
+    for (int64_t i = 0; i < s.token_count; ++i) {
+      const int64_t length = std::max(s.prompt_tokens, s.context_before + i + 1);
+      rows.push_back(narrow<int32_t>(s.token_begin + i + (length > long_rope_from ? tokens : 0)));
+    }
+  }
+}
+
 }  // namespace
 
 void BlockTables::update(const Batch& batch) {
@@ -38,6 +52,7 @@ void fill_host_inputs(const Batch& batch,
                       const BlockTables& tables,
                       std::span<const int32_t> sampled,
                       int64_t block_size,
+                      int64_t long_rope_from,
                       HostInputs& out) {
   TUTTI_CHECK_EQ(batch.position_axes, 1);
   out.max_queries = 0;
@@ -75,6 +90,7 @@ void fill_host_inputs(const Batch& batch,
     out.key_begin.push_back(narrow<int32_t>(out.key_begin.back() + end));
   }
   TUTTI_CHECK_EQ(token, batch.tokens.size());
+  fill_rope_rows(batch, long_rope_from, out.rope_rows);
 }
 
 Result<StepInputs> make_step_inputs(RankContext& rank,
@@ -88,6 +104,9 @@ Result<StepInputs> make_step_inputs(RankContext& rank,
   TUTTI_TRY(in.tokens, upload(rank, arena, host.tokens, {tokens}));
   TUTTI_TRY(in.positions, upload(rank, arena, batch.positions, {tokens}));
   TUTTI_TRY(in.slots, upload(rank, arena, host.slots, {tokens}));
+  if (!host.rope_rows.empty()) {
+    TUTTI_TRY(in.rope_rows, upload(rank, arena, host.rope_rows, {tokens}));
+  }
   TUTTI_TRY(in.attention.query_begin, upload(rank, arena, host.query_begin, {sequences + 1}));
   TUTTI_TRY(in.attention.context_before, upload(rank, arena, host.context_before, {sequences}));
   TUTTI_TRY(in.attention.block_table,

@@ -26,6 +26,7 @@ class BlockTables {
 struct HostInputs {
   std::vector<int32_t> tokens;
   std::vector<int32_t> slots;
+  std::vector<int32_t> rope_rows;  // empty if the model has one set of frequencies
   std::vector<int32_t> query_begin;
   std::vector<int32_t> context_before;
   std::vector<int32_t> key_begin;
@@ -36,12 +37,13 @@ struct HostInputs {
   std::vector<int32_t> logit_rows;
 };
 
-/// Fills `out`, all but logit_rows. `sampled` is the last token of each slot, for kSampledToken.
-/// `tables` must be up to date with the batch.
+/// Fills `out`, all but logit_rows. `long_rope_from` is the model's (CausalLmInfo). `sampled` is
+/// the last token of each slot, for kSampledToken. `tables` must be up to date with the batch.
 void fill_host_inputs(const Batch& batch,
                       const BlockTables& tables,
                       std::span<const int32_t> sampled,
                       int64_t block_size,
+                      int64_t long_rope_from,
                       HostInputs& out);
 
 /// Allocates the tensors from `arena`, where they live until its next reset. `host` may change

@@ -43,6 +43,9 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   in.tokens = ints({shape.max_tokens});
   in.positions = ints({shape.max_tokens});
   in.slots = ints({shape.max_tokens});
+  if (info_.long_rope_from > 0) {
+    in.rope_rows = ints({shape.max_tokens});
+  }
   in.attention.query_begin = ints({shape.max_sequences + 1});
   in.attention.context_before = ints({shape.max_sequences});
   in.attention.block_table =
@@ -113,7 +116,7 @@ Result<TensorView> RankWorker::run(RankContext& rank,
   const TraceScope trace("step", static_cast<long long>(batch.step));
   arena_->reset();
   tables_.update(batch);
-  fill_host_inputs(batch, tables_, sampled, kv_->block_size(), inputs_);
+  fill_host_inputs(batch, tables_, sampled, kv_->block_size(), info_.long_rope_from, inputs_);
   TUTTI_TRY(const StepInputs in,
             make_step_inputs(rank, *arena_, batch, inputs_, kv_->block_size()));
   const StepContext ctx{rank.ops, rank.parallel, *arena_, *kv_, in, info_.kv.dtype};

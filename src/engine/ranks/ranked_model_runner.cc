@@ -112,6 +112,7 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
   limits_.max_batch_sequences = options.max_batch_sequences;
   limits_.max_context = info.max_context;
   limits_.vocab_size = info.vocab_size;
+  limits_.long_prompt_from = info.long_rope_from;
   vocab_limit_ =
       options.vocab_limit > 0 ? std::min(options.vocab_limit, info.vocab_size) : info.vocab_size;
   if (options.context > info.max_context) {

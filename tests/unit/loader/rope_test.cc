@@ -105,6 +105,26 @@ TEST(RopeTest, InverseFrequenciesOfKnownModels) {
   }
 }
 
+TEST(RopeTest, LongRopeHasTwoSetsOfFrequencies) {
+  const RopeConfig c = rope(
+      R"("rope_theta":10000,"max_position_embeddings":131072,"rope_scaling":{"type":"longrope",
+         "original_max_position_embeddings":4096,"short_factor":[1,2],"long_factor":[4,8]})");
+  EXPECT_EQ(rope_inv_freq(c, 4), (std::vector<float>{1.0F, 0.005F}));
+  EXPECT_EQ(rope_inv_freq(c, 4, true), (std::vector<float>{0.25F, 0.00125F}));
+  EXPECT_EQ(long_rope_from(c), 4096);
+  // Phi-3: sqrt(1 + ln(32) / ln(4096)).
+  EXPECT_NEAR(rope_multiplier(c), 1.1902380714238083, 1e-15);
+  EXPECT_EQ(long_rope_from(rope(R"("rope_theta":10000)")), 0);
+}
+
+TEST(RopeTest, TheOriginalContextBesideTheLimitWins) {
+  EXPECT_EQ(rope(R"("max_position_embeddings":8192,"original_max_position_embeddings":512,
+                    "rope_scaling":{"type":"yarn","factor":2,
+                                    "original_max_position_embeddings":1024})")
+                .original_max_position,
+            512);
+}
+
 TEST(RopeTest, CosAndSinMultipliers) {
   EXPECT_EQ(rope_multiplier(rope(R"("rope_theta":1)")), 1.0);
   const std::string yarn =
