@@ -12,6 +12,7 @@ ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, con
       stream_(text.tokens == nullptr ? nullptr : text.tokens->open(request.skip_special_tokens)),
       stops_(request.stop),
       choice_(choice),
+      min_tokens_(request.min_tokens),
       keep_tool_marks_(request.keep_tool_marks && text.tool_calls != nullptr),
       want_logprobs_(request.sampling.top_logprobs >= 0) {
   if (request.split_reasoning && text.reasoning != nullptr) {
@@ -23,18 +24,19 @@ ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, con
 bool ChoiceStream::push(const SampledToken& token) {
   TUTTI_CHECK(!pending_.finish.has_value());
   pending_.tokens.push_back(token.token);
+  ++tokens_;
   if (want_logprobs_) {
     pending_.logprobs.push_back(logprobs_of(token));
   }
   if (stream_ != nullptr) {
-    add_text(stops_.push(text_of(token.token)));
+    add_text(stops_.push(text_of(token.token), tokens_ > min_tokens_));
   }
   return stops_.matched();
 }
 
 void ChoiceStream::finish(FinishReason reason) {
   if (stream_ != nullptr) {
-    add_text(stops_.push(stream_->finish()));
+    add_text(stops_.push(stream_->finish(), tokens_ > min_tokens_));
     add_text(stops_.finish());
     if (splitter_.has_value()) {
       const ReasoningPiece rest = splitter_->finish();

@@ -51,6 +51,8 @@ class ChoiceStream {
   std::optional<ReasoningSplitter> splitter_;
   GenerationDelta pending_;
   const int32_t choice_;
+  const int64_t min_tokens_;
+  int64_t tokens_ = 0;
   const bool keep_tool_marks_;
   const bool want_logprobs_;
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "sched/logit_rules.h"
 #include "sched/sampling_params.h"
 
 namespace tutti {
@@ -23,12 +24,17 @@ struct GenerationRequest {
   std::vector<std::string> stop;        ///< generation ends before the first of these strings
   std::vector<int32_t> stop_token_ids;  ///< besides the model's EOS ids
   bool ignore_eos = false;
-  int32_t n = 1;                    ///< independent choices of the same prompt
-  bool split_reasoning = false;     ///< separate <think>…</think> from the answer
-  bool reasoning_open = false;      ///< the prompt already ends inside <think>
-  bool skip_special_tokens = true;  ///< do not print special tokens
-  bool keep_tool_marks = false;     ///< but print those that mark tool calls
-  int32_t priority = 0;             ///< smaller is served first
+  /// Before so many tokens are generated neither EOS nor a stop id comes and no stop string ends.
+  int64_t min_tokens = 0;
+  std::vector<LogitBias> logit_bias;       ///< one entry per token at most
+  std::vector<std::string> bad_words;      ///< never generated, neither with a space before them
+  std::vector<int32_t> allowed_token_ids;  ///< the only ones that may come; empty: all may
+  int32_t n = 1;                           ///< independent choices of the same prompt
+  bool split_reasoning = false;            ///< separate <think>…</think> from the answer
+  bool reasoning_open = false;             ///< the prompt already ends inside <think>
+  bool skip_special_tokens = true;         ///< do not print special tokens
+  bool keep_tool_marks = false;            ///< but print those that mark tool calls
+  int32_t priority = 0;                    ///< smaller is served first
   std::string cache_salt;  ///< cached prefixes are shared among requests of the same salt only
   std::string request_id;  ///< for logs
   /// Ends with kDeadlineExceeded when this passes, wherever the request is by then.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "engine/request_rules.h"
 #include "engine/tokenizer_text.h"
 #include "text/chat_template.h"
 
@@ -45,6 +46,7 @@ TextEngine::~TextEngine() {
 Result<uint64_t> TextEngine::generate(GenerationRequest request,
                                       std::shared_ptr<GenerationSink> sink) {
   TUTTI_RETURN_IF_ERROR(check_request(request, limits_));
+  TUTTI_TRY(LogitRulesPtr rules, make_rules(request, defaults_.eos_token_ids, text_.get()));
   const uint64_t id = next_id_.fetch_add(static_cast<uint64_t>(request.n));
   const int64_t prompt_tokens = ssize(request.prompt.size());
   const Generation::Context context{
@@ -57,7 +59,8 @@ Result<uint64_t> TextEngine::generate(GenerationRequest request,
   auto generation = std::make_shared<Generation>(context, request, id, std::move(sink));
   // In the table first: it may end before submit returns.
   table_.add(id, generation, prompt_tokens);
-  Status queued = engine_.submit(make_sequences(std::move(request), id), generation);
+  Status queued =
+      engine_.submit(make_sequences(std::move(request), std::move(rules), id), generation);
   if (!queued.ok()) {
     table_.withdraw(id, prompt_tokens);
     return queued;
@@ -66,8 +69,10 @@ Result<uint64_t> TextEngine::generate(GenerationRequest request,
 }
 
 std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest request,
+                                                        LogitRulesPtr rules,
                                                         uint64_t first_id) const {
   SequenceRequest one;
+  one.rules = std::move(rules);
   const int64_t room = limits_.max_sequence_tokens - ssize(request.prompt.size());
   one.max_tokens = std::min(request.max_tokens.value_or(room), room);
   one.stop_ids = std::move(request.stop_token_ids);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "sched/logit_rules.h"
 #include "sched/sampling_params.h"
 
 namespace tutti {
@@ -18,9 +19,22 @@ struct SampleRow {
   SamplingParams params;
   int32_t choice = 0;           ///< index among the n choices of a request; part of the random key
   int64_t output_position = 0;  ///< tokens generated before this one; part of the random key
-  // Only filled when params.has_penalties(): the tokens the penalties count.
+  LogitRulesPtr rules;          ///< nullptr: none
+  // The tokens that penalties count and bad words continue; see what reads them below.
   std::vector<int32_t> prompt_tokens;
   std::vector<int32_t> output_tokens;
+
+  bool reads_prompt() const { return params.has_penalties(); }
+
+  bool reads_output() const {
+    return params.has_penalties() || (rules != nullptr && rules->reads_output());
+  }
+
+  /// Wants the most likely token and nothing else, so that a device may choose it.
+  bool plain_greedy() const {
+    return params.greedy() && !params.has_penalties() && params.top_logprobs < 0 &&
+           rules == nullptr;
+  }
 };
 
 /// In Batch::tokens: the last token that was sampled for this sequence's slot, which the host does

@@ -1,5 +1,6 @@
-// How one sequence's next token is chosen. Order of application (as Hugging Face and vLLM):
-// penalties -> temperature -> top-k -> top-p -> min-p -> softmax -> draw; temperature 0 is greedy.
+// How one sequence's next token is chosen. Order of application (as Hugging Face and vLLM): what is
+// forbidden -> logit bias -> penalties -> temperature -> top-k -> top-p -> min-p -> softmax ->
+// draw; temperature 0 is greedy. The first two are in logit_rules.h.
 #pragma once
 #include <cstdint>
 

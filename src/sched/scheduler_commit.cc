@@ -52,9 +52,12 @@ void Scheduler::commit(StepOutput& output, EventList& events) {
       if (row != nullptr) {
         --entry->pending;
         if (row->failure >= 0) {
-          // Whatever made its logits unusable may be in its KV.
-          pool_.forget_content(entry->sequence.blocks());
-          end(*entry, events, output.failures[usize(row->failure)]);
+          const Status& failure = output.failures[usize(row->failure)];
+          if (failure.code() != StatusCode::kInvalidArgument) {
+            // Whatever made its logits unusable may be in its KV; what a client asked is not.
+            pool_.forget_content(entry->sequence.blocks());
+          }
+          end(*entry, events, failure);
         } else {
           apply(*row, *entry, events);
         }

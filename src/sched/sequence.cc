@@ -36,11 +36,14 @@ SampleRow Sequence::sample_row() const {
   SampleRow row{.params = request_.sampling,
                 .choice = request_.choice,
                 .output_position = output_count(),
+                .rules = request_.rules,
                 .prompt_tokens = {},
                 .output_tokens = {}};
-  if (row.params.has_penalties()) {
-    const auto output = tokens_.begin() + prompt_count_;
+  const auto output = tokens_.begin() + prompt_count_;
+  if (row.reads_prompt()) {
     row.prompt_tokens.assign(tokens_.begin(), output);
+  }
+  if (row.reads_output()) {
     row.output_tokens.assign(output, tokens_.end());
   }
   return row;

@@ -21,6 +21,7 @@ struct SequenceRequest {
   uint64_t id = 0;              ///< unique among live sequences
   std::vector<int32_t> prompt;  ///< at least one token
   SamplingParams sampling;
+  LogitRulesPtr rules;  ///< nullptr: none
   int32_t choice = 0;
   int64_t max_tokens = 1;         ///< generated tokens, at least 1
   std::vector<int32_t> stop_ids;  ///< generating one of them ends the sequence; it is not output

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "serve/chat_messages.h"
+#include "serve/rule_fields.h"
 
 namespace tutti {
 
@@ -132,21 +133,6 @@ Status read_stop(const JsonObject& body, const RequestLimits& limits, Generation
     TUTTI_RETURN_IF_ERROR(add_stop(items[i], fmt::format("stop[{}]", i), limits, out.stop));
   }
   return ok_status();
-}
-
-Result<std::vector<int32_t>> read_token_ids(const JsonArray& items,
-                                            const std::string& path,
-                                            int64_t vocab_size) {
-  std::vector<int32_t> ids;
-  ids.reserve(items.size());
-  for (size_t i = 0; i < items.size(); ++i) {
-    if (!items[i].is_int() || items[i].as_int() < 0 || items[i].as_int() >= vocab_size) {
-      return at(fmt::format("{}[{}]", path, i),
-                fmt::format("wanted a token id, an integer from 0 to {}", vocab_size - 1));
-    }
-    ids.push_back(static_cast<int32_t>(items[i].as_int()));
-  }
-  return ids;
 }
 
 Status read_stop_token_ids(const JsonObject& body,
@@ -309,6 +295,7 @@ Result<ApiRequest> parse_api_request(ApiRoute route,
   TUTTI_RETURN_IF_ERROR(read_logprobs(route, body, out));
   TUTTI_RETURN_IF_ERROR(read_stop(body, limits, generation));
   TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, model.info(), limits, generation));
+  TUTTI_RETURN_IF_ERROR(read_rules(body, model.info(), limits, generation));
   generation.ignore_eos = bool_field(body, "ignore_eos").value_or(false);
   generation.priority = static_cast<int32_t>(int_field(body, "priority").value_or(0));
   generation.cache_salt = string_field(body, "cache_salt").value_or("");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "engine/logit_adjust.h"
 
 namespace tutti {
 namespace {
@@ -20,7 +21,10 @@ Status bug(fmt::format_string<Args...> format, Args&&... args) {
 
 }  // namespace
 
-int32_t fake_next_token(std::span<const int32_t> context, const SampleRow& row, int64_t vocab) {
+int32_t fake_next_token(std::span<const int32_t> context,
+                        const SampleRow& row,
+                        int64_t vocab,
+                        std::span<const uint32_t> mask) {
   uint64_t h = mix(row.params.seed + 1) ^ mix(static_cast<uint64_t>(row.choice) + 77);
   h = mix(h + static_cast<uint64_t>(row.output_position));
   for (const int32_t token : context) {
@@ -29,7 +33,19 @@ int32_t fake_next_token(std::span<const int32_t> context, const SampleRow& row, 
   for (const int32_t token : row.output_tokens) {  // only there with penalties
     h = mix(h ^ static_cast<uint64_t>(token));
   }
-  return static_cast<int32_t>(h % static_cast<uint64_t>(vocab));
+  if (row.rules == nullptr && mask.empty()) {
+    return static_cast<int32_t>(h % static_cast<uint64_t>(vocab));
+  }
+  LogitAdjustScratch scratch;
+  const std::vector<float> zeros(usize(vocab), 0.0F);
+  const std::span<const float> adjusted = adjust_logits(zeros, row, mask, scratch);
+  std::vector<int32_t> allowed;
+  for (int64_t token = 0; token < vocab; ++token) {
+    if (adjusted[usize(token)] > -1e30F) {
+      allowed.push_back(static_cast<int32_t>(token));
+    }
+  }
+  return allowed.empty() ? -1 : allowed[h % allowed.size()];
 }
 
 std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
@@ -37,16 +53,18 @@ std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
                                  int32_t choice,
                                  int64_t max_tokens,
                                  std::span<const int32_t> stop_ids,
-                                 int64_t vocab) {
+                                 int64_t vocab,
+                                 const LogitRulesPtr& rules) {
   std::vector<int32_t> output;
   std::vector<int32_t> context = std::move(prompt);
   while (ssize(output.size()) < max_tokens) {
     SampleRow row{.params = sampling,
                   .choice = choice,
                   .output_position = ssize(output.size()),
+                  .rules = rules,
                   .prompt_tokens = {},
                   .output_tokens = {}};
-    if (sampling.has_penalties()) {
+    if (row.reads_output()) {
       row.output_tokens = output;
     }
     const int32_t token = fake_next_token(context, row, vocab);
@@ -208,10 +226,14 @@ void FakeModelRunner::sample(const BatchSequence& s, StepOutput& output) {
   for (int64_t i = 0; i < limits_.max_tokens_per_step; ++i) {
     SampledToken token;
     token.token = fake_next_token(context_, row, limits_.vocab_size);
+    if (token.token < 0) {
+      out.status = invalid("every token is forbidden");
+      break;
+    }
     out.tokens.push_back(token);
     context_.push_back(token.token);
     ++row.output_position;
-    if (row.params.has_penalties()) {
+    if (row.reads_output()) {
       row.output_tokens.push_back(token.token);
     }
   }

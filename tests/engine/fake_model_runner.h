@@ -14,8 +14,12 @@
 
 namespace tutti {
 
-/// Next token of a context under the fake model, in [0, vocab).
-int32_t fake_next_token(std::span<const int32_t> context, const SampleRow& row, int64_t vocab);
+/// Next token of a context under the fake model, in [0, vocab): one of those that rules and mask
+/// allow, chosen by a hash; -1 if they allow none.
+int32_t fake_next_token(std::span<const int32_t> context,
+                        const SampleRow& row,
+                        int64_t vocab,
+                        std::span<const uint32_t> mask = {});
 
 /// Output of a request that runs alone, without its stop id.
 std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
@@ -23,7 +27,8 @@ std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
                                  int32_t choice,
                                  int64_t max_tokens,
                                  std::span<const int32_t> stop_ids,
-                                 int64_t vocab);
+                                 int64_t vocab,
+                                 const LogitRulesPtr& rules = nullptr);
 
 class FakeModelRunner final : public ModelRunner {
  public:

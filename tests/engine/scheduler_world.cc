@@ -163,6 +163,16 @@ void SchedulerWorld::arrive() {
   if (chance(50)) {
     r.stop_ids = {static_cast<int32_t>(pick(0, limits_.vocab_size - 1))};
   }
+  if (chance(15)) {  // never more than a few tokens are forbidden at once
+    LogitRules rules;
+    rules.min_tokens = pick(0, 6);
+    rules.end_ids = r.stop_ids;
+    for (int64_t i = pick(1, 3); i > 0; --i) {
+      rules.bad_words.push_back({static_cast<int32_t>(pick(0, limits_.vocab_size - 1)),
+                                 static_cast<int32_t>(pick(0, limits_.vocab_size - 1))});
+    }
+    r.rules = std::make_shared<const LogitRules>(std::move(rules));
+  }
   r.priority = chance(30) ? static_cast<int32_t>(pick(-3, 3)) : 0;
   r.deadline_us = chance(20) ? now_us_ + pick(1, 20000) : kNoDeadline;
   r.cache_salt = chance(20) ? std::string(1, static_cast<char>('a' + pick(0, 2))) : "";
@@ -337,7 +347,8 @@ Status SchedulerWorld::on_event(const SequenceEvent& event) {
   const bool whole = event.status.ok() && !cancelled;
   const int64_t length = whole ? r.max_tokens : ssize(known.got.size());
   if (known.got !=
-      fake_output(r.prompt, r.sampling, r.choice, length, r.stop_ids, limits_.vocab_size)) {
+      fake_output(
+          r.prompt, r.sampling, r.choice, length, r.stop_ids, limits_.vocab_size, r.rules)) {
     return broken("sequence {} says other than alone", r.id);
   }
   ++counts_.ended;

@@ -257,8 +257,7 @@ Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
     if (!s.sample) {
       continue;
     }
-    const SamplingParams& params = rows_.at(s).params;
-    if (!params.greedy() || params.has_penalties() || params.top_logprobs >= 0) {
+    if (!rows_.at(s).plain_greedy()) {
       return false;
     }
   }
