@@ -17,6 +17,7 @@ SchedulerConfig make_scheduler_config(const EngineConfig& config, const RunnerLi
           .max_batch_tokens = limits.max_batch_tokens,
           .max_batch_sequences = limits.max_batch_sequences,
           .max_context = limits.max_context,
+          .vocab_size = limits.vocab_size,
           // 1 % as in vLLM: room for the running ones to grow before anybody is preempted.
           .watermark_blocks = std::max<int64_t>(1, limits.num_blocks / 100),
           .max_prefill_chunk = config.max_prefill_chunk,

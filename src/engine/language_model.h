@@ -15,6 +15,7 @@
 namespace tutti {
 
 class ChatTemplate;
+class TokenGrammar;
 class Tokenizer;
 
 struct GenerationRequest {
@@ -29,6 +30,7 @@ struct GenerationRequest {
   std::vector<LogitBias> logit_bias;       ///< one entry per token at most
   std::vector<std::string> bad_words;      ///< never generated, neither with a space before them
   std::vector<int32_t> allowed_token_ids;  ///< the only ones that may come; empty: all may
+  std::shared_ptr<const TokenGrammar> grammar;  ///< the output is one of its texts; nullptr: any
   int32_t n = 1;                           ///< independent choices of the same prompt
   bool split_reasoning = false;            ///< separate <think>…</think> from the answer
   bool reasoning_open = false;             ///< the prompt already ends inside <think>

@@ -81,6 +81,7 @@ std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest reques
         one.stop_ids.end(), defaults_.eos_token_ids.begin(), defaults_.eos_token_ids.end());
   }
   one.sampling = request.sampling;
+  one.grammar = std::move(request.grammar);
   one.priority = request.priority;
   one.deadline_us = to_us(request.deadline);
   one.cache_salt = std::move(request.cache_salt);

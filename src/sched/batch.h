@@ -51,6 +51,7 @@ struct BatchSequence {
   int64_t context_before = 0;   ///< tokens whose KV is already stored
   int64_t output_position = 0;  ///< generated tokens before the one this step samples
   int64_t prompt_tokens = 0;    ///< of the whole prompt, whatever part of it is in this step
+  int64_t mask_begin = -1;      ///< first word of its mask in Batch::masks; -1: every token may come
 };
 
 /// A sequence moves into a slot. What the slot's tables held is gone.
@@ -69,7 +70,7 @@ struct BlockUpdate {
 };
 
 struct Batch {
-  static constexpr int32_t kVersion = 2;
+  static constexpr int32_t kVersion = 3;
   int32_t version = kVersion;
   uint64_t step = 0;
   std::vector<BatchJoin> joins;            ///< first of all
@@ -79,6 +80,10 @@ struct Batch {
   int32_t position_axes = 1;       ///< 1; more for multi-axis rotary positions
   std::vector<int32_t> positions;  ///< [position_axes, T]
   std::vector<BatchSequence> sequences;
+  /// Masks of mask_words words: bit t % 32 of word t / 32 is set if token t may come next. A row
+  /// with a mask yields one token.
+  std::vector<uint32_t> masks;
+  int64_t mask_words = 0;
 
   /// Empty, with the capacity it had.
   void clear(uint64_t next_step) {
@@ -89,6 +94,15 @@ struct Batch {
     tokens.clear();
     positions.clear();
     sequences.clear();
+    masks.clear();
+  }
+
+  /// Empty: every token may come.
+  std::span<const uint32_t> mask_of(const BatchSequence& sequence) const {
+    return sequence.mask_begin < 0
+               ? std::span<const uint32_t>()
+               : std::span(masks).subspan(static_cast<size_t>(sequence.mask_begin),
+                                          static_cast<size_t>(mask_words));
   }
 
   void update_blocks(int32_t slot, int64_t first, std::span<const int32_t> ids) {

@@ -54,6 +54,7 @@ void Scheduler::add(SequenceRequest request, int64_t now_us) {
   const Status fits =
       check_fits(config_, pool_.total(), ssize(request.prompt.size()), request.max_tokens);
   TUTTI_CHECK_MSG(fits.ok(), "{}", fits.message());
+  TUTTI_CHECK(request.grammar == nullptr || config_.vocab_size > 0);
   const uint64_t id = request.id;
   auto [it, added] =
       sequences_.emplace(id, std::make_unique<Entry>(std::move(request), config_.block_size));
@@ -310,6 +311,9 @@ void Scheduler::put(Entry& entry, int64_t count, Batch& batch) {
                              .context_before = begin,
                              .output_position = sequence.output_count() + entry.pending,
                              .prompt_tokens = sequence.prompt_count()});
+  if (sample && sequence.grammar() != nullptr) {
+    add_mask(entry, batch);
+  }
   if (const int64_t owned = ssize(sequence.blocks().size()); entry.told < owned) {
     batch.update_blocks(
         entry.slot, entry.told, std::span(sequence.blocks()).subspan(usize(entry.told)));
@@ -325,6 +329,17 @@ void Scheduler::put(Entry& entry, int64_t count, Batch& batch) {
   entry.last_step = next_step_ + 1;
   ++entry.in_flight;
   entry.pending += sample ? 1 : 0;
+}
+
+/// What the grammar of the last sequence in the step allows after all its known tokens.
+void Scheduler::add_mask(Entry& entry, Batch& batch) {
+  TUTTI_CHECK_EQ(entry.pending, 0);
+  constexpr int64_t kBits = 32;
+  batch.mask_words = ceil_div(config_.vocab_size, kBits);
+  const size_t begin = batch.masks.size();
+  batch.masks.resize(begin + usize(batch.mask_words), 0);
+  batch.sequences.back().mask_begin = static_cast<int64_t>(begin);
+  entry.sequence.grammar()->fill_mask(std::span(batch.masks).subspan(begin));
 }
 
 bool Scheduler::wants_step(const Entry& entry) const {

@@ -100,6 +100,7 @@ class Scheduler {
   Entry* last_running() const;
   void preempt(Entry& entry);
   void put(Entry& entry, int64_t count, Batch& batch);
+  void add_mask(Entry& entry, Batch& batch);
   bool wants_step(const Entry& entry) const;
   int64_t to_compute(const Entry& entry) const;
   int64_t missing_blocks(const Entry& entry) const;

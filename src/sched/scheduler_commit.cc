@@ -79,8 +79,17 @@ void Scheduler::apply(const RowOutput& row, Entry& entry, EventList& events) {
                      .token_begin = row.token_begin,
                      .cached_prompt_tokens = entry.cached_prompt_tokens};
   for (int32_t i = 0; i < row.token_count && !record.finish.has_value(); ++i) {
-    record.finish = entry.sequence.append(events.tokens[usize(row.token_begin + i)].token);
-    record.token_count += record.finish == FinishReason::kStop ? 0 : 1;
+    const int32_t token = events.tokens[usize(row.token_begin + i)].token;
+    record.finish = entry.sequence.append(token);
+    if (record.finish == FinishReason::kStop) {
+      break;
+    }
+    ++record.token_count;
+    GrammarState* grammar = entry.sequence.grammar();
+    if (grammar != nullptr && !grammar->accept(token)) {
+      end(entry, events, error(StatusCode::kInternal, "the grammar does not allow token {}", token));
+      return;
+    }
   }
   counters_.generated_tokens += static_cast<uint64_t>(record.token_count);
   events.records.push_back(record);

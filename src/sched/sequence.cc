@@ -18,7 +18,8 @@ Sequence::Sequence(SequenceRequest request, int64_t block_size)
       id_(request.id),
       tag_(request.tag),
       max_tokens_(request.max_tokens),
-      awaits_token_(request.awaits_token),
+      awaits_token_(request.awaits_token || request.grammar != nullptr),
+      grammar_(request.grammar == nullptr ? nullptr : request.grammar->start()),
       request_(std::move(request)) {
   TUTTI_CHECK(!tokens_.empty());
   for (const int32_t stop : request_.stop_ids) {

@@ -220,12 +220,13 @@ Status FakeModelRunner::read_context(const Batch& batch, const BatchSequence& s)
   return ok_status();
 }
 
-void FakeModelRunner::sample(const BatchSequence& s, StepOutput& output) {
+void FakeModelRunner::sample(const Batch& batch, const BatchSequence& s, StepOutput& output) {
   Sampled out;
   SampleRow row = rows_.at(s);
-  for (int64_t i = 0; i < limits_.max_tokens_per_step; ++i) {
+  const std::span<const uint32_t> mask = batch.mask_of(s);
+  for (int64_t i = 0; i < (mask.empty() ? limits_.max_tokens_per_step : 1); ++i) {
     SampledToken token;
-    token.token = fake_next_token(context_, row, limits_.vocab_size);
+    token.token = fake_next_token(context_, row, limits_.vocab_size, mask);
     if (token.token < 0) {
       out.status = invalid("every token is forbidden");
       break;
@@ -268,7 +269,7 @@ Status FakeModelRunner::forward(const Submitted& step, StepOutput& output) {
     }
     TUTTI_RETURN_IF_ERROR(read_context(batch, s));
     if (s.sample) {
-      sample(s, output);
+      sample(batch, s, output);
     }
   }
   return ok_status();

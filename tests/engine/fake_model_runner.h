@@ -76,7 +76,7 @@ class FakeModelRunner final : public ModelRunner {
   Status check_batch(const Submitted& step);
   Status check_blocks(const Submitted& step);
   Status read_context(const Batch& batch, const BatchSequence& sequence);
-  void sample(const BatchSequence& sequence, StepOutput& output);
+  void sample(const Batch& batch, const BatchSequence& sequence, StepOutput& output);
   bool follows_lost_step(const BatchSequence& sequence) const;
   Slot& slot(const BatchSequence& sequence, int64_t position);
   std::span<const int32_t> table(const BatchSequence& sequence) const;

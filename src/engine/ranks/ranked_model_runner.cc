@@ -257,7 +257,7 @@ Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
     if (!s.sample) {
       continue;
     }
-    if (!rows_.at(s).plain_greedy()) {
+    if (!rows_.at(s).plain_greedy() || s.mask_begin >= 0) {
       return false;
     }
   }
@@ -299,7 +299,8 @@ Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits,
       continue;
     }
     const std::span<const float> values(host_logits_.data() + row++ * usize(vocab), usize(vocab));
-    Result<SampledToken> token = sample(values, vocab_limit_, rows_.at(sequence), scratch_);
+    Result<SampledToken> token = sample(
+        values, vocab_limit_, rows_.at(sequence), scratch_, step.batch->mask_of(sequence));
     // A row that failed ends; should the next step hold it already, any legal token will do there.
     sampled[usize(sequence.slot)] = token.ok() ? token->token : 0;
     if (token.ok()) {
