@@ -14,10 +14,17 @@ ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, con
       choice_(choice),
       min_tokens_(request.min_tokens),
       keep_tool_marks_(request.keep_tool_marks && text.tool_calls != nullptr),
-      want_logprobs_(request.sampling.top_logprobs >= 0) {
+      want_logprobs_(request.sampling.top_logprobs >= 0),
+      skip_special_(request.skip_special_tokens) {
   if (request.split_reasoning && text.reasoning != nullptr) {
     splitter_.emplace(*text.reasoning, request.reasoning_open);
   }
+  pending_.choice = choice_;
+}
+
+void ChoiceStream::begin(GenerationDelta delta) {
+  TUTTI_CHECK(tokens_ == 0);
+  pending_ = std::move(delta);
   pending_.choice = choice_;
 }
 
@@ -103,7 +110,11 @@ TokenLogprobs ChoiceStream::logprobs_of(const SampledToken& token) const {
     return text_.tokens == nullptr ? std::string() : text_.tokens->token_bytes(id);
   };
   TokenLogprobs out{
-      .token = token.token, .bytes = bytes(token.token), .logprob = token.logprob, .top = {}};
+      .token = token.token,
+      .bytes = bytes(token.token),
+      .logprob = token.logprob,
+      .hidden = skip_special_ && text_.tokens != nullptr && text_.tokens->is_special(token.token),
+      .top = {}};
   for (const TopLogprob& top : token.top) {
     out.top.push_back({.token = top.token, .bytes = bytes(top.token), .logprob = top.logprob});
   }

@@ -209,14 +209,19 @@ Status check_sampling(const SamplingParams& params) {
     return invalid("top_logprobs is {}, must be 0 to 20", params.top_logprobs)
         .with_param("top_logprobs");
   }
+  if (params.prompt_logprobs < -1 || params.prompt_logprobs > 20) {
+    return invalid("prompt_logprobs is {}, must be 0 to 20", params.prompt_logprobs)
+        .with_param("prompt_logprobs");
+  }
   return ok_status();
 }
 
 Status check_request(const GenerationRequest& request, const GenerationLimits& limits) {
   TUTTI_RETURN_IF_ERROR(check_prompt(request, limits));
   TUTTI_RETURN_IF_ERROR(check_sampling(request.sampling));
-  if (request.max_tokens.has_value() && *request.max_tokens < 1) {
-    return invalid("max_tokens is {}, must be at least 1", *request.max_tokens)
+  const int64_t least = request.echo ? 0 : 1;
+  if (request.max_tokens.has_value() && *request.max_tokens < least) {
+    return invalid("max_tokens is {}, must be at least {}", *request.max_tokens, least)
         .with_param("max_tokens");
   }
   if (request.n < 1 || request.n > limits.max_choices) {

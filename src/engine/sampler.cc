@@ -220,8 +220,9 @@ Status nothing_allowed(std::span<const float> logits) {
       "bad_words or min_tokens");
 }
 
+/// Of out.token and the `top` likeliest.
 void add_logprobs(std::span<const float> logits,
-                  const SamplingParams& params,
+                  int32_t top_count,
                   SamplerScratch& scratch,
                   SampledToken& out) {
   const double best = find_best(logits).logit;
@@ -233,12 +234,12 @@ void add_logprobs(std::span<const float> logits,
   const auto logprob = [&](float logit) {
     return static_cast<float>(static_cast<double>(logit) - log_sum);
   };
-  out.logprob = logprob(logits[usize(out.token)]);
-  if (params.top_logprobs == 0) {
+  out.logprob = out.token < ssize(logits.size()) ? logprob(logits[usize(out.token)]) : -kInfinity;
+  if (top_count == 0) {
     return;
   }
   auto& top = scratch.selection;
-  select_best(logits, std::min<int64_t>(params.top_logprobs, ssize(logits.size())), top);
+  select_best(logits, std::min<int64_t>(top_count, ssize(logits.size())), top);
   std::sort(top.begin(), top.end(), better);
   for (const Candidate& c : top) {
     out.top.push_back({.token = c.token, .logprob = logprob(c.logit)});
@@ -271,7 +272,29 @@ Result<SampledToken> sample(std::span<const float> logits,
     out.token = draw(row, scratch.candidates);
   }
   if (params.top_logprobs >= 0) {
-    add_logprobs(known, params, scratch, out);
+    add_logprobs(known, params.top_logprobs, scratch, out);
+  }
+  return out;
+}
+
+Result<PromptScore> score(std::span<const float> logits,
+                          int64_t vocab_limit,
+                          int32_t token,
+                          int32_t top,
+                          SamplerScratch& scratch) {
+  TUTTI_CHECK_GT(vocab_limit, 0);
+  TUTTI_CHECK_GE(token, 0);
+  const auto known = logits.first(std::min(logits.size(), usize(vocab_limit)));
+  TUTTI_RETURN_IF_ERROR(check_row(known));
+  if (find_best(known).token < 0) {
+    return nothing_allowed(known);
+  }
+  PromptScore out;
+  out.token.token = token;
+  add_logprobs(known, top, scratch, out.token);
+  const float own = token < ssize(known.size()) ? known[usize(token)] : -kInfinity;
+  for (const float logit : known) {
+    out.rank += logit >= own ? 1 : 0;
   }
   return out;
 }

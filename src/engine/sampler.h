@@ -41,4 +41,12 @@ Result<SampledToken> sample(std::span<const float> logits,
                             SamplerScratch& scratch,
                             std::span<const uint32_t> mask = {});
 
+/// The log-probability and the rank of `token` in a row of logits and of the `top` likeliest. A
+/// token that cannot be drawn has -inf. kInternal as above.
+Result<PromptScore> score(std::span<const float> logits,
+                          int64_t vocab_limit,
+                          int32_t token,
+                          int32_t top,
+                          SamplerScratch& scratch);
+
 }  // namespace tutti

@@ -74,7 +74,8 @@ std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest reques
   SequenceRequest one;
   one.rules = std::move(rules);
   const int64_t room = limits_.max_sequence_tokens - ssize(request.prompt.size());
-  one.max_tokens = std::min(request.max_tokens.value_or(room), room);
+  // One that only wants its prompt back is over with the token its prompt yields anyway.
+  one.max_tokens = std::clamp<int64_t>(request.max_tokens.value_or(room), 1, room);
   one.stop_ids = std::move(request.stop_token_ids);
   if (!request.ignore_eos) {
     one.stop_ids.insert(
@@ -90,6 +91,8 @@ std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest reques
   for (int32_t i = 0; i < request.n; ++i) {
     one.id = first_id + static_cast<uint64_t>(i);
     one.choice = i;
+    // The prompt is scored once for all.
+    one.sampling.prompt_logprobs = i == 0 ? prompt_logprobs_wanted(request) : -1;
     one.fork_of = i == 0 ? 0 : first_id;
     // The choices are admitted in their order: once the first is, the request has begun.
     one.queue_deadline_us = i == 0 ? to_us(request.queue_deadline) : kNoDeadline;

@@ -27,6 +27,8 @@ class TokenText {
   virtual std::unique_ptr<TextStream> open(bool skip_special_tokens) const = 0;
   /// Raw bytes of one token, empty for an id the tokenizer does not know.
   virtual std::string token_bytes(int32_t token) const = 0;
+  /// Whether open(true) leaves it out.
+  virtual bool is_special(int32_t token) const = 0;
   /// Ids of a text in the middle of others: nothing is put before or after it.
   virtual Result<std::vector<int32_t>> encode(std::string_view text) const = 0;
 };

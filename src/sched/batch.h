@@ -51,7 +51,15 @@ struct BatchSequence {
   int64_t context_before = 0;   ///< tokens whose KV is already stored
   int64_t output_position = 0;  ///< generated tokens before the one this step samples
   int64_t prompt_tokens = 0;    ///< of the whole prompt, whatever part of it is in this step
-  int64_t mask_begin = -1;      ///< first word of its mask in Batch::masks; -1: every token may come
+  int32_t mask_begin = -1;  ///< first word of its mask in Batch::masks; -1: every token may come
+  // Its tokens score_begin .. score_begin + score_count - 1, counted from token_begin, are followed
+  // by prompt tokens whose log-probabilities are wanted.
+  int32_t score_begin = 0;
+  int32_t score_count = 0;
+  int32_t score_last = 0;  ///< the last of these prompt tokens; it may lie behind the step's tokens
+
+  /// Whether StepOutput::rows has a row for it.
+  bool yields() const { return sample || score_count > 0; }
 };
 
 /// A sequence moves into a slot. What the slot's tables held is gone.
@@ -97,6 +105,13 @@ struct Batch {
     masks.clear();
   }
 
+  /// The prompt token that the logits of the i-th scored token are about, i in [0, score_count).
+  int32_t scored_token(const BatchSequence& s, int64_t i) const {
+    return i + 1 == s.score_count
+               ? s.score_last
+               : tokens[static_cast<size_t>(s.token_begin + s.score_begin + i + 1)];
+  }
+
   /// Empty: every token may come.
   std::span<const uint32_t> mask_of(const BatchSequence& sequence) const {
     return sequence.mask_begin < 0
@@ -125,19 +140,28 @@ struct SampledToken {
   std::vector<TopLogprob> top;  ///< most likely first
 };
 
+/// A token of the prompt under the model's distribution after those before it.
+struct PromptScore {
+  SampledToken token;
+  int32_t rank = 0;  ///< tokens that are at least as likely, itself included
+};
+
 /// Tokens of one sequence from one step: 1, or more once speculation exists.
 struct RowOutput {
   uint64_t sequence_id = 0;
   int32_t token_begin = 0;  ///< in StepOutput::tokens
-  int32_t token_count = 0;
+  int32_t token_count = 0;  ///< 0 if the sequence only wanted scores
+  int32_t score_begin = 0;  ///< in StepOutput::scores
+  int32_t score_count = 0;  ///< as many as the BatchSequence wanted
   int32_t failure = -1;  ///< index in StepOutput::failures: this sequence ends with that error, the
                          ///< others go on; no tokens then
 };
 
 struct StepOutput {
   uint64_t step = 0;
-  std::vector<RowOutput> rows;  ///< one for every BatchSequence with `sample`, in batch order
+  std::vector<RowOutput> rows;  ///< one for every BatchSequence that yields(), in batch order
   std::vector<SampledToken> tokens;
+  std::vector<PromptScore> scores;
   std::vector<Status> failures;
 
   /// Empty, with the capacity it had.
@@ -145,6 +169,7 @@ struct StepOutput {
     step = next_step;
     rows.clear();
     tokens.clear();
+    scores.clear();
     failures.clear();
   }
 

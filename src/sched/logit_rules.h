@@ -26,9 +26,8 @@ struct LogitRules {
 
   /// Whether what may come depends on the tokens generated before.
   bool reads_output() const {
-    return std::any_of(bad_words.begin(), bad_words.end(), [](const auto& w) {
-      return w.size() > 1;
-    });
+    return std::any_of(
+        bad_words.begin(), bad_words.end(), [](const auto& w) { return w.size() > 1; });
   }
 
   bool empty() const {

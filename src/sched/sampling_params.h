@@ -19,6 +19,7 @@ struct SamplingParams {
       0;  ///< the draw depends on (seed, choice index, output position) and nothing else
   int32_t top_logprobs =
       -1;  ///< -1: no log-probabilities; 0..20: chosen token plus that many alternatives
+  int32_t prompt_logprobs = -1;  ///< the same of each token of the prompt but the first
 
   bool greedy() const { return temperature == 0.0F; }
 

@@ -67,6 +67,11 @@ class Sequence {
 
   int64_t output_count() const { return token_count() - prompt_count_; }
 
+  /// Leading tokens of the prompt whose logits score the token after them.
+  int64_t score_count() const {
+    return request_.sampling.prompt_logprobs < 0 ? 0 : prompt_count_ - 1;
+  }
+
   /// Leading tokens whose KV is stored, in `blocks`.
   int64_t computed() const { return computed_; }
 
@@ -95,7 +100,7 @@ class Sequence {
   int64_t max_tokens_ = 0;
   bool awaits_token_ = false;
   std::unique_ptr<GrammarState> grammar_;  // stands behind the whole output
-  SequenceRequest request_;  // its prompt was moved into tokens_
+  SequenceRequest request_;                // its prompt was moved into tokens_
 };
 
 }  // namespace tutti

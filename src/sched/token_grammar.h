@@ -1,5 +1,5 @@
-// Where grammars come in: per sequence, which tokens may come next. The engine knows nothing of what
-// a grammar is; who calls what when is in docs/engine-contract.md.
+// Where grammars come in: per sequence, which tokens may come next. The engine knows nothing of
+// what a grammar is; who calls what when is in docs/engine-contract.md.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -19,7 +19,8 @@ class GrammarState {
   virtual void fill_mask(std::span<uint32_t> mask) = 0;
 
   /// The output goes on with `token`; never called for what ends the sequence. False if the token
-  /// was not allowed, which is a bug of the runner or of this class: the sequence ends with kInternal.
+  /// was not allowed, which is a bug of the runner or of this class: the sequence ends with
+  /// kInternal.
   virtual bool accept(int32_t token) = 0;
 };
 

@@ -54,6 +54,10 @@ Status read_max_tokens(ApiRoute route, const JsonObject& body, GenerationRequest
   if (!out.max_tokens && route == ApiRoute::kCompletions) {
     out.max_tokens = kCompletionMaxTokens;
   }
+  out.echo = route == ApiRoute::kCompletions && bool_field(body, "echo").value_or(false);
+  if (out.max_tokens == 0 && !out.echo) {
+    return at("max_tokens", "got 0, wanted at least 1, or echo: true to get the prompt alone");
+  }
   return ok_status();
 }
 
@@ -95,6 +99,12 @@ Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {
     }
   }
   out.logprobs = top >= 0;
+  const auto prompt = int_field(body, "prompt_logprobs");
+  out.generation.sampling.prompt_logprobs = static_cast<int32_t>(prompt.value_or(-1));
+  out.prompt_logprobs = prompt.has_value();
+  if (out.prompt_logprobs && out.stream) {
+    return at("prompt_logprobs", "not sent in streams; leave out stream");
+  }
   return ok_status();
 }
 

@@ -48,11 +48,11 @@ Status read_bias(const JsonObject& body,
     }
     const double bias = entry.value.is_number() ? entry.value.as_number() : kMaxBias + 1;
     if (!(bias >= -kMaxBias && bias <= kMaxBias)) {
-      return at("logit_bias",
-                fmt::format("token {}: got {}, wanted a number from -100 to 100",
-                            *token,
-                            entry.value.is_number() ? to_string(entry.value)
-                                                    : entry.value.type_name()));
+      return at(
+          "logit_bias",
+          fmt::format("token {}: got {}, wanted a number from -100 to 100",
+                      *token,
+                      entry.value.is_number() ? to_string(entry.value) : entry.value.type_name()));
     }
     out.logit_bias.push_back({.token = *token, .bias = static_cast<float>(bias)});
   }
@@ -105,8 +105,9 @@ Status read_rules(const JsonObject& body,
                   GenerationRequest& out) {
   out.min_tokens = int_field(body, "min_tokens").value_or(0);
   if (out.max_tokens.has_value() && out.min_tokens > *out.max_tokens) {
-    return at("min_tokens",
-              fmt::format("got {}, wanted at most max_tokens = {}", out.min_tokens, *out.max_tokens));
+    return at(
+        "min_tokens",
+        fmt::format("got {}, wanted at most max_tokens = {}", out.min_tokens, *out.max_tokens));
   }
   TUTTI_RETURN_IF_ERROR(read_bias(body, info, limits, out));
   TUTTI_RETURN_IF_ERROR(read_bad_words(body, limits, out));

@@ -48,6 +48,20 @@ int32_t fake_next_token(std::span<const int32_t> context,
   return allowed.empty() ? -1 : allowed[h % allowed.size()];
 }
 
+PromptScore fake_score(std::span<const int32_t> context, int32_t token, int32_t top) {
+  uint64_t h = mix(static_cast<uint64_t>(token) + 5);
+  for (const int32_t t : context) {
+    h = mix(h * 31 + static_cast<uint64_t>(t) + 1);
+  }
+  PromptScore out;
+  out.token = {.token = token, .logprob = -static_cast<float>(h % 4096) / 256.0F, .top = {}};
+  out.rank = static_cast<int32_t>(1 + h % 300);
+  for (int32_t k = 0; k < top; ++k) {
+    out.token.top.push_back({.token = 65 + k, .logprob = -0.5F * static_cast<float>(k + 1)});
+  }
+  return out;
+}
+
 std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
                                  const SamplingParams& sampling,
                                  int32_t choice,
@@ -262,14 +276,27 @@ Status FakeModelRunner::forward(const Submitted& step, StepOutput& output) {
   for (const BatchSequence& s : batch.sequences) {
     if (step.overlaps && follows_lost_step(s)) {
       // Its KV and its last token are undefined; nobody may look at the result.
-      if (s.sample) {
+      if (s.yields()) {
         output.add(s.sequence_id, {});
       }
       continue;
     }
     TUTTI_RETURN_IF_ERROR(read_context(batch, s));
+    const size_t scores = output.scores.size();
+    for (int64_t i = 0; i < s.score_count; ++i) {
+      const int64_t end = s.context_before + s.score_begin + i + 1;
+      output.scores.push_back(fake_score(std::span(context_).first(usize(end)),
+                                         batch.scored_token(s, i),
+                                         rows_.at(s).params.prompt_logprobs));
+    }
     if (s.sample) {
       sample(batch, s, output);
+    } else if (s.yields()) {
+      output.rows.push_back({.sequence_id = s.sequence_id});
+    }
+    if (s.yields()) {
+      output.rows.back().score_begin = static_cast<int32_t>(scores);
+      output.rows.back().score_count = static_cast<int32_t>(s.score_count);
     }
   }
   return ok_status();

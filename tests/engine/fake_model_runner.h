@@ -21,6 +21,9 @@ int32_t fake_next_token(std::span<const int32_t> context,
                         int64_t vocab,
                         std::span<const uint32_t> mask = {});
 
+/// What the fake model says of a prompt token after `context`; its alternatives are 65, 66, ...
+PromptScore fake_score(std::span<const int32_t> context, int32_t token, int32_t top = 0);
+
 /// Output of a request that runs alone, without its stop id.
 std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
                                  const SamplingParams& sampling,

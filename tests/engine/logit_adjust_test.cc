@@ -42,7 +42,8 @@ std::vector<float> by_definition(const std::vector<float>& logits,
   for (int32_t token = 0; token < static_cast<int32_t>(logits.size()); ++token) {
     float& logit = out[static_cast<size_t>(token)];
     const auto word = static_cast<size_t>(token) / 32;
-    bool forbidden = !mask.empty() && (word >= mask.size() || (mask[word] >> (token % 32) & 1U) == 0);
+    bool forbidden =
+        !mask.empty() && (word >= mask.size() || (mask[word] >> (token % 32) & 1U) == 0);
     if (row.rules != nullptr) {
       const LogitRules& rules = *row.rules;
       forbidden |= !rules.allowed.empty() && !contains(rules.allowed, token);

@@ -30,6 +30,8 @@ class FakeTokenText final : public TokenText {
     return index < pieces_.size() ? pieces_[index] : "<" + std::to_string(token) + ">";
   }
 
+  bool is_special(int32_t /*token*/) const override { return false; }
+
   /// The longest piece first; every text must be made of pieces.
   Result<std::vector<int32_t>> encode(std::string_view text) const override {
     std::vector<int32_t> ids;

@@ -49,6 +49,7 @@ TEST(TextEngineRules, NoStopStringEndsBeforeMinTokens) {
     const char* content;
     size_t tokens;
   } cases[] = {{0, "", 2}, {1, "", 2}, {2, "xy", 4}, {3, "xy", 4}, {4, "xyxy", 6}, {5, "xyxy", 6}};
+
   for (const auto& c : cases) {
     Harness h({"x", "y"}, {0, 1, 0, 1, 0, 1});
     GenerationRequest request = prompt();

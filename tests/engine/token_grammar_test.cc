@@ -1,12 +1,13 @@
-// The hook of grammars with a toy: a number of digits, then a fixed word, then the end. Whatever runs
-// beside it, one step ahead or preempted, each output is a text of the grammar and is what the
+// The hook of grammars with a toy: a number of digits, then a fixed word, then the end. Whatever
+// runs beside it, one step ahead or preempted, each output is a text of the grammar and is what the
 // request gets alone.
+#include "sched/token_grammar.h"
+
 #include <random>
 
 #include <gtest/gtest.h>
 
 #include "engine/text_engine_fakes.h"
-#include "sched/token_grammar.h"
 
 namespace tutti {
 namespace {
@@ -133,10 +134,12 @@ TEST(TokenGrammar, TogetherWithRulesThatLeaveNothingItEnds) {
 TEST(TokenGrammar, OutputsAreThoseOfTheRequestAloneUnderPreemption) {
   constexpr int kRequests = 60;
   const uint64_t seed = 20251127;
+
   struct Wanted {
     GenerationRequest request;
     int64_t digits = 0;  // 0: no grammar
   };
+
   std::vector<Wanted> wanted;
   std::mt19937_64 rng(seed);
   for (int i = 0; i < kRequests; ++i) {

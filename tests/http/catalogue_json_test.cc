@@ -327,9 +327,10 @@ TEST(Catalogue, P01_P02_P04_P05_EveryNumberAtItsBoundsPlusMinusOne) {
       const std::string name = rule.name;
       for (const Edge& edge : edges_of(rule)) {
         // What the field needs beside it, and what keeps the reply short.
-        const std::string beside = name == "top_logprobs" ? R"(,"logprobs":true)"
-                                   : name == "timeout"    ? ""
-                                   : name == "min_tokens" ? R"(,"max_tokens":2147483647)"
+        const std::string beside = name == "top_logprobs"          ? R"(,"logprobs":true)"
+                                   : name == "timeout"             ? ""
+                                   : name == "min_tokens"          ? R"(,"max_tokens":2147483647)"
+                                   : name == "max_tokens" && !chat ? R"(,"echo":true)"
                                    : name.find("max_") != std::string::npos ? ""
                                                                             : R"(,"max_tokens":1)";
         const std::string fields = fmt::format(R"("{}":{}{})", name, edge.json, beside);
