@@ -52,14 +52,18 @@ struct BatchSequence {
   int64_t output_position = 0;  ///< generated tokens before the one this step samples
   int64_t prompt_tokens = 0;    ///< of the whole prompt, whatever part of it is in this step
   int32_t mask_begin = -1;  ///< first word of its mask in Batch::masks; -1: every token may come
-  // Its tokens score_begin .. score_begin + score_count - 1, counted from token_begin, are followed
-  // by prompt tokens whose log-probabilities are wanted.
-  int32_t score_begin = 0;
-  int32_t score_count = 0;
-  int32_t score_last = 0;  ///< the last of these prompt tokens; it may lie behind the step's tokens
+  int32_t score = -1;       ///< its place in Batch::scores; -1: none of the prompt is scored
 
   /// Whether StepOutput::rows has a row for it.
-  bool yields() const { return sample || score_count > 0; }
+  bool yields() const { return sample || score >= 0; }
+};
+
+/// Tokens begin .. begin + count - 1 of a sequence's share, counted from its token_begin, are
+/// followed by prompt tokens whose log-probabilities are wanted.
+struct ScoreRange {
+  int32_t begin = 0;
+  int32_t count = 0;
+  int32_t last = 0;  ///< the last of these prompt tokens; it may lie behind the step's tokens
 };
 
 /// A sequence moves into a slot. What the slot's tables held is gone.
@@ -92,6 +96,7 @@ struct Batch {
   /// with a mask yields one token.
   std::vector<uint32_t> masks;
   int64_t mask_words = 0;
+  std::vector<ScoreRange> scores;
 
   /// Empty, with the capacity it had.
   void clear(uint64_t next_step) {
@@ -103,13 +108,19 @@ struct Batch {
     positions.clear();
     sequences.clear();
     masks.clear();
+    scores.clear();
   }
 
-  /// The prompt token that the logits of the i-th scored token are about, i in [0, score_count).
+  /// An empty range if nothing is scored.
+  ScoreRange scores_of(const BatchSequence& s) const {
+    return s.score < 0 ? ScoreRange() : scores[static_cast<size_t>(s.score)];
+  }
+
+  /// The prompt token that the logits of the i-th scored token are about, i in [0, count).
   int32_t scored_token(const BatchSequence& s, int64_t i) const {
-    return i + 1 == s.score_count
-               ? s.score_last
-               : tokens[static_cast<size_t>(s.token_begin + s.score_begin + i + 1)];
+    const ScoreRange range = scores_of(s);
+    return i + 1 == range.count ? range.last
+                                : tokens[static_cast<size_t>(s.token_begin + range.begin + i + 1)];
   }
 
   /// Empty: every token may come.
@@ -152,7 +163,7 @@ struct RowOutput {
   int32_t token_begin = 0;  ///< in StepOutput::tokens
   int32_t token_count = 0;  ///< 0 if the sequence only wanted scores
   int32_t score_begin = 0;  ///< in StepOutput::scores
-  int32_t score_count = 0;  ///< as many as the BatchSequence wanted
+  int32_t score_count = 0;  ///< as many as its ScoreRange has
   int32_t failure = -1;  ///< index in StepOutput::failures: this sequence ends with that error, the
                          ///< others go on; no tokens then
 };

@@ -134,9 +134,10 @@ void Scheduler::schedule_running(Batch& batch) {
       continue;
     }
     // A step may have yielded several tokens. Sequences that prefill own all their blocks.
-    if (to_compute(entry) == 1 || missing_blocks(entry) > 0) {
+    const bool one = to_compute(entry) == 1;
+    if (one || missing_blocks(entry) > 0) {
       if (make_room(entry)) {
-        put(entry, chunk(entry, batch), batch);
+        put(entry, one ? 1 : chunk(entry, batch), batch);
       }
     } else {
       prefills = true;
@@ -362,11 +363,12 @@ bool Scheduler::add_scores(Entry& entry, Batch& batch) {
   if (first >= last) {
     return false;
   }
-  s.score_begin = narrow<int32_t>(first - s.context_before);
-  s.score_count = narrow<int32_t>(last - first);
-  s.score_last = sequence.tokens()[usize(last)];
+  s.score = narrow<int32_t>(ssize(batch.scores.size()));
+  batch.scores.push_back({.begin = narrow<int32_t>(first - s.context_before),
+                          .count = narrow<int32_t>(last - first),
+                          .last = sequence.tokens()[usize(last)]});
   entry.scored = last;
-  scores_left_ -= s.score_count;
+  scores_left_ -= last - first;
   TUTTI_CHECK_GE(scores_left_, 0);
   return true;
 }

@@ -283,8 +283,9 @@ Status FakeModelRunner::forward(const Submitted& step, StepOutput& output) {
     }
     TUTTI_RETURN_IF_ERROR(read_context(batch, s));
     const size_t scores = output.scores.size();
-    for (int64_t i = 0; i < s.score_count; ++i) {
-      const int64_t end = s.context_before + s.score_begin + i + 1;
+    const ScoreRange range = batch.scores_of(s);
+    for (int64_t i = 0; i < range.count; ++i) {
+      const int64_t end = s.context_before + range.begin + i + 1;
       output.scores.push_back(fake_score(std::span(context_).first(usize(end)),
                                          batch.scored_token(s, i),
                                          rows_.at(s).params.prompt_logprobs));
@@ -296,7 +297,7 @@ Status FakeModelRunner::forward(const Submitted& step, StepOutput& output) {
     }
     if (s.yields()) {
       output.rows.back().score_begin = static_cast<int32_t>(scores);
-      output.rows.back().score_count = static_cast<int32_t>(s.score_count);
+      output.rows.back().score_count = range.count;
     }
   }
   return ok_status();

@@ -107,7 +107,7 @@ TEST(PromptLogprobs, EveryTokenIsScoredOnceWhateverIsCachedOrPreempted) {
       runner->set_hook([&](const Batch& batch) {
         int64_t scores = 0;
         for (const BatchSequence& s : batch.sequences) {
-          scores += s.score_count;
+          scores += batch.scores_of(s).count;
         }
         most = std::max(most.load(), scores);
         return Status();

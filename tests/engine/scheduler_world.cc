@@ -260,7 +260,7 @@ Status SchedulerWorld::check_deadlines() {
 Status SchedulerWorld::check_step(const Batch& batch) {
   int64_t scores = 0;
   for (const BatchSequence& s : batch.sequences) {
-    scores += s.score_count;
+    scores += batch.scores_of(s).count;
   }
   if (scores > limits_.max_score_rows) {
     return broken("{} tokens to score in one step", scores);

@@ -251,7 +251,7 @@ Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
 
 bool RankedModelRunner::all_plain_greedy(const Batch& batch) {
   return std::all_of(batch.sequences.begin(), batch.sequences.end(), [&](const BatchSequence& s) {
-    return !s.yields() || (s.score_count == 0 && s.mask_begin < 0 && rows_.at(s).plain_greedy());
+    return !s.yields() || (s.score < 0 && s.mask_begin < 0 && rows_.at(s).plain_greedy());
   });
 }
 
@@ -300,7 +300,8 @@ RowOutput RankedModelRunner::read_row(const Batch& batch,
     made.failure = narrow<int32_t>(ssize(out.failures.size()));
     out.failures.push_back(std::move(status));
   };
-  for (int64_t i = 0; i < sequence.score_count && made.failure < 0; ++i) {
+  const int64_t scores = batch.scores_of(sequence).count;
+  for (int64_t i = 0; i < scores && made.failure < 0; ++i) {
     Result<PromptScore> scored = score(logits(i),
                                        vocab_limit_,
                                        batch.scored_token(sequence, i),
@@ -314,8 +315,8 @@ RowOutput RankedModelRunner::read_row(const Batch& batch,
     }
   }
   if (sequence.sample) {
-    Result<SampledToken> token = sample(
-        logits(sequence.score_count), vocab_limit_, wants, scratch_, batch.mask_of(sequence));
+    Result<SampledToken> token =
+        sample(logits(scores), vocab_limit_, wants, scratch_, batch.mask_of(sequence));
     // A row that failed ends; should the next step hold it already, any legal token will do there.
     sampled[usize(sequence.slot)] = token.ok() ? token->token : 0;
     if (token.ok()) {
@@ -345,7 +346,7 @@ Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits,
   for (const BatchSequence& sequence : step.batch->sequences) {
     if (sequence.yields()) {
       step.output.rows.push_back(read_row(*step.batch, sequence, row, sampled, step.output));
-      row += usize(sequence.score_count) + (sequence.sample ? 1 : 0);
+      row += usize(step.batch->scores_of(sequence).count) + (sequence.sample ? 1 : 0);
     }
   }
   return ok_status();
