@@ -93,6 +93,12 @@ class NumberText final : public TokenText {
 
   std::string token_bytes(int32_t token) const override { return " " + std::to_string(token); }
 
+  bool is_special(int32_t /*token*/) const override { return false; }
+
+  Result<std::vector<int32_t>> encode(std::string_view /*text*/) const override {
+    return error(StatusCode::kUnsupported, "this model reads no words");
+  }
+
  private:
   class Stream final : public TextStream {
    public:

@@ -187,6 +187,7 @@ Status bench(const BenchLatencyOptions& options) {
   const int64_t most = backend->ranks_share_memory() ? 512 : 8192;
   load.max_batch_tokens = std::max(options.batch, std::min(options.prompt_tokens, most));
   load.max_logit_rows = options.batch;
+  load.max_score_rows = 0;
   const int64_t length = options.prompt_tokens + options.new_tokens;
   if (load.context == 0) {
     load.context = ceil_div(length, load.block_size) * load.block_size;

@@ -18,7 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds(Clock::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
 // When the tokens of every request came.
 class JobSink final : public TokenSink {
@@ -130,25 +132,25 @@ void print(const BenchThroughputOptions& o, const RankedModelRunner& runner, con
                            {"p99", x.p99 * 1e3},
                            {"max", x.max * 1e3}});
     };
-    std::cout << to_string(Json::object(
-                     {{"architecture", runner.config().architecture},
-                      {"ranks", runner.ranks()},
-                      {"requests", o.requests},
-                      {"concurrency", o.concurrency},
-                      {"prompt_tokens", o.prompt_tokens},
-                      {"new_tokens", o.new_tokens},
-                      {"seconds", t.seconds},
-                      {"output_tokens_per_second", per_second(t.generated)},
-                      {"total_tokens_per_second", per_second(t.generated + prompt)},
-                      {"requests_per_second", per_second(o.requests)},
-                      {"ttft_ms", summary(t.ttft_s)},
-                      {"tpot_ms", summary(t.tpot_s)},
-                      {"steps", static_cast<int64_t>(s.steps)},
-                      {"preemptions", static_cast<int64_t>(s.preemptions)},
-                      {"step_schedule_seconds", s.step_schedule_seconds},
-                      {"step_model_seconds", s.step_model_seconds},
-                      {"step_commit_seconds", s.step_commit_seconds},
-                      {"host_share", host_share(s)}}))
+    std::cout << to_string(
+                     Json::object({{"architecture", runner.config().architecture},
+                                   {"ranks", runner.ranks()},
+                                   {"requests", o.requests},
+                                   {"concurrency", o.concurrency},
+                                   {"prompt_tokens", o.prompt_tokens},
+                                   {"new_tokens", o.new_tokens},
+                                   {"seconds", t.seconds},
+                                   {"output_tokens_per_second", per_second(t.generated)},
+                                   {"total_tokens_per_second", per_second(t.generated + prompt)},
+                                   {"requests_per_second", per_second(o.requests)},
+                                   {"ttft_ms", summary(t.ttft_s)},
+                                   {"tpot_ms", summary(t.tpot_s)},
+                                   {"steps", static_cast<int64_t>(s.steps)},
+                                   {"preemptions", static_cast<int64_t>(s.preemptions)},
+                                   {"step_schedule_seconds", s.step_schedule_seconds},
+                                   {"step_model_seconds", s.step_model_seconds},
+                                   {"step_commit_seconds", s.step_commit_seconds},
+                                   {"host_share", host_share(s)}}))
               << "\n";
     return;
   }
@@ -182,6 +184,7 @@ Status run_bench(const BenchThroughputOptions& options) {
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
   load.max_batch_sequences = options.concurrency;
   load.max_logit_rows = options.concurrency;
+  load.max_score_rows = 0;
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
   if (load.max_batch_tokens == ModelFlags().max_batch_tokens) {
     load.max_batch_tokens = backend->ranks_share_memory() ? load.max_batch_tokens : 8192;

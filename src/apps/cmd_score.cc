@@ -67,6 +67,7 @@ Status score(const ScoreOptions& options) {
   load.max_batch_tokens = chunk;
   load.max_batch_sequences = 1;
   load.max_logit_rows = chunk;
+  load.max_score_rows = 0;
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
   TUTTI_TRY(const std::unique_ptr<RankedModelRunner> runner,
             load_runner(options.model, *backend, load));

@@ -188,6 +188,8 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   options.max_batch_tokens = flags.max_batch_tokens;
   options.max_batch_sequences = flags.max_batch_sequences;
   options.max_logit_rows = flags.max_batch_sequences;
+  // Logits of a large vocabulary take 0.6 MB a row; prompts with log-probabilities are few.
+  options.max_score_rows = std::min<int64_t>(64, flags.max_batch_tokens);
   if (flags.mla_form != "absorbed" && flags.mla_form != "expanded") {
     return invalid("--mla-form {}: wanted absorbed or expanded", flags.mla_form);
   }

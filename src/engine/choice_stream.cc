@@ -12,29 +12,38 @@ ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, con
       stream_(text.tokens == nullptr ? nullptr : text.tokens->open(request.skip_special_tokens)),
       stops_(request.stop),
       choice_(choice),
+      min_tokens_(request.min_tokens),
       keep_tool_marks_(request.keep_tool_marks && text.tool_calls != nullptr),
-      want_logprobs_(request.sampling.top_logprobs >= 0) {
+      want_logprobs_(request.sampling.top_logprobs >= 0),
+      skip_special_(request.skip_special_tokens) {
   if (request.split_reasoning && text.reasoning != nullptr) {
     splitter_.emplace(*text.reasoning, request.reasoning_open);
   }
   pending_.choice = choice_;
 }
 
+void ChoiceStream::begin(GenerationDelta delta) {
+  TUTTI_CHECK(tokens_ == 0);
+  pending_ = std::move(delta);
+  pending_.choice = choice_;
+}
+
 bool ChoiceStream::push(const SampledToken& token) {
   TUTTI_CHECK(!pending_.finish.has_value());
   pending_.tokens.push_back(token.token);
+  ++tokens_;
   if (want_logprobs_) {
     pending_.logprobs.push_back(logprobs_of(token));
   }
   if (stream_ != nullptr) {
-    add_text(stops_.push(text_of(token.token)));
+    add_text(stops_.push(text_of(token.token), tokens_ > min_tokens_));
   }
   return stops_.matched();
 }
 
 void ChoiceStream::finish(FinishReason reason) {
   if (stream_ != nullptr) {
-    add_text(stops_.push(stream_->finish()));
+    add_text(stops_.push(stream_->finish(), tokens_ > min_tokens_));
     add_text(stops_.finish());
     if (splitter_.has_value()) {
       const ReasoningPiece rest = splitter_->finish();
@@ -101,7 +110,11 @@ TokenLogprobs ChoiceStream::logprobs_of(const SampledToken& token) const {
     return text_.tokens == nullptr ? std::string() : text_.tokens->token_bytes(id);
   };
   TokenLogprobs out{
-      .token = token.token, .bytes = bytes(token.token), .logprob = token.logprob, .top = {}};
+      .token = token.token,
+      .bytes = bytes(token.token),
+      .logprob = token.logprob,
+      .hidden = skip_special_ && text_.tokens != nullptr && text_.tokens->is_special(token.token),
+      .top = {}};
   for (const TopLogprob& top : token.top) {
     out.top.push_back({.token = top.token, .bytes = bytes(top.token), .logprob = top.logprob});
   }

@@ -24,6 +24,12 @@ class ChoiceStream {
  public:
   ChoiceStream(const GenerationRequest& request, int32_t choice, const ChoiceText& text);
 
+  /// What comes before the first token: content, logprobs, prompt_logprobs.
+  void begin(GenerationDelta delta);
+
+  /// The form in which token and alternatives are sent.
+  TokenLogprobs logprobs_of(const SampledToken& token) const;
+
   /// Takes one token. True if it completed a stop string: the choice ends here.
   bool push(const SampledToken& token);
 
@@ -43,7 +49,6 @@ class ChoiceStream {
   std::string text_of(int32_t token);
   bool keeps(std::string_view token_bytes) const;
   void add_text(const std::string& text);
-  TokenLogprobs logprobs_of(const SampledToken& token) const;
 
   const ChoiceText text_;
   std::unique_ptr<TextStream> stream_;
@@ -51,8 +56,11 @@ class ChoiceStream {
   std::optional<ReasoningSplitter> splitter_;
   GenerationDelta pending_;
   const int32_t choice_;
+  const int64_t min_tokens_;
+  int64_t tokens_ = 0;
   const bool keep_tool_marks_;
   const bool want_logprobs_;
+  const bool skip_special_;
 };
 
 }  // namespace tutti

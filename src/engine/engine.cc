@@ -17,8 +17,10 @@ SchedulerConfig make_scheduler_config(const EngineConfig& config, const RunnerLi
           .max_batch_tokens = limits.max_batch_tokens,
           .max_batch_sequences = limits.max_batch_sequences,
           .max_context = limits.max_context,
+          .vocab_size = limits.vocab_size,
           // 1 % as in vLLM: room for the running ones to grow before anybody is preempted.
           .watermark_blocks = std::max<int64_t>(1, limits.num_blocks / 100),
+          .max_score_rows = limits.max_score_rows,
           .max_prefill_chunk = config.max_prefill_chunk,
           .aging_us = static_cast<int64_t>(config.priority_aging_seconds * 1e6),
           .long_prompt_from = limits.long_prompt_from,
@@ -97,6 +99,11 @@ Status Engine::submit(std::vector<SequenceRequest> requests, std::shared_ptr<Tok
           "a sequence needs a prompt of at least one token and max_tokens of at least 1");
     }
     TUTTI_RETURN_IF_ERROR(check_ids(request, limits().vocab_size));
+    if (request.sampling.prompt_logprobs >= 0 && limits().max_score_rows == 0) {
+      return error(StatusCode::kUnsupported,
+                   "this model was loaded without room for log-probabilities of the prompt")
+          .with_param("prompt_logprobs");
+    }
     TUTTI_RETURN_IF_ERROR(check_fits(
         scheduler_config_, limits().num_blocks, ssize(request.prompt.size()), request.max_tokens));
   }

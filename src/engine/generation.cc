@@ -1,5 +1,6 @@
 #include "engine/generation.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -53,6 +54,32 @@ void GenerationTable::fill(EngineStats& stats) const {
   stats.prompt_tokens = counters_.prompt_tokens;
 }
 
+int32_t prompt_logprobs_wanted(const GenerationRequest& request) {
+  return std::max(request.sampling.prompt_logprobs,
+                  request.echo ? request.sampling.top_logprobs : -1);
+}
+
+namespace {
+
+/// All of it at once, as a stream of these tokens would show it.
+std::string text_of(const std::vector<int32_t>& tokens, const TokenText& text, bool skip_special) {
+  const std::unique_ptr<TextStream> stream = text.open(skip_special);
+  std::string out;
+  for (const int32_t token : tokens) {
+    out += stream->push(token);
+  }
+  return out + stream->finish();
+}
+
+std::vector<TokenLogprobs> with_top(std::vector<TokenLogprobs> tokens, int32_t top) {
+  for (TokenLogprobs& token : tokens) {
+    token.top.resize(std::min(token.top.size(), usize(top)));
+  }
+  return tokens;
+}
+
+}  // namespace
+
 Generation::Generation(const Context& context,
                        const GenerationRequest& request,
                        uint64_t first_id,
@@ -61,11 +88,59 @@ Generation::Generation(const Context& context,
       first_id_(first_id),
       request_id_(request.request_id),
       sink_(std::move(sink)),
-      unfinished_(request.n) {
+      unfinished_(request.n),
+      only_echo_(request.echo && request.max_tokens == 0) {
   usage_.prompt_tokens = ssize(request.prompt.size());
   for (int32_t i = 0; i < request.n; ++i) {
     choices_.push_back({.stream = ChoiceStream(request, i, context_.text)});
   }
+  if (!request.echo && request.sampling.prompt_logprobs < 0) {
+    return;
+  }
+  Beginning& begin = beginning_.emplace();
+  begin.echo = request.echo;
+  begin.echo_top = request.echo ? request.sampling.top_logprobs : -1;
+  begin.prompt_top = request.sampling.prompt_logprobs;
+  const TokenText* text = context_.text.tokens;
+  if (request.echo_text.has_value()) {
+    begin.text = *request.echo_text;
+  } else if (request.echo && text != nullptr) {
+    begin.text = text_of(request.prompt, *text, request.skip_special_tokens);
+  }
+  TokenLogprobs first = choices_[0].stream.logprobs_of({.token = request.prompt[0], .top = {}});
+  first.first = true;
+  begin.prompt.push_back(std::move(first));
+  begin_choices();
+}
+
+void Generation::add_scores(const SequenceEvent& event) {
+  for (const PromptScore& score : event.scores) {
+    TokenLogprobs token = choices_[0].stream.logprobs_of(score.token);
+    token.rank = score.rank;
+    beginning_->prompt.push_back(std::move(token));
+  }
+  begin_choices();
+}
+
+/// Once all that comes before the output is known.
+void Generation::begin_choices() {
+  Beginning& begin = *beginning_;
+  const bool scored = begin.echo_top >= 0 || begin.prompt_top >= 0;
+  if (scored && ssize(begin.prompt.size()) < usage_.prompt_tokens) {
+    return;
+  }
+  for (Choice& choice : choices_) {
+    GenerationDelta delta;
+    delta.content = begin.echo ? begin.text : "";
+    if (begin.echo_top >= 0) {
+      delta.logprobs = with_top(begin.prompt, begin.echo_top);
+    }
+    if (begin.prompt_top >= 0) {
+      delta.prompt_logprobs = with_top(begin.prompt, begin.prompt_top);
+    }
+    choice.stream.begin(std::move(delta));
+  }
+  beginning_.reset();
 }
 
 void Generation::on_event(const SequenceEvent& event) {
@@ -88,7 +163,13 @@ void Generation::add_tokens(Choice& choice, const SequenceEvent& event) {
   if (event.sequence_id == first_id_) {  // the prompt counts once, and so does what was cached
     usage_.cached_prompt_tokens = event.cached_prompt_tokens;
   }
+  if (!event.scores.empty()) {
+    add_scores(event);
+  }
   for (const SampledToken& token : event.tokens) {
+    if (only_echo_) {
+      break;
+    }
     if (usage_.completion_tokens++ == 0) {
       first_token_ = Clock::now();
     }
@@ -102,7 +183,7 @@ void Generation::add_tokens(Choice& choice, const SequenceEvent& event) {
     }
   }
   if (event.finish.has_value()) {
-    finish_choice(choice, *event.finish);
+    finish_choice(choice, only_echo_ ? FinishReason::kLength : *event.finish);
   } else if (choice.stream.ready()) {
     sink_->on_delta(choice.stream.take());
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -15,6 +16,10 @@
 namespace tutti {
 
 class Generation;
+
+/// Alternatives per prompt token that `request` needs, for its prompt_logprobs or its echo; -1:
+/// none.
+int32_t prompt_logprobs_wanted(const GenerationRequest& request);
 
 /// Which generations live, so that others can cancel them, and how the past ones ended.
 /// Thread-safe.
@@ -65,6 +70,8 @@ class Generation final : public TokenSink {
     bool finished = false;
   };
 
+  void add_scores(const SequenceEvent& event);
+  void begin_choices();
   void add_tokens(Choice& choice, const SequenceEvent& event);
   void finish_choice(Choice& choice, FinishReason reason);
   void fail(const Status& status);
@@ -78,6 +85,18 @@ class Generation final : public TokenSink {
   std::vector<Choice> choices_;
   int64_t unfinished_;
   GenerationUsage usage_;
+  const bool only_echo_;  // no output is wanted
+
+  // What each choice begins with, until all of it is known.
+  struct Beginning {
+    bool echo = false;
+    std::string text;
+    int32_t echo_top = -1;    // alternatives, -1: no log-probabilities
+    int32_t prompt_top = -1;  // the same of prompt_logprobs
+    std::vector<TokenLogprobs> prompt;
+  };
+
+  std::optional<Beginning> beginning_;
   Clock::time_point first_token_{};
   FinishReason last_reason_ = FinishReason::kStop;
   std::atomic<bool> cancel_requested_ = false;

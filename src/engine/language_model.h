@@ -9,26 +9,36 @@
 #include <vector>
 
 #include "base/status.h"
+#include "sched/logit_rules.h"
 #include "sched/sampling_params.h"
 
 namespace tutti {
 
 class ChatTemplate;
+class TokenGrammar;
 class Tokenizer;
 
 struct GenerationRequest {
   std::vector<int32_t> prompt;  ///< token ids, at least one
   SamplingParams sampling;
-  std::optional<int64_t> max_tokens;    ///< unset: until the context is full
-  std::vector<std::string> stop;        ///< generation ends before the first of these strings
-  std::vector<int32_t> stop_token_ids;  ///< besides the model's EOS ids
+  std::optional<int64_t> max_tokens;     ///< unset: until the context is full; 0 only with echo
+  bool echo = false;                     ///< each choice begins with the prompt
+  std::optional<std::string> echo_text;  ///< the prompt's text; unset: that of its tokens
+  std::vector<std::string> stop;         ///< generation ends before the first of these strings
+  std::vector<int32_t> stop_token_ids;   ///< besides the model's EOS ids
   bool ignore_eos = false;
-  int32_t n = 1;                    ///< independent choices of the same prompt
-  bool split_reasoning = false;     ///< separate <think>…</think> from the answer
-  bool reasoning_open = false;      ///< the prompt already ends inside <think>
-  bool skip_special_tokens = true;  ///< do not print special tokens
-  bool keep_tool_marks = false;     ///< but print those that mark tool calls
-  int32_t priority = 0;             ///< smaller is served first
+  /// Before so many tokens are generated neither EOS nor a stop id comes and no stop string ends.
+  int64_t min_tokens = 0;
+  std::vector<LogitBias> logit_bias;       ///< one entry per token at most
+  std::vector<std::string> bad_words;      ///< never generated, neither with a space before them
+  std::vector<int32_t> allowed_token_ids;  ///< the only ones that may come; empty: all may
+  std::shared_ptr<const TokenGrammar> grammar;  ///< the output is one of its texts; nullptr: any
+  int32_t n = 1;                                ///< independent choices of the same prompt
+  bool split_reasoning = false;                 ///< separate <think>…</think> from the answer
+  bool reasoning_open = false;                  ///< the prompt already ends inside <think>
+  bool skip_special_tokens = true;              ///< do not print special tokens
+  bool keep_tool_marks = false;                 ///< but print those that mark tool calls
+  int32_t priority = 0;                         ///< smaller is served first
   std::string cache_salt;  ///< cached prefixes are shared among requests of the same salt only
   std::string request_id;  ///< for logs
   /// Ends with kDeadlineExceeded when this passes, wherever the request is by then.
@@ -41,6 +51,9 @@ struct TokenLogprobs {
   int32_t token = 0;
   std::string bytes;  ///< raw bytes of the token, perhaps no whole UTF-8 character
   float logprob = 0.0F;
+  int32_t rank = 0;     ///< of a prompt token: how many are at least as likely, itself included
+  bool first = false;   ///< the prompt begins with it: there is no log-probability
+  bool hidden = false;  ///< a special token that the text does not show
 
   struct Alternative {
     int32_t token = 0;
@@ -56,9 +69,11 @@ struct GenerationDelta {
   int32_t choice = 0;
   std::string content;
   std::string reasoning;
-  std::vector<int32_t> tokens;          ///< ids behind this piece (EOS not included)
-  std::vector<TokenLogprobs> logprobs;  ///< one per token if asked for
-  std::optional<FinishReason> finish;   ///< set on the last delta of a choice
+  std::vector<int32_t> tokens;  ///< ids behind this piece (EOS not included)
+  std::vector<TokenLogprobs>
+      logprobs;  ///< one per token if asked for, with echo the prompt's first
+  std::vector<TokenLogprobs> prompt_logprobs;  ///< one per prompt token if asked for; comes once
+  std::optional<FinishReason> finish;          ///< set on the last delta of a choice
 };
 
 struct GenerationUsage {

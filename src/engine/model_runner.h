@@ -16,6 +16,7 @@ struct RunnerLimits {
   int64_t max_context = 0;          ///< tokens of prompt + output of one sequence
   int64_t vocab_size = 0;           ///< ids in [0, vocab_size) are legal input
   int64_t long_prompt_from = 0;     ///< SchedulerConfig::long_prompt_from
+  int64_t max_score_rows = 0;       ///< prompt tokens of one step that can be scored
   int64_t max_tokens_per_step = 1;  ///< output of one sequence; more than 1: no running ahead
 };
 

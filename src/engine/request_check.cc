@@ -14,6 +14,10 @@ constexpr size_t kMaxStopStrings = 32;
 constexpr size_t kMaxStopBytes = 4096;
 constexpr size_t kMaxStopIds = 1024;
 constexpr size_t kMaxSaltBytes = 1024;
+// Each costs a comparison per generated token.
+constexpr size_t kMaxBadWords = 1024;
+constexpr size_t kMaxBadWordBytes = 4096;
+constexpr float kMaxBias = 100.0F;  // OpenAI's
 
 struct Range {
   const char* field;
@@ -64,6 +68,18 @@ Status check_prompt(const GenerationRequest& request, const GenerationLimits& li
   return ok_status();
 }
 
+Status check_ids(const std::vector<int32_t>& ids,
+                 const char* field,
+                 const GenerationLimits& limits) {
+  for (const int32_t token : ids) {
+    if (token < 0 || token >= limits.vocab_size) {
+      return invalid("{} holds {}, the model knows 0 to {}", field, token, limits.vocab_size - 1)
+          .with_param(field);
+    }
+  }
+  return ok_status();
+}
+
 Status check_stops(const GenerationRequest& request, const GenerationLimits& limits) {
   if (request.stop.size() > kMaxStopStrings) {
     return invalid("stop holds {} strings, at most {} are allowed",
@@ -94,14 +110,74 @@ Status check_stops(const GenerationRequest& request, const GenerationLimits& lim
                    kMaxStopIds)
         .with_param("stop_token_ids");
   }
-  for (const int32_t token : request.stop_token_ids) {
-    if (token < 0 || token >= limits.vocab_size) {
-      return invalid(
-                 "stop_token_ids holds {}, the model knows 0 to {}", token, limits.vocab_size - 1)
-          .with_param("stop_token_ids");
+  return check_ids(request.stop_token_ids, "stop_token_ids", limits);
+}
+
+Status check_bias(const GenerationRequest& request, const GenerationLimits& limits) {
+  if (ssize(request.logit_bias.size()) > limits.vocab_size) {
+    return invalid("logit_bias has {} entries, the model knows {} tokens",
+                   request.logit_bias.size(),
+                   limits.vocab_size)
+        .with_param("logit_bias");
+  }
+  for (const LogitBias& entry : request.logit_bias) {
+    if (entry.token < 0 || entry.token >= limits.vocab_size) {
+      return invalid("logit_bias names token {}, the model knows 0 to {}",
+                     entry.token,
+                     limits.vocab_size - 1)
+          .with_param("logit_bias");
+    }
+    if (!(entry.bias >= -kMaxBias && entry.bias <= kMaxBias)) {
+      return invalid("logit_bias of token {} is {}, must be -100 to 100", entry.token, entry.bias)
+          .with_param("logit_bias");
     }
   }
   return ok_status();
+}
+
+Status check_bad_words(const GenerationRequest& request, const GenerationLimits& limits) {
+  if (request.bad_words.size() > kMaxBadWords) {
+    return invalid("bad_words holds {} words, at most {} are allowed",
+                   request.bad_words.size(),
+                   kMaxBadWords)
+        .with_param("bad_words");
+  }
+  for (size_t i = 0; i < request.bad_words.size(); ++i) {
+    const std::string& word = request.bad_words[i];
+    const std::string field = fmt::format("bad_words[{}]", i);
+    if (word.empty() || word.size() > kMaxBadWordBytes) {
+      return invalid("{} has {} bytes, must be 1 to {}", field, word.size(), kMaxBadWordBytes)
+          .with_param(field);
+    }
+    if (!is_valid_utf8(word)) {
+      return invalid("{} is not valid UTF-8", field).with_param(field);
+    }
+  }
+  if (!request.bad_words.empty() && !limits.has_text) {
+    return error(StatusCode::kUnsupported,
+                 "bad_words need a tokenizer and this model was loaded without; use logit_bias")
+        .with_param("bad_words");
+  }
+  return ok_status();
+}
+
+Status check_rules(const GenerationRequest& request, const GenerationLimits& limits) {
+  if (request.min_tokens < 0 ||
+      request.min_tokens > request.max_tokens.value_or(request.min_tokens)) {
+    return invalid("min_tokens is {}, must be at least 0 and at most max_tokens{}",
+                   request.min_tokens,
+                   request.max_tokens.has_value() ? fmt::format(" = {}", *request.max_tokens) : "")
+        .with_param("min_tokens");
+  }
+  if (ssize(request.allowed_token_ids.size()) > limits.vocab_size) {
+    return invalid("allowed_token_ids holds {} ids, the model knows {}",
+                   request.allowed_token_ids.size(),
+                   limits.vocab_size)
+        .with_param("allowed_token_ids");
+  }
+  TUTTI_RETURN_IF_ERROR(check_ids(request.allowed_token_ids, "allowed_token_ids", limits));
+  TUTTI_RETURN_IF_ERROR(check_bias(request, limits));
+  return check_bad_words(request, limits);
 }
 
 }  // namespace
@@ -133,14 +209,19 @@ Status check_sampling(const SamplingParams& params) {
     return invalid("top_logprobs is {}, must be 0 to 20", params.top_logprobs)
         .with_param("top_logprobs");
   }
+  if (params.prompt_logprobs < -1 || params.prompt_logprobs > 20) {
+    return invalid("prompt_logprobs is {}, must be 0 to 20", params.prompt_logprobs)
+        .with_param("prompt_logprobs");
+  }
   return ok_status();
 }
 
 Status check_request(const GenerationRequest& request, const GenerationLimits& limits) {
   TUTTI_RETURN_IF_ERROR(check_prompt(request, limits));
   TUTTI_RETURN_IF_ERROR(check_sampling(request.sampling));
-  if (request.max_tokens.has_value() && *request.max_tokens < 1) {
-    return invalid("max_tokens is {}, must be at least 1", *request.max_tokens)
+  const int64_t least = request.echo ? 0 : 1;
+  if (request.max_tokens.has_value() && *request.max_tokens < least) {
+    return invalid("max_tokens is {}, must be at least {}", *request.max_tokens, least)
         .with_param("max_tokens");
   }
   if (request.n < 1 || request.n > limits.max_choices) {
@@ -152,6 +233,7 @@ Status check_request(const GenerationRequest& request, const GenerationLimits& l
                    kMaxSaltBytes)
         .with_param("cache_salt");
   }
+  TUTTI_RETURN_IF_ERROR(check_rules(request, limits));
   return check_stops(request, limits);
 }
 

@@ -13,7 +13,7 @@ struct GenerationLimits {
   int64_t max_context = 0;          ///< the model's
   int64_t max_sequence_tokens = 0;  ///< the model's or the KV pool's, whichever is less
   int32_t max_choices = 1;
-  bool has_text = true;  ///< a tokenizer is there, so stop strings can work
+  bool has_text = true;  ///< a tokenizer is there, so stop strings and bad words can work
 };
 
 Status check_sampling(const SamplingParams& params);

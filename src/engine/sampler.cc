@@ -87,51 +87,6 @@ Status check_row(std::span<const float> logits) {
   return ok_status();
 }
 
-/// Repetition first, then frequency and presence (vLLM's order).
-std::span<const float> apply_penalties(std::span<const float> logits,
-                                       const SampleRow& row,
-                                       SamplerScratch& scratch) {
-  const SamplingParams& params = row.params;
-  auto& out = scratch.logits;
-  auto& counts = scratch.counts;
-  out.assign(logits.begin(), logits.end());
-  if (counts.size() < logits.size()) {
-    counts.resize(logits.size(), 0);
-  }
-  const auto legal = [&](int32_t token) { return token >= 0 && token < ssize(logits.size()); };
-  const auto repeat = [&](int32_t token) {
-    float& logit = out[usize(token)];
-    logit = logit > 0.0F ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-    logit = std::min(logit, std::numeric_limits<float>::max());  // a tiny penalty may overflow
-  };
-  for (const int32_t token : row.output_tokens) {
-    if (legal(token) && counts[usize(token)]++ == 0) {
-      repeat(token);
-    }
-  }
-  for (const int32_t token : row.output_tokens) {
-    if (legal(token) && counts[usize(token)] > 0) {
-      const auto count = static_cast<float>(counts[usize(token)]);
-      out[usize(token)] -= params.frequency_penalty * count + params.presence_penalty;
-      counts[usize(token)] = -1;  // done, and seen
-    }
-  }
-  for (const int32_t token : row.prompt_tokens) {
-    if (legal(token) && counts[usize(token)] == 0) {
-      repeat(token);
-      counts[usize(token)] = -1;
-    }
-  }
-  for (const auto* tokens : {&row.output_tokens, &row.prompt_tokens}) {
-    for (const int32_t token : *tokens) {
-      if (legal(token)) {
-        counts[usize(token)] = 0;
-      }
-    }
-  }
-  return out;
-}
-
 /// The `count` best tokens, in no particular order. One pass; keeps at most 2 * count + 1024 items.
 void select_best(std::span<const float> logits, int64_t count, std::vector<Candidate>& out) {
   out.clear();
@@ -255,8 +210,19 @@ int32_t draw(const SampleRow& row, std::span<const Candidate> candidates) {
   return token;
 }
 
+/// Every token is at -inf: whose doing is it?
+Status nothing_allowed(std::span<const float> logits) {
+  if (find_best(logits).token < 0) {
+    return error(StatusCode::kInternal, "the model forbids every token; generation cannot go on");
+  }
+  return invalid(
+      "the request forbids every token that could come next; allow more in allowed_token_ids, "
+      "bad_words or min_tokens");
+}
+
+/// Of out.token and the `top` likeliest.
 void add_logprobs(std::span<const float> logits,
-                  const SamplingParams& params,
+                  int32_t top_count,
                   SamplerScratch& scratch,
                   SampledToken& out) {
   const double best = find_best(logits).logit;
@@ -268,12 +234,12 @@ void add_logprobs(std::span<const float> logits,
   const auto logprob = [&](float logit) {
     return static_cast<float>(static_cast<double>(logit) - log_sum);
   };
-  out.logprob = logprob(logits[usize(out.token)]);
-  if (params.top_logprobs == 0) {
+  out.logprob = out.token < ssize(logits.size()) ? logprob(logits[usize(out.token)]) : -kInfinity;
+  if (top_count == 0) {
     return;
   }
   auto& top = scratch.selection;
-  select_best(logits, std::min<int64_t>(params.top_logprobs, ssize(logits.size())), top);
+  select_best(logits, std::min<int64_t>(top_count, ssize(logits.size())), top);
   std::sort(top.begin(), top.end(), better);
   for (const Candidate& c : top) {
     out.top.push_back({.token = c.token, .logprob = logprob(c.logit)});
@@ -285,15 +251,17 @@ void add_logprobs(std::span<const float> logits,
 Result<SampledToken> sample(std::span<const float> logits,
                             int64_t vocab_limit,
                             const SampleRow& row,
-                            SamplerScratch& scratch) {
+                            SamplerScratch& scratch,
+                            std::span<const uint32_t> mask) {
   TUTTI_CHECK_GT(vocab_limit, 0);
   const auto known = logits.first(std::min(logits.size(), usize(vocab_limit)));
   TUTTI_RETURN_IF_ERROR(check_row(known));
   const SamplingParams& params = row.params;
-  const auto adjusted = params.has_penalties() ? apply_penalties(known, row, scratch) : known;
+  const bool adjusts = wants_adjusting(row, mask);
+  const auto adjusted = adjusts ? adjust_logits(known, row, mask, scratch.adjust) : known;
   const Best best = find_best(adjusted);
   if (best.token < 0) {
-    return error(StatusCode::kInternal, "the model forbids every token; generation cannot go on");
+    return nothing_allowed(known);
   }
   SampledToken out;
   if (params.greedy()) {
@@ -304,7 +272,29 @@ Result<SampledToken> sample(std::span<const float> logits,
     out.token = draw(row, scratch.candidates);
   }
   if (params.top_logprobs >= 0) {
-    add_logprobs(known, params, scratch, out);
+    add_logprobs(known, params.top_logprobs, scratch, out);
+  }
+  return out;
+}
+
+Result<PromptScore> score(std::span<const float> logits,
+                          int64_t vocab_limit,
+                          int32_t token,
+                          int32_t top,
+                          SamplerScratch& scratch) {
+  TUTTI_CHECK_GT(vocab_limit, 0);
+  TUTTI_CHECK_GE(token, 0);
+  const auto known = logits.first(std::min(logits.size(), usize(vocab_limit)));
+  TUTTI_RETURN_IF_ERROR(check_row(known));
+  if (find_best(known).token < 0) {
+    return nothing_allowed(known);
+  }
+  PromptScore out;
+  out.token.token = token;
+  add_logprobs(known, top, scratch, out.token);
+  const float own = token < ssize(known.size()) ? known[usize(token)] : -kInfinity;
+  for (const float logit : known) {
+    out.rank += logit >= own ? 1 : 0;
   }
   return out;
 }

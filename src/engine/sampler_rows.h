@@ -29,7 +29,7 @@ class SamplerRows {
   /// A token was sampled for the slot.
   void took(int32_t slot, int32_t token) {
     SampleRow& row = rows_[usize(slot)];
-    if (row.params.has_penalties()) {
+    if (row.reads_output()) {
       row.output_tokens.push_back(token);
     }
   }

@@ -29,11 +29,12 @@ size_t StopMatcher::advance(Pattern& pattern, char next) const {
     length = pattern.fallback[length];
   }
   length += pattern.text[length] == next ? 1 : 0;
-  pattern.matched = length;
+  // What follows a whole match that did not count continues its longest border.
+  pattern.matched = length == pattern.text.size() ? pattern.fallback[length] : length;
   return length;
 }
 
-std::string StopMatcher::push(std::string_view text) {
+std::string StopMatcher::push(std::string_view text, bool may_end) {
   if (matched_) {
     return {};
   }
@@ -48,7 +49,7 @@ std::string StopMatcher::push(std::string_view text) {
         match = std::max(match, pattern.text.size());
       }
     }
-    if (match > 0) {
+    if (match > 0 && may_end) {
       matched_ = true;
       held_.resize(held_.size() - match);
       return std::exchange(held_, {});

@@ -16,8 +16,9 @@ class StopMatcher {
 
   /// Takes the next piece of text (valid UTF-8) and returns what can be sent now: all that cannot
   /// be part of a stop string. After a match everything before it has been returned and further
-  /// text is dropped.
-  std::string push(std::string_view text);
+  /// text is dropped. Stop strings that end in a piece without `may_end` are text like any other;
+  /// one that only begins there counts.
+  std::string push(std::string_view text, bool may_end = true);
 
   bool matched() const { return matched_; }
 

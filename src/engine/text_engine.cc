@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "engine/request_rules.h"
 #include "engine/tokenizer_text.h"
 #include "text/chat_template.h"
 
@@ -45,6 +46,7 @@ TextEngine::~TextEngine() {
 Result<uint64_t> TextEngine::generate(GenerationRequest request,
                                       std::shared_ptr<GenerationSink> sink) {
   TUTTI_RETURN_IF_ERROR(check_request(request, limits_));
+  TUTTI_TRY(LogitRulesPtr rules, make_rules(request, defaults_.eos_token_ids, text_.get()));
   const uint64_t id = next_id_.fetch_add(static_cast<uint64_t>(request.n));
   const int64_t prompt_tokens = ssize(request.prompt.size());
   const Generation::Context context{
@@ -57,7 +59,8 @@ Result<uint64_t> TextEngine::generate(GenerationRequest request,
   auto generation = std::make_shared<Generation>(context, request, id, std::move(sink));
   // In the table first: it may end before submit returns.
   table_.add(id, generation, prompt_tokens);
-  Status queued = engine_.submit(make_sequences(std::move(request), id), generation);
+  Status queued =
+      engine_.submit(make_sequences(std::move(request), std::move(rules), id), generation);
   if (!queued.ok()) {
     table_.withdraw(id, prompt_tokens);
     return queued;
@@ -66,16 +69,20 @@ Result<uint64_t> TextEngine::generate(GenerationRequest request,
 }
 
 std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest request,
+                                                        LogitRulesPtr rules,
                                                         uint64_t first_id) const {
   SequenceRequest one;
+  one.rules = std::move(rules);
   const int64_t room = limits_.max_sequence_tokens - ssize(request.prompt.size());
-  one.max_tokens = std::min(request.max_tokens.value_or(room), room);
+  // One that only wants its prompt back is over with the token its prompt yields anyway.
+  one.max_tokens = std::clamp<int64_t>(request.max_tokens.value_or(room), 1, room);
   one.stop_ids = std::move(request.stop_token_ids);
   if (!request.ignore_eos) {
     one.stop_ids.insert(
         one.stop_ids.end(), defaults_.eos_token_ids.begin(), defaults_.eos_token_ids.end());
   }
   one.sampling = request.sampling;
+  one.grammar = std::move(request.grammar);
   one.priority = request.priority;
   one.deadline_us = to_us(request.deadline);
   one.cache_salt = std::move(request.cache_salt);
@@ -84,6 +91,8 @@ std::vector<SequenceRequest> TextEngine::make_sequences(GenerationRequest reques
   for (int32_t i = 0; i < request.n; ++i) {
     one.id = first_id + static_cast<uint64_t>(i);
     one.choice = i;
+    // The prompt is scored once for all.
+    one.sampling.prompt_logprobs = i == 0 ? prompt_logprobs_wanted(request) : -1;
     one.fork_of = i == 0 ? 0 : first_id;
     // The choices are admitted in their order: once the first is, the request has begun.
     one.queue_deadline_us = i == 0 ? to_us(request.queue_deadline) : kNoDeadline;

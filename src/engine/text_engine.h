@@ -39,7 +39,7 @@ class TextEngine final : public LanguageModel {
 
   /// max_tokens is lowered to what the context has left. Besides the errors of LanguageModel:
   /// kOutOfMemory if the prompt fits the context and not the KV memory, kUnsupported for stop
-  /// strings without a tokenizer.
+  /// strings or bad words without a tokenizer.
   Result<uint64_t> generate(GenerationRequest request,
                             std::shared_ptr<GenerationSink> sink) override;
   void cancel(uint64_t generation) override;
@@ -52,7 +52,9 @@ class TextEngine final : public LanguageModel {
   void shutdown() { engine_.shutdown(); }
 
  private:
-  std::vector<SequenceRequest> make_sequences(GenerationRequest request, uint64_t first_id) const;
+  std::vector<SequenceRequest> make_sequences(GenerationRequest request,
+                                              LogitRulesPtr rules,
+                                              uint64_t first_id) const;
 
   ModelInfo info_;
   GenerationDefaults defaults_;

@@ -1,8 +1,12 @@
-// From token ids to text, as the engine needs it; implemented over the tokenizer.
+// From token ids to text and back, as the engine needs it; implemented over the tokenizer.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
 
 namespace tutti {
 
@@ -23,6 +27,10 @@ class TokenText {
   virtual std::unique_ptr<TextStream> open(bool skip_special_tokens) const = 0;
   /// Raw bytes of one token, empty for an id the tokenizer does not know.
   virtual std::string token_bytes(int32_t token) const = 0;
+  /// Whether open(true) leaves it out.
+  virtual bool is_special(int32_t token) const = 0;
+  /// Ids of a text in the middle of others: nothing is put before or after it.
+  virtual Result<std::vector<int32_t>> encode(std::string_view text) const = 0;
 };
 
 }  // namespace tutti

@@ -34,6 +34,12 @@ class TokenizerText final : public TokenText {
     return std::string(tokenizer_->token_bytes(token));
   }
 
+  bool is_special(int32_t token) const override { return tokenizer_->is_special(token); }
+
+  Result<std::vector<int32_t>> encode(std::string_view text) const override {
+    return tokenizer_->encode(text, {.add_special_tokens = false, .parse_special = true});
+  }
+
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
 };

@@ -1,5 +1,6 @@
-// How one sequence's next token is chosen. Order of application (as Hugging Face and vLLM):
-// penalties -> temperature -> top-k -> top-p -> min-p -> softmax -> draw; temperature 0 is greedy.
+// How one sequence's next token is chosen. Order of application (as Hugging Face and vLLM): what is
+// forbidden -> logit bias -> penalties -> temperature -> top-k -> top-p -> min-p -> softmax ->
+// draw; temperature 0 is greedy. The first two are in logit_rules.h.
 #pragma once
 #include <cstdint>
 
@@ -18,6 +19,7 @@ struct SamplingParams {
       0;  ///< the draw depends on (seed, choice index, output position) and nothing else
   int32_t top_logprobs =
       -1;  ///< -1: no log-probabilities; 0..20: chosen token plus that many alternatives
+  int32_t prompt_logprobs = -1;  ///< the same of each token of the prompt but the first
 
   bool greedy() const { return temperature == 0.0F; }
 

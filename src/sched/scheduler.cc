@@ -36,6 +36,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, BlockPool& pool)
   TUTTI_CHECK_GT(config_.max_batch_sequences, 0);
   TUTTI_CHECK_GE(config_.watermark_blocks, 0);
   TUTTI_CHECK_GE(config_.max_prefill_chunk, 0);
+  TUTTI_CHECK_GE(config_.max_score_rows, 0);
   TUTTI_CHECK_GE(config_.aging_us, 0);
   // Every running sequence decodes in every step and one token more is left for a prefill.
   const int64_t slots = std::min(config_.max_batch_sequences, config_.max_batch_tokens);
@@ -54,6 +55,8 @@ void Scheduler::add(SequenceRequest request, int64_t now_us) {
   const Status fits =
       check_fits(config_, pool_.total(), ssize(request.prompt.size()), request.max_tokens);
   TUTTI_CHECK_MSG(fits.ok(), "{}", fits.message());
+  TUTTI_CHECK(request.grammar == nullptr || config_.vocab_size > 0);
+  TUTTI_CHECK(request.sampling.prompt_logprobs < 0 || config_.max_score_rows > 0);
   const uint64_t id = request.id;
   auto [it, added] =
       sequences_.emplace(id, std::make_unique<Entry>(std::move(request), config_.block_size));
@@ -83,6 +86,7 @@ bool Scheduler::schedule(int64_t now_us, Batch& batch, EventList& events) {
   step.number = next_step_;
   step.rows.clear();
   stalled_ = false;
+  scores_left_ = config_.max_score_rows;
   schedule_running(batch);
   admit(batch);
   if (batch.sequences.empty()) {
@@ -130,9 +134,10 @@ void Scheduler::schedule_running(Batch& batch) {
       continue;
     }
     // A step may have yielded several tokens. Sequences that prefill own all their blocks.
-    if (to_compute(entry) == 1 || missing_blocks(entry) > 0) {
+    const bool one = to_compute(entry) == 1;
+    if (one || missing_blocks(entry) > 0) {
       if (make_room(entry)) {
-        put(entry, chunk(entry, batch), batch);
+        put(entry, one ? 1 : chunk(entry, batch), batch);
       }
     } else {
       prefills = true;
@@ -146,7 +151,10 @@ void Scheduler::schedule_running(Batch& batch) {
       return;
     }
     if (entry->last_step != next_step_ + 1 && wants_step(*entry) && missing_blocks(*entry) <= 0) {
-      put(*entry, chunk(*entry, batch), batch);
+      // None if others have used up what may be scored in this step.
+      if (const int64_t count = chunk(*entry, batch); count > 0) {
+        put(*entry, count, batch);
+      }
     }
   }
 }
@@ -157,25 +165,37 @@ void Scheduler::schedule_running(Batch& batch) {
 void Scheduler::admit(Batch& batch) {
   while (!waiting_.empty() && budget_left(batch) > 0 && !free_slots_.empty() && !stalled_) {
     Entry& entry = *waiting_.top();
-    if (waits_for_sibling(entry) || !try_admit(entry, batch)) {
+    if (waits_for_sibling(entry) || waits_for_scores(entry) || !try_admit(entry, batch)) {
       return;
     }
   }
 }
 
-/// The sibling whose prompt is the same computes it; then its blocks are shared.
+/// The sibling whose prompt is the same computes it; then its blocks are shared. If it scores the
+/// prompt for all, nobody has output before that is done, also where it has lost its place.
 bool Scheduler::waits_for_sibling(const Entry& entry) const {
   const auto it = sequences_.find(entry.sequence.request().fork_of);
-  return it != sequences_.end() && it->second->state == State::kRunning &&
-         it->second->sequence.computed() < it->second->sequence.prompt_count();
+  if (it == sequences_.end()) {
+    return false;
+  }
+  const Entry& sibling = *it->second;
+  return sibling.scored < sibling.sequence.score_count() ||
+         (sibling.state == State::kRunning &&
+          sibling.sequence.computed() < sibling.sequence.prompt_count());
 }
 
-/// Fills prefix_ with computed blocks that hold the beginning of the entry's tokens. Never all of
-/// them: the last token is computed, because its logits are wanted.
+/// Others have used up what may be scored in this step.
+bool Scheduler::waits_for_scores(const Entry& entry) const {
+  return scores_left_ == 0 && entry.scored < entry.sequence.score_count();
+}
+
+/// Fills prefix_ with computed blocks that hold the beginning of the entry's tokens. Never with
+/// tokens whose logits are wanted: the last one, and those of the prompt that are yet to be scored.
 void Scheduler::find_prefix(Entry& entry) {
   prefix_.clear();
   const Sequence& sequence = entry.sequence;
-  const int64_t limit = (sequence.token_count() - 1) / config_.block_size;
+  const bool scores = entry.scored < sequence.score_count();
+  const int64_t limit = (scores ? entry.scored : sequence.token_count() - 1) / config_.block_size;
   if (pool_.has_cache()) {
     pool_.match(entry.root, sequence.tokens(), limit, prefix_);
   }
@@ -225,7 +245,9 @@ bool Scheduler::try_admit(Entry& entry, Batch& batch) {
   if (entry.cached_prompt_tokens < 0) {
     watch(entry, sequence.request().deadline_us);
     entry.cached_prompt_tokens = narrow<int32_t>(entry.scheduled);
-    counters_.prefix_queries += static_cast<uint64_t>(sequence.prompt_count());
+    if (sequence.score_count() == 0) {
+      counters_.prefix_queries += static_cast<uint64_t>(sequence.prompt_count());
+    }
     counters_.prefix_hits += static_cast<uint64_t>(entry.scheduled);
   }
   waiting_.erase(&entry);
@@ -310,6 +332,11 @@ void Scheduler::put(Entry& entry, int64_t count, Batch& batch) {
                              .context_before = begin,
                              .output_position = sequence.output_count() + entry.pending,
                              .prompt_tokens = sequence.prompt_count()});
+  if (sample && sequence.grammar() != nullptr) {
+    add_mask(entry, batch);
+  }
+  // Not asked of a sequence that decodes.
+  const bool score = begin + 1 < sequence.prompt_count() && add_scores(entry, batch);
   if (const int64_t owned = ssize(sequence.blocks().size()); entry.told < owned) {
     batch.update_blocks(
         entry.slot, entry.told, std::span(sequence.blocks()).subspan(usize(entry.told)));
@@ -320,11 +347,41 @@ void Scheduler::put(Entry& entry, int64_t count, Batch& batch) {
     batch.positions.push_back(narrow<int32_t>(position));
   }
   steps_[next_step_ % steps_.size()].rows.push_back(
-      {.entry = &entry, .count = count, .sample = sample});
+      {.entry = &entry, .count = count, .sample = sample, .score = score});
   entry.scheduled = end;
   entry.last_step = next_step_ + 1;
   ++entry.in_flight;
   entry.pending += sample ? 1 : 0;
+}
+
+/// Which tokens of the last sequence in the step score their next; false if none does.
+bool Scheduler::add_scores(Entry& entry, Batch& batch) {
+  const Sequence& sequence = entry.sequence;
+  BatchSequence& s = batch.sequences.back();
+  const int64_t first = std::max(s.context_before, entry.scored);
+  const int64_t last = std::min(s.context_before + s.token_count, sequence.score_count());
+  if (first >= last) {
+    return false;
+  }
+  s.score = narrow<int32_t>(ssize(batch.scores.size()));
+  batch.scores.push_back({.begin = narrow<int32_t>(first - s.context_before),
+                          .count = narrow<int32_t>(last - first),
+                          .last = sequence.tokens()[usize(last)]});
+  entry.scored = last;
+  scores_left_ -= last - first;
+  TUTTI_CHECK_GE(scores_left_, 0);
+  return true;
+}
+
+/// What the grammar of the last sequence in the step allows after all its known tokens.
+void Scheduler::add_mask(Entry& entry, Batch& batch) {
+  TUTTI_CHECK_EQ(entry.pending, 0);
+  constexpr int64_t kBits = 32;
+  batch.mask_words = ceil_div(config_.vocab_size, kBits);
+  const size_t begin = batch.masks.size();
+  batch.masks.resize(begin + usize(batch.mask_words), 0);
+  batch.sequences.back().mask_begin = narrow<int32_t>(ssize(begin));
+  entry.sequence.grammar()->fill_mask(std::span(batch.masks).subspan(begin));
 }
 
 bool Scheduler::wants_step(const Entry& entry) const {
@@ -353,7 +410,14 @@ int64_t Scheduler::missing_blocks(const Entry& entry) const {
 
 int64_t Scheduler::chunk(const Entry& entry, const Batch& batch) const {
   const int64_t limit = config_.max_prefill_chunk > 0 ? config_.max_prefill_chunk : INT64_MAX;
-  return std::min({to_compute(entry), budget_left(batch), limit});
+  const int64_t count = std::min({to_compute(entry), budget_left(batch), limit});
+  const Sequence& sequence = entry.sequence;
+  if (entry.scheduled + 1 >= sequence.prompt_count()) {
+    return count;  // decodes
+  }
+  const int64_t first = std::max(entry.scheduled, entry.scored);
+  const int64_t last = std::min(entry.scheduled + count, sequence.score_count());
+  return last - first > scores_left_ ? first + scores_left_ - entry.scheduled : count;
 }
 
 int64_t Scheduler::budget_left(const Batch& batch) const {

@@ -80,6 +80,7 @@ class Scheduler {
     Entry* entry = nullptr;
     int64_t count = 0;    // tokens computed by the step
     bool sample = false;  // the step yields output
+    bool score = false;   // or scores of the prompt
   };
 
   // One scheduled step.
@@ -95,11 +96,14 @@ class Scheduler {
   void admit(Batch& batch);
   bool try_admit(Entry& entry, Batch& batch);
   bool waits_for_sibling(const Entry& entry) const;
+  bool waits_for_scores(const Entry& entry) const;
   void find_prefix(Entry& entry);
   bool make_room(Entry& entry);
   Entry* last_running() const;
   void preempt(Entry& entry);
   void put(Entry& entry, int64_t count, Batch& batch);
+  void add_mask(Entry& entry, Batch& batch);
+  bool add_scores(Entry& entry, Batch& batch);
   bool wants_step(const Entry& entry) const;
   int64_t to_compute(const Entry& entry) const;
   int64_t missing_blocks(const Entry& entry) const;
@@ -131,9 +135,10 @@ class Scheduler {
   std::array<Step, kMaxInFlight> steps_;
   int64_t in_flight_ = 0;
   uint64_t next_step_ = 0;
-  int64_t releasing_ = 0;  // of running_: give their blocks back when their steps are committed
-  bool stalled_ = false;   // in the step being made, somebody waits for blocks in flight
-  bool swept_ = true;      // running_ holds nobody who has given everything back
+  int64_t releasing_ = 0;    // of running_: give their blocks back when their steps are committed
+  int64_t scores_left_ = 0;  // in the step being made, prompt tokens that may still be scored
+  bool stalled_ = false;     // in the step being made, somebody waits for blocks in flight
+  bool swept_ = true;        // running_ holds nobody who has given everything back
   uint64_t arrivals_ = 0;
   // The first in the queue was refused when it needed this many available blocks.
   uint64_t refused_id_ = 0;

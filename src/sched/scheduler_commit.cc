@@ -31,18 +31,19 @@ void Scheduler::close_step() {
 void Scheduler::commit(StepOutput& output, EventList& events) {
   Step& step = oldest();
   TUTTI_CHECK_EQ(output.step, step.number);
-  TUTTI_CHECK(events.tokens.empty());
+  TUTTI_CHECK(events.tokens.empty() && events.scores.empty());
   std::swap(events.tokens, output.tokens);
+  std::swap(events.scores, output.scores);
   size_t next = 0;  // in output.rows
   for (size_t i = 0; i < step.rows.size(); ++i) {
     constexpr size_t kAhead = 6;
     if (i + kAhead < step.rows.size()) {
       step.rows[i + kAhead].entry->prefetch();
     }
-    const auto& [entry, count, sample] = step.rows[i];
+    const auto& [entry, count, sample, score] = step.rows[i];
     counters_.computed_tokens += static_cast<uint64_t>(count);
     const RowOutput* row = nullptr;
-    if (sample) {
+    if (sample || score) {
       TUTTI_CHECK_LT(next, output.rows.size());
       row = &output.rows[next++];
       TUTTI_CHECK_EQ(row->sequence_id, entry->sequence.id());
@@ -50,11 +51,14 @@ void Scheduler::commit(StepOutput& output, EventList& events) {
     if (entry->state != State::kEnding) {
       entry->sequence.set_computed(entry->sequence.computed() + count);
       if (row != nullptr) {
-        --entry->pending;
+        entry->pending -= sample ? 1 : 0;
         if (row->failure >= 0) {
-          // Whatever made its logits unusable may be in its KV.
-          pool_.forget_content(entry->sequence.blocks());
-          end(*entry, events, output.failures[usize(row->failure)]);
+          const Status& failure = output.failures[usize(row->failure)];
+          if (failure.code() != StatusCode::kInvalidArgument) {
+            // Whatever made its logits unusable may be in its KV; what a client asked is not.
+            pool_.forget_content(entry->sequence.blocks());
+          }
+          end(*entry, events, failure);
         } else {
           apply(*row, *entry, events);
         }
@@ -70,14 +74,27 @@ void Scheduler::commit(StepOutput& output, EventList& events) {
 }
 
 void Scheduler::apply(const RowOutput& row, Entry& entry, EventList& events) {
-  TUTTI_CHECK_GT(row.token_count, 0);
+  TUTTI_CHECK_GT(row.token_count + row.score_count, 0);
   EventRecord record{.sequence_id = entry.sequence.id(),
                      .tag = entry.sequence.tag(),
                      .token_begin = row.token_begin,
+                     .score_begin = row.score_begin,
+                     .score_count = row.score_count,
                      .cached_prompt_tokens = entry.cached_prompt_tokens};
   for (int32_t i = 0; i < row.token_count && !record.finish.has_value(); ++i) {
-    record.finish = entry.sequence.append(events.tokens[usize(row.token_begin + i)].token);
-    record.token_count += record.finish == FinishReason::kStop ? 0 : 1;
+    const int32_t token = events.tokens[usize(row.token_begin + i)].token;
+    record.finish = entry.sequence.append(token);
+    if (record.finish == FinishReason::kStop) {
+      break;
+    }
+    ++record.token_count;
+    GrammarState* grammar = entry.sequence.grammar();
+    if (grammar != nullptr && !grammar->accept(token)) {
+      end(entry,
+          events,
+          error(StatusCode::kInternal, "the grammar does not allow token {}", token));
+      return;
+    }
   }
   counters_.generated_tokens += static_cast<uint64_t>(record.token_count);
   events.records.push_back(record);

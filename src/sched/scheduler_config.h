@@ -11,7 +11,9 @@ struct SchedulerConfig {
   int64_t max_batch_tokens = 512;  ///< tokens of one step, all sequences together
   int64_t max_batch_sequences = 64;
   int64_t max_context = 0;        ///< tokens of prompt + output of one sequence
+  int64_t vocab_size = 0;         ///< ids, for the masks of grammars; 0: no sequence has one
   int64_t watermark_blocks = 0;   ///< stay available at admission while other sequences run
+  int64_t max_score_rows = 0;     ///< prompt tokens of one step that are scored; 0: none ever
   int64_t max_prefill_chunk = 0;  ///< prompt tokens of one sequence in one step; 0 = whole budget
   int64_t aging_us = 10'000'000;  ///< waiting this long is worth one level of priority
   int64_t long_prompt_from = 0;   ///< equal tokens have other KV in prompts longer than this, and

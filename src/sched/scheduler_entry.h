@@ -40,6 +40,7 @@ struct alignas(64) SchedulerEntry {
   int32_t cached_prompt_tokens = -1;  // -1: never admitted
   State state = State::kWaiting;
   Sequence sequence;
+  int64_t scored = 0;  // of sequence.score_count(), those done or in flight; outlives preemption
   // Arrival + priority * aging: waiting `aging` longer is worth one level. The order of two
   // sequences never changes, so nobody can be overtaken for ever.
   int64_t order_us = 0;

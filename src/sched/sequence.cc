@@ -18,7 +18,8 @@ Sequence::Sequence(SequenceRequest request, int64_t block_size)
       id_(request.id),
       tag_(request.tag),
       max_tokens_(request.max_tokens),
-      awaits_token_(request.awaits_token),
+      awaits_token_(request.awaits_token || request.grammar != nullptr),
+      grammar_(request.grammar == nullptr ? nullptr : request.grammar->start()),
       request_(std::move(request)) {
   TUTTI_CHECK(!tokens_.empty());
   for (const int32_t stop : request_.stop_ids) {
@@ -36,11 +37,14 @@ SampleRow Sequence::sample_row() const {
   SampleRow row{.params = request_.sampling,
                 .choice = request_.choice,
                 .output_position = output_count(),
+                .rules = request_.rules,
                 .prompt_tokens = {},
                 .output_tokens = {}};
-  if (row.params.has_penalties()) {
-    const auto output = tokens_.begin() + prompt_count_;
+  const auto output = tokens_.begin() + prompt_count_;
+  if (row.reads_prompt()) {
     row.prompt_tokens.assign(tokens_.begin(), output);
+  }
+  if (row.reads_output()) {
     row.output_tokens.assign(output, tokens_.end());
   }
   return row;

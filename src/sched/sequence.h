@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/status.h"
 #include "sched/batch.h"
 #include "sched/sampling_params.h"
+#include "sched/token_grammar.h"
 
 namespace tutti {
 
@@ -21,6 +23,8 @@ struct SequenceRequest {
   uint64_t id = 0;              ///< unique among live sequences
   std::vector<int32_t> prompt;  ///< at least one token
   SamplingParams sampling;
+  LogitRulesPtr rules;                          ///< nullptr: none
+  std::shared_ptr<const TokenGrammar> grammar;  ///< nullptr: none; otherwise it awaits its tokens
   int32_t choice = 0;
   int64_t max_tokens = 1;         ///< generated tokens, at least 1
   std::vector<int32_t> stop_ids;  ///< generating one of them ends the sequence; it is not output
@@ -31,7 +35,7 @@ struct SequenceRequest {
   std::string cache_salt;  ///< shares cached prefixes only with requests of the same salt
   uint64_t fork_of = 0;    ///< id of a sequence with the same prompt, to share its blocks; 0: none
   bool awaits_token = false;  ///< needs its last token before its next step can be prepared, as
-                              ///< grammar masks will; others run ahead
+                              ///< grammars do; others run ahead
   uint64_t tag = 0;           ///< comes back with every event
 };
 
@@ -51,6 +55,9 @@ class Sequence {
 
   const SequenceRequest& request() const { return request_; }
 
+  /// nullptr: no grammar.
+  GrammarState* grammar() const { return grammar_.get(); }
+
   /// Prompt, then output.
   std::span<const int32_t> tokens() const { return tokens_; }
 
@@ -59,6 +66,11 @@ class Sequence {
   int64_t prompt_count() const { return prompt_count_; }
 
   int64_t output_count() const { return token_count() - prompt_count_; }
+
+  /// Leading tokens of the prompt whose logits score the token after them.
+  int64_t score_count() const {
+    return request_.sampling.prompt_logprobs < 0 ? 0 : prompt_count_ - 1;
+  }
 
   /// Leading tokens whose KV is stored, in `blocks`.
   int64_t computed() const { return computed_; }
@@ -87,7 +99,8 @@ class Sequence {
   uint64_t tag_ = 0;
   int64_t max_tokens_ = 0;
   bool awaits_token_ = false;
-  SequenceRequest request_;  // its prompt was moved into tokens_
+  std::unique_ptr<GrammarState> grammar_;  // stands behind the whole output
+  SequenceRequest request_;                // its prompt was moved into tokens_
 };
 
 }  // namespace tutti

@@ -14,6 +14,7 @@ namespace tutti {
 struct SequenceEvent {
   uint64_t sequence_id = 0;
   std::span<const SampledToken> tokens;  ///< new output, stop ids not included
+  std::span<const PromptScore> scores;   ///< of the next prompt tokens; all come before any output
   std::optional<FinishReason> finish;
   Status status;
   int64_t cached_prompt_tokens = 0;  ///< of the prompt, taken from the prefix cache
@@ -26,6 +27,8 @@ struct EventRecord {
   uint64_t tag = 0;         ///< SequenceRequest::tag
   int32_t token_begin = 0;  ///< in EventList::tokens
   int32_t token_count = 0;
+  int32_t score_begin = 0;  ///< in EventList::scores
+  int32_t score_count = 0;
   int32_t cached_prompt_tokens = 0;
   int32_t failure = -1;  ///< in EventList::failures
   std::optional<FinishReason> finish;
@@ -36,11 +39,13 @@ struct EventRecord {
 struct EventList {
   std::vector<EventRecord> records;
   std::vector<SampledToken> tokens;
+  std::vector<PromptScore> scores;
   std::vector<Status> failures;
 
   void clear() {
     records.clear();
     tokens.clear();
+    scores.clear();
     failures.clear();
   }
 
@@ -49,6 +54,8 @@ struct EventList {
     return {.sequence_id = record.sequence_id,
             .tokens = std::span(tokens).subspan(static_cast<size_t>(record.token_begin),
                                                 static_cast<size_t>(record.token_count)),
+            .scores = std::span(scores).subspan(static_cast<size_t>(record.score_begin),
+                                                static_cast<size_t>(record.score_count)),
             .finish = record.finish,
             .status = record.failure < 0 ? Status() : failures[static_cast<size_t>(record.failure)],
             .cached_prompt_tokens = record.cached_prompt_tokens};

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "serve/chat_messages.h"
+#include "serve/rule_fields.h"
 
 namespace tutti {
 
@@ -53,6 +54,10 @@ Status read_max_tokens(ApiRoute route, const JsonObject& body, GenerationRequest
   if (!out.max_tokens && route == ApiRoute::kCompletions) {
     out.max_tokens = kCompletionMaxTokens;
   }
+  out.echo = route == ApiRoute::kCompletions && bool_field(body, "echo").value_or(false);
+  if (out.max_tokens == 0 && !out.echo) {
+    return at("max_tokens", "got 0, wanted at least 1, or echo: true to get the prompt alone");
+  }
   return ok_status();
 }
 
@@ -94,6 +99,12 @@ Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {
     }
   }
   out.logprobs = top >= 0;
+  const auto prompt = int_field(body, "prompt_logprobs");
+  out.generation.sampling.prompt_logprobs = static_cast<int32_t>(prompt.value_or(-1));
+  out.prompt_logprobs = prompt.has_value();
+  if (out.prompt_logprobs && out.stream) {
+    return at("prompt_logprobs", "not sent in streams; leave out stream");
+  }
   return ok_status();
 }
 
@@ -132,21 +143,6 @@ Status read_stop(const JsonObject& body, const RequestLimits& limits, Generation
     TUTTI_RETURN_IF_ERROR(add_stop(items[i], fmt::format("stop[{}]", i), limits, out.stop));
   }
   return ok_status();
-}
-
-Result<std::vector<int32_t>> read_token_ids(const JsonArray& items,
-                                            const std::string& path,
-                                            int64_t vocab_size) {
-  std::vector<int32_t> ids;
-  ids.reserve(items.size());
-  for (size_t i = 0; i < items.size(); ++i) {
-    if (!items[i].is_int() || items[i].as_int() < 0 || items[i].as_int() >= vocab_size) {
-      return at(fmt::format("{}[{}]", path, i),
-                fmt::format("wanted a token id, an integer from 0 to {}", vocab_size - 1));
-    }
-    ids.push_back(static_cast<int32_t>(items[i].as_int()));
-  }
-  return ids;
 }
 
 Status read_stop_token_ids(const JsonObject& body,
@@ -309,6 +305,7 @@ Result<ApiRequest> parse_api_request(ApiRoute route,
   TUTTI_RETURN_IF_ERROR(read_logprobs(route, body, out));
   TUTTI_RETURN_IF_ERROR(read_stop(body, limits, generation));
   TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, model.info(), limits, generation));
+  TUTTI_RETURN_IF_ERROR(read_rules(body, model.info(), limits, generation));
   generation.ignore_eos = bool_field(body, "ignore_eos").value_or(false);
   generation.priority = static_cast<int32_t>(int_field(body, "priority").value_or(0));
   generation.cache_salt = string_field(body, "cache_salt").value_or("");

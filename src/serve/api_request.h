@@ -22,6 +22,7 @@ struct ApiRequest {
   bool stream = false;
   bool include_usage = false;
   bool logprobs = false;
+  bool prompt_logprobs = false;
   std::optional<double> timeout_seconds;
   GenerationRequest generation;  ///< everything but the prompt
   Json messages;                 ///< chat only, normalised

@@ -133,7 +133,12 @@ class ChatFormat final : public ReplyFormat {
       out += fmt::format(R"(,"finish_reason":"{}"}})",
                          finish_text(choice.finish, static_cast<int64_t>(answer.calls.size())));
     }
-    out += R"(],"usage":)" + usage_json(usage) + "}";
+    out += ']';
+    if (envelope_.prompt_logprobs) {
+      out += R"(,"prompt_logprobs":)";
+      append_prompt_logprobs(out, choices[0].prompt_logprobs);
+    }
+    out += R"(,"usage":)" + usage_json(usage) + "}";
     return out;
   }
 

@@ -49,11 +49,16 @@ void append_logprobs(std::string& out, const std::vector<TokenLogprobs>& tokens,
     names += comma;
     append_json_string(names, text);
     values += comma;
-    append_logprob(values, token.logprob);
     tops += comma;
-    append_top(tops, token);
+    if (token.first) {
+      values += "null";
+      tops += "null";
+    } else {
+      append_logprob(values, token.logprob);
+      append_top(tops, token);
+    }
     offsets += fmt::format("{}{}", comma, offset);
-    offset += count_characters(text);
+    offset += token.hidden ? 0 : count_characters(text);
   }
   out += fmt::format(
       R"({{"tokens":[{}],"token_logprobs":[{}],"top_logprobs":[{}],"text_offset":[{}]}})",
@@ -105,6 +110,12 @@ class CompletionFormat final : public ReplyFormat {
                     choices[i].reasoning + choices[i].content,
                     envelope_.logprobs ? &choices[i].logprobs : nullptr,
                     to_string(choices[i].finish));
+      if (envelope_.prompt_logprobs) {
+        out.pop_back();  // the choice goes on
+        out += R"(,"prompt_logprobs":)";
+        append_prompt_logprobs(out, choices[i].prompt_logprobs);
+        out += '}';
+      }
     }
     out += R"(],"usage":)" + usage_json(usage) + "}";
     return out;

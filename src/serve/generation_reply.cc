@@ -186,6 +186,7 @@ void GenerationReply::pull(size_t unsent, std::string& out) {
       choice.content += delta.content;
       choice.reasoning += delta.reasoning;
       append_all(choice.logprobs, std::move(delta.logprobs));
+      append_all(choice.prompt_logprobs, std::move(delta.prompt_logprobs));
       choice.finish = delta.finish.value_or(choice.finish);
     }
     ended_ = batch.ended;

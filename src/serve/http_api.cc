@@ -130,6 +130,40 @@ Result<std::vector<std::vector<int32_t>>> build_prompts(ApiRoute route,
   return ids;
 }
 
+/// Whether what the reply says about its prompts stays within bounds.
+Status check_prompt_parts(const ApiRequest& request,
+                          const std::vector<std::vector<int32_t>>& prompts,
+                          const RequestLimits& limits,
+                          int64_t buffer_bytes) {
+  const GenerationRequest& generation = request.generation;
+  int64_t tokens = 0;
+  for (const std::vector<int32_t>& prompt : prompts) {
+    tokens += static_cast<int64_t>(prompt.size()) * generation.n;
+  }
+  int64_t entries = 0;
+  for (const int32_t top : {generation.sampling.prompt_logprobs,
+                            generation.echo ? generation.sampling.top_logprobs : -1}) {
+    entries += tokens * (top + 1);
+  }
+  const char* field = request.prompt_logprobs ? "prompt_logprobs" : "echo";
+  if (entries > limits.prompt_logprobs) {
+    return invalid("{}: {} log-probabilities of prompt tokens, at most {} are sent; ask for fewer",
+                   field,
+                   entries,
+                   limits.prompt_logprobs)
+        .with_param(field);
+  }
+  // A stream's first event holds the prompt; its client must not look too slow because of it.
+  constexpr int64_t kTokenBytes = 16;
+  constexpr int64_t kEntryBytes = 64;
+  const int64_t bytes = tokens * kTokenBytes + entries * kEntryBytes;
+  if (request.stream && generation.echo && bytes > buffer_bytes / 2) {
+    return invalid("echo: {} prompt tokens are too many for a stream; leave out stream", tokens)
+        .with_param("echo");
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 std::span<const Route> route_table() {
@@ -267,6 +301,8 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
             parse_api_request(
                 route, body.as_object(), *served.model, random_u64(), config_.request_limits));
   TUTTI_TRY(auto prompts, build_prompts(route, request, *served.prompts));
+  TUTTI_RETURN_IF_ERROR(check_prompt_parts(
+      request, prompts, config_.request_limits, config_.limits.stream_buffer_bytes));
   const Status cancelled(StatusCode::kCancelled, "the client went away");
   if (*context.gone) {
     return Status(cancelled);
@@ -280,6 +316,7 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
                          .choices = n * count,
                          .include_usage = request.include_usage,
                          .logprobs = request.logprobs,
+                         .prompt_logprobs = request.prompt_logprobs,
                          .tool_calls = request.tool_calls,
                          .tools = std::move(request.tools)};
   auto inbox = std::make_shared<ReplyInbox>(count, context.waker);
@@ -309,6 +346,10 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
   for (int32_t i = 0; i < count; ++i) {
     GenerationRequest generation = request.generation;
     generation.prompt = std::move(prompts[static_cast<size_t>(i)]);
+    if (generation.echo) {
+      auto* given = std::get_if<std::string>(&request.prompts[static_cast<size_t>(i)]);
+      generation.echo_text = given == nullptr ? std::nullopt : std::optional(std::move(*given));
+    }
     generation.request_id = context.request_id;
     generation.deadline = deadlines.whole;
     generation.queue_deadline = deadlines.queue;

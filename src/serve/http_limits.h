@@ -59,6 +59,10 @@ struct RequestLimits {
   int32_t stop_strings = 16;
   int32_t stop_string_bytes = 4096;
   int32_t stop_token_ids = 128;
+  int32_t logit_bias = 1024;
+  int32_t bad_words = 128;
+  int32_t bad_word_bytes = 256;
+  int32_t prompt_logprobs = 1 << 18;  ///< tokens x (alternatives + 1) of all prompts x n
   int32_t prompts = 128;
   int32_t choices = 256;  ///< prompts x n
 };

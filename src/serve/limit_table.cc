@@ -58,6 +58,10 @@ constexpr auto kRows = std::to_array<LimitRow>({
     {"--max-stop-strings", "Stop strings of a request", "400", kCount, &R::stop_strings, 0, 32},
     {"--max-stop-bytes", "Bytes of one stop string", "400", kBytes, &R::stop_string_bytes, 1, 4096},
     {"--max-stop-token-ids", "Stop token ids of a request", "400", kCount, &R::stop_token_ids, 0, 1024},
+    {"--max-logit-bias", "Entries of logit_bias", "400", kCount, &R::logit_bias, 0, kMaxCount},
+    {"--max-bad-words", "Words of bad_words", "400", kCount, &R::bad_words, 0, 1024},
+    {"--max-bad-word-bytes", "Bytes of one of bad_words", "400", kBytes, &R::bad_word_bytes, 1, 4096},
+    {"--max-prompt-logprobs", "Log-probabilities of prompt tokens in a reply, alternatives included", "400", kCount, &R::prompt_logprobs, 0, 1 << 24},
     {"--max-prompts", "Prompts of one completion request", "400", kCount, &R::prompts, 1, kMaxCount},
     {"--max-choices", "Prompts times n of a request", "400", kCount, &R::choices, 1, kMaxCount},
     // clang-format on

@@ -19,6 +19,7 @@ struct ReplyEnvelope {
   int32_t choices = 1;
   bool include_usage = false;
   bool logprobs = false;
+  bool prompt_logprobs = false;
   const ToolCallMarkup* tool_calls =
       nullptr;  ///< chat: how calls look; nullptr: none are looked for
   Json tools;   ///< chat: the declared tools, for types of arguments
@@ -29,6 +30,7 @@ struct CollectedChoice {
   std::string content;
   std::string reasoning;
   std::vector<TokenLogprobs> logprobs;
+  std::vector<TokenLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kStop;
 };
 
@@ -60,5 +62,8 @@ std::string error_event(const Status& status);
 void append_finish_reason(std::string& out, const char* finish);
 /// JSON has no infinities: -9999 stands for "impossible", as in OpenAI's replies.
 void append_logprob(std::string& out, float logprob);
+/// vLLM's form: one entry per prompt token, null for the first, then an object from token ids to
+/// {"logprob", "rank", "decoded_token"} of the token itself and the likeliest.
+void append_prompt_logprobs(std::string& out, const std::vector<TokenLogprobs>& tokens);
 
 }  // namespace tutti

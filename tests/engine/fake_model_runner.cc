@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "engine/logit_adjust.h"
 
 namespace tutti {
 namespace {
@@ -20,7 +21,10 @@ Status bug(fmt::format_string<Args...> format, Args&&... args) {
 
 }  // namespace
 
-int32_t fake_next_token(std::span<const int32_t> context, const SampleRow& row, int64_t vocab) {
+int32_t fake_next_token(std::span<const int32_t> context,
+                        const SampleRow& row,
+                        int64_t vocab,
+                        std::span<const uint32_t> mask) {
   uint64_t h = mix(row.params.seed + 1) ^ mix(static_cast<uint64_t>(row.choice) + 77);
   h = mix(h + static_cast<uint64_t>(row.output_position));
   for (const int32_t token : context) {
@@ -29,7 +33,33 @@ int32_t fake_next_token(std::span<const int32_t> context, const SampleRow& row, 
   for (const int32_t token : row.output_tokens) {  // only there with penalties
     h = mix(h ^ static_cast<uint64_t>(token));
   }
-  return static_cast<int32_t>(h % static_cast<uint64_t>(vocab));
+  if (row.rules == nullptr && mask.empty()) {
+    return static_cast<int32_t>(h % static_cast<uint64_t>(vocab));
+  }
+  LogitAdjustScratch scratch;
+  const std::vector<float> zeros(usize(vocab), 0.0F);
+  const std::span<const float> adjusted = adjust_logits(zeros, row, mask, scratch);
+  std::vector<int32_t> allowed;
+  for (int64_t token = 0; token < vocab; ++token) {
+    if (adjusted[usize(token)] > -1e30F) {
+      allowed.push_back(static_cast<int32_t>(token));
+    }
+  }
+  return allowed.empty() ? -1 : allowed[h % allowed.size()];
+}
+
+PromptScore fake_score(std::span<const int32_t> context, int32_t token, int32_t top) {
+  uint64_t h = mix(static_cast<uint64_t>(token) + 5);
+  for (const int32_t t : context) {
+    h = mix(h * 31 + static_cast<uint64_t>(t) + 1);
+  }
+  PromptScore out;
+  out.token = {.token = token, .logprob = -static_cast<float>(h % 4096) / 256.0F, .top = {}};
+  out.rank = static_cast<int32_t>(1 + h % 300);
+  for (int32_t k = 0; k < top; ++k) {
+    out.token.top.push_back({.token = 65 + k, .logprob = -0.5F * static_cast<float>(k + 1)});
+  }
+  return out;
 }
 
 std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
@@ -37,16 +67,18 @@ std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
                                  int32_t choice,
                                  int64_t max_tokens,
                                  std::span<const int32_t> stop_ids,
-                                 int64_t vocab) {
+                                 int64_t vocab,
+                                 const LogitRulesPtr& rules) {
   std::vector<int32_t> output;
   std::vector<int32_t> context = std::move(prompt);
   while (ssize(output.size()) < max_tokens) {
     SampleRow row{.params = sampling,
                   .choice = choice,
                   .output_position = ssize(output.size()),
+                  .rules = rules,
                   .prompt_tokens = {},
                   .output_tokens = {}};
-    if (sampling.has_penalties()) {
+    if (row.reads_output()) {
       row.output_tokens = output;
     }
     const int32_t token = fake_next_token(context, row, vocab);
@@ -202,16 +234,21 @@ Status FakeModelRunner::read_context(const Batch& batch, const BatchSequence& s)
   return ok_status();
 }
 
-void FakeModelRunner::sample(const BatchSequence& s, StepOutput& output) {
+void FakeModelRunner::sample(const Batch& batch, const BatchSequence& s, StepOutput& output) {
   Sampled out;
   SampleRow row = rows_.at(s);
-  for (int64_t i = 0; i < limits_.max_tokens_per_step; ++i) {
+  const std::span<const uint32_t> mask = batch.mask_of(s);
+  for (int64_t i = 0; i < (mask.empty() ? limits_.max_tokens_per_step : 1); ++i) {
     SampledToken token;
-    token.token = fake_next_token(context_, row, limits_.vocab_size);
+    token.token = fake_next_token(context_, row, limits_.vocab_size, mask);
+    if (token.token < 0) {
+      out.status = invalid("every token is forbidden");
+      break;
+    }
     out.tokens.push_back(token);
     context_.push_back(token.token);
     ++row.output_position;
-    if (row.params.has_penalties()) {
+    if (row.reads_output()) {
       row.output_tokens.push_back(token.token);
     }
   }
@@ -239,14 +276,28 @@ Status FakeModelRunner::forward(const Submitted& step, StepOutput& output) {
   for (const BatchSequence& s : batch.sequences) {
     if (step.overlaps && follows_lost_step(s)) {
       // Its KV and its last token are undefined; nobody may look at the result.
-      if (s.sample) {
+      if (s.yields()) {
         output.add(s.sequence_id, {});
       }
       continue;
     }
     TUTTI_RETURN_IF_ERROR(read_context(batch, s));
+    const size_t scores = output.scores.size();
+    const ScoreRange range = batch.scores_of(s);
+    for (int64_t i = 0; i < range.count; ++i) {
+      const int64_t end = s.context_before + range.begin + i + 1;
+      output.scores.push_back(fake_score(std::span(context_).first(usize(end)),
+                                         batch.scored_token(s, i),
+                                         rows_.at(s).params.prompt_logprobs));
+    }
     if (s.sample) {
-      sample(s, output);
+      sample(batch, s, output);
+    } else if (s.yields()) {
+      output.rows.push_back({.sequence_id = s.sequence_id});
+    }
+    if (s.yields()) {
+      output.rows.back().score_begin = static_cast<int32_t>(scores);
+      output.rows.back().score_count = range.count;
     }
   }
   return ok_status();

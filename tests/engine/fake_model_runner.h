@@ -14,8 +14,15 @@
 
 namespace tutti {
 
-/// Next token of a context under the fake model, in [0, vocab).
-int32_t fake_next_token(std::span<const int32_t> context, const SampleRow& row, int64_t vocab);
+/// Next token of a context under the fake model, in [0, vocab): one of those that rules and mask
+/// allow, chosen by a hash; -1 if they allow none.
+int32_t fake_next_token(std::span<const int32_t> context,
+                        const SampleRow& row,
+                        int64_t vocab,
+                        std::span<const uint32_t> mask = {});
+
+/// What the fake model says of a prompt token after `context`; its alternatives are 65, 66, ...
+PromptScore fake_score(std::span<const int32_t> context, int32_t token, int32_t top = 0);
 
 /// Output of a request that runs alone, without its stop id.
 std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
@@ -23,7 +30,8 @@ std::vector<int32_t> fake_output(std::vector<int32_t> prompt,
                                  int32_t choice,
                                  int64_t max_tokens,
                                  std::span<const int32_t> stop_ids,
-                                 int64_t vocab);
+                                 int64_t vocab,
+                                 const LogitRulesPtr& rules = nullptr);
 
 class FakeModelRunner final : public ModelRunner {
  public:
@@ -71,7 +79,7 @@ class FakeModelRunner final : public ModelRunner {
   Status check_batch(const Submitted& step);
   Status check_blocks(const Submitted& step);
   Status read_context(const Batch& batch, const BatchSequence& sequence);
-  void sample(const BatchSequence& sequence, StepOutput& output);
+  void sample(const Batch& batch, const BatchSequence& sequence, StepOutput& output);
   bool follows_lost_step(const BatchSequence& sequence) const;
   Slot& slot(const BatchSequence& sequence, int64_t position);
   std::span<const int32_t> table(const BatchSequence& sequence) const;

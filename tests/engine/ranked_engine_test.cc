@@ -88,6 +88,19 @@ std::vector<std::vector<SequenceRequest>> make_requests(int64_t vocab, uint64_t 
     r.sampling.repetition_penalty = rng() % 4 == 0 ? 1.3F : 1.0F;
     r.sampling.top_logprobs = rng() % 4 == 0 ? 3 : -1;
     r.sampling.seed = rng();
+    if (rng() % 3 == 0) {
+      LogitRules rules;
+      rules.min_tokens = static_cast<int64_t>(rng() % 10);
+      rules.end_ids = {1, 2, 3};
+      const auto any = [&] { return static_cast<int32_t>(rng() % static_cast<uint64_t>(vocab)); };
+      for (int k = 0; k < 8; ++k) {
+        rules.bad_words.push_back({any()});
+        rules.bad_words.push_back({any(), any()});
+        rules.bias.push_back({.token = k * 3, .bias = static_cast<float>(rng() % 7) - 3.0F});
+      }
+      r.rules = std::make_shared<const LogitRules>(std::move(rules));
+    }
+    r.stop_ids = {2};
     r.awaits_token = rng() % 6 == 0;
     r.priority = static_cast<int32_t>(rng() % 3);
     const uint64_t choices = rng() % 5 == 0 ? 3 : 1;

@@ -41,6 +41,7 @@ TEST(SchedulerProperty, EveryRequestEndsAsIfItRanAlone) {
   EXPECT_GE(sum.cache_hits, least);
   EXPECT_GE(sum.evictions, least);
   EXPECT_GE(sum.deadlines, least);
+  EXPECT_GE(sum.scores, least);
   EXPECT_GT(sum.failures, 0);
   EXPECT_GT(sum.run_ahead, steps / 4);
 }

@@ -26,6 +26,7 @@ void WorldCounts::add(const WorldCounts& other) {
   evictions += other.evictions;
   deadlines += other.deadlines;
   failures += other.failures;
+  scores += other.scores;
   run_ahead += other.run_ahead;
   longest_wait = std::max(longest_wait, other.longest_wait);
 }
@@ -33,7 +34,7 @@ void WorldCounts::add(const WorldCounts& other) {
 std::string WorldCounts::text() const {
   return fmt::format(
       "{} steps ({} ahead), {} sequences ended, {} preemptions, {} cancels, {} forks, {} cache "
-      "hits, {} evictions, {} deadlines, {} failures, longest wait {:.3f} of the bound",
+      "hits, {} evictions, {} deadlines, {} failures, {} scores, longest wait {:.3f} of the bound",
       steps,
       run_ahead,
       ended,
@@ -44,6 +45,7 @@ std::string WorldCounts::text() const {
       evictions,
       deadlines,
       failures,
+      scores,
       longest_wait);
 }
 
@@ -56,12 +58,14 @@ SchedulerWorld::SchedulerWorld(uint64_t seed)
               .max_batch_sequences = pick(1, 8),
               .max_context = pick(8, 80),
               .vocab_size = pick(5, 60),
+              .max_score_rows = pick(1, 5),
               .max_tokens_per_step = chance(15) ? pick(2, 4) : 1},
       config_{.block_size = limits_.block_size,
               .max_batch_tokens = limits_.max_batch_tokens,
               .max_batch_sequences = limits_.max_batch_sequences,
               .max_context = limits_.max_context,
               .watermark_blocks = pick(0, 3),
+              .max_score_rows = limits_.max_score_rows,
               .max_prefill_chunk = chance(35) ? pick(1, 8) : 0,
               .aging_us = pick(0, 2000),
               .run_ahead = limits_.max_tokens_per_step == 1 && chance(85)},
@@ -163,6 +167,16 @@ void SchedulerWorld::arrive() {
   if (chance(50)) {
     r.stop_ids = {static_cast<int32_t>(pick(0, limits_.vocab_size - 1))};
   }
+  if (chance(15)) {  // never more than a few tokens are forbidden at once
+    LogitRules rules;
+    rules.min_tokens = pick(0, 6);
+    rules.end_ids = r.stop_ids;
+    for (int64_t i = pick(1, 3); i > 0; --i) {
+      rules.bad_words.push_back({static_cast<int32_t>(pick(0, limits_.vocab_size - 1)),
+                                 static_cast<int32_t>(pick(0, limits_.vocab_size - 1))});
+    }
+    r.rules = std::make_shared<const LogitRules>(std::move(rules));
+  }
   r.priority = chance(30) ? static_cast<int32_t>(pick(-3, 3)) : 0;
   r.deadline_us = chance(20) ? now_us_ + pick(1, 20000) : kNoDeadline;
   r.cache_salt = chance(20) ? std::string(1, static_cast<char>('a' + pick(0, 2))) : "";
@@ -175,6 +189,7 @@ void SchedulerWorld::arrive() {
     r.choice = static_cast<int32_t>(i);
     r.fork_of = i == 0 ? 0 : first;
     r.queue_deadline_us = i == 0 ? queue_deadline : kNoDeadline;
+    r.sampling.prompt_logprobs = i == 0 && chance(12) ? 0 : -1;
     add(r);
   }
 }
@@ -243,6 +258,13 @@ Status SchedulerWorld::check_deadlines() {
 }
 
 Status SchedulerWorld::check_step(const Batch& batch) {
+  int64_t scores = 0;
+  for (const BatchSequence& s : batch.sequences) {
+    scores += batch.scores_of(s).count;
+  }
+  if (scores > limits_.max_score_rows) {
+    return broken("{} tokens to score in one step", scores);
+  }
   for (const BatchSequence& s : batch.sequences) {
     const auto it = live_.find(s.sequence_id);
     if (it == live_.end()) {
@@ -312,12 +334,43 @@ Status SchedulerWorld::take_events() {
   return ok_status();
 }
 
+/// Each prompt token but the first is scored once, in order and before any output, if at all.
+Status SchedulerWorld::check_scores(Known& known, const SequenceEvent& event) {
+  const std::vector<int32_t>& prompt = known.request.prompt;
+  const int64_t wanted = known.request.sampling.prompt_logprobs < 0 ? 0 : ssize(prompt.size()) - 1;
+  for (const PromptScore& score : event.scores) {
+    ++known.scored;
+    if (known.scored > wanted || !known.got.empty()) {
+      return broken("sequence {}: a score that nobody asked for", known.request.id);
+    }
+    const PromptScore want =
+        fake_score(std::span(prompt).first(usize(known.scored)), prompt[usize(known.scored)]);
+    if (score.token.token != want.token.token || score.token.logprob != want.token.logprob ||
+        score.rank != want.rank) {
+      return broken("sequence {}: wrong score of token {}", known.request.id, known.scored);
+    }
+    ++counts_.scores;
+  }
+  if (!event.tokens.empty() && known.scored < wanted) {
+    return broken("sequence {} has output before its scores", known.request.id);
+  }
+  const auto sibling = live_.find(known.request.fork_of);
+  if (!event.tokens.empty() && sibling != live_.end()) {
+    const SequenceRequest& r = sibling->second.request;
+    if (r.sampling.prompt_logprobs >= 0 && sibling->second.scored + 1 < ssize(r.prompt.size())) {
+      return broken("sequence {} has output before its sibling's scores", known.request.id);
+    }
+  }
+  return ok_status();
+}
+
 Status SchedulerWorld::on_event(const SequenceEvent& event) {
   const auto it = live_.find(event.sequence_id);
   if (it == live_.end()) {
     return broken("sequence {} has news after its end", event.sequence_id);
   }
   Known& known = it->second;
+  TUTTI_RETURN_IF_ERROR(check_scores(known, event));
   for (const SampledToken& token : event.tokens) {
     known.got.push_back(token.token);
   }
@@ -337,7 +390,8 @@ Status SchedulerWorld::on_event(const SequenceEvent& event) {
   const bool whole = event.status.ok() && !cancelled;
   const int64_t length = whole ? r.max_tokens : ssize(known.got.size());
   if (known.got !=
-      fake_output(r.prompt, r.sampling, r.choice, length, r.stop_ids, limits_.vocab_size)) {
+      fake_output(
+          r.prompt, r.sampling, r.choice, length, r.stop_ids, limits_.vocab_size, r.rules)) {
     return broken("sequence {} says other than alone", r.id);
   }
   ++counts_.ended;

@@ -25,6 +25,7 @@ struct WorldCounts {
   int64_t evictions = 0;
   int64_t deadlines = 0;
   int64_t failures = 0;     ///< sequences ended by a lost step or row
+  int64_t scores = 0;       ///< of prompt tokens
   int64_t run_ahead = 0;    ///< steps scheduled while another was in flight
   double longest_wait = 0;  ///< of the stated bound
 
@@ -64,6 +65,7 @@ class SchedulerWorld {
   struct Known {
     SequenceRequest request;
     std::vector<int32_t> got;
+    int64_t scored = 0;  // tokens of the prompt
     int64_t order_us = 0;
     int64_t ahead = 0;          // others that precede it, all it has ever had
     int64_t waiting_since = 0;  // step in which the last of them came
@@ -88,6 +90,7 @@ class SchedulerWorld {
   Status check_deadlines();
   Status take_events();
   Status on_event(const SequenceEvent& event);
+  Status check_scores(Known& known, const SequenceEvent& event);
   Status check_blocks(bool thorough) const;
   bool precedes(const Known& a, const Known& b) const;
 

@@ -48,6 +48,21 @@ TEST(StopMatcher, DropsEverythingAfterTheMatch) {
   EXPECT_EQ(matcher.finish(), "");
 }
 
+TEST(StopMatcher, CountsOnlyMatchesThatMayEnd) {
+  StopMatcher matcher({"abab"});
+  EXPECT_EQ(matcher.push("xabab", /*may_end=*/false), "xab");  // "ab" may begin the next one
+  EXPECT_FALSE(matcher.matched());
+  EXPECT_EQ(matcher.push("a", false), "");
+  EXPECT_EQ(matcher.push("b"), "");  // begun before, ended now
+  EXPECT_TRUE(matcher.matched());
+
+  StopMatcher none({"aa"});
+  EXPECT_EQ(none.push("aaaa", false), "aaa");
+  EXPECT_EQ(none.push("b"), "ab");
+  EXPECT_EQ(none.finish(), "");
+  EXPECT_FALSE(none.matched());
+}
+
 TEST(StopMatcher, OverlappingPrefixesFallBack) {
   StopMatcher matcher({"aab"});
   EXPECT_EQ(matcher.push("aaa"), "a");

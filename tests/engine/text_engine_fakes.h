@@ -30,6 +30,28 @@ class FakeTokenText final : public TokenText {
     return index < pieces_.size() ? pieces_[index] : "<" + std::to_string(token) + ">";
   }
 
+  bool is_special(int32_t /*token*/) const override { return false; }
+
+  /// The longest piece first; every text must be made of pieces.
+  Result<std::vector<int32_t>> encode(std::string_view text) const override {
+    std::vector<int32_t> ids;
+    while (!text.empty()) {
+      size_t best = pieces_.size();
+      for (size_t i = 0; i < pieces_.size(); ++i) {
+        if (text.starts_with(pieces_[i]) &&
+            (best == pieces_.size() || pieces_[i].size() > pieces_[best].size())) {
+          best = i;
+        }
+      }
+      if (best == pieces_.size() || pieces_[best].empty()) {
+        return error(StatusCode::kUnsupported, "\"{}\" is no text of this vocabulary", text);
+      }
+      ids.push_back(static_cast<int32_t>(best));
+      text.remove_prefix(pieces_[best].size());
+    }
+    return ids;
+  }
+
  private:
   class Stream final : public TextStream {
    public:

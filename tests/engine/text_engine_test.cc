@@ -326,6 +326,12 @@ class HidingTokenText final : public TokenText {
     return token == 1 ? "</think>" : token == 0 ? "so" : "42";
   }
 
+  bool is_special(int32_t token) const override { return token == 1; }
+
+  Result<std::vector<int32_t>> encode(std::string_view /*text*/) const override {
+    return error(StatusCode::kUnsupported, "not needed");
+  }
+
  private:
   struct Stream final : TextStream {
     explicit Stream(const HidingTokenText& t) : text(t) {}

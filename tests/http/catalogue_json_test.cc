@@ -327,8 +327,10 @@ TEST(Catalogue, P01_P02_P04_P05_EveryNumberAtItsBoundsPlusMinusOne) {
       const std::string name = rule.name;
       for (const Edge& edge : edges_of(rule)) {
         // What the field needs beside it, and what keeps the reply short.
-        const std::string beside = name == "top_logprobs"                   ? R"(,"logprobs":true)"
-                                   : name == "timeout"                      ? ""
+        const std::string beside = name == "top_logprobs"          ? R"(,"logprobs":true)"
+                                   : name == "timeout"             ? ""
+                                   : name == "min_tokens"          ? R"(,"max_tokens":2147483647)"
+                                   : name == "max_tokens" && !chat ? R"(,"echo":true)"
                                    : name.find("max_") != std::string::npos ? ""
                                                                             : R"(,"max_tokens":1)";
         const std::string fields = fmt::format(R"("{}":{}{})", name, edge.json, beside);
@@ -371,11 +373,16 @@ TEST(Catalogue, P04_PromptsTimesChoicesAreBounded) {
 }
 
 TEST(Catalogue, P06_BadLogitBiasIsRefusedByName) {
-  TestServer s;
+  FakeLanguageModel::Options options;
+  options.vocab_size = 2000;
+  TestServer s(options);
   std::string many = "\"0\":1";
-  for (int i = 1; i <= 1024; ++i) {
+  for (int i = 1; i < 1024; ++i) {
     many += fmt::format(",\"{}\":1", i);
   }
+  EXPECT_EQ(
+      verdict(s, kChat, chat_with(fmt::format(R"("max_tokens":1,"logit_bias":{{{}}})", many))), "");
+  many += R"(,"1024":1)";
   for (const std::string& bias : {std::string(R"("-1":1)"),
                                   std::string(R"("1099511627776":1)"),
                                   std::string(R"("x":1)"),
@@ -383,6 +390,9 @@ TEST(Catalogue, P06_BadLogitBiasIsRefusedByName) {
                                   std::string(R"("1":null)"),
                                   std::string(R"("1":1e300)"),
                                   std::string(R"("1.5":1)"),
+                                  std::string(R"("2000":1)"),
+                                  std::string(R"("1":100.01)"),
+                                  std::string(R"("1":-100.01)"),
                                   std::string(R"("":1)"),
                                   many}) {
     const std::string got =

@@ -118,6 +118,7 @@ TEST(RequestFields, RangesHaveEdges) {
       {"repetition_penalty", {"0.1", "10"}, {"0", "-1", "10.1"}},
       {"max_tokens", {"1", "3.0", "2147483647"}, {"0", "-1", "2147483648", "1e18", "1e300"}},
       {"max_completion_tokens", {"1"}, {"0"}},
+      {"min_tokens", {"0", "1", "16"}, {"-1", "2147483648", "1.5"}},
       {"n", {"1", "128"}, {"0", "129", "2147483648", "-1"}},
       {"seed", {"0", "-5", "9223372036854775807"}, {"1e300"}},
   };
@@ -138,17 +139,12 @@ TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
                             R"("functions":[{}])",
                             R"("function_call":{"name":"f"})",
                             R"("response_format":{"type":"json_object"})",
-                            R"("logit_bias":{"5":1})",
                             R"("best_of":2)",
-                            R"("echo":true)",
                             R"("suffix":"x")",
                             R"("modalities":["text","audio"])",
                             R"("audio":{"voice":"a"})",
                             R"("prediction":{})",
                             R"("web_search_options":{})",
-                            R"("min_tokens":1)",
-                            R"("bad_words":["x"])",
-                            R"("prompt_logprobs":1)",
                             R"("guided_json":{})",
                             R"("structured_outputs":{"json":{}})",
                             R"("chat_template":"x")",
@@ -242,6 +238,73 @@ TEST(ApiRequest, FieldsThatNeedEachOther) {
   EXPECT_EQ(completion(R"("logprobs":5)"), "");
   EXPECT_EQ(completion(R"("logprobs":6)"), "logprobs invalid_argument");
   EXPECT_EQ(chat(R"("reasoning_effort":"huge")"), "reasoning_effort invalid_argument");
+}
+
+std::string bias_of(int count) {
+  std::string out = R"("logit_bias":{"0":-100)";
+  for (int i = 1; i < count; ++i) {
+    out += fmt::format(R"(,"{}":100)", i);
+  }
+  return out + "}";
+}
+
+TEST(ApiRequest, LogitBias) {
+  const ApiRequest request = good(kChat, R"("logit_bias":{"7":-100,"0":1.5,"999":100})");
+  ASSERT_EQ(request.generation.logit_bias.size(), 3U);
+  EXPECT_EQ(request.generation.logit_bias[0].token, 7);
+  EXPECT_EQ(request.generation.logit_bias[0].bias, -100.0F);
+  EXPECT_EQ(request.generation.logit_bias[1].bias, 1.5F);
+  for (const char* entry : {R"("1000":1)",
+                            R"("-1":1)",
+                            R"("-0":1)",
+                            R"("+1":1)",
+                            R"("01":1)",
+                            R"("1 ":1)",
+                            R"("1.0":1)",
+                            R"("":1)",
+                            R"("99999999999999999999":1)",
+                            R"("5":100.1)",
+                            R"("5":-100.1)",
+                            R"("5":true)",
+                            R"("5":null)"}) {
+    EXPECT_EQ(chat(fmt::format(R"("logit_bias":{{{}}})", entry)), "logit_bias invalid_argument")
+        << entry;
+  }
+  EXPECT_EQ(completion(bias_of(1000)), "");
+  EXPECT_EQ(completion(bias_of(1001)), "logit_bias invalid_argument");  // of 1000 tokens
+}
+
+TEST(ApiRequest, MinTokensAndAllowedIds) {
+  EXPECT_EQ(chat(R"("min_tokens":5)"), "");
+  EXPECT_EQ(chat(R"("min_tokens":5,"max_tokens":5)"), "");
+  EXPECT_EQ(chat(R"("min_tokens":6,"max_tokens":5)"), "min_tokens invalid_argument");
+  EXPECT_EQ(completion(R"("min_tokens":16)"), "");  // the default of max_tokens
+  EXPECT_EQ(completion(R"("min_tokens":17)"), "min_tokens invalid_argument");
+  EXPECT_EQ(good(kChat, R"("min_tokens":3)").generation.min_tokens, 3);
+  EXPECT_EQ(chat(R"("allowed_token_ids":[])"), "allowed_token_ids invalid_argument");
+  EXPECT_EQ(chat(R"("allowed_token_ids":[0,999])"), "");
+  EXPECT_EQ(chat(R"("allowed_token_ids":[0,1000])"), "allowed_token_ids[1] invalid_argument");
+  EXPECT_EQ(chat(R"("allowed_token_ids":[-1])"), "allowed_token_ids[0] invalid_argument");
+  EXPECT_EQ(good(kChat, R"("allowed_token_ids":[4,2])").generation.allowed_token_ids,
+            (std::vector<int32_t>{4, 2}));
+}
+
+TEST(ApiRequest, BadWords) {
+  const auto words = [](int count, int bytes) {
+    std::string out = R"("bad_words":[)";
+    for (int i = 0; i < count; ++i) {
+      out += (i == 0 ? "\"" : ",\"") + std::string(static_cast<size_t>(bytes), 'x') + "\"";
+    }
+    return out + "]";
+  };
+  EXPECT_EQ(chat(words(128, 1)), "");
+  EXPECT_EQ(chat(words(129, 1)), "bad_words invalid_argument");
+  EXPECT_EQ(chat(words(1, 256)), "");
+  EXPECT_EQ(chat(words(1, 257)), "bad_words[0] invalid_argument");
+  EXPECT_EQ(chat(R"("bad_words":["a",""])"), "bad_words[1] invalid_argument");
+  EXPECT_EQ(chat(R"("bad_words":["a",7])"), "bad_words[1] invalid_argument");
+  EXPECT_EQ(good(kChat, R"("bad_words":["a","b"])").generation.bad_words,
+            (std::vector<std::string>{"a", "b"}));
 }
 
 TEST(ApiRequest, StopStrings) {

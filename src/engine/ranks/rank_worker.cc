@@ -103,6 +103,10 @@ Result<TensorView> RankWorker::forward(RankContext& rank,
                                        std::span<const int32_t> sampled) {
   inputs_.logit_rows.clear();
   for (const BatchSequence& s : batch.sequences) {
+    const ScoreRange scores = batch.scores_of(s);
+    for (int64_t i = 0; i < scores.count; ++i) {
+      inputs_.logit_rows.push_back(narrow<int32_t>(s.token_begin + scores.begin + i));
+    }
     if (s.sample) {
       inputs_.logit_rows.push_back(narrow<int32_t>(s.token_begin + s.token_count - 1));
     }

@@ -60,7 +60,7 @@ class RankWorker {
                              const std::vector<int32_t>& rows,
                              std::span<const int32_t> sampled);
 
-  /// The same for the rows the batch samples from.
+  /// The same for the rows the batch scores and samples from, sequence by sequence.
   Result<TensorView> forward(RankContext& rank,
                              const Batch& batch,
                              std::span<const int32_t> sampled);

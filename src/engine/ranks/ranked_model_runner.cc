@@ -64,7 +64,7 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
 StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
   return {.max_tokens = options.max_batch_tokens,
           .max_sequences = options.max_batch_sequences,
-          .max_logit_rows = options.max_logit_rows,
+          .max_logit_rows = options.max_logit_rows + options.max_score_rows,
           .max_context = limits_.max_context,
           .block_size = options.block_size};
 }
@@ -113,6 +113,7 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
   limits_.max_context = info.max_context;
   limits_.vocab_size = info.vocab_size;
   limits_.long_prompt_from = info.long_rope_from;
+  limits_.max_score_rows = options.max_score_rows;
   vocab_limit_ =
       options.vocab_limit > 0 ? std::min(options.vocab_limit, info.vocab_size) : info.vocab_size;
   if (options.context > info.max_context) {
@@ -248,19 +249,19 @@ Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
   return status;
 }
 
+bool RankedModelRunner::all_plain_greedy(const Batch& batch) {
+  return std::all_of(batch.sequences.begin(), batch.sequences.end(), [&](const BatchSequence& s) {
+    return !s.yields() || (s.score < 0 && s.mask_begin < 0 && rows_.at(s).plain_greedy());
+  });
+}
+
 Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
                                                 ConstTensorView logits,
                                                 uint64_t number) {
   Pending& step = pending_[number % kMaxPending];
   std::vector<int32_t>& sampled = sampled_[number % sampled_.size()];
-  for (const BatchSequence& s : step.batch->sequences) {
-    if (!s.sample) {
-      continue;
-    }
-    const SamplingParams& params = rows_.at(s).params;
-    if (!params.greedy() || params.has_penalties() || params.top_logprobs >= 0) {
-      return false;
-    }
+  if (!all_plain_greedy(*step.batch)) {
+    return false;
   }
   const TensorView chosen = workers_[usize(rank.rank)]->argmax(rank, logits, vocab_limit_);
   std::vector<int32_t>& tokens = host_tokens_;
@@ -282,6 +283,53 @@ Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
   return true;
 }
 
+RowOutput RankedModelRunner::read_row(const Batch& batch,
+                                      const BatchSequence& sequence,
+                                      size_t row,
+                                      std::vector<int32_t>& sampled,
+                                      StepOutput& out) {
+  const size_t vocab = usize(limits_.vocab_size);
+  const auto logits = [&](int64_t i) {
+    return std::span<const float>(host_logits_).subspan((row + usize(i)) * vocab, vocab);
+  };
+  const SampleRow& wants = rows_.at(sequence);
+  RowOutput made{.sequence_id = sequence.sequence_id,
+                 .token_begin = narrow<int32_t>(ssize(out.tokens.size())),
+                 .score_begin = narrow<int32_t>(ssize(out.scores.size()))};
+  const auto fail = [&](Status status) {
+    made.failure = narrow<int32_t>(ssize(out.failures.size()));
+    out.failures.push_back(std::move(status));
+  };
+  const int64_t scores = batch.scores_of(sequence).count;
+  for (int64_t i = 0; i < scores && made.failure < 0; ++i) {
+    Result<PromptScore> scored = score(logits(i),
+                                       vocab_limit_,
+                                       batch.scored_token(sequence, i),
+                                       wants.params.prompt_logprobs,
+                                       scratch_);
+    if (scored.ok()) {
+      out.scores.push_back(std::move(scored).value());
+      ++made.score_count;
+    } else {
+      fail(std::move(scored).status());
+    }
+  }
+  if (sequence.sample) {
+    Result<SampledToken> token =
+        sample(logits(scores), vocab_limit_, wants, scratch_, batch.mask_of(sequence));
+    // A row that failed ends; should the next step hold it already, any legal token will do there.
+    sampled[usize(sequence.slot)] = token.ok() ? token->token : 0;
+    if (token.ok()) {
+      rows_.took(sequence.slot, token->token);
+      out.tokens.push_back(std::move(token).value());
+      made.token_count = 1;
+    } else if (made.failure < 0) {
+      fail(std::move(token).status());
+    }
+  }
+  return made;
+}
+
 Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits, uint64_t number) {
   TUTTI_TRY(const bool done, sample_greedily(rank, logits, number));
   if (done) {
@@ -289,25 +337,16 @@ Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits,
   }
   Pending& step = pending_[number % kMaxPending];
   std::vector<int32_t>& sampled = sampled_[number % sampled_.size()];
-  const int64_t vocab = logits.dim(1);
+  TUTTI_CHECK_EQ(logits.dim(1), limits_.vocab_size);
   host_logits_.resize(usize(logits.numel()));
   TUTTI_RETURN_IF_ERROR(
       rank.device.copy_to_host(host_logits_.data(), logits.raw(), logits.bytes(), rank.stream));
   TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
   size_t row = 0;
   for (const BatchSequence& sequence : step.batch->sequences) {
-    if (!sequence.sample) {
-      continue;
-    }
-    const std::span<const float> values(host_logits_.data() + row++ * usize(vocab), usize(vocab));
-    Result<SampledToken> token = sample(values, vocab_limit_, rows_.at(sequence), scratch_);
-    // A row that failed ends; should the next step hold it already, any legal token will do there.
-    sampled[usize(sequence.slot)] = token.ok() ? token->token : 0;
-    if (token.ok()) {
-      rows_.took(sequence.slot, token->token);
-      step.output.add(sequence.sequence_id, std::move(token).value());
-    } else {
-      step.output.add_failure(sequence.sequence_id, std::move(token).status());
+    if (sequence.yields()) {
+      step.output.rows.push_back(read_row(*step.batch, sequence, row, sampled, step.output));
+      row += usize(step.batch->scores_of(sequence).count) + (sequence.sample ? 1 : 0);
     }
   }
   return ok_status();

@@ -45,6 +45,7 @@ struct ModelLoadOptions {
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
   int64_t max_logit_rows = 64;  ///< logit rows of one step; scoring wants max_batch_tokens
+  int64_t max_score_rows = 0;   ///< and as many more for prompts; see RunnerLimits
   int64_t block_size = 16;
   int64_t vocab_limit = 0;  ///< ids the tokenizer knows; larger ones are never drawn. 0 = all
   LoadFormat format = LoadFormat::kCheckpoint;
@@ -115,6 +116,13 @@ class RankedModelRunner final : public ModelRunner {
   /// Where every row only wants its most likely token, chooses on the device; false if a row needs
   /// more.
   Result<bool> sample_greedily(RankContext& rank, ConstTensorView logits, uint64_t number);
+  bool all_plain_greedy(const Batch& batch);
+  /// What host_logits_ from `row` on, [.., vocab], say about one sequence.
+  RowOutput read_row(const Batch& batch,
+                     const BatchSequence& sequence,
+                     size_t row,
+                     std::vector<int32_t>& sampled,
+                     StepOutput& out);
 
   HfConfig config_;
   RunnerLimits limits_;
