@@ -13,6 +13,7 @@ void prefetch(const std::vector<SchedulerEntry*>& entries, size_t i) {
   constexpr size_t kAhead = 6;
   if (i + kAhead < entries.size()) {
     entries[i + kAhead]->prefetch();
+    entries[i + kAhead / 2]->prefetch_last_token();
   }
 }
 

@@ -39,6 +39,7 @@ void Scheduler::commit(StepOutput& output, EventList& events) {
     constexpr size_t kAhead = 6;
     if (i + kAhead < step.rows.size()) {
       step.rows[i + kAhead].entry->prefetch();
+      step.rows[i + kAhead / 2].entry->prefetch_last_token();
     }
     const auto& [entry, count, sample, score] = step.rows[i];
     counters_.computed_tokens += static_cast<uint64_t>(count);

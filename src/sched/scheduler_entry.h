@@ -29,6 +29,12 @@ struct alignas(64) SchedulerEntry {
     }
   }
 
+  /// Later, when the entry itself is there: where its tokens end.
+  void prefetch_last_token() const {
+    const std::span<const int32_t> tokens = sequence.tokens();
+    __builtin_prefetch(tokens.data() + tokens.size());
+  }
+
   // What every step touches comes first.
   int64_t scheduled = 0;   // leading tokens whose KV is stored once the steps in flight are done
   int64_t named = 0;       // leading blocks whose content the pool knows

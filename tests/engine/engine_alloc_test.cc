@@ -20,6 +20,9 @@ thread_local int64_t thread_allocations = 0;
 
 }  // namespace
 
+// g++ sees free() inlined where the matching operator new is not, and takes them for a mismatch.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 // The replaceable operators; all others call these (C++20, [new.delete]).
 void* operator new(size_t size) {
   ++thread_allocations;
