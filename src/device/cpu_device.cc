@@ -87,12 +87,16 @@ void CpuDevice::deallocate(void* data, int64_t bytes) {
 }
 
 Status CpuDevice::copy_from_host(void* to, const void* from, int64_t bytes, Stream&) {
-  std::memcpy(to, from, usize(bytes));
+  if (bytes > 0) {  // of nothing, the addresses may be null
+    std::memcpy(to, from, usize(bytes));
+  }
   return ok_status();
 }
 
 Status CpuDevice::copy_to_host(void* to, const void* from, int64_t bytes, Stream&) {
-  std::memcpy(to, from, usize(bytes));
+  if (bytes > 0) {  // of nothing, the addresses may be null
+    std::memcpy(to, from, usize(bytes));
+  }
   return ok_status();
 }
 

@@ -41,6 +41,13 @@ int status_then_close(uint16_t port, const std::string& bytes) {
   return response.status;
 }
 
+// Sanitizers keep freed memory for a while, so that its size says nothing about the server.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int64_t kMaxGrowthKib = INT64_MAX;
+#else
+constexpr int64_t kMaxGrowthKib = 1024;
+#endif
+
 int64_t resident_kib() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -192,7 +199,7 @@ TEST(Catalogue, H10_ChunksAreCounted) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(s.send(over).status, 400);
   }
-  EXPECT_LE(resident_kib() - before, 1024);
+  EXPECT_LE(resident_kib() - before, kMaxGrowthKib);
 }
 
 TEST(Catalogue, H11_ChunkSyntaxIsStrict) {
@@ -429,7 +436,7 @@ TEST(Catalogue, RefusedRequestsKeepNoMemory) {
   round(50);
   const int64_t before = resident_kib();
   round(100);
-  EXPECT_LE(resident_kib() - before, 1024);
+  EXPECT_LE(resident_kib() - before, kMaxGrowthKib);
 }
 
 }  // namespace
