@@ -18,6 +18,36 @@ cudaStream_t handle_of(Stream& stream) {
   return static_cast<CudaStream&>(stream).handle();
 }
 
+// Ends a capture, whatever happens during it, and owns the result.
+class Recording {
+ public:
+  explicit Recording(cudaStream_t stream) : stream_(stream) {}
+
+  ~Recording() {
+    if (!ended_) {
+      end();
+    }
+    if (graph_ != nullptr) {
+      cudaGraphDestroy(graph_);
+    }
+  }
+
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+
+  cudaError_t end() {
+    ended_ = true;
+    return cudaStreamEndCapture(stream_, &graph_);
+  }
+
+  cudaGraph_t graph() const { return graph_; }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraph_t graph_ = nullptr;
+  bool ended_ = false;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<CudaStream>> CudaStream::create(int device) {
@@ -34,6 +64,26 @@ CudaStream::~CudaStream() {
 
 Status CudaStream::synchronize() {
   return check(cudaStreamSynchronize(stream_), "waiting for the operations queued so far");
+}
+
+CudaFence::~CudaFence() {
+  cudaEventDestroy(event_);
+}
+
+Status CudaFence::record(Stream& stream) {
+  return check(cudaEventRecord(event_, handle_of(stream)), "cudaEventRecord");
+}
+
+Status CudaFence::wait() {
+  return check(cudaEventSynchronize(event_), "waiting for a step");
+}
+
+CudaGraph::~CudaGraph() {
+  cudaGraphExecDestroy(graph_);
+}
+
+Status CudaGraph::launch(Stream& stream) {
+  return check(cudaGraphLaunch(graph_, handle_of(stream)), "cudaGraphLaunch");
 }
 
 StagingRing::~StagingRing() {
@@ -146,6 +196,45 @@ std::unique_ptr<Stream> CudaDevice::new_stream() {
     throw DeviceError(stream.status().message());
   }
   return std::move(stream).value();
+}
+
+std::unique_ptr<Fence> CudaDevice::new_fence() {
+  throw_if_failed(cudaSetDevice(index_), "cudaSetDevice");
+  cudaEvent_t event = nullptr;
+  // A thread that waits gives up its core: spinning would take it from the tokenizer.
+  throw_if_failed(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync),
+                  "cudaEventCreateWithFlags");
+  return std::make_unique<CudaFence>(event);
+}
+
+void* CudaDevice::allocate_host(int64_t bytes) {
+  void* data = nullptr;
+  cudaSetDevice(index_);
+  if (cudaMallocHost(&data, usize(bytes)) != cudaSuccess) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  return data;
+}
+
+void CudaDevice::deallocate_host(void* data) {
+  cudaFreeHost(data);
+}
+
+Result<std::unique_ptr<Graph>> CudaDevice::record(Stream& stream,
+                                                  const std::function<Status()>& work) {
+  TUTTI_RETURN_IF_ERROR(check(cudaSetDevice(index_), "cudaSetDevice"));
+  const cudaStream_t handle = handle_of(stream);
+  // Relaxed: other threads wait for fences meanwhile, and libraries set themselves up.
+  TUTTI_RETURN_IF_ERROR(check(cudaStreamBeginCapture(handle, cudaStreamCaptureModeRelaxed),
+                              "cudaStreamBeginCapture"));
+  Recording recording(handle);
+  TUTTI_RETURN_IF_ERROR(work());
+  TUTTI_RETURN_IF_ERROR(check(recording.end(), "cudaStreamEndCapture"));
+  cudaGraphExec_t executable = nullptr;
+  TUTTI_RETURN_IF_ERROR(
+      check(cudaGraphInstantiate(&executable, recording.graph(), 0), "cudaGraphInstantiate"));
+  return std::unique_ptr<Graph>(std::make_unique<CudaGraph>(executable));
 }
 
 }  // namespace tutti::cuda

@@ -28,6 +28,29 @@ class CudaStream final : public Stream {
   cudaStream_t stream_;
 };
 
+class CudaFence final : public Fence {
+ public:
+  explicit CudaFence(cudaEvent_t event) : event_(event) {}
+
+  ~CudaFence() override;
+  Status record(Stream& stream) override;
+  Status wait() override;
+
+ private:
+  cudaEvent_t event_;
+};
+
+class CudaGraph final : public Graph {
+ public:
+  explicit CudaGraph(cudaGraphExec_t graph) : graph_(graph) {}
+
+  ~CudaGraph() override;
+  Status launch(Stream& stream) override;
+
+ private:
+  cudaGraphExec_t graph_;
+};
+
 /// Pinned memory in segments that are filled one after another. A segment is filled again when the
 /// copies out of it are done, which an event says. Used by one thread at a time.
 class StagingRing {
@@ -71,6 +94,16 @@ class CudaDevice final : public Device {
   Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
   /// Throws DeviceError if the driver cannot make one.
   std::unique_ptr<Stream> new_stream() override;
+  /// Throws DeviceError if the driver cannot make one.
+  std::unique_ptr<Fence> new_fence() override;
+  void* allocate_host(int64_t bytes) override;
+  void deallocate_host(void* data) override;
+
+  bool records_graphs() const override { return true; }
+
+  /// What `work` throws ends the recording and goes on.
+  Result<std::unique_ptr<Graph>> record(Stream& stream,
+                                        const std::function<Status()>& work) override;
 
  private:
   int index_;

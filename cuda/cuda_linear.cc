@@ -100,6 +100,20 @@ void CudaOps::do_linear(TensorView y,
   run_matmul(p, "linear");
 }
 
+void CudaOps::do_gated_linear(TensorView y,
+                              ConstTensorView x,
+                              const WeightView& weight,
+                              ConstTensorView bias) {
+  const MatMul p = problem_of(y, x, weight);
+  if (!skinny_fits(p) || bias.defined()) {
+    return Ops::do_gated_linear(y, x, weight, bias);
+  }
+  enter();
+  SkinnyGemm gated = skinny_problem(p);
+  gated.gated = true;
+  finish(skinny_gemm(gated, o_.stream), "gated_linear");
+}
+
 void CudaOps::do_grouped_linear(TensorView y,
                                 ConstTensorView x,
                                 const WeightView& weight,

@@ -2,12 +2,26 @@
 
 #include "comm/communicator.h"
 #include "cuda/cuda_error.h"
+#include "cuda/ops/draw.h"
+#include "cuda/ops/feedback.h"
 #include "cuda/ops/moe.h"
 #include "cuda/ops/rows.h"
 #include "cuda/ops/sample.h"
 #include "cuda/views.h"
 
 namespace tutti::cuda {
+
+namespace {
+
+// Integers that are only moved travel as floats of the same width.
+template <class Void>
+BasicTensorView<Void> as_words(const BasicTensorView<Void>& view) {
+  return view.dtype() == DType::kI32
+             ? BasicTensorView<Void>(view.raw(), DType::kF32, view.shape(), view.strides())
+             : view;
+}
+
+}  // namespace
 
 Status CudaOps::check_compute(DType act) const {
   if (act == DType::kF32 || act == DType::kBF16) {
@@ -86,6 +100,27 @@ void CudaOps::do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView s
   finish(cuda::write_kv(rows(cache), const_rows(x), slots.data<int32_t>(), o_.stream), "write_kv");
 }
 
+void CudaOps::do_rope_and_write_kv(TensorView q,
+                                   TensorView k,
+                                   ConstTensorView v,
+                                   ConstTensorView table,
+                                   RopeLayout layout,
+                                   TensorView k_cache,
+                                   TensorView v_cache,
+                                   ConstTensorView slots) {
+  enter();
+  finish(cuda::rope_and_write_kv(rows(q),
+                                 rows(k),
+                                 const_rows(v),
+                                 const_rows(table),
+                                 layout == RopeLayout::kInterleaved,
+                                 rows(k_cache),
+                                 rows(v_cache),
+                                 slots.data<int32_t>(),
+                                 o_.stream),
+         "rope_and_write_kv");
+}
+
 void CudaOps::do_gather_kv(TensorView y,
                            ConstTensorView cache,
                            const AttentionBatch& batch,
@@ -151,13 +186,45 @@ void CudaOps::do_moe_combine(TensorView y,
 
 void CudaOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows_wanted) {
   enter();
-  finish(cuda::gather_rows(rows(y), const_rows(x), rows_wanted.data<int32_t>(), o_.stream),
+  finish(cuda::gather_rows(
+             rows(as_words(y)), rows(as_words(x)), rows_wanted.data<int32_t>(), o_.stream),
          "gather_rows");
 }
 
 void CudaOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
   enter();
   finish(cuda::argmax(tokens.data<int32_t>(), const_rows(logits), limit, o_.stream), "argmax");
+}
+
+void CudaOps::do_draw(TensorView tokens,
+                      ConstTensorView logits,
+                      int64_t limit,
+                      ConstTensorView rows) {
+  static_assert(sizeof(DrawParams) == sizeof(DrawRow));
+  enter();
+  finish(cuda::draw(tokens.data<int32_t>(),
+                    const_rows(logits),
+                    limit,
+                    reinterpret_cast<const DrawRow*>(rows.data<int32_t>()),
+                    o_.stream),
+         "draw");
+}
+
+void CudaOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
+  enter();
+  finish(cuda::fill_tokens(tokens.data<int32_t>(),
+                           last.data<int32_t>(),
+                           rows.data<int32_t>(),
+                           tokens.dim(0),
+                           o_.stream),
+         "fill_tokens");
+}
+
+void CudaOps::do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) {
+  enter();
+  finish(cuda::scatter(
+             y.data<int32_t>(), values.data<int32_t>(), at.data<int32_t>(), at.dim(0), o_.stream),
+         "scatter");
 }
 
 }  // namespace tutti::cuda

@@ -67,6 +67,18 @@ class CudaOps final : public Ops {
                          ConstTensorView offsets) override;
   void do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) override;
   void do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) override;
+  void do_gated_linear(TensorView y,
+                       ConstTensorView x,
+                       const WeightView& weight,
+                       ConstTensorView bias) override;
+  void do_rope_and_write_kv(TensorView q,
+                            TensorView k,
+                            ConstTensorView v,
+                            ConstTensorView table,
+                            RopeLayout layout,
+                            TensorView k_cache,
+                            TensorView v_cache,
+                            ConstTensorView slots) override;
   void do_rope_table(TensorView table,
                      ConstTensorView positions,
                      ConstTensorView inv_freq,
@@ -111,6 +123,12 @@ class CudaOps final : public Ops {
                       ConstTensorView weights) override;
   void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override;
   void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override;
+  void do_draw(TensorView tokens,
+               ConstTensorView logits,
+               int64_t limit,
+               ConstTensorView rows) override;
+  void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override;
+  void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) override;
 
   CudaOpsOptions o_;
 };

@@ -20,6 +20,7 @@ constexpr int kBlocksPerSm = 2;
 constexpr int kMinUnits = 16;  // fewer for a block cost more in merging than they save
 // What going from one pair to the next costs a block, as if the pair were so many pieces longer.
 constexpr int kPairCost = 8;
+constexpr int kWholeUnits = 32;
 constexpr int kMaxGroup = 16;
 constexpr int kMaxSequences = 4096;  // prefix sums in shared memory
 
@@ -105,12 +106,19 @@ __device__ __forceinline__ int share_of(int64_t unit, int64_t units, int64_t sha
   return static_cast<int>(((unit + 1) * shares - 1) / units);
 }
 
+// Pairs of up to this many pieces are not cut where there are enough of them to go round: a pair
+// belongs to the share that its first piece falls in.
+__device__ __forceinline__ int whole_units(const Params& p, int64_t shares) {
+  return int64_t{p.sequences} * p.kv_heads >= shares ? kWholeUnits : 0;
+}
+
 // How many blocks get work. Nearly as many blocks as pairs would cut every pair of a uniform batch
 // in two, and merging costs more than a few idle blocks: then there are as many shares as pairs.
 __device__ __forceinline__ int64_t share_count(const Params& p, int64_t cost) {
-  const int64_t shares =
-      min(static_cast<int64_t>(gridDim.x), max(cost / (kMinUnits + kPairCost), int64_t{1}));
   const int64_t pairs = int64_t{p.sequences} * p.kv_heads;
+  const int64_t blocks = gridDim.x;
+  // A pair to itself costs no merging, however short it is.
+  const int64_t shares = max(min(blocks, cost / (kMinUnits + kPairCost)), min(blocks, pairs));
   return pairs <= shares && shares * 8 < pairs * 9 ? pairs : shares;
 }
 
@@ -431,6 +439,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
   if (share >= shares) {
     return;
   }
+  const int whole_limit = whole_units(p, shares);
   int64_t at = share * cost / shares;
   const int64_t end = (share + 1) * cost / shares;
   // Binary search for the sequence of the first piece.
@@ -449,18 +458,19 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     const int64_t sequence_begin = int64_t{s.prefix[sequence]} * p.kv_heads;
     const int kv_head = static_cast<int>((at - sequence_begin) / pair_cost);
     const int64_t pair_begin = sequence_begin + int64_t{kv_head} * pair_cost;
-    const Item item{.sequence = sequence,
-                    .kv_head = kv_head,
-                    .keys = p.context_before[sequence] + 1,
-                    .begin = static_cast<int>(at - pair_begin),
-                    .end = static_cast<int>(min(end - pair_begin, int64_t{units}))};
+    const bool whole = units <= whole_limit;
+    Item item{.sequence = sequence,
+              .kv_head = kv_head,
+              .keys = p.context_before[sequence] + 1,
+              .begin = static_cast<int>(at - pair_begin),
+              .end = static_cast<int>(min(end - pair_begin, int64_t{units}))};
+    if (whole) {
+      item.end = item.begin == 0 ? units : 0;  // begun before: another block has it
+    }
     if (item.begin < item.end) {
-      work_on<kHeadDim>(p,
-                        item,
-                        sequence * p.kv_heads + kv_head,
-                        share_of(pair_begin, cost, shares),
-                        share_of(pair_begin + units - 1, cost, shares),
-                        s);
+      const int first = share_of(pair_begin, cost, shares);
+      const int last = whole ? first : share_of(pair_begin + units - 1, cost, shares);
+      work_on<kHeadDim>(p, item, sequence * p.kv_heads + kv_head, first, last, s);
     }
     at = pair_begin + pair_cost;
     if (at == sequence_begin + int64_t{pair_cost} * p.kv_heads) {

@@ -6,6 +6,8 @@
 #include <cuda.h>
 #include <cuda_bf16.h>
 
+#include "cuda/ops/overlap.cuh"
+
 namespace tutti::cuda {
 
 /// Set where the warp-group matrix instructions and the tensor memory accelerator of Hopper exist.
@@ -21,21 +23,6 @@ __device__ __forceinline__ uint32_t smem_address(const void* pointer) {
 
 // --- programmatic dependent launch (sm_90 and later; nothing before)
 // -------------------------------
-
-/// Waits until the kernel launched before this one on the stream has finished and its writes are
-/// visible. What came before the call may only touch data that no earlier kernel writes.
-__device__ __forceinline__ void wait_for_previous_kernel() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-/// Lets the next kernel start its prologue while this one still runs.
-__device__ __forceinline__ void let_next_kernel_start() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
 
 // --- asynchronous copies of sm_80
 // ------------------------------------------------------------------

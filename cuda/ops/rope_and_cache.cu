@@ -1,5 +1,6 @@
 // Rotary positions, and moving rows into and out of the paged cache.
 #include "cuda/ops/device_math.cuh"
+#include "cuda/ops/overlap.cuh"
 #include "cuda/ops/rows.h"
 
 namespace tutti::cuda {
@@ -7,6 +8,7 @@ namespace tutti::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kHeadsPerBlock = 8;  // a warp each
 
 // The angle is rounded to f32 as the contract says; cos and sin of it are taken in f64, which costs
 // nothing here: one table serves all layers.
@@ -14,6 +16,7 @@ __global__ void rope_table_kernel(Rows table,
                                   const int32_t* positions,
                                   const float* inv_freq,
                                   float scale) {
+  take_turn();
   const int64_t half = table.width / 2;
   float* row = row_of<float>(table, blockIdx.x);
   const float position = static_cast<float>(positions[blockIdx.x]);
@@ -26,6 +29,7 @@ __global__ void rope_table_kernel(Rows table,
 
 template <class T>
 __global__ void rope_kernel(Rows x, ConstRows table, bool interleaved) {
+  take_turn();
   const int64_t half = x.width / 2;
   const float* cosines = row_of<float>(table, blockIdx.x);
   const float* sines = cosines + half;
@@ -43,12 +47,71 @@ __global__ void rope_kernel(Rows x, ConstRows table, bool interleaved) {
 
 template <class T>
 __global__ void write_kv_kernel(Rows cache, ConstRows x, const int32_t* slots) {
+  take_turn();
   const int32_t slot = slots[blockIdx.x];
   const int32_t block_size = static_cast<int32_t>(cache.n1);
+  if (slot < 0) {
+    return;
+  }
   const T* from = row_of<T>(x, blockIdx.x);
   T* to = row_of<T>(cache, slot / block_size, slot % block_size);
   for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
     to[i] = from[i];
+  }
+}
+
+// A warp takes one head of q or k, or as much of v. What goes to the cache is also left in place,
+// as the contract wants.
+template <class T>
+__global__ void rope_and_write_kv_kernel(Rows q,
+                                         Rows k,
+                                         ConstRows v,
+                                         ConstRows table,
+                                         bool interleaved,
+                                         Rows k_cache,
+                                         Rows v_cache,
+                                         const int32_t* slots) {
+  take_turn();
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int64_t token = blockIdx.x;
+  int64_t head = static_cast<int64_t>(blockIdx.y) * kHeadsPerBlock + threadIdx.x / 32;
+  const int32_t slot = slots[token];
+  const int32_t block_size = static_cast<int32_t>(k_cache.n1);
+  const int64_t width = q.width;
+  if (head >= q.n1 + k.n1) {
+    const int64_t begin = (head - q.n1 - k.n1) * width;
+    const int64_t end = min(begin + width, v.width);
+    if (slot >= 0 && begin < end) {
+      const T* from = row_of<T>(v, token);
+      T* to = row_of<T>(v_cache, slot / block_size, slot % block_size);
+      for (int64_t i = begin + lane; i < end; i += 32) {
+        to[i] = from[i];
+      }
+    }
+    return;
+  }
+  const bool is_key = head >= q.n1;
+  head -= is_key ? q.n1 : 0;
+  T* row = is_key ? row_of<T>(k, token, head) : row_of<T>(q, token, head);
+  T* cached = is_key && slot >= 0
+                  ? row_of<T>(k_cache, slot / block_size, slot % block_size) + head * width
+                  : nullptr;
+  const int64_t half = width / 2;
+  const float* cosines = row_of<float>(table, token);
+  const float* sines = cosines + half;
+  for (int64_t i = lane; i < half; i += 32) {
+    const int64_t first = interleaved ? 2 * i : i;
+    const int64_t second = interleaved ? 2 * i + 1 : i + half;
+    const float a = to_f32(row[first]);
+    const float b = to_f32(row[second]);
+    const float x = a * cosines[i] - b * sines[i];
+    const float y = b * cosines[i] + a * sines[i];
+    store(row + first, x);
+    store(row + second, y);
+    if (cached != nullptr) {
+      store(cached + first, x);
+      store(cached + second, y);
+    }
   }
 }
 
@@ -58,6 +121,7 @@ __global__ void gather_kv_kernel(Rows y,
                                  ConstRows cache,
                                  Sequences sequences,
                                  const int32_t* key_begin) {
+  take_turn();
   const int32_t row = static_cast<int32_t>(blockIdx.x);
   int low = 0;
   int high = sequences.count;  // the last s with key_begin[s] <= row is in [low, high)
@@ -88,8 +152,14 @@ cudaError_t rope_table(const Rows& table,
   if (table.empty()) {
     return cudaSuccess;
   }
-  rope_table_kernel<<<static_cast<unsigned>(table.n0), kThreads, 0, s>>>(
-      table, positions, inv_freq, scale);
+  launch_overlapped(rope_table_kernel,
+                    static_cast<unsigned>(table.n0),
+                    kThreads,
+                    s,
+                    table,
+                    positions,
+                    inv_freq,
+                    scale);
   return cudaGetLastError();
 }
 
@@ -98,8 +168,13 @@ cudaError_t rope(const Rows& x, const ConstRows& table, bool interleaved, cudaSt
     return cudaSuccess;
   }
   with_act(x.type, [&](auto act) {
-    rope_kernel<decltype(act)>
-        <<<static_cast<unsigned>(x.n0), kThreads, 0, s>>>(x, table, interleaved);
+    launch_overlapped(rope_kernel<decltype(act)>,
+                      static_cast<unsigned>(x.n0),
+                      kThreads,
+                      s,
+                      x,
+                      table,
+                      interleaved);
   });
   return cudaGetLastError();
 }
@@ -109,8 +184,39 @@ cudaError_t write_kv(const Rows& cache, const ConstRows& x, const int32_t* slots
     return cudaSuccess;
   }
   with_act(x.type, [&](auto act) {
-    write_kv_kernel<decltype(act)>
-        <<<static_cast<unsigned>(x.n0), kThreads, 0, s>>>(cache, x, slots);
+    launch_overlapped(
+        write_kv_kernel<decltype(act)>, static_cast<unsigned>(x.n0), kThreads, s, cache, x, slots);
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t rope_and_write_kv(const Rows& q,
+                              const Rows& k,
+                              const ConstRows& v,
+                              const ConstRows& table,
+                              bool interleaved,
+                              const Rows& k_cache,
+                              const Rows& v_cache,
+                              const int32_t* slots,
+                              cudaStream_t s) {
+  if (q.n0 == 0 || q.width == 0) {
+    return cudaSuccess;
+  }
+  const int64_t heads = q.n1 + k.n1 + (v.width + q.width - 1) / q.width;
+  const dim3 grid(static_cast<unsigned>(q.n0), blocks_for(heads, kHeadsPerBlock));
+  with_act(q.type, [&](auto act) {
+    launch_overlapped(rope_and_write_kv_kernel<decltype(act)>,
+                      grid,
+                      kHeadsPerBlock * 32,
+                      s,
+                      q,
+                      k,
+                      v,
+                      table,
+                      interleaved,
+                      k_cache,
+                      v_cache,
+                      slots);
   });
   return cudaGetLastError();
 }
@@ -124,8 +230,14 @@ cudaError_t gather_kv(const Rows& y,
     return cudaSuccess;
   }
   with_act(y.type, [&](auto act) {
-    gather_kv_kernel<decltype(act)>
-        <<<static_cast<unsigned>(y.n0), kThreads, 0, s>>>(y, cache, sequences, key_begin);
+    launch_overlapped(gather_kv_kernel<decltype(act)>,
+                      static_cast<unsigned>(y.n0),
+                      kThreads,
+                      s,
+                      y,
+                      cache,
+                      sequences,
+                      key_begin);
   });
   return cudaGetLastError();
 }

@@ -1,5 +1,6 @@
 // Norms, sums, embeddings and copies of rows: one block per row, or per stretch of a row.
 #include "cuda/ops/device_math.cuh"
+#include "cuda/ops/overlap.cuh"
 #include "cuda/ops/rows.h"
 
 namespace tutti::cuda {
@@ -28,14 +29,6 @@ __device__ __forceinline__ void for_columns(int64_t width, const F& f) {
   }
 }
 
-// The same over the whole row.
-template <int kWidth, class F>
-__device__ __forceinline__ void for_row(int64_t width, const F& f) {
-  for (int64_t i = threadIdx.x * kWidth; i < width; i += blockDim.x * kWidth) {
-    f(i);
-  }
-}
-
 // A power of two of threads that depends on the width alone, so that a row is always summed alike.
 unsigned norm_threads(int64_t groups) {
   unsigned threads = 32;
@@ -47,6 +40,7 @@ unsigned norm_threads(int64_t groups) {
 
 template <class T>
 __global__ void embedding_kernel(Rows y, ConstRows table, const int32_t* ids, int64_t first_id) {
+  take_turn();
   const int64_t id = ids[blockIdx.x] - first_id;
   const bool here = id >= 0 && id < table.n0;
   const T* from = row_of<T>(table, here ? id : 0);
@@ -54,71 +48,125 @@ __global__ void embedding_kernel(Rows y, ConstRows table, const int32_t* ids, in
   for_columns<1>(y.width, [&](int64_t i) { to[i] = here ? to_f32(from[i]) : 0.0F; });
 }
 
-template <int kWidth, class Y>
-__device__ void store_normalised(
-    Y* to, const float (&x)[kWidth], const float* weight, int64_t i, float scale) {
-  float y[kWidth];
-  float w[kWidth];
-  load<kWidth>(weight + i, w);
+// The columns of a row that this thread holds in registers between the sum and the scaling, with
+// their weights; rows wider than all threads can hold are read again. Weights never change, so they
+// are fetched while the previous kernel still runs.
+template <int kWidth>
+class NormRow {
+ public:
+  __device__ NormRow(const float* weight, int64_t width) : weight_(weight), width_(width) {
 #pragma unroll
-  for (int u = 0; u < kWidth; ++u) {
-    y[u] = x[u] * scale * w[u];
+    for (int g = 0; g < kHeld; ++g) {
+      if (column(g) < width) {
+        load<kWidth>(weight + column(g), weights_[g]);
+      }
+    }
   }
-  store<kWidth>(to + i, y);
-}
+
+  // read(column, values) fills the values of kWidth columns, which are normalised into `to`.
+  template <class Read, class Again, class Y>
+  __device__ void normalise(const Read& read, const Again& read_again, Y* to, float eps) {
+    float squares = 0;
+#pragma unroll
+    for (int g = 0; g < kHeld; ++g) {
+      if (column(g) < width_) {
+        read(column(g), values_[g]);
+        squares = add_squares(squares, values_[g]);
+      }
+    }
+    for (int64_t i = column(kHeld); i < width_; i += blockDim.x * kWidth) {
+      float values[kWidth];
+      read(i, values);
+      squares = add_squares(squares, values);
+    }
+    squares = block_reduce<Sum>(squares);
+    const float scale = 1.0F / sqrtf(squares / static_cast<float>(width_) + eps);
+#pragma unroll
+    for (int g = 0; g < kHeld; ++g) {
+      if (column(g) < width_) {
+        write(to + column(g), values_[g], weights_[g], scale);
+      }
+    }
+    for (int64_t i = column(kHeld); i < width_; i += blockDim.x * kWidth) {
+      float values[kWidth];
+      float weights[kWidth];
+      read_again(i, values);
+      load<kWidth>(weight_ + i, weights);
+      write(to + i, values, weights, scale);
+    }
+  }
+
+ private:
+  static constexpr int kHeld = 2;
+
+  __device__ int64_t column(int g) const {
+    return (static_cast<int64_t>(g) * blockDim.x + threadIdx.x) * kWidth;
+  }
+
+  __device__ static float add_squares(float sum, const float (&values)[kWidth]) {
+#pragma unroll
+    for (int u = 0; u < kWidth; ++u) {
+      sum += values[u] * values[u];
+    }
+    return sum;
+  }
+
+  template <class Y>
+  __device__ static void write(Y* to,
+                               const float (&values)[kWidth],
+                               const float (&weights)[kWidth],
+                               float scale) {
+    float y[kWidth];
+#pragma unroll
+    for (int u = 0; u < kWidth; ++u) {
+      y[u] = values[u] * scale * weights[u];
+    }
+    store<kWidth>(to, y);
+  }
+
+  const float* weight_;
+  int64_t width_;
+  float weights_[kHeld][kWidth];
+  float values_[kHeld][kWidth];
+};
 
 template <class Y, class X, int kWidth>
 __global__ void rms_norm_kernel(Rows y, ConstRows x, const float* weight, float eps) {
+  let_next_kernel_start();
+  NormRow<kWidth> row(weight, x.width);
+  wait_for_previous_kernel();
   const X* from = row_of<X>(x, blockIdx.x, blockIdx.y);
-  Y* to = row_of<Y>(y, blockIdx.x, blockIdx.y);
-  float squares = 0;
-  for_row<kWidth>(x.width, [&](int64_t i) {
-    float values[kWidth];
-    load<kWidth>(from + i, values);
-#pragma unroll
-    for (int u = 0; u < kWidth; ++u) {
-      squares += values[u] * values[u];
-    }
-  });
-  squares = block_reduce<Sum>(squares);
-  const float scale = 1.0F / sqrtf(squares / static_cast<float>(x.width) + eps);
-  for_row<kWidth>(x.width, [&](int64_t i) {
-    float values[kWidth];
-    load<kWidth>(from + i, values);
-    store_normalised<kWidth>(to, values, weight, i, scale);
-  });
+  const auto read = [&](int64_t i, float(&values)[kWidth]) { load<kWidth>(from + i, values); };
+  row.normalise(read, read, row_of<Y>(y, blockIdx.x, blockIdx.y), eps);
 }
 
 template <class T, int kWidth>
 __global__ void add_rms_norm_kernel(
     Rows y, Rows residual, ConstRows x, const float* weight, float eps) {
+  let_next_kernel_start();
+  NormRow<kWidth> row(weight, x.width);
+  wait_for_previous_kernel();
   const T* from = row_of<T>(x, blockIdx.x);
   float* sum = row_of<float>(residual, blockIdx.x);
-  T* to = row_of<T>(y, blockIdx.x);
-  float squares = 0;
-  for_row<kWidth>(x.width, [&](int64_t i) {
-    float values[kWidth];
-    float addends[kWidth];
-    load<kWidth>(sum + i, values);
-    load<kWidth>(from + i, addends);
+  row.normalise(
+      [&](int64_t i, float(&values)[kWidth]) {
+        float addends[kWidth];
+        load<kWidth>(sum + i, values);
+        load<kWidth>(from + i, addends);
 #pragma unroll
-    for (int u = 0; u < kWidth; ++u) {
-      values[u] += addends[u];
-      squares += values[u] * values[u];
-    }
-    store<kWidth>(sum + i, values);
-  });
-  squares = block_reduce<Sum>(squares);
-  const float scale = 1.0F / sqrtf(squares / static_cast<float>(x.width) + eps);
-  for_row<kWidth>(x.width, [&](int64_t i) {  // each thread reads what it wrote itself
-    float values[kWidth];
-    load<kWidth>(sum + i, values);
-    store_normalised<kWidth>(to, values, weight, i, scale);
-  });
+        for (int u = 0; u < kWidth; ++u) {
+          values[u] += addends[u];
+        }
+        store<kWidth>(sum + i, values);
+      },
+      [&](int64_t i, float(&values)[kWidth]) { load<kWidth>(sum + i, values); },
+      row_of<T>(y, blockIdx.x),
+      eps);
 }
 
 template <class Y, class X, int kWidth>
 __global__ void add_kernel(Rows y, ConstRows x) {
+  take_turn();
   const X* from = row_of<X>(x, blockIdx.x);
   Y* to = row_of<Y>(y, blockIdx.x);
   for_columns<kWidth>(x.width, [&](int64_t i) {
@@ -136,6 +184,7 @@ __global__ void add_kernel(Rows y, ConstRows x) {
 
 template <class T, int kWidth>
 __global__ void silu_mul_kernel(Rows y, ConstRows gate, ConstRows up) {
+  take_turn();
   const T* g = row_of<T>(gate, blockIdx.x);
   const T* u = row_of<T>(up, blockIdx.x);
   T* to = row_of<T>(y, blockIdx.x);
@@ -154,6 +203,7 @@ __global__ void silu_mul_kernel(Rows y, ConstRows gate, ConstRows up) {
 
 template <class T>
 __global__ void gather_rows_kernel(Rows y, ConstRows x, const int32_t* rows) {
+  take_turn();
   const T* from = row_of<T>(x, rows[blockIdx.x]);
   T* to = row_of<T>(y, blockIdx.x);
   for_columns<1>(y.width, [&](int64_t i) { to[i] = from[i]; });
@@ -173,11 +223,11 @@ cudaError_t embedding(
   }
   const dim3 grid = stretches<1>(y.n0, y.width);
   if (table.type == ElementType::kF32) {
-    embedding_kernel<float><<<grid, kThreads, 0, s>>>(y, table, ids, first_id);
+    launch_overlapped(embedding_kernel<float>, grid, kThreads, s, y, table, ids, first_id);
   } else if (table.type == ElementType::kF16) {
-    embedding_kernel<__half><<<grid, kThreads, 0, s>>>(y, table, ids, first_id);
+    launch_overlapped(embedding_kernel<__half>, grid, kThreads, s, y, table, ids, first_id);
   } else {
-    embedding_kernel<bf16><<<grid, kThreads, 0, s>>>(y, table, ids, first_id);
+    launch_overlapped(embedding_kernel<bf16>, grid, kThreads, s, y, table, ids, first_id);
   }
   return cudaGetLastError();
 }
@@ -191,8 +241,14 @@ cudaError_t rms_norm(
   with_act(y.type, [&](auto out) {
     with_act(x.type, [&](auto in) {
       with_width(moves_eight(y) && moves_eight(x), [&](auto width) {
-        rms_norm_kernel<decltype(out), decltype(in), width()>
-            <<<grid, norm_threads(x.width / width()), 0, s>>>(y, x, weight, eps);
+        launch_overlapped(rms_norm_kernel<decltype(out), decltype(in), width()>,
+                          grid,
+                          norm_threads(x.width / width()),
+                          s,
+                          y,
+                          x,
+                          weight,
+                          eps);
       });
     });
   });
@@ -211,9 +267,15 @@ cudaError_t add_rms_norm(const Rows& y,
   const bool eight = moves_eight(y) && moves_eight(residual) && moves_eight(x);
   with_act(x.type, [&](auto act) {
     with_width(eight, [&](auto width) {
-      add_rms_norm_kernel<decltype(act), width()>
-          <<<static_cast<unsigned>(x.n0), norm_threads(x.width / width()), 0, s>>>(
-              y, residual, x, weight, eps);
+      launch_overlapped(add_rms_norm_kernel<decltype(act), width()>,
+                        static_cast<unsigned>(x.n0),
+                        norm_threads(x.width / width()),
+                        s,
+                        y,
+                        residual,
+                        x,
+                        weight,
+                        eps);
     });
   });
   return cudaGetLastError();
@@ -226,8 +288,12 @@ cudaError_t add(const Rows& y, const ConstRows& x, cudaStream_t s) {
   with_act(y.type, [&](auto out) {
     with_act(x.type, [&](auto in) {
       with_width(moves_eight(y) && moves_eight(x), [&](auto width) {
-        add_kernel<decltype(out), decltype(in), width()>
-            <<<stretches<width()>(x.n0, x.width), kThreads, 0, s>>>(y, x);
+        launch_overlapped(add_kernel<decltype(out), decltype(in), width()>,
+                          stretches<width()>(x.n0, x.width),
+                          kThreads,
+                          s,
+                          y,
+                          x);
       });
     });
   });
@@ -241,8 +307,13 @@ cudaError_t silu_mul(const Rows& y, const ConstRows& gate, const ConstRows& up, 
   const bool eight = moves_eight(y) && moves_eight(gate) && moves_eight(up);
   with_act(gate.type, [&](auto act) {
     with_width(eight, [&](auto width) {
-      silu_mul_kernel<decltype(act), width()>
-          <<<stretches<width()>(gate.n0, gate.width), kThreads, 0, s>>>(y, gate, up);
+      launch_overlapped(silu_mul_kernel<decltype(act), width()>,
+                        stretches<width()>(gate.n0, gate.width),
+                        kThreads,
+                        s,
+                        y,
+                        gate,
+                        up);
     });
   });
   return cudaGetLastError();
@@ -253,7 +324,8 @@ cudaError_t gather_rows(const Rows& y, const ConstRows& x, const int32_t* rows, 
     return cudaSuccess;
   }
   with_act(x.type, [&](auto act) {
-    gather_rows_kernel<decltype(act)><<<stretches<1>(y.n0, y.width), kThreads, 0, s>>>(y, x, rows);
+    launch_overlapped(
+        gather_rows_kernel<decltype(act)>, stretches<1>(y.n0, y.width), kThreads, s, y, x, rows);
   });
   return cudaGetLastError();
 }

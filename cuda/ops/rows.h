@@ -28,6 +28,15 @@ cudaError_t rope(const Rows& x, const ConstRows& table, bool interleaved, cudaSt
 
 /// `cache`: [blocks, block_size, w].
 cudaError_t write_kv(const Rows& cache, const ConstRows& x, const int32_t* slots, cudaStream_t s);
+cudaError_t rope_and_write_kv(const Rows& q,
+                              const Rows& k,
+                              const ConstRows& v,
+                              const ConstRows& table,
+                              bool interleaved,
+                              const Rows& k_cache,
+                              const Rows& v_cache,
+                              const int32_t* slots,
+                              cudaStream_t s);
 cudaError_t gather_kv(const Rows& y,
                       const ConstRows& cache,
                       const Sequences& sequences,

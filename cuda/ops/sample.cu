@@ -1,6 +1,7 @@
 #include <climits>
 
 #include "cuda/ops/device_math.cuh"
+#include "cuda/ops/overlap.cuh"
 #include "cuda/ops/sample.h"
 
 namespace tutti::cuda {
@@ -42,6 +43,7 @@ struct Best {
 
 __global__ void __launch_bounds__(kThreads)
     argmax_kernel(int32_t* tokens, ConstRows logits, int limit) {
+  take_turn();
   const float* row = row_of<float>(logits, blockIdx.x);
   const int thread = static_cast<int>(threadIdx.x);
   Best best{-INFINITY, INT_MAX, 0};
@@ -82,8 +84,13 @@ cudaError_t argmax(int32_t* tokens, const ConstRows& logits, int64_t limit, cuda
   if (logits.n0 == 0) {
     return cudaSuccess;
   }
-  argmax_kernel<<<static_cast<unsigned>(logits.n0), kThreads, 0, s>>>(
-      tokens, logits, static_cast<int>(limit));
+  launch_overlapped(argmax_kernel,
+                    static_cast<unsigned>(logits.n0),
+                    kThreads,
+                    s,
+                    tokens,
+                    logits,
+                    static_cast<int>(limit));
   return cudaGetLastError();
 }
 

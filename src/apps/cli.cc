@@ -264,6 +264,13 @@ void add_bench_latency(CLI::App& bench, Commands& c) {
   cmd->add_option("--batch", c.latency.batch, "Sequences")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+  cmd->add_option("--temperature", c.latency.temperature, "0 takes the most likely token")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 2.0));
+  cmd->add_option("--top-k", c.latency.top_k, "0 keeps all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  cmd->add_option("--top-p", c.latency.top_p)->capture_default_str()->check(CLI::Range(0.01, 1.0));
   cmd->add_flag("--json", c.latency.json, "Print one JSON object");
   cmd->callback([&c] { c.chosen = [&c] { return bench_latency_command(c.latency); }; });
 }

@@ -1,4 +1,6 @@
 // tutti bench latency: prompt and decode speed of one batch, beside what the memory could deliver.
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <iostream>
 
@@ -11,6 +13,8 @@ namespace tutti {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kWarmSteps = 4;
 
 struct Latency {
   double prefill_seconds = 0;
@@ -35,14 +39,19 @@ class LatencyRun {
     last_.resize(usize(o_.batch));
   }
 
+  /// On a GPU libraries choose their algorithms and kernels are loaded when first used, and steps
+  /// are recorded when seen again.
+  Status warm_up() {
+    TUTTI_RETURN_IF_ERROR(prefill());
+    return decode(std::min(o_.new_tokens, kWarmSteps));
+  }
+
   Result<Latency> run() {
     Latency out;
     const auto begin = Clock::now();
     TUTTI_RETURN_IF_ERROR(prefill());
     const auto first = Clock::now();
-    for (int64_t i = 1; i < o_.new_tokens; ++i) {
-      TUTTI_RETURN_IF_ERROR(decode(i - 1));
-    }
+    TUTTI_RETURN_IF_ERROR(decode(o_.new_tokens));
     out.prefill_seconds = std::chrono::duration<double>(first - begin).count();
     out.decode_seconds = std::chrono::duration<double>(Clock::now() - first).count();
     return out;
@@ -67,15 +76,17 @@ class LatencyRun {
 
   void join(int64_t s, Batch& batch) const {
     BatchJoin join{.slot = narrow<int32_t>(s)};
-    join.row.params.temperature = 0.0F;
+    join.row.params.temperature = o_.temperature;
+    join.row.params.top_k = o_.top_k;
+    join.row.params.top_p = o_.top_p;
+    join.row.params.seed = static_cast<uint64_t>(s);
     batch.joins.push_back(std::move(join));
     batch.update_blocks(narrow<int32_t>(s),
                         0,
                         std::span(blocks_).subspan(usize(s * blocks_each_), usize(blocks_each_)));
   }
 
-  Status step(const Batch& batch) {
-    TUTTI_RETURN_IF_ERROR(runner_.submit(batch));
+  Status collect() {
     TUTTI_RETURN_IF_ERROR(runner_.collect(output_));
     for (const RowOutput& row : output_.rows) {
       if (row.failure >= 0) {
@@ -100,21 +111,35 @@ class LatencyRun {
           batch.positions.push_back(narrow<int32_t>(i));
         }
         batch.sequences.push_back(sequence(s, 0, at, count, at + count == o_.prompt_tokens));
-        TUTTI_RETURN_IF_ERROR(step(batch));
+        TUTTI_RETURN_IF_ERROR(runner_.submit(batch));
+        TUTTI_RETURN_IF_ERROR(collect());
       }
     }
     return ok_status();
   }
 
-  Status decode(int64_t done) {
-    Batch batch;
+  // Tokens 2 to `tokens` of every sequence, one step ahead of the ranks as the engine is.
+  Status decode(int64_t tokens) {
+    for (int64_t i = 0; i + 1 < tokens; ++i) {
+      Batch& batch = batches_[usize(i) % batches_.size()];
+      fill_decode(i, batch);
+      TUTTI_RETURN_IF_ERROR(runner_.submit(batch));
+      if (i > 0) {
+        TUTTI_RETURN_IF_ERROR(collect());
+      }
+    }
+    return tokens > 1 ? collect() : ok_status();
+  }
+
+  void fill_decode(int64_t done, Batch& batch) const {
+    batch.clear(0);
     const int64_t position = o_.prompt_tokens + done;
     for (int64_t s = 0; s < o_.batch; ++s) {
-      batch.tokens.push_back(last_[usize(s)]);
+      batch.tokens.push_back(done == 0 ? last_[usize(s)] : kSampledToken);
       batch.positions.push_back(narrow<int32_t>(position));
       batch.sequences.push_back(sequence(s, s, position, 1, true));
+      batch.sequences.back().output_position = done + 1;
     }
-    return step(batch);
   }
 
   RankedModelRunner& runner_;
@@ -122,6 +147,7 @@ class LatencyRun {
   std::vector<int32_t> blocks_;
   int64_t blocks_each_ = 0;
   std::vector<int32_t> last_;
+  std::array<Batch, 2> batches_;  // of the steps in flight
   StepOutput output_;
 };
 
@@ -203,6 +229,9 @@ Status bench(const BenchLatencyOptions& options) {
                    load.block_size);
   }
   LatencyRun run(*runner, options);
+  if (!backend->ranks_share_memory()) {
+    TUTTI_RETURN_IF_ERROR(run.warm_up());
+  }
   TUTTI_TRY(Latency latency, run.run());
   const int64_t middle = options.prompt_tokens + options.new_tokens / 2;
   latency.bytes_per_step =

@@ -99,6 +99,9 @@ struct BenchLatencyOptions {
   int64_t prompt_tokens = 128;
   int64_t new_tokens = 64;
   int64_t batch = 1;
+  float temperature = 0.0F;
+  int32_t top_k = 0;
+  float top_p = 1.0F;
   bool json = false;
 };
 

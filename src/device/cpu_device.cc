@@ -24,6 +24,13 @@ class CpuStream final : public Stream {
   Status synchronize() override { return ok_status(); }
 };
 
+class CpuFence final : public Fence {
+ public:
+  Status record(Stream&) override { return ok_status(); }
+
+  Status wait() override { return ok_status(); }
+};
+
 // A line "MemAvailable:  1234 kB" of /proc/meminfo, in bytes; -1 if it is not there.
 int64_t meminfo(const std::string& key) {
   std::ifstream in("/proc/meminfo");
@@ -102,6 +109,22 @@ Status CpuDevice::copy_to_host(void* to, const void* from, int64_t bytes, Stream
 
 std::unique_ptr<Stream> CpuDevice::new_stream() {
   return std::make_unique<CpuStream>();
+}
+
+std::unique_ptr<Fence> CpuDevice::new_fence() {
+  return std::make_unique<CpuFence>();
+}
+
+void* CpuDevice::allocate_host(int64_t bytes) {
+  return std::malloc(usize(bytes));
+}
+
+void CpuDevice::deallocate_host(void* data) {
+  std::free(data);
+}
+
+Result<std::unique_ptr<Graph>> CpuDevice::record(Stream&, const std::function<Status()>&) {
+  return error(StatusCode::kUnsupported, "the CPU runs operations at once and records none");
 }
 
 int available_cpus() {

@@ -23,6 +23,15 @@ class CpuDevice final : public Device {
   Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
   Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
   std::unique_ptr<Stream> new_stream() override;
+  std::unique_ptr<Fence> new_fence() override;
+  void* allocate_host(int64_t bytes) override;
+  void deallocate_host(void* data) override;
+
+  bool records_graphs() const override { return false; }
+
+  /// kUnsupported.
+  Result<std::unique_ptr<Graph>> record(Stream& stream,
+                                        const std::function<Status()>& work) override;
 };
 
 /// CPUs this process may run on (affinity mask and cgroup quota, not the machine's count); at

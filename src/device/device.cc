@@ -52,4 +52,33 @@ Result<Tensor> Tensor::empty(Device& device,
   return tensor;
 }
 
+Result<HostBuffer> HostBuffer::allocate(Device& device, int64_t bytes, const std::string& what) {
+  HostBuffer buffer;
+  buffer.data_ = device.allocate_host(std::max<int64_t>(bytes, 1));
+  if (buffer.data_ == nullptr) {
+    return error(StatusCode::kOutOfMemory,
+                 "{}: {} of host memory for copies from {} could not be had",
+                 what,
+                 format_bytes(bytes),
+                 device.name());
+  }
+  buffer.device_ = &device;
+  return buffer;
+}
+
+HostBuffer::HostBuffer(HostBuffer&& other) noexcept
+    : device_(std::exchange(other.device_, nullptr)), data_(std::exchange(other.data_, nullptr)) {}
+
+HostBuffer& HostBuffer::operator=(HostBuffer&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(data_, other.data_);
+  return *this;
+}
+
+HostBuffer::~HostBuffer() {
+  if (device_ != nullptr) {
+    device_->deallocate_host(data_);
+  }
+}
+
 }  // namespace tutti

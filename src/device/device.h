@@ -1,6 +1,7 @@
 // A memory space with a compute queue. The CPU is one; GPUs live in libtutti_cuda.so.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,24 @@ class Stream {
   virtual Status synchronize() = 0;
 };
 
+/// A point in the order of a stream that any thread can wait for. Used again and again.
+class Fence {
+ public:
+  virtual ~Fence() = default;
+  /// Moves the fence to behind everything queued on `stream` so far.
+  virtual Status record(Stream& stream) = 0;
+  /// kDevice also for errors of what was queued before.
+  virtual Status wait() = 0;
+};
+
+/// Operations of a stream, recorded once and queued again as a whole: with the same arguments on
+/// the same addresses, so only what lies in memory may differ.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  virtual Status launch(Stream& stream) = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -33,9 +52,40 @@ class Device {
 
   /// Ordered on `stream`. When the call returns, `from` may be reused: it was copied or staged.
   virtual Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
-  /// Ordered on `stream`; `to` holds the values once the stream is synchronised.
+  /// Ordered on `stream`; `to` holds the values once the stream is synchronised. Does not wait if
+  /// `to` came from allocate_host.
   virtual Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
   virtual std::unique_ptr<Stream> new_stream() = 0;
+  virtual std::unique_ptr<Fence> new_fence() = 0;
+
+  /// Host memory that the device copies to by itself; nullptr if there is not enough.
+  virtual void* allocate_host(int64_t bytes) = 0;
+  virtual void deallocate_host(void* data) = 0;
+
+  /// Whether record() works: launching operations one by one costs so much that it pays.
+  virtual bool records_graphs() const = 0;
+  /// Runs `work`, which queues on `stream` and must not wait; what it queues is recorded and not
+  /// executed.
+  virtual Result<std::unique_ptr<Graph>> record(Stream& stream,
+                                                const std::function<Status()>& work) = 0;
+};
+
+/// Owns host memory of a device.
+class HostBuffer {
+ public:
+  HostBuffer() = default;
+  static Result<HostBuffer> allocate(Device& device, int64_t bytes, const std::string& what);
+  HostBuffer(HostBuffer&& other) noexcept;
+  HostBuffer& operator=(HostBuffer&& other) noexcept;
+  HostBuffer(const HostBuffer&) = delete;
+  HostBuffer& operator=(const HostBuffer&) = delete;
+  ~HostBuffer();
+
+  void* data() const { return data_; }
+
+ private:
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
 };
 
 /// Owns one allocation of a device.

@@ -22,8 +22,8 @@ constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-/// Uniform in [0, 1) with 53 random bits, for output token `position` of choice `choice`.
-constexpr double uniform_draw(uint64_t seed, int32_t choice, int64_t position) {
+/// 53 random bits for output token `position` of choice `choice`.
+constexpr uint64_t uniform_units(uint64_t seed, int32_t choice, int64_t position) {
   const auto place = static_cast<uint64_t>(position);
   const auto bits = philox4x32({static_cast<uint32_t>(place),
                                 static_cast<uint32_t>(place >> 32U),
@@ -31,7 +31,12 @@ constexpr double uniform_draw(uint64_t seed, int32_t choice, int64_t position) {
                                 0},
                                {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32U)});
   const uint64_t word = uint64_t{bits[0]} << 32U | bits[1];
-  return static_cast<double>(word >> 11U) * 0x1.0p-53;
+  return word >> 11U;
+}
+
+/// The same as a number: uniform in [0, 1).
+constexpr double uniform_draw(uint64_t seed, int32_t choice, int64_t position) {
+  return static_cast<double>(uniform_units(seed, choice, position)) * 0x1.0p-53;
 }
 
 }  // namespace tutti

@@ -81,8 +81,7 @@ Status check_row(std::span<const float> logits) {
     }
   });
   if (bad != 0) {
-    return error(StatusCode::kInternal,
-                 "the model produced logits that are not finite numbers; generation cannot go on");
+    return unusable_logits();
   }
   return ok_status();
 }
@@ -247,6 +246,12 @@ void add_logprobs(std::span<const float> logits,
 }
 
 }  // namespace
+
+Status unusable_logits() {
+  return error(StatusCode::kInternal,
+               "the model produced logits that are not finite numbers, or forbids every token; "
+               "generation cannot go on");
+}
 
 Result<SampledToken> sample(std::span<const float> logits,
                             int64_t vocab_limit,

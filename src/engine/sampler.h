@@ -25,6 +25,9 @@ struct SamplerScratch {
   std::vector<SamplerCandidate> selection;   // working copy whose order is free
 };
 
+/// kInternal: no token can be drawn from a row.
+Status unusable_logits();
+
 /// `logits` is one row, [columns]. Only ids below `vocab_limit` can be drawn: columns beyond the
 /// tokenizer's ids are padding. -inf marks a forbidden token. `mask`: the row's in Batch::masks, or
 /// empty.

@@ -5,7 +5,7 @@
 
 #include "models/causal_lm.h"
 #include "nn/embedding.h"
-#include "nn/norm.h"
+#include "nn/residual.h"
 #include "nn/rotary.h"
 
 namespace tutti {
@@ -21,8 +21,8 @@ struct DecoderConfig {
   int64_t rotary_dim = 0;
 };
 
-/// `Layer` is built as Layer(scope, config, index), updates the residual stream h in place
-///   void operator()(const StepContext&, TensorView h, ConstTensorView rope_table) const
+/// `Layer` is built as Layer(scope, config, index), updates the residual stream
+///   void operator()(const StepContext&, Residual& h, ConstTensorView rope_table) const
 /// and says what it caches: KvLayerLayout kv_layout() const. `Config` derives from DecoderConfig.
 template <class Layer, class Config>
 class Decoder final : public CausalLm {
@@ -56,16 +56,14 @@ class Decoder final : public CausalLm {
   const CausalLmInfo& info() const override { return info_; }
 
   TensorView forward(const StepContext& ctx) const override {
-    const TensorView h = embed_(ctx);
+    Residual h(ctx, embed_(ctx));
     const TensorView rope_table = rotary_.table(ctx);
     for (size_t i = 0; i < layers_.size(); ++i) {
       const TraceScope trace("layer", static_cast<long long>(i));
       const Arena::Scope scratch(ctx.arena);
       layers_[i](ctx, h, rope_table);
     }
-    const TensorView last = ctx.alloc_f32({ctx.in.logit_rows.dim(0), h.dim(1)});
-    ctx.ops.gather_rows(last, h, ctx.in.logit_rows);
-    return (head_ ? *head_ : embed_).logits(ctx, norm_(ctx, last));
+    return (head_ ? *head_ : embed_).logits(ctx, h.norm_rows(ctx, norm_, ctx.in.logit_rows));
   }
 
  private:

@@ -34,9 +34,14 @@ class DecoderLayer {
     }
   }
 
-  void operator()(const StepContext& ctx, TensorView h, ConstTensorView rope_table) const {
-    const TensorView x = mlp_norm_.add(ctx, h, attn_(ctx, attn_norm_(ctx, h), rope_table));
-    ctx.ops.add(h, mlp_ ? (*mlp_)(ctx, x) : (*moe_)(ctx, x));
+  void operator()(const StepContext& ctx, Residual& h, ConstTensorView rope_table) const {
+    const TensorView attended = attn_(ctx, h.norm(ctx, attn_norm_), rope_table);
+    const TensorView x = h.add_and_norm(ctx, mlp_norm_, attended);
+    if (mlp_) {
+      mlp_->into(h.add_later(), ctx, x);
+    } else {
+      moe_->into(h.add_later(), ctx, x);
+    }
   }
 
   KvLayerLayout kv_layout() const { return attn_.kv_layout(); }

@@ -43,18 +43,21 @@ TensorView Attention::operator()(const StepContext& ctx,
   const int64_t kv_width = kv_heads_.count * c_.head_dim;
   TensorView qkv = qkv_(ctx, x);
   const TensorView q = split_heads(qkv.slice(1, 0, q_width), heads_.count);
-  const TensorView k = qkv.slice(1, q_width, kv_width);
-  const TensorView k_heads = split_heads(k, kv_heads_.count);
+  const TensorView k_heads = split_heads(qkv.slice(1, q_width, kv_width), kv_heads_.count);
   if (q_norm_) {
     q_norm_->in_place(ctx, q);
     k_norm_->in_place(ctx, k_heads);
   }
-  ctx.ops.rope(q, rope_table, RopeLayout::kHalfSplit);
-  ctx.ops.rope(k_heads, rope_table, RopeLayout::kHalfSplit);
   const TensorView k_cache = ctx.kv.plane(c_.layer, 0);
   const TensorView v_cache = ctx.kv.plane(c_.layer, 1);
-  ctx.ops.write_kv(k_cache, k, ctx.in.slots);
-  ctx.ops.write_kv(v_cache, qkv.slice(1, q_width + kv_width, kv_width), ctx.in.slots);
+  ctx.ops.rope_and_write_kv(q,
+                            k_heads,
+                            qkv.slice(1, q_width + kv_width, kv_width),
+                            rope_table,
+                            RopeLayout::kHalfSplit,
+                            k_cache,
+                            v_cache,
+                            ctx.in.slots);
   const TensorView out = ctx.alloc({t, heads_.count, c_.head_dim});
   const float scale = 1.0F / std::sqrt(static_cast<float>(c_.head_dim));
   ctx.ops.attention(out, q, k_cache, v_cache, ctx.in.attention, scale);

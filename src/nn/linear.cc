@@ -43,8 +43,14 @@ TensorView Linear::f32(const StepContext& ctx, ConstTensorView x) const {
 }
 
 TensorView Linear::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
-  ctx.ops.linear(y, x, weight_->weight(), bias_ != nullptr ? bias_->tensor() : ConstTensorView());
+  ctx.ops.linear(y, x, weight_->weight(), bias());
   return y;
+}
+
+TensorView Linear::gated(const StepContext& ctx, ConstTensorView x) const {
+  const TensorView y = ctx.alloc({x.dim(0), out_});
+  ctx.ops.gated_linear(y, x, weight_->weight(), bias());
+  return y.slice(1, 0, out_ / 2);
 }
 
 Linear replicated_linear(const Scope& scope,
@@ -82,15 +88,18 @@ RowParallelLinear::RowParallelLinear(const Scope& scope,
     : linear_(scope, {{name, out, {0, out}}}, in, take_in, options.bias), options_(options) {}
 
 TensorView RowParallelLinear::operator()(const StepContext& ctx, ConstTensorView x) const {
-  TensorView y = ctx.alloc({x.dim(0), linear_.out()});
+  const TensorView y = ctx.alloc({x.dim(0), linear_.out()});
+  into(y, ctx, x);
+  return y;
+}
+
+void RowParallelLinear::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
   // The bias belongs to the sum, so exactly one rank adds it to its part.
-  const bool add_bias = linear_.bias_ != nullptr && ctx.parallel.tp.rank() == 0;
-  ctx.ops.linear(
-      y, x, linear_.weight_->weight(), add_bias ? linear_.bias_->tensor() : ConstTensorView());
+  const bool add_bias = ctx.parallel.tp.rank() == 0;
+  ctx.ops.linear(y, x, linear_.weight_->weight(), add_bias ? linear_.bias() : ConstTensorView());
   if (options_.reduce) {
     ctx.parallel.tp.all_reduce_sum(y);
   }
-  return y;
 }
 
 }  // namespace tutti

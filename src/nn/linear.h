@@ -31,6 +31,10 @@ class Linear {
   /// The same, with the result in f32 whatever the compute type (router logits).
   TensorView f32(const StepContext& ctx, ConstTensorView x) const;
 
+  /// silu(first half of the outputs) * second half.
+  TensorView gated(const StepContext& ctx,
+                   ConstTensorView x) const;  // [t, in local] -> [t, out local / 2]
+
   int64_t out() const { return out_; }
 
   Param* weight() const { return weight_; }
@@ -39,6 +43,8 @@ class Linear {
   friend class RowParallelLinear;
 
   TensorView into(TensorView y, const StepContext& ctx, ConstTensorView x) const;
+
+  ConstTensorView bias() const { return bias_ != nullptr ? bias_->tensor() : ConstTensorView(); }
 
   Param* weight_;
   Param* bias_ = nullptr;
@@ -76,6 +82,9 @@ class RowParallelLinear {
 
   TensorView operator()(const StepContext& ctx,
                         ConstTensorView x) const;  // [t, in local] -> [t, out]
+
+  /// The same, to y: [t, out].
+  void into(TensorView y, const StepContext& ctx, ConstTensorView x) const;
 
  private:
   Linear linear_;

@@ -9,10 +9,11 @@ GatedMlp::GatedMlp(const Scope& scope, const GatedMlpConfig& c)
       down_(scope, "down_proj", c.width, c.hidden, take_, {.bias = c.bias, .reduce = c.reduce}) {}
 
 TensorView GatedMlp::operator()(const StepContext& ctx, ConstTensorView x) const {
-  TensorView gate_up = gate_up_(ctx, x);
-  const TensorView gate = gate_up.slice(1, 0, take_.count);
-  ctx.ops.silu_mul(gate, gate, gate_up.slice(1, take_.count, take_.count));
-  return down_(ctx, gate);
+  return down_(ctx, gate_up_.gated(ctx, x));
+}
+
+void GatedMlp::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
+  down_.into(y, ctx, gate_up_.gated(ctx, x));
 }
 
 }  // namespace tutti

@@ -17,6 +17,9 @@ class GatedMlp {
   TensorView operator()(const StepContext& ctx,
                         ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
 
+  /// The same, to y.
+  void into(TensorView y, const StepContext& ctx, ConstTensorView x) const;
+
  private:
   Range take_;
   Linear gate_up_;

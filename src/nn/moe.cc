@@ -42,7 +42,7 @@ Param* Moe::stacked(const Scope& scope,
   return scope.registry().add(std::move(spec));
 }
 
-TensorView Moe::operator()(const StepContext& ctx, ConstTensorView x) const {
+void Moe::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
   const int64_t t = x.dim(0);
   const int64_t k = c_.router.top_k;
   Ops& ops = ctx.ops;
@@ -69,13 +69,11 @@ TensorView Moe::operator()(const StepContext& ctx, ConstTensorView x) const {
   const TensorView out_rows = ctx.alloc({t * k, c_.hidden});
   ops.grouped_linear(out_rows, act, down_->weight(), offsets);
 
-  const TensorView y = ctx.alloc({t, c_.hidden});
   ops.moe_combine(y, out_rows, pair_row, weights);
   if (shared_) {
     ops.add(y, (*shared_)(ctx, x));
   }
   ctx.parallel.tp.all_reduce_sum(y);
-  return y;
 }
 
 }  // namespace tutti

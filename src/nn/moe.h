@@ -19,8 +19,9 @@ struct MoeConfig {
 class Moe {
  public:
   Moe(const Scope& scope, const MoeConfig& config);
-  TensorView operator()(const StepContext& ctx,
-                        ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
+  void into(TensorView y,
+            const StepContext& ctx,
+            ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
 
  private:
   Param* stacked(const Scope& scope,

@@ -66,6 +66,12 @@ class NullOps final : public Ops {
   void do_gather_rows(TensorView, ConstTensorView, ConstTensorView) override {}
 
   void do_argmax(TensorView, ConstTensorView, int64_t) override {}
+
+  void do_draw(TensorView, ConstTensorView, int64_t, ConstTensorView) override {}
+
+  void do_fill_tokens(TensorView, ConstTensorView, ConstTensorView) override {}
+
+  void do_scatter(TensorView, ConstTensorView, ConstTensorView) override {}
 };
 
 }  // namespace tutti

@@ -211,6 +211,33 @@ void Ops::silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) {
   do_silu_mul(y, gate, up);
 }
 
+void Ops::gated_linear(TensorView y,
+                       ConstTensorView x,
+                       const WeightView& weight,
+                       ConstTensorView bias) {
+  const TraceScope scope("gated_linear");
+  expect_rank("x", x, 2);
+  const DType act = activation_dtype("x", x);
+  expect("x", x, act, x.shape());
+  expect_weight(weight, 2, x.dim(1));
+  TUTTI_CHECK_EQ(weight.rows() % 2, 0);
+  expect("y", y, act, {x.dim(0), weight.rows()});
+  if (bias.defined()) {
+    expect_f32("bias", bias, {weight.rows()});
+  }
+  do_gated_linear(y, x, weight, bias);
+}
+
+void Ops::do_gated_linear(TensorView y,
+                          ConstTensorView x,
+                          const WeightView& weight,
+                          ConstTensorView bias) {
+  const int64_t half = weight.rows() / 2;
+  const TensorView gate = y.slice(1, 0, half);
+  do_linear(y, x, weight, bias);
+  do_silu_mul(gate, gate, y.slice(1, half, half));
+}
+
 void Ops::rope_table(TensorView table,
                      ConstTensorView positions,
                      ConstTensorView inv_freq,
@@ -242,6 +269,48 @@ void Ops::write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) {
   expect_cache("cache", cache, act, cache.dim(1), x.dim(1));
   expect_i32("slots", slots, {x.dim(0)});
   do_write_kv(cache, x, slots);
+}
+
+void Ops::rope_and_write_kv(TensorView q,
+                            TensorView k,
+                            ConstTensorView v,
+                            ConstTensorView table,
+                            RopeLayout layout,
+                            TensorView k_cache,
+                            TensorView v_cache,
+                            ConstTensorView slots) {
+  const TraceScope scope("rope_and_write_kv");
+  expect_rank("q", q, 3);
+  expect_rank("k", k, 3);
+  expect_rank("v", v, 2);
+  expect_rank("k_cache", k_cache, 3);
+  const DType act = activation_dtype("q", q);
+  const int64_t tokens = q.dim(0);
+  expect("q", q, act, q.shape());
+  expect("k", k, act, {tokens, k.dim(1), q.dim(2)});
+  TUTTI_CHECK(k.dim(1) <= 1 || k.stride(1) == k.dim(2));
+  expect("v", v, act, {tokens, v.dim(1)});
+  expect_f32("table", table, {tokens, q.dim(2)});
+  TUTTI_CHECK_EQ(q.dim(2) % 2, 0);
+  expect_cache("k_cache", k_cache, act, k_cache.dim(1), k.dim(1) * k.dim(2));
+  expect_cache("v_cache", v_cache, act, k_cache.dim(1), v.dim(1));
+  expect_i32("slots", slots, {tokens});
+  do_rope_and_write_kv(q, k, v, table, layout, k_cache, v_cache, slots);
+}
+
+void Ops::do_rope_and_write_kv(TensorView q,
+                               TensorView k,
+                               ConstTensorView v,
+                               ConstTensorView table,
+                               RopeLayout layout,
+                               TensorView k_cache,
+                               TensorView v_cache,
+                               ConstTensorView slots) {
+  const int64_t width = k.dim(1) * k.dim(2);
+  do_rope(q, table, layout);
+  do_rope(k, table, layout);
+  do_write_kv(k_cache, {k.raw(), k.dtype(), {k.dim(0), width}, {k.stride(0), 1}}, slots);
+  do_write_kv(v_cache, v, slots);
 }
 
 void Ops::attention(TensorView out,
@@ -384,10 +453,10 @@ void Ops::gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
   const TraceScope scope("gather_rows");
   expect_rank("x", x, 2);
   expect_rank("rows", rows, 1);
-  const DType act = activation_dtype("x", x);
-  expect("x", x, act, x.shape());
+  const DType type = x.dtype() == DType::kI32 ? DType::kI32 : activation_dtype("x", x);
+  expect("x", x, type, x.shape());
   expect_i32("rows", rows, rows.shape());
-  expect("y", y, act, {rows.dim(0), x.dim(1)});
+  expect("y", y, type, {rows.dim(0), x.dim(1)});
   do_gather_rows(y, x, rows);
 }
 
@@ -398,6 +467,37 @@ void Ops::argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
   expect_i32("tokens", tokens, {logits.dim(0)});
   TUTTI_CHECK(limit > 0 && limit <= logits.dim(1));
   do_argmax(tokens, logits, limit);
+}
+
+void Ops::draw(TensorView tokens, ConstTensorView logits, int64_t limit, ConstTensorView rows) {
+  const TraceScope scope("draw");
+  expect_rank("logits", logits, 2);
+  expect_f32("logits", logits, logits.shape());
+  expect_i32("tokens", tokens, {logits.dim(0)});
+  expect_i32("rows", rows, {logits.dim(0), ssize(sizeof(DrawParams) / sizeof(int32_t))});
+  TUTTI_CHECK(rows.contiguous());
+  TUTTI_CHECK(limit > 0 && limit <= logits.dim(1));
+  do_draw(tokens, logits, limit, rows);
+}
+
+void Ops::fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
+  const TraceScope scope("fill_tokens");
+  expect_rank("tokens", tokens, 1);
+  expect_rank("last", last, 1);
+  expect_i32("tokens", tokens, tokens.shape());
+  expect_i32("last", last, last.shape());
+  expect_i32("rows", rows, tokens.shape());
+  do_fill_tokens(tokens, last, rows);
+}
+
+void Ops::scatter(TensorView y, ConstTensorView values, ConstTensorView at) {
+  const TraceScope scope("scatter");
+  expect_rank("y", y, 1);
+  expect_rank("values", values, 1);
+  expect_i32("y", y, y.shape());
+  expect_i32("values", values, values.shape());
+  expect_i32("at", at, values.shape());
+  do_scatter(y, values, at);
 }
 
 }  // namespace tutti

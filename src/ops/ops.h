@@ -49,6 +49,18 @@ struct RouterParams {
   float scale = 1.0F;      ///< applied after normalising
 };
 
+/// How a row draws its token; on the device a row of 6 i32.
+struct DrawParams {
+  float temperature = 0.0F;   ///< 0: the greedy choice
+  int32_t top_k = 0;          ///< keep the k best tokens; 0 = all
+  float top_p = 1.0F;         ///< then the smallest best-first set with this share of their mass
+  float min_p = 0.0F;         ///< then those at least this likely relative to the best
+  uint32_t uniform_low = 0;   ///< the draw, from [0, 1), in units of 2^-53: bits 0 to 31
+  uint32_t uniform_high = 0;  ///< bits 32 to 52
+};
+
+static_assert(sizeof(DrawParams) == 6 * sizeof(int32_t));
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -100,6 +112,13 @@ class Ops {
   /// y = silu(gate) * up, silu(z) = z / (1 + exp(-z)). y may be gate or up.
   void silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up);  // [t, n] act
 
+  /// y[:, :n] = silu(x * gate^T) * (x * up^T): linear() and silu_mul() without rounding in between
+  /// where the backend can. y[:, n:] is scratch.
+  void gated_linear(TensorView y,              // [t, 2 n] act
+                    ConstTensorView x,         // [t, k] act
+                    const WeightView& weight,  // [2 n, k]: gate, then up
+                    ConstTensorView bias);     // [2 n] f32 or undefined
+
   /// table[t, i] = scale * cos(positions[t] * inv_freq[i]), table[t, d/2 + i] = scale * sin(...).
   /// The angle is the f32 product, as in Hugging Face's rotary embeddings; cos and sin of it are
   /// exact to f32.
@@ -113,10 +132,21 @@ class Ops {
             ConstTensorView table,  // [t, d] f32 from rope_table
             RopeLayout layout);
 
-  /// cache[slot / block_size, slot % block_size, :] = x[t, :] with slot = slots[t].
+  /// cache[slot / block_size, slot % block_size, :] = x[t, :] with slot = slots[t]; rows with a
+  /// negative slot are not stored.
   void write_kv(TensorView cache,        // [blocks, block_size, w] act
                 ConstTensorView x,       // [t, w] act
                 ConstTensorView slots);  // [t] i32
+
+  /// rope() of q and of k, then write_kv() of k and of v.
+  void rope_and_write_kv(TensorView q,           // [t, hq, d] act
+                         TensorView k,           // [t, hkv, d] act, heads without gaps
+                         ConstTensorView v,      // [t, w] act
+                         ConstTensorView table,  // [t, d] f32 from rope_table
+                         RopeLayout layout,
+                         TensorView k_cache,      // [blocks, block_size, hkv * d] act
+                         TensorView v_cache,      // [blocks, block_size, w] act
+                         ConstTensorView slots);  // [t] i32
 
   /// Causal attention over a paged cache. Query row j of sequence i stands at position
   /// context_before[i] + j and sees positions 0..that. Query head h reads KV head h * hkv / h_q.
@@ -178,7 +208,7 @@ class Ops {
                    ConstTensorView weights);  // [t, top_k] f32
 
   /// y[r, :] = x[rows[r], :].
-  void gather_rows(TensorView y,           // [r, d] act, or f32 (rows of the residual stream)
+  void gather_rows(TensorView y,           // [r, d] act, f32 (residual stream) or i32
                    ConstTensorView x,      // [t, d], same type
                    ConstTensorView rows);  // [r] i32
 
@@ -187,6 +217,41 @@ class Ops {
   void argmax(TensorView tokens,       // [r] i32
               ConstTensorView logits,  // [r, v] f32
               int64_t limit);          // 1 .. v
+
+  /// tokens[r] = the first id, in ascending order, at which the summed weights exp((logit -
+  /// largest) / temperature) of the kept ids exceed the draw's share of their total. Ids are kept
+  /// in the order (logit descending, id ascending). Weights are f32; one below 2^-44 may count as
+  /// 0. -1 as argmax.
+  void draw(TensorView tokens,       // [r] i32
+            ConstTensorView logits,  // [r, v] f32
+            int64_t limit,           // 1 .. v
+            ConstTensorView rows);   // [r, 6] i32: DrawParams
+
+  /// tokens[t] = last[rows[t]] where tokens[t] is negative: the token a step needs and only the
+  /// device knows yet.
+  void fill_tokens(TensorView tokens,      // [t] i32, in place
+                   ConstTensorView last,   // [n] i32
+                   ConstTensorView rows);  // [t] i32, values in [0, n)
+
+  /// y[at[i]] = values[i]; negative places are left out, the others differ from each other.
+  void scatter(TensorView y,            // [n] i32
+               ConstTensorView values,  // [m] i32
+               ConstTensorView at);     // [m] i32, less than n
+
+ protected:
+  // Fused operations: the parts one after another, unless a backend knows better.
+  virtual void do_gated_linear(TensorView y,
+                               ConstTensorView x,
+                               const WeightView& weight,
+                               ConstTensorView bias);
+  virtual void do_rope_and_write_kv(TensorView q,
+                                    TensorView k,
+                                    ConstTensorView v,
+                                    ConstTensorView table,
+                                    RopeLayout layout,
+                                    TensorView k_cache,
+                                    TensorView v_cache,
+                                    ConstTensorView slots);
 
  private:
   virtual void do_embedding(TensorView y,
@@ -251,6 +316,12 @@ class Ops {
                               ConstTensorView weights) = 0;
   virtual void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) = 0;
   virtual void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) = 0;
+  virtual void do_draw(TensorView tokens,
+                       ConstTensorView logits,
+                       int64_t limit,
+                       ConstTensorView rows) = 0;
+  virtual void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) = 0;
+  virtual void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) = 0;
 };
 
 }  // namespace tutti

@@ -30,10 +30,10 @@ struct SampleRow {
     return params.has_penalties() || (rules != nullptr && rules->reads_output());
   }
 
-  /// Wants the most likely token and nothing else, so that a device may choose it.
-  bool plain_greedy() const {
-    return params.greedy() && !params.has_penalties() && params.top_logprobs < 0 &&
-           rules == nullptr;
+  /// Wants a token of the model's own distribution and nothing else, so that a device may choose
+  /// it.
+  bool plain() const {
+    return !params.has_penalties() && params.top_logprobs < 0 && rules == nullptr;
   }
 };
 

@@ -1,6 +1,7 @@
 // Logits and greedy continuations on the GPU against Hugging Face transformers: in f32 as close as
 // the CPU's, in bf16 as close as bf16 allows. Whole, in chunks of 7 and token by token.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "cuda/cuda_testing.h"
@@ -94,6 +95,112 @@ TEST_P(CudaGolden, GreedyContinuation) {
     ASSERT_EQ(std::max_element(last, logits.end()) - last, g.greedy[i]) << "token " << i;
     ids.push_back(g.greedy[i]);
     logits = run_model(*runner, ids, ssize(ids.size()) - 1, 1);
+  }
+}
+
+// Three sequences with the fixture's prompt, decoded as the engine does it: one step ahead, tokens
+// fed back on the device, steps recorded and replayed. One sequence leaves on the way, so that
+// padding and another recorded size take part.
+class StepsAhead {
+ public:
+  StepsAhead(RankedModelRunner& runner, const Golden& golden) : runner_(runner), golden_(golden) {}
+
+  void run() {
+    for (int32_t s = 0; s < 3; ++s) {
+      submit_prompt(s);
+      collect();
+    }
+    const int64_t steps = ssize(golden_.greedy.size()) - 1;
+    for (int64_t i = 0; i < steps; ++i) {
+      submit_decode(i, i < steps / 2 ? 3 : 2);
+      if (i > 0) {
+        collect();
+      }
+    }
+    collect();
+  }
+
+  const std::vector<int32_t>& tokens(int sequence) const { return tokens_[usize(sequence)]; }
+
+ private:
+  static constexpr int32_t kBlocksEach = 8;
+
+  void submit_prompt(int32_t s) {
+    Batch& batch = next();
+    BatchJoin join{.slot = 2 - s};
+    join.row.params.temperature = 0.0F;
+    batch.joins.push_back(std::move(join));
+    std::vector<int32_t> blocks;
+    for (int32_t b = 0; b < kBlocksEach; ++b) {
+      blocks.push_back((kBlocksEach - 1 - b) * 3 + s);
+    }
+    batch.update_blocks(2 - s, 0, blocks);
+    add(batch, s, golden_.ids, 0);
+    ASSERT_TRUE(runner_.submit(batch).ok());
+  }
+
+  void submit_decode(int64_t done, int32_t sequences) {
+    Batch& batch = next();
+    for (int32_t s = 0; s < sequences; ++s) {
+      const int32_t token = done == 0 ? tokens_[usize(s)].back() : kSampledToken;
+      add(batch, s, {token}, ssize(golden_.ids.size()) + done);
+    }
+    ASSERT_TRUE(runner_.submit(batch).ok());
+  }
+
+  static void add(Batch& batch, int32_t s, const std::vector<int32_t>& tokens, int64_t context) {
+    batch.sequences.push_back({.sequence_id = static_cast<uint64_t>(s) + 1,
+                               .slot = 2 - s,
+                               .sample = true,
+                               .token_begin = ssize(batch.tokens.size()),
+                               .token_count = ssize(tokens.size()),
+                               .context_before = context,
+                               .prompt_tokens = ssize(golden_.ids.size())});
+    batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end());
+    for (int64_t i = 0; i < ssize(tokens.size()); ++i) {
+      batch.positions.push_back(narrow<int32_t>(context + i));
+    }
+  }
+
+  Batch& next() {
+    Batch& batch = batches_[usize(submitted_++) % batches_.size()];
+    batch.clear(static_cast<uint64_t>(submitted_));
+    return batch;
+  }
+
+  void collect() {
+    const Status status = runner_.collect(output_);
+    ASSERT_TRUE(status.ok()) << status.message();
+    for (const RowOutput& row : output_.rows) {
+      ASSERT_LT(row.failure, 0);
+      tokens_[usize(static_cast<int64_t>(row.sequence_id) - 1)].push_back(
+          output_.tokens[usize(row.token_begin)].token);
+    }
+  }
+
+  RankedModelRunner& runner_;
+  const Golden& golden_;
+  std::array<Batch, 3> batches_;
+  int64_t submitted_ = 0;
+  StepOutput output_;
+  std::array<std::vector<int32_t>, 3> tokens_;
+};
+
+TEST_P(CudaGolden, StepsAheadOfTheHost) {
+  TUTTI_NEEDS_GPU(backend);
+  const Golden g = golden();
+  const auto runner = load(backend, g, DType::kF32);
+  ASSERT_NE(runner, nullptr);
+  ASSERT_GE(runner->limits().num_blocks, 24);
+  StepsAhead steps(*runner, g);
+  steps.run();
+  const int64_t count = ssize(g.greedy.size());
+  for (int s = 0; s < 3; ++s) {
+    const std::vector<int32_t>& got = steps.tokens(s);
+    ASSERT_EQ(ssize(got.size()), s < 2 ? count : 1 + (count - 1) / 2);
+    for (size_t i = 0; i < got.size() && g.greedy_gap[i] >= 0.05; ++i) {
+      ASSERT_EQ(got[i], g.greedy[i]) << "sequence " << s << ", token " << i;
+    }
   }
 }
 

@@ -241,12 +241,12 @@ TEST(LogitAdjust, NoSumOverflows) {
 TEST(LogitAdjust, ARowWithRulesIsNotLeftToTheDevice) {
   SampleRow row;
   row.params.temperature = 0.0F;
-  EXPECT_TRUE(row.plain_greedy());
+  EXPECT_TRUE(row.plain());
   LogitRules rules;
   rules.min_tokens = 1;
   rules.end_ids = {3};
   row.rules = std::make_shared<const LogitRules>(rules);
-  EXPECT_FALSE(row.plain_greedy());
+  EXPECT_FALSE(row.plain());
 }
 
 }  // namespace

@@ -325,6 +325,21 @@ class MutatedOps final : public Ops {
     inner_->argmax(tokens, logits, limit);
   }
 
+  void do_draw(TensorView tokens,
+               ConstTensorView logits,
+               int64_t limit,
+               ConstTensorView rows) override {
+    inner_->draw(tokens, logits, limit, rows);
+  }
+
+  void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override {
+    inner_->fill_tokens(tokens, last, rows);
+  }
+
+  void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) override {
+    inner_->scatter(y, values, at);
+  }
+
   float changed_scale(float scale) const {
     return is(Mistake::kSoftmaxScale) ? 1.3F * scale : scale;
   }

@@ -201,13 +201,57 @@ inline OpCase write_kv_case(int64_t rows, int64_t w, int64_t block_size) {
   c.prepare = [=](PreparedOp& op) {
     std::vector<int32_t> slots;
     for (int64_t t = 0; t < rows; ++t) {
-      slots.push_back(narrow<int32_t>((rows - 1 - t) * 2));
+      slots.push_back(t % 5 == 3 ? -1 : narrow<int32_t>((rows - 1 - t) * 2));
     }
     const int64_t blocks = ceil_div(2 * rows + 1, block_size);
     const TensorView cache = op.act_output(normal({blocks, block_size, w}, 1, 2));
     const TensorView x = op.act_input(normal({rows, w}, 2, 1));
     const TensorView slot_view = op.input(ints(slots));
     op.set_call([=](Ops& ops) { ops.write_kv(cache, x, slot_view); });
+  };
+  return c;
+}
+
+struct RopeWriteShape {
+  int64_t rows = 0;
+  int64_t heads = 1;
+  int64_t kv_heads = 1;
+  int64_t d = 2;
+  int64_t v_width = 1;
+  RopeLayout layout = RopeLayout::kHalfSplit;
+};
+
+inline OpCase rope_and_write_kv_case(const RopeWriteShape& s) {
+  OpCase c{.name = "rope_and_write_kv heads " + std::to_string(s.heads) + "/" +
+                   std::to_string(s.kv_heads) + " d" + std::to_string(s.d) + " rows " +
+                   std::to_string(s.rows),
+           .tolerance = rounding_tolerance()};
+  c.bytes = 8.0 * static_cast<double>(s.rows * (s.d * (s.heads + s.kv_heads) + s.v_width));
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> slots;
+    for (int64_t t = 0; t < s.rows; ++t) {
+      slots.push_back(t % 5 == 3 ? -1 : narrow<int32_t>((s.rows - 1 - t) * 2));
+    }
+    constexpr int64_t kBlockSize = 16;
+    const int64_t blocks = ceil_div(2 * s.rows + 1, kBlockSize);
+    const int64_t q_width = s.heads * s.d;
+    const int64_t k_width = s.kv_heads * s.d;
+    const TensorView all = op.act_output(normal({s.rows, q_width + k_width + s.v_width}, 1, 3));
+    const auto heads = [&](int64_t begin, int64_t count) {
+      const TensorView part = all.slice(1, begin, count * s.d);
+      return TensorView(part.raw(), part.dtype(), {s.rows, count, s.d}, {part.stride(0), s.d, 1});
+    };
+    const TensorView q = heads(0, s.heads);
+    const TensorView k = heads(q_width, s.kv_heads);
+    const TensorView v = all.slice(1, q_width + k_width, s.v_width);
+    const TensorView table = op.input(normal({s.rows, s.d}, 2));
+    const TensorView k_cache = op.act_output(normal({blocks, kBlockSize, k_width}, 3, 2));
+    const TensorView v_cache = op.act_output(normal({blocks, kBlockSize, s.v_width}, 4, 2));
+    const TensorView slot_view = op.input(ints(slots));
+    const RopeLayout layout = s.layout;
+    op.set_call([=](Ops& ops) {
+      ops.rope_and_write_kv(q, k, v, table, layout, k_cache, v_cache, slot_view);
+    });
   };
   return c;
 }
@@ -241,6 +285,14 @@ inline std::vector<OpCase> attention_cases() {
   for (const int64_t rows : {0, 1, 50}) {
     cases.push_back(write_kv_case(rows, 24, 16));
     cases.push_back(write_kv_case(rows, 7, 5));
+    cases.push_back(rope_and_write_kv_case(
+        {.rows = rows, .heads = 14, .kv_heads = 2, .d = 128, .v_width = 256}));
+    cases.push_back(rope_and_write_kv_case({.rows = rows,
+                                            .heads = 3,
+                                            .kv_heads = 1,
+                                            .d = 6,
+                                            .v_width = 11,
+                                            .layout = RopeLayout::kInterleaved}));
   }
   return cases;
 }

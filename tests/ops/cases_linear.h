@@ -128,6 +128,46 @@ inline OpCase linear_case(const LinearShape& s) {
   return c;
 }
 
+/// `s.n` gates and as many ups.
+inline OpCase gated_linear_case(LinearShape s) {
+  const int64_t n = s.n;
+  s.n = 2 * n;
+  OpCase c{.name = "gated " + describe(s), .tolerance = sum_tolerance(s.k)};
+  c.bytes = static_cast<double>(s.n * s.k * dtype_size(s.dtype) + 4 * s.m * (n + s.k));
+  c.flops = 2.0 * static_cast<double>(s.m * s.n * s.k);
+  c.prepare = [s, n](PreparedOp& op) {
+    const TensorView x =
+        op.act_input(std::move(HostTensor(DType::kF32, {s.m, s.k}, s.gap).fill_normal(1)));
+    const TensorView both = op.act_input(HostTensor(DType::kF32, {s.m, s.n}, s.gap));
+    const TensorView y = op.act_output(HostTensor(DType::kF32, {s.m, n}));
+    const WeightView w = make_weight(op, s);
+    const TensorView bias =
+        s.bias ? op.rounded_input(std::move(HostTensor(DType::kF32, {s.n}).fill_normal(4)))
+               : TensorView{};
+    std::vector<int32_t> rows(usize(s.m));
+    std::iota(rows.begin(), rows.end(), 0);
+    const TensorView all = op.input(ints(rows));
+    op.set_call([=](Ops& ops) {
+      ops.gated_linear(both, x, w, bias);
+      ops.gather_rows(y, both.slice(1, 0, n), all);  // the rest is scratch
+    });
+  };
+  return c;
+}
+
+inline std::vector<OpCase> gated_linear_cases() {
+  std::vector<OpCase> cases;
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
+    for (const int64_t m : {0, 1, 7, 16, 40}) {
+      cases.push_back(gated_linear_case({.dtype = dtype, .m = m, .n = 40, .k = 136}));
+      cases.push_back(gated_linear_case({.dtype = dtype, .m = m, .n = 9, .k = 33, .gap = 1}));
+      cases.push_back(
+          gated_linear_case({.dtype = dtype, .m = m, .n = 88, .k = 520, .bias = true, .gap = 8}));
+    }
+  }
+  return cases;
+}
+
 inline std::vector<OpCase> dense_linear_cases() {
   std::vector<OpCase> cases;
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
@@ -196,6 +236,7 @@ inline std::vector<OpCase> linear_cases() {
   std::vector<OpCase> cases = dense_linear_cases();
   append(cases, quantized_linear_cases());
   append(cases, stacked_linear_cases());
+  append(cases, gated_linear_cases());
   return cases;
 }
 

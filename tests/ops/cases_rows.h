@@ -1,5 +1,9 @@
 // Ops that work row by row: norms, add, silu_mul, embedding, rotary embeddings, gather_rows.
 #pragma once
+#include <array>
+#include <cstring>
+#include <random>
+
 #include "ops/op_case.h"
 
 namespace tutti::test {
@@ -157,6 +161,98 @@ inline OpCase gather_rows_case(int64_t rows, int64_t d) {
   return c;
 }
 
+/// Integers are moved as they are, and views may be columns of a wider table.
+inline OpCase gather_integers_case(int64_t rows, int64_t width) {
+  OpCase c{.name = shape_name("gather_rows of i32", {rows, width}, 0), .tolerance = exact()};
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> from;
+    for (int64_t r = 0; r < rows; ++r) {
+      from.push_back(narrow<int32_t>(r * 5 % 9));
+    }
+    HostTensor table(DType::kI32, {9, width + 4});
+    for (int64_t i = 0; i < 9 * (width + 4); ++i) {
+      table.data<int32_t>()[i] = narrow<int32_t>(i * 2654435761 % 4294967296 - 2147483648);
+    }
+    const TensorView y = op.output(HostTensor(DType::kI32, {rows, width}));
+    const TensorView x = op.input(std::move(table)).slice(1, 0, width);
+    const TensorView index = op.input(ints(from));
+    op.set_call([=](Ops& ops) { ops.gather_rows(y, x, index); });
+  };
+  return c;
+}
+
+inline OpCase fill_tokens_case(int64_t count) {
+  OpCase c{.name = "fill_tokens " + std::to_string(count), .tolerance = exact()};
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> given;
+    std::vector<int32_t> slots;
+    for (int64_t i = 0; i < count; ++i) {
+      given.push_back(i % 3 == 0 ? -1 : narrow<int32_t>(i));
+      slots.push_back(narrow<int32_t>(i * 7 % 5));
+    }
+    const TensorView tokens = op.output(ints(given));
+    const TensorView last = op.input(ints({100, 101, -1, 103, 104}));
+    const TensorView rows = op.input(ints(slots));
+    op.set_call([=](Ops& ops) { ops.fill_tokens(tokens, last, rows); });
+  };
+  return c;
+}
+
+inline OpCase scatter_case(int64_t count) {
+  OpCase c{.name = "scatter " + std::to_string(count), .tolerance = exact()};
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> places;
+    std::vector<int32_t> given;
+    for (int64_t i = 0; i < count; ++i) {
+      places.push_back(i % 4 == 1 ? -1 : narrow<int32_t>((count - 1 - i) * 2));
+      given.push_back(narrow<int32_t>(1000 + i));
+    }
+    const TensorView y = op.output(ints(std::vector<int32_t>(usize(2 * count + 1), 7)));
+    const TensorView values = op.input(ints(given));
+    const TensorView at = op.input(ints(places));
+    op.set_call([=](Ops& ops) { ops.scatter(y, values, at); });
+  };
+  return c;
+}
+
+/// Every row another mixture of settings and another draw. `ties`: few different logits.
+inline OpCase draw_case(int64_t rows, int64_t vocab, int64_t limit, float sigma, bool ties) {
+  OpCase c{.name = shape_name("draw", {rows, vocab}, 3) + " limit " + std::to_string(limit) +
+                   " sigma " + std::to_string(sigma) + (ties ? " ties" : ""),
+           .tolerance = exact()};
+  c.bytes = f32_bytes({rows, limit}, 1);
+  c.prepare = [=](PreparedOp& op) {
+    HostTensor logits = std::move(HostTensor(DType::kF32, {rows, vocab}, 3).fill_normal(1, sigma));
+    const int64_t stride = vocab + 3;
+    for (int64_t i = 0; ties && i < rows * stride; ++i) {
+      logits.set(i, std::round(logits.data<float>()[i]));
+    }
+    std::mt19937_64 random(7);
+    std::vector<DrawParams> params;
+    for (int64_t r = 0; r < rows; ++r) {
+      const uint64_t uniform = random() >> 11U;
+      params.push_back({.temperature = std::array{0.7F, 0.0F, 1.0F, 1.6F}[usize(r % 4)],
+                        .top_k = std::array{0, 1, 3, 40, 7000}[usize(r % 5)],
+                        .top_p = std::array{1.0F, 0.9F, 0.3F}[usize(r % 3)],
+                        .min_p = std::array{0.0F, 0.0F, 0.05F, 0.6F}[usize(r / 3 % 4)],
+                        .uniform_low = static_cast<uint32_t>(uniform),
+                        .uniform_high = static_cast<uint32_t>(uniform >> 32U)});
+      if (r % 7 == 6) {
+        logits.set(r * stride + limit / 2,
+                   r % 2 == 0 ? -std::numeric_limits<float>::infinity()
+                              : std::numeric_limits<float>::quiet_NaN());
+      }
+    }
+    HostTensor draws(DType::kI32, {rows, 6});
+    std::memcpy(draws.data<int32_t>(), params.data(), params.size() * sizeof(DrawParams));
+    const TensorView tokens = op.output(HostTensor(DType::kI32, {rows}));
+    const TensorView view = op.input(std::move(logits));
+    const TensorView draw_view = op.input(std::move(draws));
+    op.set_call([=](Ops& ops) { ops.draw(tokens, view, limit, draw_view); });
+  };
+  return c;
+}
+
 /// `edge` stands in some rows, at the front, in the middle and behind the limit.
 inline OpCase argmax_case(int64_t rows, int64_t vocab, int64_t limit, float edge, bool ties) {
   OpCase c{.name = shape_name("argmax", {rows, vocab}, 3) + " limit " + std::to_string(limit) +
@@ -197,6 +293,18 @@ inline std::vector<OpCase> row_cases() {
       cases.push_back(argmax_case(rows, 50, 1, edge, /*ties=*/false));
       cases.push_back(argmax_case(rows, 20011, 20000, edge, /*ties=*/true));
     }
+  }
+  for (const int64_t rows : {0, 1, 60}) {
+    for (const bool ties : {false, true}) {
+      cases.push_back(draw_case(rows, 50, 47, 1.5F, ties));
+      cases.push_back(draw_case(rows, 20011, 20000, 3.0F, ties));
+    }
+  }
+  for (const int64_t count : {0, 1, 300}) {
+    cases.push_back(gather_integers_case(count, 3));
+    cases.push_back(gather_integers_case(count, 1100));
+    cases.push_back(fill_tokens_case(count));
+    cases.push_back(scatter_case(count));
   }
   for (const int64_t rows : {0, 1, 3, 40}) {
     for (const int64_t d : {1, 2, 15, 16, 63, 128, 1000}) {

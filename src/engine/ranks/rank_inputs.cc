@@ -1,123 +1,228 @@
 #include "engine/ranks/rank_inputs.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace tutti {
 
 namespace {
 
-Result<ConstTensorView> upload(RankContext& rank,
-                               Arena& arena,
-                               const std::vector<int32_t>& values,
-                               const Shape& shape) {
-  const TensorView view = arena.alloc(DType::kI32, shape);
-  TUTTI_RETURN_IF_ERROR(rank.device.copy_from_host(
-      view.raw(), values.data(), ssize(values.size() * sizeof(int32_t)), rank.stream));
-  return ConstTensorView(view);
-}
+constexpr int64_t kDrawWords = sizeof(DrawParams) / sizeof(int32_t);
+constexpr int64_t kUpdateChunk = 4096;  // changed entries of block tables uploaded at once
 
-void fill_rope_rows(const Batch& batch, int64_t long_rope_from, std::vector<int32_t>& rows) {
-  rows.clear();
+void fill_long_rope(const Batch& batch, int64_t long_rope_from, std::vector<int32_t>& flags) {
+  flags.clear();
   if (long_rope_from == 0) {
     return;
   }
-  const int64_t tokens = ssize(batch.tokens.size());
   for (const BatchSequence& s : batch.sequences) {
     for (int64_t i = 0; i < s.token_count; ++i) {
       const int64_t length = std::max(s.prompt_tokens, s.context_before + i + 1);
-      rows.push_back(narrow<int32_t>(s.token_begin + i + (length > long_rope_from ? tokens : 0)));
+      flags.push_back(length > long_rope_from ? 1 : 0);
     }
   }
 }
 
 }  // namespace
 
-void BlockTables::update(const Batch& batch) {
+int64_t BlockTables::device_bytes(int64_t slots, int64_t width) {
+  return slots * width * dtype_size(DType::kI32);
+}
+
+void BlockTables::borrow(Arena& arena) {
+  const Arena::Scope lent(arena);
+  arena.alloc(DType::kI32, {2 * kUpdateChunk});
+}
+
+Status BlockTables::allocate(RankContext& rank, int64_t slots, int64_t width) {
+  tables_.resize(usize(slots));
+  TUTTI_TRY(device_, Tensor::empty(rank.device, DType::kI32, {slots, width}, "block tables"));
+  const std::vector<int32_t> zeros(usize(slots * width), 0);
+  return rank.device.copy_from_host(
+      device_.view().raw(), zeros.data(), device_bytes(slots, width), rank.stream);
+}
+
+Status BlockTables::update(RankContext& rank, Arena& arena, const Batch& batch) {
   for (const BatchJoin& join : batch.joins) {
-    if (usize(join.slot) < tables_.size()) {
-      tables_[usize(join.slot)].clear();
-    }
+    tables_[usize(join.slot)].clear();
   }
   for (const BlockUpdate& update : batch.block_updates) {
-    if (usize(update.slot) >= tables_.size()) {
-      tables_.resize(usize(update.slot) + 1);
-    }
     std::vector<int32_t>& table = tables_[usize(update.slot)];
-    table.resize(std::max(table.size(), usize(update.first + update.count)));
+    const int64_t end = int64_t{update.first} + update.count;
+    TUTTI_CHECK_LE(end, width());
+    table.resize(std::max(table.size(), usize(end)));
     std::copy_n(batch.blocks.begin() + update.begin, update.count, table.begin() + update.first);
+    for (int32_t i = 0; i < update.count; ++i) {
+      places_.push_back(narrow<int32_t>(update.slot * width() + update.first + i));
+      blocks_.push_back(batch.blocks[usize(update.begin + i)]);
+      if (ssize(places_.size()) == kUpdateChunk) {
+        TUTTI_RETURN_IF_ERROR(upload(rank, arena));
+      }
+    }
   }
+  return places_.empty() ? ok_status() : upload(rank, arena);
+}
+
+Status BlockTables::upload(RankContext& rank, Arena& arena) {
+  // The stream's order keeps the memory until it has been read.
+  const Arena::Scope lent(arena);
+  const int64_t count = ssize(places_.size());
+  const TensorView both = arena.alloc(DType::kI32, {2 * count});
+  places_.insert(places_.end(), blocks_.begin(), blocks_.end());
+  TUTTI_RETURN_IF_ERROR(
+      rank.device.copy_from_host(both.raw(), places_.data(), both.bytes(), rank.stream));
+  rank.ops.scatter(device_.view().reshape({device_.shape().numel()}),
+                   both.slice(0, count, count),
+                   both.slice(0, 0, count));
+  places_.clear();
+  blocks_.clear();
+  return ok_status();
+}
+
+StepRows HostInputs::rows() const {
+  return {.tokens = ssize(tokens.size()),
+          .sequences = ssize(context_before.size()),
+          .logits = ssize(logit_rows.size()),
+          .draws = ssize(draws.size()),
+          .ropes = ssize(long_rope.size())};
 }
 
 void fill_host_inputs(const Batch& batch,
                       const BlockTables& tables,
-                      std::span<const int32_t> sampled,
+                      std::span<const int32_t> logit_rows,
+                      std::span<const DrawParams> draws,
                       int64_t block_size,
                       int64_t long_rope_from,
                       HostInputs& out) {
   TUTTI_CHECK_EQ(batch.position_axes, 1);
   out.max_queries = 0;
   out.max_keys = 0;
-  for (const BatchSequence& s : batch.sequences) {
-    out.max_queries = std::max(out.max_queries, s.token_count);
-    out.max_keys = std::max(out.max_keys, s.context_before + s.token_count);
-  }
-  out.table_width = std::max<int64_t>(1, ceil_div(out.max_keys, block_size));
   out.tokens = batch.tokens;
+  out.positions = batch.positions;
+  out.token_rows.resize(batch.tokens.size());
   out.slots.resize(batch.tokens.size());
   out.query_begin.assign(1, 0);
-  out.context_before.clear();
   out.key_begin.assign(1, 0);
-  out.block_table.resize(batch.sequences.size() * usize(out.table_width));
-  auto row = out.block_table.begin();
+  out.context_before.clear();
+  out.table_rows.clear();
+  out.logit_rows.assign(logit_rows.begin(), logit_rows.end());
+  out.sampled_rows.assign(logit_rows.size(), -1);
+  out.draws.assign(draws.begin(), draws.end());
   size_t token = 0;
   for (const BatchSequence& s : batch.sequences) {
     const std::span<const int32_t> blocks = tables.of(s.slot);
     const int64_t end = s.context_before + s.token_count;
-    const int64_t used = ceil_div(end, block_size);
     TUTTI_CHECK_EQ(s.token_begin, ssize(token));
-    TUTTI_CHECK_LE(used, ssize(blocks.size()));
+    TUTTI_CHECK_LE(ceil_div(end, block_size), ssize(blocks.size()));
+    out.max_queries = std::max(out.max_queries, s.token_count);
+    out.max_keys = std::max(out.max_keys, end);
     for (int64_t p = s.context_before; p < end; ++p, ++token) {
-      out.slots[token] = static_cast<int32_t>(
-          blocks[static_cast<size_t>(p / block_size)] * block_size + p % block_size);
-      if (out.tokens[token] == kSampledToken) {
-        out.tokens[token] = sampled[usize(s.slot)];
-      }
+      out.slots[token] =
+          static_cast<int32_t>(blocks[usize(p / block_size)] * block_size + p % block_size);
+      out.token_rows[token] = s.slot;
     }
-    std::fill(std::copy_n(blocks.begin(), used, row), row + out.table_width, 0);
-    row += out.table_width;
     out.query_begin.push_back(narrow<int32_t>(ssize(token)));
     out.context_before.push_back(narrow<int32_t>(s.context_before));
     out.key_begin.push_back(narrow<int32_t>(out.key_begin.back() + end));
+    out.table_rows.push_back(s.slot);
+    const ScoreRange scores = batch.scores_of(s);
+    for (int64_t i = 0; logit_rows.empty() && i < scores.count; ++i) {
+      out.logit_rows.push_back(narrow<int32_t>(s.token_begin + scores.begin + i));
+      out.sampled_rows.push_back(-1);
+    }
+    if (logit_rows.empty() && s.sample) {
+      out.logit_rows.push_back(narrow<int32_t>(ssize(token) - 1));
+      out.sampled_rows.push_back(s.slot);
+    }
   }
   TUTTI_CHECK_EQ(token, batch.tokens.size());
-  fill_rope_rows(batch, long_rope_from, out.rope_rows);
+  fill_long_rope(batch, long_rope_from, out.long_rope);
 }
 
-Result<StepInputs> make_step_inputs(RankContext& rank,
-                                    Arena& arena,
-                                    const Batch& batch,
-                                    const HostInputs& host,
-                                    int64_t block_size) {
-  const int64_t sequences = ssize(batch.sequences.size());
-  const int64_t tokens = ssize(batch.tokens.size());
-  StepInputs in;
-  TUTTI_TRY(in.tokens, upload(rank, arena, host.tokens, {tokens}));
-  TUTTI_TRY(in.positions, upload(rank, arena, batch.positions, {tokens}));
-  TUTTI_TRY(in.slots, upload(rank, arena, host.slots, {tokens}));
-  if (!host.rope_rows.empty()) {
-    TUTTI_TRY(in.rope_rows, upload(rank, arena, host.rope_rows, {tokens}));
+void pad_host_inputs(int64_t sequences, HostInputs& out) {
+  for (int64_t i = out.rows().sequences; i < sequences; ++i) {
+    out.tokens.push_back(0);
+    out.token_rows.push_back(0);
+    out.positions.push_back(0);
+    out.slots.push_back(-1);
+    out.query_begin.push_back(narrow<int32_t>(i + 1));
+    out.context_before.push_back(0);
+    out.key_begin.push_back(out.key_begin.back() + 1);
+    out.table_rows.push_back(0);
+    out.logit_rows.push_back(narrow<int32_t>(i));
+    out.sampled_rows.push_back(-1);
+    if (!out.draws.empty()) {
+      out.draws.emplace_back();
+    }
+    if (!out.long_rope.empty()) {
+      out.long_rope.push_back(0);
+    }
   }
-  TUTTI_TRY(in.attention.query_begin, upload(rank, arena, host.query_begin, {sequences + 1}));
-  TUTTI_TRY(in.attention.context_before, upload(rank, arena, host.context_before, {sequences}));
-  TUTTI_TRY(in.attention.block_table,
-            upload(rank, arena, host.block_table, {sequences, host.table_width}));
-  in.attention.block_size = block_size;
-  in.attention.max_queries = host.max_queries;
-  in.attention.max_keys = host.max_keys;
-  TUTTI_TRY(in.key_begin, upload(rank, arena, host.key_begin, {sequences + 1}));
-  in.total_keys = host.key_begin.back();
-  TUTTI_TRY(in.logit_rows, upload(rank, arena, host.logit_rows, {ssize(host.logit_rows.size())}));
-  return in;
+}
+
+DeviceInputs lay_out_inputs(Arena& arena,
+                            const StepRows& rows,
+                            int64_t table_width,
+                            int64_t block_size) {
+  DeviceInputs out;
+  out.packed = arena.alloc(DType::kI32,
+                           {4 * rows.tokens + 4 * rows.sequences + 2 + 2 * rows.logits +
+                            rows.ropes + kDrawWords * rows.draws});
+  int64_t used = 0;
+  const auto next = [&](int64_t count) {
+    const TensorView view = out.packed.slice(0, used, count);
+    used += count;
+    return view;
+  };
+  // The order of upload_inputs.
+  out.tokens = next(rows.tokens);
+  out.token_rows = next(rows.tokens);
+  out.step.positions = next(rows.tokens);
+  out.step.slots = next(rows.tokens);
+  out.step.attention.query_begin = next(rows.sequences + 1);
+  out.step.attention.context_before = next(rows.sequences);
+  out.step.key_begin = next(rows.sequences + 1);
+  out.table_rows = next(rows.sequences);
+  out.step.logit_rows = next(rows.logits);
+  out.sampled_rows = next(rows.logits);
+  if (rows.ropes > 0) {
+    out.step.rope_rows = next(rows.ropes);
+  }
+  out.draws = next(kDrawWords * rows.draws).reshape({rows.draws, kDrawWords});
+  TUTTI_CHECK_EQ(used, out.packed.dim(0));
+  out.block_table = arena.alloc(DType::kI32, {rows.sequences, table_width});
+  out.step.tokens = out.tokens;
+  out.step.attention.block_table = out.block_table;
+  out.step.attention.block_size = block_size;
+  return out;
+}
+
+Status upload_inputs(RankContext& rank, HostInputs& host, const DeviceInputs& device) {
+  host.packed.clear();
+  for (const std::vector<int32_t>* part : {&host.tokens,
+                                           &host.token_rows,
+                                           &host.positions,
+                                           &host.slots,
+                                           &host.query_begin,
+                                           &host.context_before,
+                                           &host.key_begin,
+                                           &host.table_rows,
+                                           &host.logit_rows,
+                                           &host.sampled_rows}) {
+    host.packed.insert(host.packed.end(), part->begin(), part->end());
+  }
+  // A token's row of the two rotary tables laid one after the other.
+  const auto tokens = narrow<int32_t>(ssize(host.tokens.size()));
+  for (int32_t i = 0; i < narrow<int32_t>(ssize(host.long_rope.size())); ++i) {
+    host.packed.push_back(i + (host.long_rope[usize(i)] != 0 ? tokens : 0));
+  }
+  const size_t words = host.packed.size();
+  host.packed.resize(words + usize(kDrawWords) * host.draws.size());
+  std::memcpy(
+      host.packed.data() + words, host.draws.data(), host.draws.size() * sizeof(DrawParams));
+  TUTTI_CHECK_EQ(ssize(host.packed.size()), device.packed.dim(0));
+  return rank.device.copy_from_host(
+      device.packed.raw(), host.packed.data(), device.packed.bytes(), rank.stream);
 }
 
 }  // namespace tutti

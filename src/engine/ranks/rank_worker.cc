@@ -8,6 +8,28 @@
 
 namespace tutti {
 
+namespace {
+
+int64_t table_width(const StepShape& shape) {
+  return std::max<int64_t>(1, ceil_div(shape.max_context, shape.block_size));
+}
+
+// Decode steps of up to this many sequences share one recorded graph. Finer where a row costs more:
+// small batches are waiting for weights, and each further eight rows cost them little.
+int64_t padded_sequences(int64_t count, int64_t most) {
+  int64_t padded = 1;
+  while (padded < count && padded < 8) {
+    padded *= 2;
+  }
+  if (count > padded) {
+    const int64_t step = count <= 64 ? 8 : count <= 256 ? 16 : 64;
+    padded = ceil_div(count, step) * step;
+  }
+  return std::min(padded, most);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<RankWorker>> RankWorker::create(
     const HfConfig& config, const ModelOptions& options, int rank, int ranks, DType compute) {
   std::unique_ptr<RankWorker> worker(new RankWorker());
@@ -18,6 +40,7 @@ Result<std::unique_ptr<RankWorker>> RankWorker::create(
   TUTTI_RETURN_IF_ERROR(worker->registry_.status());
   worker->info_ = worker->model_->info();
   worker->info_.kv.dtype = compute;
+  worker->steady_ = options.mla_form == MlaForm::kAbsorbed;
   return worker;
 }
 
@@ -36,31 +59,28 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   NullCommunicator tp(rank_, ranks_);
   SelfCommunicator self;
   ParallelContext parallel{.tp = tp, .dp = self, .ep = self, .pp = self};
-  const auto ints = [&arena](const Shape& s) {
-    return ConstTensorView(arena.alloc(DType::kI32, s));
-  };
-  StepInputs in;
-  in.tokens = ints({shape.max_tokens});
-  in.positions = ints({shape.max_tokens});
-  in.slots = ints({shape.max_tokens});
-  if (info_.long_rope_from > 0) {
-    in.rope_rows = ints({shape.max_tokens});
-  }
-  in.attention.query_begin = ints({shape.max_sequences + 1});
-  in.attention.context_before = ints({shape.max_sequences});
-  in.attention.block_table =
-      ints({shape.max_sequences, ceil_div(shape.max_context, shape.block_size)});
-  in.attention.block_size = shape.block_size;
-  in.attention.max_queries = shape.max_tokens;
-  in.attention.max_keys = shape.max_context;
-  in.key_begin = ints({shape.max_sequences + 1});
-  in.total_keys = shape.max_context;
-  in.logit_rows = ints({shape.max_logit_rows});
+  BlockTables::borrow(arena);
+  DeviceInputs in = lay_out_inputs(arena,
+                                   {.tokens = shape.max_tokens,
+                                    .sequences = shape.max_sequences,
+                                    .logits = shape.max_logit_rows,
+                                    .draws = shape.max_logit_rows,
+                                    .ropes = info_.long_rope_from > 0 ? shape.max_tokens : 0},
+                                   table_width(shape),
+                                   shape.block_size);
+  in.step.attention.max_queries = shape.max_tokens;
+  in.step.attention.max_keys = shape.max_context;
+  in.step.total_keys = shape.max_context;
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
-  const StepContext ctx{ops, parallel, arena, kv, in, info_.kv.dtype};
+  const StepContext ctx{ops, parallel, arena, kv, in.step, info_.kv.dtype};
   const TensorView logits = model_->forward(ctx);
-  ints({logits.dim(0)});  // of argmax()
+  arena.alloc(DType::kI32, {logits.dim(0)});  // of the greedy choices
   return arena.peak();
+}
+
+int64_t RankWorker::table_bytes(const StepShape& shape) {
+  return BlockTables::device_bytes(shape.max_sequences, table_width(shape)) +
+         shape.max_sequences * dtype_size(DType::kI32);
 }
 
 Status RankWorker::load(RankContext& rank,
@@ -85,52 +105,118 @@ Status RankWorker::load_dummy(RankContext& rank, DType dtype) {
 Status RankWorker::allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape) {
   TUTTI_TRY(KvCache cache, KvCache::create(rank.device, info().kv, num_blocks, shape.block_size));
   kv_.emplace(std::move(cache));
+  TUTTI_RETURN_IF_ERROR(tables_.allocate(rank, shape.max_sequences, table_width(shape)));
+  TUTTI_TRY(last_tokens_,
+            Tensor::empty(rank.device, DType::kI32, {shape.max_sequences}, "last tokens"));
+  const std::vector<int32_t> zeros(usize(shape.max_sequences), 0);
+  TUTTI_RETURN_IF_ERROR(set_last_tokens(rank, zeros));
   TUTTI_TRY(Arena arena, Arena::create(rank.device, measure_arena(shape)));
   arena_.emplace(std::move(arena));
   return ok_status();
 }
 
-Result<TensorView> RankWorker::forward(RankContext& rank,
-                                       const Batch& batch,
-                                       const std::vector<int32_t>& rows,
-                                       std::span<const int32_t> sampled) {
-  inputs_.logit_rows = rows;
-  return run(rank, batch, sampled);
+Status RankWorker::set_last_tokens(RankContext& rank, std::span<const int32_t> tokens) {
+  return rank.device.copy_from_host(
+      last_tokens_.view().raw(), tokens.data(), ssize(tokens.size_bytes()), rank.stream);
 }
 
-Result<TensorView> RankWorker::forward(RankContext& rank,
-                                       const Batch& batch,
-                                       std::span<const int32_t> sampled) {
-  inputs_.logit_rows.clear();
-  for (const BatchSequence& s : batch.sequences) {
-    const ScoreRange scores = batch.scores_of(s);
-    for (int64_t i = 0; i < scores.count; ++i) {
-      inputs_.logit_rows.push_back(narrow<int32_t>(s.token_begin + scores.begin + i));
-    }
-    if (s.sample) {
-      inputs_.logit_rows.push_back(narrow<int32_t>(s.token_begin + s.token_count - 1));
-    }
-  }
-  return run(rank, batch, sampled);
-}
-
-Result<TensorView> RankWorker::run(RankContext& rank,
-                                   const Batch& batch,
-                                   std::span<const int32_t> sampled) {
-  const TraceScope trace("step", static_cast<long long>(batch.step));
+Status RankWorker::begin(RankContext& rank,
+                         const Batch& batch,
+                         std::span<const int32_t> logit_rows,
+                         std::span<const DrawParams> draws) {
   arena_->reset();
-  tables_.update(batch);
-  fill_host_inputs(batch, tables_, sampled, kv_->block_size(), info_.long_rope_from, inputs_);
-  TUTTI_TRY(const StepInputs in,
-            make_step_inputs(rank, *arena_, batch, inputs_, kv_->block_size()));
-  const StepContext ctx{rank.ops, rank.parallel, *arena_, *kv_, in, info_.kv.dtype};
-  return model_->forward(ctx);
+  TUTTI_RETURN_IF_ERROR(tables_.update(rank, *arena_, batch));
+  fill_host_inputs(
+      batch, tables_, logit_rows, draws, kv_->block_size(), info_.long_rope_from, inputs_);
+  return ok_status();
 }
 
-TensorView RankWorker::argmax(RankContext& rank, ConstTensorView logits, int64_t limit) {
-  const TensorView tokens = arena_->alloc(DType::kI32, {logits.dim(0)});
-  rank.ops.argmax(tokens, logits, limit);
-  return tokens;
+Result<DeviceInputs> RankWorker::upload(RankContext& rank, int64_t table_width) {
+  DeviceInputs in = lay_out_inputs(*arena_, inputs_.rows(), table_width, kv_->block_size());
+  in.step.attention.max_queries = inputs_.max_queries;
+  in.step.attention.max_keys = std::min(table_width * kv_->block_size(), inputs_.max_keys);
+  in.step.total_keys = inputs_.key_begin.back();
+  TUTTI_RETURN_IF_ERROR(upload_inputs(rank, inputs_, in));
+  return in;
+}
+
+TensorView RankWorker::forward(RankContext& rank, const DeviceInputs& in) {
+  rank.ops.fill_tokens(in.tokens, last_tokens_.view(), in.token_rows);
+  rank.ops.gather_rows(in.block_table, tables_.device(in.block_table.dim(1)), in.table_rows);
+  return model_->forward({rank.ops, rank.parallel, *arena_, *kv_, in.step, info_.kv.dtype});
+}
+
+RankWorker::StepResult RankWorker::run(RankContext& rank,
+                                       const DeviceInputs& in,
+                                       const std::optional<Choice>& choice) {
+  StepResult out;
+  out.logits = forward(rank, in);
+  if (choice) {
+    out.chosen = arena_->alloc(DType::kI32, {out.logits.dim(0)});
+    if (choice->draws.empty()) {
+      rank.ops.argmax(out.chosen, out.logits, choice->limit);
+    } else {
+      rank.ops.draw(out.chosen, out.logits, choice->limit, in.draws);
+    }
+    rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
+  }
+  return out;
+}
+
+Result<RankWorker::StepResult> RankWorker::step(RankContext& rank,
+                                                const Batch& batch,
+                                                const std::optional<Choice>& choice) {
+  const TraceScope trace("step", static_cast<long long>(batch.step));
+  TUTTI_RETURN_IF_ERROR(
+      begin(rank, batch, {}, choice ? choice->draws : std::span<const DrawParams>()));
+  if (choice && replays(rank, batch)) {
+    return replay(rank, *choice);
+  }
+  const int64_t width = std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
+  TUTTI_TRY(const DeviceInputs in, upload(rank, width));
+  return run(rank, in, choice);
+}
+
+Result<TensorView> RankWorker::logits(RankContext& rank,
+                                      const Batch& batch,
+                                      const std::vector<int32_t>& rows) {
+  const TraceScope trace("step", static_cast<long long>(batch.step));
+  TUTTI_RETURN_IF_ERROR(begin(rank, batch, rows, {}));
+  const int64_t width = std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
+  TUTTI_TRY(const DeviceInputs in, upload(rank, width));
+  return forward(rank, in);
+}
+
+// Collectives are left out: ranks that record must agree on when they do.
+bool RankWorker::replays(RankContext& rank, const Batch& batch) const {
+  return steady_ && rank.device.records_graphs() && rank.parallel.tp.size() == 1 &&
+         !batch.sequences.empty() &&
+         std::all_of(batch.sequences.begin(), batch.sequences.end(), [](const BatchSequence& s) {
+           return s.sample && s.token_count == 1;
+         });
+}
+
+// The arena hands out the same addresses for the same number of sequences, so a recorded step finds
+// its inputs where they were. What a graph holds fast is independent of the lengths: the block
+// table has its full width, and the kernels read lengths from memory.
+Result<RankWorker::StepResult> RankWorker::replay(RankContext& rank, const Choice& choice) {
+  const int64_t padded = padded_sequences(inputs_.rows().sequences, tables_.slots());
+  pad_host_inputs(padded, inputs_);
+  inputs_.max_keys = tables_.width() * kv_->block_size();
+  TUTTI_TRY(const DeviceInputs in, upload(rank, tables_.width()));
+  DecodeGraph& decode = graphs_[{padded, !choice.draws.empty()}];
+  if (!decode.seen) {
+    decode.seen = true;
+    return run(rank, in, choice);
+  }
+  if (!decode.graph) {
+    TUTTI_TRY(decode.graph, rank.device.record(rank.stream, [&] {
+      decode.result = run(rank, in, choice);
+      return ok_status();
+    }));
+  }
+  TUTTI_RETURN_IF_ERROR(decode.graph->launch(rank.stream));
+  return decode.result;
 }
 
 int64_t RankWorker::weight_bytes() const {

@@ -2,7 +2,9 @@
 // rank's thread (RankGroup jobs).
 #pragma once
 #include <atomic>
+#include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "backend/rank_group.h"
@@ -50,24 +52,37 @@ class RankWorker {
   /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
   int64_t measure_arena(const StepShape& shape);
 
-  /// KV blocks and the activation arena; after the weights are loaded.
+  /// Bytes that are kept from step to step: block tables and the slots' last tokens.
+  static int64_t table_bytes(const StepShape& shape);
+
+  /// KV blocks, tables and the activation arena; after the weights are loaded.
   Status allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape);
 
-  /// Runs the batch; logits of `rows` (indices into batch.tokens) as [rows, vocab], valid until the
-  /// next call. `sampled`: the last token of each slot.
-  Result<TensorView> forward(RankContext& rank,
-                             const Batch& batch,
-                             const std::vector<int32_t>& rows,
-                             std::span<const int32_t> sampled);
+  /// On the device; valid until the next step.
+  struct StepResult {
+    TensorView logits;  ///< [rows, vocab]
+    TensorView chosen;  ///< [rows] i32, or more: padding
+  };
 
-  /// The same for the rows the batch scores and samples from, sequence by sequence.
-  Result<TensorView> forward(RankContext& rank,
-                             const Batch& batch,
-                             std::span<const int32_t> sampled);
+  /// How the device chooses the tokens of a step.
+  struct Choice {
+    int64_t limit = 0;                    ///< among the ids below it
+    std::span<const DrawParams> draws{};  ///< of the rows that sample; none: all greedily
+  };
 
-  /// Greedy choices for the logits that forward() returned, see Ops::argmax; valid as long as they
-  /// are.
-  TensorView argmax(RankContext& rank, ConstTensorView logits, int64_t limit);
+  /// Queues the batch: logits of the rows it samples from. With `choice` also tokens for them (see
+  /// Ops::argmax and Ops::draw), which the slots keep for the next step.
+  Result<StepResult> step(RankContext& rank,
+                          const Batch& batch,
+                          const std::optional<Choice>& choice);
+
+  /// The same for the logits of `rows` (indices into batch.tokens).
+  Result<TensorView> logits(RankContext& rank,
+                            const Batch& batch,
+                            const std::vector<int32_t>& rows);
+
+  /// The slots' last tokens, where a step could not choose them on the device.
+  Status set_last_tokens(RankContext& rank, std::span<const int32_t> tokens);
 
   int64_t read_bytes() const { return read_bytes_; }
 
@@ -82,8 +97,23 @@ class RankWorker {
   DecodeWeights decode_weights() const;
 
  private:
+  // The decode steps of one padded batch size. They differ only in what lies in memory.
+  struct DecodeGraph {
+    bool seen = false;  // ran once: libraries have loaded what they need
+    std::unique_ptr<Graph> graph;
+    StepResult result;
+  };
+
   RankWorker() = default;
-  Result<TensorView> run(RankContext& rank, const Batch& batch, std::span<const int32_t> sampled);
+  Status begin(RankContext& rank,
+               const Batch& batch,
+               std::span<const int32_t> logit_rows,
+               std::span<const DrawParams> draws);
+  Result<DeviceInputs> upload(RankContext& rank, int64_t table_width);
+  TensorView forward(RankContext& rank, const DeviceInputs& in);
+  StepResult run(RankContext& rank, const DeviceInputs& in, const std::optional<Choice>& choice);
+  bool replays(RankContext& rank, const Batch& batch) const;
+  Result<StepResult> replay(RankContext& rank, const Choice& choice);
 
   int rank_ = 0;
   int ranks_ = 1;
@@ -93,7 +123,13 @@ class RankWorker {
   std::optional<KvCache> kv_;
   std::optional<Arena> arena_;
   BlockTables tables_;
+  Tensor last_tokens_;  // [slots] i32
   HostInputs inputs_;
+  // Whether equally large decode steps run equal operations. MLA's expanded form allocates by the
+  // lengths of the contexts.
+  bool steady_ = true;
+  // By padded number of sequences, and whether they draw.
+  std::map<std::pair<int64_t, bool>, DecodeGraph> graphs_;
   int64_t read_bytes_ = 0;
 };
 

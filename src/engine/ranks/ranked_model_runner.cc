@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "engine/random.h"
 
 namespace tutti {
 
@@ -57,8 +58,25 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
     return runner->workers_[usize(rank.rank)]->allocate(rank, runner->limits_.num_blocks, shape);
   }));
+  TUTTI_RETURN_IF_ERROR(runner->prepare_pending(options));
   runner->log_memory(backend);
   return runner;
+}
+
+Status RankedModelRunner::prepare_pending(const ModelLoadOptions& options) {
+  return group_->run([&](RankContext& rank) -> Status {
+    if (rank.rank != 0) {
+      return ok_status();
+    }
+    for (Pending& step : pending_) {
+      TUTTI_TRY(step.tokens,
+                HostBuffer::allocate(rank.device,
+                                     options.max_batch_sequences * dtype_size(DType::kI32),
+                                     "tokens of a step"));
+      step.done = rank.device.new_fence();
+    }
+    return ok_status();
+  });
 }
 
 StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
@@ -89,6 +107,9 @@ RankedModelRunner::~RankedModelRunner() {
     group_->stop();
   }
   workers_.clear();
+  for (Pending& step : pending_) {
+    step = {};
+  }
 }
 
 Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute) {
@@ -149,7 +170,7 @@ Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
                plan.unexpected.front());
     }
     add(memory_.weights, plan.weight_bytes);
-    add(memory_.activations, worker->measure_arena(shape));
+    add(memory_.activations, worker->measure_arena(shape) + RankWorker::table_bytes(shape));
     add(memory_.overhead, backend.rank_overhead_bytes());
     reads += plan.read_bytes;
   }
@@ -249,38 +270,52 @@ Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
   return status;
 }
 
-bool RankedModelRunner::all_plain_greedy(const Batch& batch) {
-  return std::all_of(batch.sequences.begin(), batch.sequences.end(), [&](const BatchSequence& s) {
-    return !s.yields() || (s.score < 0 && s.mask_begin < 0 && rows_.at(s).plain_greedy());
-  });
+std::optional<RankWorker::Choice> RankedModelRunner::device_choice(RankContext& rank,
+                                                                   const Batch& batch) {
+  // Where ranks compute on the host, its sampler is faster than the operation and need not copy.
+  const bool draws = rank.device.records_graphs();
+  bool greedy = true;
+  draws_.clear();
+  for (const BatchSequence& s : batch.sequences) {
+    if (s.score >= 0) {
+      return std::nullopt;
+    }
+    if (!s.sample) {
+      continue;
+    }
+    const SampleRow& row = rows_.at(s);
+    const SamplingParams& params = row.params;
+    greedy = greedy && params.greedy();
+    if (s.mask_begin >= 0 || !row.plain() || !(greedy || draws)) {
+      return std::nullopt;
+    }
+    const uint64_t uniform = uniform_units(params.seed, row.choice, row.output_position);
+    draws_.push_back({.temperature = params.temperature,
+                      .top_k = params.top_k,
+                      .top_p = params.top_p,
+                      .min_p = params.min_p,
+                      .uniform_low = static_cast<uint32_t>(uniform),
+                      .uniform_high = static_cast<uint32_t>(uniform >> 32U)});
+  }
+  return RankWorker::Choice{.limit = vocab_limit_,
+                            .draws = greedy ? std::span<const DrawParams>() : draws_};
 }
 
-Result<bool> RankedModelRunner::sample_greedily(RankContext& rank,
-                                                ConstTensorView logits,
-                                                uint64_t number) {
-  Pending& step = pending_[number % kMaxPending];
-  std::vector<int32_t>& sampled = sampled_[number % sampled_.size()];
-  if (!all_plain_greedy(*step.batch)) {
-    return false;
-  }
-  const TensorView chosen = workers_[usize(rank.rank)]->argmax(rank, logits, vocab_limit_);
-  std::vector<int32_t>& tokens = host_tokens_;
-  tokens.resize(usize(chosen.dim(0)));
-  TUTTI_RETURN_IF_ERROR(
-      rank.device.copy_to_host(tokens.data(), chosen.raw(), chosen.bytes(), rank.stream));
-  TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
-  if (std::any_of(tokens.begin(), tokens.end(), [](int32_t token) { return token < 0; })) {
-    return false;  // the sampler says what is wrong with that row
-  }
-  size_t row = 0;
+Status RankedModelRunner::read_tokens(Pending& step) {
+  TUTTI_RETURN_IF_ERROR(step.done->wait());
+  const auto* token = static_cast<const int32_t*>(step.tokens.data());
   for (const BatchSequence& s : step.batch->sequences) {
-    if (s.sample) {
-      const int32_t token = tokens[row++];
-      sampled[usize(s.slot)] = token;
-      step.output.add(s.sequence_id, {.token = token});
+    if (!s.sample) {
+      continue;
     }
+    if (*token >= 0) {
+      step.output.add(s.sequence_id, {.token = *token});
+    } else {
+      step.output.add_failure(s.sequence_id, unusable_logits());
+    }
+    ++token;
   }
-  return true;
+  return ok_status();
 }
 
 RowOutput RankedModelRunner::read_row(const Batch& batch,
@@ -331,10 +366,6 @@ RowOutput RankedModelRunner::read_row(const Batch& batch,
 }
 
 Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits, uint64_t number) {
-  TUTTI_TRY(const bool done, sample_greedily(rank, logits, number));
-  if (done) {
-    return ok_status();
-  }
   Pending& step = pending_[number % kMaxPending];
   std::vector<int32_t>& sampled = sampled_[number % sampled_.size()];
   TUTTI_CHECK_EQ(logits.dim(1), limits_.vocab_size);
@@ -353,16 +384,40 @@ Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits,
 }
 
 Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {
-  const Batch& batch = *pending_[number % kMaxPending].batch;
+  Pending& step = pending_[number % kMaxPending];
+  RankWorker& worker = *workers_[usize(rank.rank)];
   // Behind it, rank 0 has sampled the step before and every rank has read the one before that.
   rank.parallel.tp.barrier();
-  const std::vector<int32_t>& before = sampled_[(number + 1) % sampled_.size()];
-  TUTTI_TRY(const TensorView logits, workers_[usize(rank.rank)]->forward(rank, batch, before));
-  if (rank.rank != 0) {
-    return ok_status();
+  if (rank.rank != 0 || !chose_on_device_) {
+    TUTTI_RETURN_IF_ERROR(worker.set_last_tokens(rank, sampled_[(number + 1) % sampled_.size()]));
   }
-  rows_.join(batch);
-  return sample_rows(rank, logits, number);
+  if (rank.rank != 0) {
+    return worker.step(rank, *step.batch, std::nullopt).status();
+  }
+  rows_.join(*step.batch);
+  const std::optional<RankWorker::Choice> choice = device_choice(rank, *step.batch);
+  chose_on_device_ = choice.has_value();
+  TUTTI_TRY(const RankWorker::StepResult result, worker.step(rank, *step.batch, choice));
+  if (!chose_on_device_) {
+    return sample_rows(rank, result.logits, number);
+  }
+  step.on_device = true;
+  TUTTI_RETURN_IF_ERROR(rank.device.copy_to_host(
+      step.tokens.data(), result.chosen.raw(), result.chosen.bytes(), rank.stream));
+  TUTTI_RETURN_IF_ERROR(step.done->record(rank.stream));
+  return group_->size() > 1 ? tell_ranks(step, number) : ok_status();
+}
+
+// The other ranks do not sample: they are told before their next step.
+Status RankedModelRunner::tell_ranks(Pending& step, uint64_t number) {
+  TUTTI_RETURN_IF_ERROR(step.done->wait());
+  const auto* token = static_cast<const int32_t*>(step.tokens.data());
+  for (const BatchSequence& s : step.batch->sequences) {
+    if (s.sample) {
+      sampled_[number % sampled_.size()][usize(s.slot)] = *token++;
+    }
+  }
+  return ok_status();
 }
 
 Status RankedModelRunner::submit(const Batch& batch) {
@@ -370,6 +425,7 @@ Status RankedModelRunner::submit(const Batch& batch) {
   Pending& step = pending_[submitted_ % kMaxPending];
   step.batch = &batch;
   step.output.clear(batch.step);
+  step.on_device = false;
   const Status status = group_->submit(
       [this, number = submitted_](RankContext& rank) { return run_step(rank, number); });
   submitted_ += status.ok() ? 1 : 0;
@@ -378,8 +434,12 @@ Status RankedModelRunner::submit(const Batch& batch) {
 
 Status RankedModelRunner::collect(StepOutput& output) {
   TUTTI_CHECK_LT(collected_, submitted_);
-  const Status status = group_->wait();
-  std::swap(output, pending_[collected_++ % kMaxPending].output);
+  Status status = group_->wait();
+  Pending& step = pending_[collected_++ % kMaxPending];
+  if (status.ok() && step.on_device) {
+    status = read_tokens(step);
+  }
+  std::swap(output, step.output);
   return status.ok() ? ok_status() : Status(StatusCode::kDevice, status.message());
 }
 
@@ -388,8 +448,7 @@ Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
   TUTTI_CHECK_EQ(submitted_, collected_);
   std::vector<float> out(rows.size() * usize(limits_.vocab_size));
   const Status status = group_->run([&](RankContext& rank) -> Status {
-    TUTTI_TRY(const TensorView view,
-              workers_[usize(rank.rank)]->forward(rank, batch, rows, sampled_[0]));
+    TUTTI_TRY(const TensorView view, workers_[usize(rank.rank)]->logits(rank, batch, rows));
     if (rank.rank != 0) {
       return ok_status();
     }

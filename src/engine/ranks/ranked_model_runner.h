@@ -100,7 +100,11 @@ class RankedModelRunner final : public ModelRunner {
   // A submitted step. Reused.
   struct Pending {
     const Batch* batch = nullptr;
-    StepOutput output;  // written by rank 0
+    StepOutput output;  // written by rank 0, or when collected
+    // Tokens that the device chose: they are in `tokens` when `done` has passed.
+    bool on_device = false;
+    HostBuffer tokens;  // [max_batch_sequences] i32
+    std::unique_ptr<Fence> done;
   };
 
   RankedModelRunner() = default;
@@ -112,11 +116,13 @@ class RankedModelRunner final : public ModelRunner {
   StepShape step_shape(const ModelLoadOptions& options) const;
   void log_memory(Backend& backend);
   Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
+  Status prepare_pending(const ModelLoadOptions& options);
+  /// How the device chooses the tokens of all rows; unset if a row needs the host.
+  std::optional<RankWorker::Choice> device_choice(RankContext& rank, const Batch& batch);
   Status sample_rows(RankContext& rank, ConstTensorView logits, uint64_t number);
-  /// Where every row only wants its most likely token, chooses on the device; false if a row needs
-  /// more.
-  Result<bool> sample_greedily(RankContext& rank, ConstTensorView logits, uint64_t number);
-  bool all_plain_greedy(const Batch& batch);
+  /// Waits for the tokens that the device chose, and makes them the step's output.
+  static Status read_tokens(Pending& step);
+  Status tell_ranks(Pending& step, uint64_t number);
   /// What host_logits_ from `row` on, [.., vocab], say about one sequence.
   RowOutput read_row(const Batch& batch,
                      const BatchSequence& sequence,
@@ -134,13 +140,14 @@ class RankedModelRunner final : public ModelRunner {
   std::array<Pending, kMaxPending> pending_;  // by number of submission
   uint64_t submitted_ = 0;
   uint64_t collected_ = 0;
-  // The last token of each slot, of steps with even and with odd numbers of submission: rank 0
-  // writes one while slower ranks may still read the other.
+  // The last token of each slot, of steps with even and with odd numbers of submission, as far as
+  // the host must tell the devices: rank 0 writes one while slower ranks may still read the other.
   std::array<std::vector<int32_t>, 2> sampled_;
-  SamplerRows rows_;                  // rank 0's thread
-  SamplerScratch scratch_;            // rank 0's thread
-  std::vector<float> host_logits_;    // rank 0's thread
-  std::vector<int32_t> host_tokens_;  // rank 0's thread
+  SamplerRows rows_;                // rank 0's thread
+  SamplerScratch scratch_;          // rank 0's thread
+  std::vector<DrawParams> draws_;   // rank 0's thread
+  std::vector<float> host_logits_;  // rank 0's thread
+  bool chose_on_device_ = true;     // rank 0's thread: its slots know the tokens of the last step
   std::unique_ptr<RankGroup> group_;
 };
 

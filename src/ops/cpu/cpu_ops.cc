@@ -182,6 +182,27 @@ void CpuOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit)
   });
 }
 
+void CpuOps::do_draw(TensorView tokens,
+                     ConstTensorView logits,
+                     int64_t limit,
+                     ConstTensorView rows) {
+  constexpr int64_t kSortCost = 64;  // in bytes moved meanwhile
+  for_rows(logits.dim(0), limit * kSortCost, [&](int64_t begin, int64_t count) {
+    ref_.draw(tokens.slice(0, begin, count),
+              logits.slice(0, begin, count),
+              limit,
+              rows.slice(0, begin, count));
+  });
+}
+
+void CpuOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
+  ref_.fill_tokens(tokens, last, rows);
+}
+
+void CpuOps::do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) {
+  ref_.scatter(y, values, at);
+}
+
 void CpuOps::do_moe_route(TensorView experts,
                           TensorView weights,
                           ConstTensorView logits,

@@ -81,6 +81,12 @@ class CpuOps final : public Ops {
                       ConstTensorView weights) override;
   void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override;
   void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override;
+  void do_draw(TensorView tokens,
+               ConstTensorView logits,
+               int64_t limit,
+               ConstTensorView rows) override;
+  void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override;
+  void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) override;
 
   /// Calls fn(begin, count) for pieces of [0, rows) that cost about row_bytes each.
   template <class Fn>

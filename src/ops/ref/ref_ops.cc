@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <numeric>
+#include <span>
+#include <vector>
 
 #include "ops/strided.h"
 
@@ -26,6 +30,57 @@ void norm_row(float* y, const float* x, const float* weight, int64_t d, float ep
   for (int64_t i = 0; i < d; ++i) {
     y[i] = static_cast<float>(x[i] * scale * weight[i]);
   }
+}
+
+struct Weighed {
+  int32_t id = 0;
+  float logit = 0.0F;
+  float weight = 0.0F;
+};
+
+double mass(std::span<const Weighed> ids) {
+  return std::accumulate(
+      ids.begin(), ids.end(), 0.0, [](double sum, const Weighed& w) { return sum + w.weight; });
+}
+
+int32_t draw_token(std::span<const float> logits, int32_t best, const DrawParams& params) {
+  std::vector<Weighed> kept;
+  const float scale = 1.0F / std::max(params.temperature, 1e-6F);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const float exponent = (logits[i] - logits[usize(best)]) * scale;
+    kept.push_back({narrow<int32_t>(i), logits[i], exponent < -60.0F ? 0.0F : std::exp(exponent)});
+  }
+  std::stable_sort(kept.begin(), kept.end(), [](const Weighed& a, const Weighed& b) {
+    return a.logit > b.logit;
+  });
+  if (params.top_k > 0) {
+    kept.resize(std::min(kept.size(), usize(params.top_k)));
+  }
+  if (params.top_p < 1.0F) {
+    const double target = mass(kept) * static_cast<double>(params.top_p);
+    size_t count = 0;
+    for (double sum = 0; count < kept.size() && sum < target; ++count) {
+      sum += kept[count].weight;
+    }
+    kept.resize(std::max<size_t>(1, count));
+  }
+  std::erase_if(kept, [&](const Weighed& w) { return w.weight < params.min_p; });
+  std::sort(
+      kept.begin(), kept.end(), [](const Weighed& a, const Weighed& b) { return a.id < b.id; });
+  const uint64_t units = uint64_t{params.uniform_high} << 32U | params.uniform_low;
+  const double target = mass(kept) * static_cast<double>(units) * 0x1p-53;
+  int32_t token = best;
+  double sum = 0;
+  for (const Weighed& w : kept) {
+    if (w.weight > 0.0F) {
+      token = w.id;  // the last one if rounding keeps the sum below the target
+      sum += w.weight;
+      if (sum > target) {
+        break;
+      }
+    }
+  }
+  return token;
 }
 
 }  // namespace
@@ -129,8 +184,11 @@ void RefOps::do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView sl
   const int64_t block_size = cache.dim(1);
   for (int64_t t = 0; t < x.dim(0); ++t) {
     const int64_t slot = slots.data<int32_t>()[t];
-    std::copy_n(
-        row_of<float>(x, t), x.dim(1), row_of<float>(cache, slot / block_size, slot % block_size));
+    if (slot >= 0) {
+      std::copy_n(row_of<float>(x, t),
+                  x.dim(1),
+                  row_of<float>(cache, slot / block_size, slot % block_size));
+    }
   }
 }
 
@@ -149,7 +207,12 @@ void RefOps::do_gather_kv(TensorView y,
 
 void RefOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
   for (int64_t r = 0; r < y.dim(0); ++r) {
-    std::copy_n(row_of<float>(x, rows.data<int32_t>()[r]), y.dim(1), row_of<float>(y, r));
+    const int64_t from = rows.data<int32_t>()[r];
+    if (y.dtype() == DType::kI32) {
+      std::copy_n(row_of<int32_t>(x, from), y.dim(1), row_of<int32_t>(y, r));
+    } else {
+      std::copy_n(row_of<float>(x, from), y.dim(1), row_of<float>(y, r));
+    }
   }
 }
 
@@ -168,6 +231,37 @@ void RefOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit)
       }
     }
     tokens.data<int32_t>()[r] = finite ? best : -1;
+  }
+}
+
+void RefOps::do_draw(TensorView tokens,
+                     ConstTensorView logits,
+                     int64_t limit,
+                     ConstTensorView rows) {
+  do_argmax(tokens, logits, limit);
+  for (int64_t r = 0; r < logits.dim(0); ++r) {
+    DrawParams params;
+    std::memcpy(static_cast<void*>(&params), row_of<int32_t>(rows, r), sizeof params);
+    int32_t& token = tokens.data<int32_t>()[r];
+    if (token >= 0 && params.temperature > 0.0F) {
+      token = draw_token({row_of<float>(logits, r), usize(limit)}, token, params);
+    }
+  }
+}
+
+void RefOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
+  for (int64_t t = 0; t < tokens.dim(0); ++t) {
+    int32_t& token = tokens.data<int32_t>()[t];
+    token = token < 0 ? last.data<int32_t>()[rows.data<int32_t>()[t]] : token;
+  }
+}
+
+void RefOps::do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) {
+  for (int64_t i = 0; i < at.dim(0); ++i) {
+    const int32_t place = at.data<int32_t>()[i];
+    if (place >= 0) {
+      y.data<int32_t>()[place] = values.data<int32_t>()[i];
+    }
   }
 }
 

@@ -1,0 +1,50 @@
+// Programmatic dependent launch: a kernel is put in place while its predecessor still runs, which
+// hides most of what a launch costs. Both sides must say where they stand.
+#pragma once
+#include <utility>
+
+#include <cuda_runtime_api.h>
+
+namespace tutti::cuda {
+
+/// Waits until the kernel launched before this one on the stream has finished and its writes are
+/// visible. What came before the call may only touch data that no earlier kernel writes.
+__device__ __forceinline__ void wait_for_previous_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Lets the next kernel start its prologue while this one still runs.
+__device__ __forceinline__ void let_next_kernel_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// The first statement of a kernel that has nothing to do before its inputs are there.
+__device__ __forceinline__ void take_turn() {
+  let_next_kernel_start();
+  wait_for_previous_kernel();
+}
+
+/// Launches a kernel that waits for its predecessor by itself.
+template <class... Parameters, class... Arguments>
+cudaError_t launch_overlapped(void (*kernel)(Parameters...),
+                              dim3 grid,
+                              unsigned threads,
+                              cudaStream_t stream,
+                              Arguments&&... arguments) {
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.stream = stream;
+  config.attrs = &overlap;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+}
+
+}  // namespace tutti::cuda
