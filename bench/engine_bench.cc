@@ -14,7 +14,10 @@
 
 #include <fmt/format.h>
 
+#include "backend/cpu_backend.h"
+#include "backend/rank_group.h"
 #include "base/checked.h"
+#include "comm/self_communicator.h"
 #include "engine/inbox.h"
 #include "engine/ranks/rank_inputs.h"
 #include "sched/scheduler.h"
@@ -32,6 +35,7 @@ struct Options {
 };
 
 constexpr int64_t kShortPrompt = 32;
+constexpr int64_t kWarmUp = 1024;    // tokens a sequence may get before the clock starts
 constexpr int64_t kShortTokens = 2;  // lives for two steps
 constexpr int64_t kBlockSize = 16;
 constexpr int64_t kVocab = 32000;
@@ -63,8 +67,19 @@ class Bench {
                 .max_context = 1 << 20},
         pool_(blocks(), BlockPool::PrefixCache{.block_size = kBlockSize}),
         scheduler_(config_, pool_),
-        sampled_(usize(config_.max_batch_sequences), 1),
-        sink_(std::make_shared<NullSink>()) {}
+        ranks_(make_cpu_backend({.threads = 1})->make_ranks(1).value()),
+        parallel_{.tp = self_, .dp = self_, .ep = self_, .pp = self_},
+        rank_{.device = *ranks_->ranks()[0].device,
+              .ops = *ranks_->ranks()[0].ops,
+              .parallel = parallel_,
+              .stream = *ranks_->ranks()[0].stream},
+        arena_(Arena::create(rank_.device, 1 << 20).value()),
+        sink_(std::make_shared<NullSink>()) {
+    const int64_t longest = o_.context + o_.steps + kWarmUp;
+    const Status allocated =
+        tables_.allocate(rank_, config_.max_batch_sequences, ceil_div(longest, kBlockSize));
+    TUTTI_CHECK_MSG(allocated.ok(), "{}", allocated.message());
+  }
 
   /// One time per step, the first ones left out.
   std::vector<StepTime> run() {
@@ -158,14 +173,9 @@ class Bench {
     Batch& batch = batches_[scheduled_++ % 2];
     TUTTI_CHECK(scheduler_.schedule(now_us_, batch, events_));
     time.schedule = lap();
-    tables_.update(batch);
-    fill_host_inputs(batch, tables_, sampled_, kBlockSize, 0, inputs_);
-    inputs_.logit_rows.clear();
-    for (const BatchSequence& s : batch.sequences) {
-      if (s.sample) {
-        inputs_.logit_rows.push_back(static_cast<int32_t>(s.token_begin + s.token_count - 1));
-      }
-    }
+    const Status updated = tables_.update(rank_, arena_, batch);
+    TUTTI_CHECK_MSG(updated.ok(), "{}", updated.message());
+    fill_host_inputs(batch, tables_, {}, {}, kBlockSize, 0, inputs_);
     time.inputs = lap();
     if (scheduler_.in_flight() < Scheduler::kMaxInFlight) {
       return time;
@@ -199,9 +209,9 @@ class Bench {
     ++counted_;
     rows_ += ssize(batch.sequences.size());
     // Written at least: the batch, the ranks' inputs, the events.
-    bytes_ += ssize(batch.sequences.size() * (sizeof(BatchSequence) + sizeof(EventRecord)) +
-                    batch.tokens.size() * 4 * sizeof(int32_t) +
-                    inputs_.block_table.size() * sizeof(int32_t));
+    bytes_ +=
+        ssize(batch.sequences.size() * (sizeof(BatchSequence) + sizeof(EventRecord)) +
+              batch.tokens.size() * 4 * sizeof(int32_t) + batch.blocks.size() * sizeof(int32_t));
   }
 
   const Options o_;
@@ -209,9 +219,13 @@ class Bench {
   const SchedulerConfig config_;
   BlockPool pool_;
   Scheduler scheduler_;
+  const std::unique_ptr<RankSet> ranks_;
+  SelfCommunicator self_;
+  ParallelContext parallel_;
+  RankContext rank_;
+  Arena arena_;
   BlockTables tables_;
   HostInputs inputs_;
-  std::vector<int32_t> sampled_;
   std::array<Batch, 2> batches_;
   StepOutput output_;
   EventList events_;
