@@ -148,7 +148,7 @@ class StepsAhead {
     ASSERT_TRUE(runner_.submit(batch).ok());
   }
 
-  static void add(Batch& batch, int32_t s, const std::vector<int32_t>& tokens, int64_t context) {
+  void add(Batch& batch, int32_t s, const std::vector<int32_t>& tokens, int64_t context) const {
     batch.sequences.push_back({.sequence_id = static_cast<uint64_t>(s) + 1,
                                .slot = 2 - s,
                                .sample = true,
