@@ -244,7 +244,9 @@ inline OpCase draw_case(int64_t rows, int64_t vocab, int64_t limit, float sigma,
       }
     }
     HostTensor draws(DType::kI32, {rows, 6});
-    std::memcpy(draws.data<int32_t>(), params.data(), params.size() * sizeof(DrawParams));
+    if (!params.empty()) {
+      std::memcpy(draws.data<int32_t>(), params.data(), params.size() * sizeof(DrawParams));
+    }
     const TensorView tokens = op.output(HostTensor(DType::kI32, {rows}));
     const TensorView view = op.input(std::move(logits));
     const TensorView draw_view = op.input(std::move(draws));

@@ -218,8 +218,10 @@ Status upload_inputs(RankContext& rank, HostInputs& host, const DeviceInputs& de
   }
   const size_t words = host.packed.size();
   host.packed.resize(words + usize(kDrawWords) * host.draws.size());
-  std::memcpy(
-      host.packed.data() + words, host.draws.data(), host.draws.size() * sizeof(DrawParams));
+  if (!host.draws.empty()) {
+    std::memcpy(
+        host.packed.data() + words, host.draws.data(), host.draws.size() * sizeof(DrawParams));
+  }
   TUTTI_CHECK_EQ(ssize(host.packed.size()), device.packed.dim(0));
   return rank.device.copy_from_host(
       device.packed.raw(), host.packed.data(), device.packed.bytes(), rank.stream);
