@@ -148,8 +148,9 @@ std::vector<GenerationRequest> make_requests(const Model& model, size_t count) {
     request.sampling.top_p = 0.95F;
     request.sampling.frequency_penalty = rng() % 8 == 0 ? 0.2F : 0.0F;
     request.sampling.seed = rng();
-    request.max_tokens = 8 + static_cast<int64_t>(rng() % 120);
-    request.ignore_eos = rng() % 2 == 0;
+    // In the full run most grow to several times their prompt: the pool is full again and again.
+    request.max_tokens = static_cast<int64_t>(full() ? 40 + rng() % 180 : 8 + rng() % 120);
+    request.ignore_eos = full() ? rng() % 4 != 0 : rng() % 2 == 0;
     request.skip_special_tokens = false;
     requests.push_back(std::move(request));
   }
