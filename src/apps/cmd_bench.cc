@@ -64,14 +64,15 @@ class LatencyRun {
   }
 
   // Each sequence has the slot of its number.
-  static BatchSequence sequence(
-      int64_t s, int64_t begin, int64_t context, int64_t count, bool sample) {
+  BatchSequence sequence(
+      int64_t s, int64_t begin, int64_t context, int64_t count, bool sample) const {
     return {.sequence_id = static_cast<uint64_t>(s) + 1,
             .slot = narrow<int32_t>(s),
             .sample = sample,
             .token_begin = begin,
             .token_count = count,
-            .context_before = context};
+            .context_before = context,
+            .prompt_tokens = o_.prompt_tokens};
   }
 
   void join(int64_t s, Batch& batch) const {

@@ -2,7 +2,6 @@
 // sampling), without HTTP and text: what `tutti bench serve` can reach at most.
 #include <chrono>
 #include <iostream>
-#include <mutex>
 #include <semaphore>
 
 #include "apps/common.h"
@@ -184,6 +183,7 @@ Status run_bench(const BenchThroughputOptions& options) {
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
   load.max_batch_sequences = options.concurrency;
   load.max_logit_rows = options.concurrency;
+  load.max_score_rows = 0;
   load.max_score_rows = 0;
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
   if (load.max_batch_tokens == ModelFlags().max_batch_tokens) {

@@ -96,7 +96,9 @@ void encode_and_decode(std::string_view text) {
     const auto ids = tokenizer->encode(text);
     must(ids.ok());
     // The second tokenizer writes spaces as U+2581 and so reads a U+2581 back as a space.
-    must(tokenizer->decode(*ids) == text || text.find("\u2581") != std::string_view::npos);
+    const bool exact =
+        tokenizer == tokenizers().front() || text.find("\u2581") == std::string_view::npos;
+    must(!exact || tokenizer->decode(*ids) == text);
   }
 }
 
