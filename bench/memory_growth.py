@@ -26,7 +26,8 @@ class Server:
         if kind == "steps":
             command = [os.path.join(program, "stream_server"), "0", "256"]
         else:
-            command = [os.path.join(program, "tutti"), "serve", "tiny-r1", "--device", "cpu",
+            # A KV pool that the warm-up fills: cached prefixes first touch memory that was reserved at the start.
+            command = [os.path.join(program, "tutti"), "serve", "tiny-r1", "--device", "cpu", "--kv-memory", "32MiB",
                        "--port", "0", "--max-batch-sequences", "64"]
         self.kind = kind
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -23,7 +23,8 @@ CLIENTS = 8
 def start(program, source):
     process = subprocess.Popen(
         [program, "serve", os.path.join(source, "models", "tiny-r1", "checkpoint"), "--device", "cpu",
-         "--port", "0", "--log-format", "json"],
+         # A KV pool that the warm-up fills: cached prefixes first touch memory that was reserved at the start.
+         "--port", "0", "--log-format", "json", "--kv-memory", "32MiB"],
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )
     port = 0
