@@ -1,5 +1,6 @@
 #include "cuda/cublas.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <tuple>
@@ -9,11 +10,13 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "cuda/cuda_error.h"
 
 namespace tutti::cuda {
 
 namespace {
 
+constexpr int kMaxAlgorithms = 8;
 constexpr const char* kLibrary = "libcublasLt.so.13";
 
 // The functions used, by their names in the header.
@@ -65,6 +68,45 @@ ProblemKey key_of(const MatMul& p, bool bias) {
           bias};
 }
 
+// Time between two points of a stream, which it waits for.
+class Stopwatch {
+ public:
+  Stopwatch() : status_(check(cudaEventCreate(&begin_), "cudaEventCreate")) {
+    if (status_.ok()) {
+      status_ = check(cudaEventCreate(&end_), "cudaEventCreate");
+    }
+  }
+
+  ~Stopwatch() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+  }
+
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  const Status& status() const { return status_; }
+
+  Status start(cudaStream_t stream) const {
+    return check(cudaEventRecord(begin_, stream), "cudaEventRecord");
+  }
+
+  /// Seconds.
+  Result<double> stop(cudaStream_t stream) const {
+    float milliseconds = 0;
+    TUTTI_RETURN_IF_ERROR(check(cudaEventRecord(end_, stream), "cudaEventRecord"));
+    TUTTI_RETURN_IF_ERROR(check(cudaEventSynchronize(end_), "waiting for a matrix product"));
+    TUTTI_RETURN_IF_ERROR(
+        check(cudaEventElapsedTime(&milliseconds, begin_, end_), "cudaEventElapsedTime"));
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
+
+ private:
+  cudaEvent_t begin_ = nullptr;
+  cudaEvent_t end_ = nullptr;
+  Status status_;
+};
+
 }  // namespace
 
 struct CublasLt::Impl {
@@ -74,7 +116,9 @@ struct CublasLt::Impl {
     cublasLtMatrixLayout_t w = nullptr;
     cublasLtMatrixLayout_t x = nullptr;
     cublasLtMatrixLayout_t y = nullptr;
-    cublasLtMatmulAlgo_t algorithm{};
+    std::vector<cublasLtMatmulAlgo_t> algorithms;  // the library's guess first
+    int chosen = 0;
+    bool measured = false;
   };
 
   Functions f;
@@ -105,6 +149,8 @@ struct CublasLt::Impl {
 
   Status make_layouts(const MatMul& p, bool bias, Plan& plan) const;
   Result<Plan*> plan_for(const MatMul& p, bool bias, int64_t workspace_bytes);
+  Status run(Plan& plan, const MatMul& p, const void* bias, const Workspace& w, int algorithm);
+  Status measure(Plan& plan, const MatMul& p, const void* bias, const Workspace& w);
 };
 
 CublasLt::CublasLt(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -239,10 +285,18 @@ Result<CublasLt::Impl::Plan*> CublasLt::Impl::plan_for(const MatMul& p,
                                CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
     f.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &alignment, sizeof alignment);
   }
-  cublasLtMatmulHeuristicResult_t choice{};
+  std::array<cublasLtMatmulHeuristicResult_t, kMaxAlgorithms> choices{};
   int found = 0;
-  const cublasStatus_t code = f.cublasLtMatmulAlgoGetHeuristic(
-      handle, plan.operation, plan.w, plan.x, plan.y, plan.y, preference, 1, &choice, &found);
+  const cublasStatus_t code = f.cublasLtMatmulAlgoGetHeuristic(handle,
+                                                               plan.operation,
+                                                               plan.w,
+                                                               plan.x,
+                                                               plan.y,
+                                                               plan.y,
+                                                               preference,
+                                                               kMaxAlgorithms,
+                                                               choices.data(),
+                                                               &found);
   f.cublasLtMatmulPreferenceDestroy(preference);
   if (code != CUBLAS_STATUS_SUCCESS || found == 0) {
     return error(StatusCode::kDevice,
@@ -253,41 +307,90 @@ Result<CublasLt::Impl::Plan*> CublasLt::Impl::plan_for(const MatMul& p,
                  p.k,
                  f.cublasLtGetStatusString(code));
   }
-  plan.algorithm = choice.algo;
+  for (int i = 0; i < found; ++i) {
+    plan.algorithms.push_back(choices[usize(i)].algo);
+  }
   return &plans.emplace(key, plan).first->second;
 }
 
-Status CublasLt::matmul(const MatMul& p,
-                        const void* bias,
-                        void* workspace,
-                        int64_t workspace_bytes,
-                        cudaStream_t stream) {
-  TUTTI_TRY(Impl::Plan * plan, impl_->plan_for(p, bias != nullptr, workspace_bytes));
+Status CublasLt::Impl::run(
+    Plan& plan, const MatMul& p, const void* bias, const Workspace& w, int algorithm) {
   const float one = 1.0F;
   const float zero = 0.0F;
   if (bias != nullptr) {
     TUTTI_RETURN_IF_ERROR(
-        impl_->check(impl_->f.cublasLtMatmulDescSetAttribute(
-                         plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
-                     "cublasLtMatmulDescSetAttribute"));
+        check(f.cublasLtMatmulDescSetAttribute(
+                  plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+              "cublasLtMatmulDescSetAttribute"));
   }
-  return impl_->check(impl_->f.cublasLtMatmul(impl_->handle,
-                                              plan->operation,
-                                              &one,
-                                              p.w,
-                                              plan->w,
-                                              p.x,
-                                              plan->x,
-                                              &zero,
-                                              p.y,
-                                              plan->y,
-                                              p.y,
-                                              plan->y,
-                                              &plan->algorithm,
-                                              workspace,
-                                              usize(workspace_bytes),
-                                              stream),
-                      "cublasLtMatmul");
+  return check(f.cublasLtMatmul(handle,
+                                plan.operation,
+                                &one,
+                                p.w,
+                                plan.w,
+                                p.x,
+                                plan.x,
+                                &zero,
+                                p.y,
+                                plan.y,
+                                p.y,
+                                plan.y,
+                                &plan.algorithms[usize(algorithm)],
+                                w.data,
+                                usize(w.bytes),
+                                w.stream),
+               "cublasLtMatmul");
+}
+
+Status CublasLt::Impl::measure(Plan& plan, const MatMul& p, const void* bias, const Workspace& w) {
+  constexpr int kRuns = 4;              // the first loads the kernel
+  constexpr double kWorthwhile = 0.97;  // less gain is noise
+  const Stopwatch watch;
+  TUTTI_RETURN_IF_ERROR(watch.status());
+  double guessed = 0;
+  double best = 0;
+  for (int a = 0; a < static_cast<int>(plan.algorithms.size()); ++a) {
+    double seconds = 0;
+    for (int i = 0; i < kRuns; ++i) {
+      // Weights come from memory when a model runs: the cache is filled with something else.
+      TUTTI_RETURN_IF_ERROR(
+          cuda::check(cudaMemsetAsync(w.data, 0, usize(w.bytes), w.stream), "cudaMemsetAsync"));
+      TUTTI_RETURN_IF_ERROR(cuda::check(
+          cudaMemsetAsync(w.spoiler, 0, usize(w.spoiler_bytes), w.stream), "cudaMemsetAsync"));
+      TUTTI_RETURN_IF_ERROR(watch.start(w.stream));
+      TUTTI_RETURN_IF_ERROR(run(plan, p, bias, w, a));
+      TUTTI_TRY(const double once, watch.stop(w.stream));
+      seconds = i <= 1 ? once : std::min(seconds, once);
+    }
+    guessed = a == 0 ? seconds : guessed;
+    if (a == 0 || (seconds < best && seconds < guessed * kWorthwhile)) {
+      best = seconds;
+      plan.chosen = a;
+    }
+  }
+  return ok_status();
+}
+
+Result<int> CublasLt::algorithms(const MatMul& p, bool bias, int64_t workspace_bytes) {
+  TUTTI_TRY(const Impl::Plan* plan, impl_->plan_for(p, bias, workspace_bytes));
+  return static_cast<int>(plan->algorithms.size());
+}
+
+Status CublasLt::matmul(const MatMul& p,
+                        const void* bias,
+                        const Workspace& w,
+                        std::optional<int> algorithm) {
+  TUTTI_TRY(Impl::Plan * plan, impl_->plan_for(p, bias != nullptr, w.bytes));
+  if (!algorithm && !plan->measured && w.spoiler != nullptr) {
+    cudaStreamCaptureStatus capture{};
+    TUTTI_RETURN_IF_ERROR(
+        cuda::check(cudaStreamIsCapturing(w.stream, &capture), "cudaStreamIsCapturing"));
+    if (capture == cudaStreamCaptureStatusNone) {
+      plan->measured = true;
+      TUTTI_RETURN_IF_ERROR(impl_->measure(*plan, p, bias, w));
+    }
+  }
+  return impl_->run(*plan, p, bias, w, algorithm.value_or(plan->chosen));
 }
 
 }  // namespace tutti::cuda

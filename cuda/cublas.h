@@ -2,6 +2,7 @@
 // missing library is named instead of "cannot load".
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,14 +26,29 @@ class CublasLt {
   /// bf16 allowed), rows of 16-byte multiples.
   static bool fits(const MatMul& problem);
 
+  /// Where a product may work.
+  struct Workspace {
+    void* data = nullptr;  ///< device memory that only this stream uses
+    int64_t bytes = 0;
+    cudaStream_t stream = nullptr;
+    /// More such memory, at least as large as the second-level cache together with `data`: with it
+    /// the first product of a shape measures which algorithm is fastest on weights that no cache
+    /// holds, and waits for that. Not while the stream is recorded.
+    void* spoiler = nullptr;
+    int64_t spoiler_bytes = 0;
+  };
+
   /// `bias`: [n] of the type of y, or null; the f32 one of `problem` is not looked at. f32 sums,
-  /// TF32 off, one rounding. `workspace` is device memory that only this stream uses. Results
-  /// depend on the shape, which decides the algorithm; equal shapes give equal bits.
+  /// TF32 off, one rounding. Equal shapes give equal bits as long as this object lives; what was
+  /// measured may differ from one run of the program to the next. `algorithm`: instead of the
+  /// chosen one.
   Status matmul(const MatMul& problem,
                 const void* bias,
-                void* workspace,
-                int64_t workspace_bytes,
-                cudaStream_t stream);
+                const Workspace& workspace,
+                std::optional<int> algorithm = std::nullopt);
+
+  /// How many algorithms the library offers for the problem. 0 is its own guess.
+  Result<int> algorithms(const MatMul& problem, bool bias, int64_t workspace_bytes);
 
   /// "cuBLASLt 13.1.0 from /usr/local/cuda/lib64/libcublasLt.so.13"
   std::string describe() const;

@@ -252,8 +252,19 @@ cudaError_t moe_route(int32_t* experts,
   const size_t bytes = n * (sizeof(double) + 2 * sizeof(float) + 1) + groups * (sizeof(float) + 1);
   constexpr size_t kWithoutAsking = 40 << 10;
   if (bytes > kWithoutAsking) {
-    const cudaError_t code = cudaFuncSetAttribute(
-        route_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+    int device = 0;
+    int most = 0;
+    cudaError_t code = cudaGetDevice(&device);
+    if (code == cudaSuccess) {
+      code = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    }
+    if (code == cudaSuccess) {
+      code = bytes > static_cast<size_t>(most)
+                 ? cudaErrorInvalidValue
+                 : cudaFuncSetAttribute(route_kernel,
+                                        cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        static_cast<int>(bytes));
+    }
     if (code != cudaSuccess) {
       return code;
     }
