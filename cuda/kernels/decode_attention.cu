@@ -5,6 +5,9 @@
 // synchronises inside the loop; they meet in shared memory at the end of a pair. The query heads of
 // a KV group are the rows of the matrix fragments. (Tried and slower: a warp by itself as the unit
 // of sharing, 3.0 instead of 4.2 TB/s at 64 x 4096 keys.)
+//
+// What the step's first kernels wrote (lengths, block tables) and keys of earlier steps are read
+// while the kernel before this one still runs: see overlap.cuh for why that is safe.
 #include "cuda/kernels/attention_kernels.h"
 #include "cuda/kernels/ptx.h"
 
@@ -158,6 +161,9 @@ class Pieces {
     if (i < count()) {
       const int unit = first_ + i * kWarps;
       const int key0 = unit * kUnit;
+      if (key0 + kUnit >= item_.keys) {
+        wait_for_previous_kernel();  // the newest key may be its work; older ones are long there
+      }
       if (i % 32 == 0) {
         const int ahead = unit + lane_ * kWarps;
         block_ = ahead < item_.end ? table_[(ahead * kUnit) >> p_.block_shift] : 0;
@@ -265,6 +271,7 @@ class Pieces {
 
 template <int kHeadDim>
 __device__ void load_query(const Params& p, const Item& item, uint32_t (&q)[kHeadDim / 16][4]) {
+  wait_for_previous_kernel();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const __nv_bfloat16* rows = p.q +
                               static_cast<int64_t>(p.query_begin[item.sequence]) * p.q_stride +
@@ -430,7 +437,6 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     decode_attention_kernel(const __grid_constant__ Params p) {
   extern __shared__ __align__(128) uint8_t raw[];
   Shared<kHeadDim>& s = *reinterpret_cast<Shared<kHeadDim>*>(raw);
-  wait_for_previous_kernel();
   let_next_kernel_start();
   count_units(p, s);
   const int64_t cost = int64_t{s.prefix[p.sequences]} * p.kv_heads;

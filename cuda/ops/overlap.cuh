@@ -1,5 +1,11 @@
 // Programmatic dependent launch: a kernel is put in place while its predecessor still runs, which
 // hides most of what a launch costs. Both sides must say where they stand.
+//
+// A kernel that lets the next one start before it has waited itself makes chains: several kernels
+// may be in place at once, the last of them while the first still runs. Matrix products end such
+// chains: they let the next kernel start only after they have waited. So whatever lies before the
+// last product of a stream has finished when any kernel behind that product begins, and may be read
+// without waiting; attention does so with what the first kernels of a step prepare.
 #pragma once
 #include <utility>
 

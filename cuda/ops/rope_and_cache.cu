@@ -71,7 +71,7 @@ __global__ void rope_and_write_kv_kernel(Rows q,
                                          Rows k_cache,
                                          Rows v_cache,
                                          const int32_t* slots) {
-  take_turn();
+  let_next_kernel_start();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t token = blockIdx.x;
   int64_t head = static_cast<int64_t>(blockIdx.y) * kHeadsPerBlock + threadIdx.x / 32;
@@ -81,6 +81,7 @@ __global__ void rope_and_write_kv_kernel(Rows q,
   if (head >= q.n1 + k.n1) {
     const int64_t begin = (head - q.n1 - k.n1) * width;
     const int64_t end = min(begin + width, v.width);
+    wait_for_previous_kernel();
     if (slot >= 0 && begin < end) {
       const T* from = row_of<T>(v, token);
       T* to = row_of<T>(v_cache, slot / block_size, slot % block_size);
@@ -99,19 +100,39 @@ __global__ void rope_and_write_kv_kernel(Rows q,
   const int64_t half = width / 2;
   const float* cosines = row_of<float>(table, token);
   const float* sines = cosines + half;
-  for (int64_t i = lane; i < half; i += 32) {
+  const auto rotate = [&](int64_t i, float cosine, float sine) {
     const int64_t first = interleaved ? 2 * i : i;
     const int64_t second = interleaved ? 2 * i + 1 : i + half;
     const float a = to_f32(row[first]);
     const float b = to_f32(row[second]);
-    const float x = a * cosines[i] - b * sines[i];
-    const float y = b * cosines[i] + a * sines[i];
+    const float x = a * cosine - b * sine;
+    const float y = b * cosine + a * sine;
     store(row + first, x);
     store(row + second, y);
     if (cached != nullptr) {
       store(cached + first, x);
       store(cached + second, y);
     }
+  };
+  // The table is as old as the step: it is read while the kernel before this one still runs.
+  constexpr int kHeld = 2;
+  float cosine[kHeld];
+  float sine[kHeld];
+#pragma unroll
+  for (int n = 0; n < kHeld; ++n) {
+    const int64_t i = min(int64_t{lane} + n * 32, half - 1);
+    cosine[n] = cosines[i];
+    sine[n] = sines[i];
+  }
+  wait_for_previous_kernel();
+#pragma unroll
+  for (int n = 0; n < kHeld; ++n) {
+    if (lane + n * 32 < half) {
+      rotate(lane + n * 32, cosine[n], sine[n]);
+    }
+  }
+  for (int64_t i = lane + kHeld * 32; i < half; i += 32) {
+    rotate(i, cosines[i], sines[i]);
   }
 }
 
