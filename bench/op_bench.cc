@@ -82,7 +82,7 @@ double time_batch(PreparedOp& op) {
 
 void run_bench(const OpCase& op_case,
                TestBackend& backend,
-               ReadBandwidthProbe& probe,
+               BandwidthProbe& probe,
                const Options& options) {
   PreparedOp op(backend);
   op_case.prepare(op);
@@ -91,7 +91,7 @@ void run_bench(const OpCase& op_case,
   double bandwidth = 0;
   const double start = now();
   do {
-    bandwidth = std::max(bandwidth, probe.measure());
+    bandwidth = std::max(bandwidth, probe.read());
     const double share = now();
     do {
       seconds = std::min(seconds, time_batch(op));
@@ -111,7 +111,7 @@ void run_bench(const OpCase& op_case,
 }
 
 int run(const Options& options) {
-  auto probe = ReadBandwidthProbe::create(options.threads, kProbeBytes);
+  auto probe = BandwidthProbe::create(options.threads, kProbeBytes);
   if (!probe.ok()) {
     std::fprintf(stderr, "%s\n", probe.status().message().c_str());
     return 1;

@@ -4,11 +4,11 @@
 
 #include "base/units.h"
 #include "comm/self_communicator.h"
+#include "cuda/ceilings.h"
 #include "cuda/cuda_device.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
 #include "cuda/device_probe.h"
-#include "cuda/ops/read_probe.h"
 
 namespace tutti::cuda {
 
@@ -20,7 +20,6 @@ constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
 // Code of the kernels and of cuBLASLt's, loaded when first used. Measured, not known.
 constexpr int64_t kLibraryBytes = int64_t{128} << 20;
 constexpr int64_t kArrivalBytes = kMaxDecodePairs * static_cast<int64_t>(sizeof(int32_t));
-constexpr int64_t kProbeBytes = int64_t{2} << 30;  // far more than a cache holds
 
 class OneRank final : public RankSet {
  public:
@@ -76,16 +75,8 @@ class CudaBackend final : public Backend {
     return kWorkspaceBytes + kDecodePartialBytes + kArrivalBytes + kLibraryBytes;
   }
 
-  Result<double> measure_read_bandwidth() override {
-    const CudaDeviceInfo& gpu = gpus_.front();
-    CudaDevice device(gpu.index, gpu.name);
-    const int64_t bytes = std::min(kProbeBytes, device.free_bytes() / 2);
-    TUTTI_TRY(const Buffer buffer, Buffer::allocate(device, bytes, "bandwidth probe"));
-    TUTTI_TRY(const std::unique_ptr<CudaStream> stream, CudaStream::create(gpu.index));
-    double best_seconds = 0;
-    TUTTI_RETURN_IF_ERROR(
-        check(time_reading(buffer.data(), bytes, stream->handle(), &best_seconds), "read probe"));
-    return static_cast<double>(bytes) / best_seconds;
+  Result<Ceilings> measure_ceilings(DType compute) override {
+    return cuda::measure_ceilings(gpus_.front(), compute);
   }
 
   DType default_compute() const override { return DType::kBF16; }

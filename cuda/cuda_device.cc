@@ -1,7 +1,9 @@
 #include "cuda/cuda_device.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "base/checked.h"
 #include "comm/communicator.h"
@@ -76,6 +78,26 @@ Status CudaFence::record(Stream& stream) {
 
 Status CudaFence::wait() {
   return check(cudaEventSynchronize(event_), "waiting for a step");
+}
+
+CudaTimer::~CudaTimer() {
+  cudaEventDestroy(begin_);
+  cudaEventDestroy(end_);
+}
+
+Status CudaTimer::start(Stream& stream) {
+  return check(cudaEventRecord(begin_, handle_of(stream)), "cudaEventRecord");
+}
+
+Status CudaTimer::stop(Stream& stream) {
+  return check(cudaEventRecord(end_, handle_of(stream)), "cudaEventRecord");
+}
+
+Result<double> CudaTimer::seconds() {
+  float milliseconds = 0;
+  TUTTI_RETURN_IF_ERROR(
+      check(cudaEventElapsedTime(&milliseconds, begin_, end_), "cudaEventElapsedTime"));
+  return static_cast<double>(milliseconds) * 1e-3;
 }
 
 CudaGraph::~CudaGraph() {
@@ -205,6 +227,30 @@ std::unique_ptr<Fence> CudaDevice::new_fence() {
   throw_if_failed(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync),
                   "cudaEventCreateWithFlags");
   return std::make_unique<CudaFence>(event);
+}
+
+std::unique_ptr<Timer> CudaDevice::new_timer() {
+  throw_if_failed(cudaSetDevice(index_), "cudaSetDevice");
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  throw_if_failed(cudaEventCreate(&begin), "cudaEventCreate");
+  const cudaError_t code = cudaEventCreate(&end);
+  if (code != cudaSuccess) {
+    cudaEventDestroy(begin);
+    throw_if_failed(code, "cudaEventCreate");
+  }
+  return std::make_unique<CudaTimer>(begin, end);
+}
+
+Status CudaDevice::pause(Stream& stream, double seconds) {
+  const auto sleep = [](void* microseconds) {
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(reinterpret_cast<intptr_t>(microseconds)));
+  };
+  return check(
+      cudaLaunchHostFunc(
+          handle_of(stream), sleep, reinterpret_cast<void*>(static_cast<intptr_t>(seconds * 1e6))),
+      "cudaLaunchHostFunc");
 }
 
 void* CudaDevice::allocate_host(int64_t bytes) {

@@ -40,6 +40,20 @@ class CudaFence final : public Fence {
   cudaEvent_t event_;
 };
 
+class CudaTimer final : public Timer {
+ public:
+  CudaTimer(cudaEvent_t begin, cudaEvent_t end) : begin_(begin), end_(end) {}
+
+  ~CudaTimer() override;
+  Status start(Stream& stream) override;
+  Status stop(Stream& stream) override;
+  Result<double> seconds() override;
+
+ private:
+  cudaEvent_t begin_;
+  cudaEvent_t end_;
+};
+
 class CudaGraph final : public Graph {
  public:
   explicit CudaGraph(cudaGraphExec_t graph) : graph_(graph) {}
@@ -96,6 +110,9 @@ class CudaDevice final : public Device {
   std::unique_ptr<Stream> new_stream() override;
   /// Throws DeviceError if the driver cannot make one.
   std::unique_ptr<Fence> new_fence() override;
+  /// Throws DeviceError if the driver cannot make one.
+  std::unique_ptr<Timer> new_timer() override;
+  Status pause(Stream& stream, double seconds) override;
   void* allocate_host(int64_t bytes) override;
   void deallocate_host(void* data) override;
 

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "cuda/ops/read_probe.h"
 
 namespace tutti::cuda {
@@ -8,7 +6,6 @@ namespace {
 
 constexpr int kThreads = 512;
 constexpr int kUnroll = 8;  // independent 16-byte loads in flight per thread
-constexpr int kPasses = 6;
 
 // Each block reads its own stretch. The store never happens; the compiler cannot know.
 __global__ void __launch_bounds__(kThreads)
@@ -43,37 +40,10 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t time_reading(const void* data, int64_t bytes, cudaStream_t s, double* seconds) {
-  int device = 0;
-  int processors = 0;
-  cudaEvent_t begin = nullptr;
-  cudaEvent_t end = nullptr;
-  cudaError_t code = cudaGetDevice(&device);
-  if (code == cudaSuccess) {
-    code = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  }
-  if (code == cudaSuccess) {
-    code = cudaEventCreate(&begin);
-  }
-  if (code == cudaSuccess) {
-    code = cudaEventCreate(&end);
-  }
-  float best = 0;
-  for (int pass = 0; pass < kPasses && code == cudaSuccess; ++pass) {
-    cudaEventRecord(begin, s);
-    read_kernel<<<static_cast<unsigned>(processors * 4), kThreads, 0, s>>>(
-        static_cast<const int4*>(data), bytes / 16, nullptr);
-    code = cudaGetLastError();
-    cudaEventRecord(end, s);
-    code = code == cudaSuccess ? cudaEventSynchronize(end) : code;
-    float milliseconds = 0;
-    code = code == cudaSuccess ? cudaEventElapsedTime(&milliseconds, begin, end) : code;
-    best = pass == 0 ? milliseconds : std::min(best, milliseconds);
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  *seconds = static_cast<double>(best) * 1e-3;
-  return code;
+cudaError_t read_all(const void* data, int64_t bytes, int processors, cudaStream_t s) {
+  read_kernel<<<static_cast<unsigned>(processors * 4), kThreads, 0, s>>>(
+      static_cast<const int4*>(data), bytes / 16, nullptr);
+  return cudaGetLastError();
 }
 
 }  // namespace tutti::cuda

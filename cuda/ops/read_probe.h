@@ -4,7 +4,7 @@
 
 namespace tutti::cuda {
 
-/// Seconds of the fastest of a few passes over `data`; waits for them. `data` is not changed.
-cudaError_t time_reading(const void* data, int64_t bytes, cudaStream_t s, double* seconds);
+/// Queues one pass over `data`, which is not changed. `processors`: of the device.
+cudaError_t read_all(const void* data, int64_t bytes, int processors, cudaStream_t s);
 
 }  // namespace tutti::cuda

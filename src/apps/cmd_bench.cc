@@ -1,10 +1,12 @@
-// tutti bench latency: prompt and decode speed of one batch, beside what the memory could deliver.
+// tutti bench latency: prompt and decode speed of one batch, beside what the hardware could
+// deliver.
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <iostream>
 
 #include "apps/common.h"
+#include "apps/lockstep_run.h"
+#include "apps/op_table.h"
+#include "base/checked.h"
 #include "base/log.h"
 #include "base/units.h"
 
@@ -12,148 +14,31 @@ namespace tutti {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr int64_t kWarmSteps = 4;
-
 struct Latency {
-  double prefill_seconds = 0;
-  double decode_seconds = 0;   // from the first new token to the last
+  LockstepRun::Times times;
   int64_t bytes_per_step = 0;  // weights and KV read by one decode step, at mid length
   int64_t flops_per_step = 0;
-  double read_bandwidth = 0;  // bytes per second; 0 = not measured
+  Ceilings ceilings;
+  std::vector<OpTiming> prompt_ops;  // of one step
+  std::vector<OpTiming> decode_ops;
+  int64_t prompt_flops = 0;  // of all prompts; 0 where one takes several steps
+  int64_t memory_after = 0;  // device memory taken by the end of the run; 0: not known
 };
 
-// B sequences in lock step, driven below the scheduler so that nothing but the model is measured.
-class LatencyRun {
- public:
-  LatencyRun(RankedModelRunner& runner, const BenchLatencyOptions& options)
-      : runner_(runner), o_(options) {
-    const int64_t blocks = ceil_div(o_.prompt_tokens + o_.new_tokens, runner.limits().block_size);
-    for (int64_t s = 0; s < o_.batch; ++s) {
-      for (int64_t b = 0; b < blocks; ++b) {
-        blocks_.push_back(narrow<int32_t>(s * blocks + b));
-      }
-    }
-    blocks_each_ = blocks;
-    last_.resize(usize(o_.batch));
-  }
+double step_seconds(const BenchLatencyOptions& o, const Latency& l) {
+  return l.times.decode_seconds / static_cast<double>(o.new_tokens - 1);
+}
 
-  /// On a GPU libraries choose their algorithms and kernels are loaded when first used, and steps
-  /// are recorded when seen again.
-  Status warm_up() {
-    TUTTI_RETURN_IF_ERROR(prefill());
-    return decode(std::min(o_.new_tokens, kWarmSteps));
-  }
+double prompt_rate(const BenchLatencyOptions& o, const Latency& l) {
+  return static_cast<double>(o.batch * o.prompt_tokens) / l.times.prefill_seconds;
+}
 
-  Result<Latency> run() {
-    Latency out;
-    const auto begin = Clock::now();
-    TUTTI_RETURN_IF_ERROR(prefill());
-    const auto first = Clock::now();
-    TUTTI_RETURN_IF_ERROR(decode(o_.new_tokens));
-    out.prefill_seconds = std::chrono::duration<double>(first - begin).count();
-    out.decode_seconds = std::chrono::duration<double>(Clock::now() - first).count();
-    return out;
-  }
-
- private:
-  // Distinct prompts, so that sequences read different rows of everything that is looked up.
-  int32_t prompt_id(int64_t sequence, int64_t i) const {
-    return narrow<int32_t>((sequence * 7919 + i * 104729 + 13) % runner_.limits().vocab_size);
-  }
-
-  // Each sequence has the slot of its number.
-  BatchSequence sequence(
-      int64_t s, int64_t begin, int64_t context, int64_t count, bool sample) const {
-    return {.sequence_id = static_cast<uint64_t>(s) + 1,
-            .slot = narrow<int32_t>(s),
-            .sample = sample,
-            .token_begin = begin,
-            .token_count = count,
-            .context_before = context,
-            .prompt_tokens = o_.prompt_tokens};
-  }
-
-  void join(int64_t s, Batch& batch) const {
-    BatchJoin join{.slot = narrow<int32_t>(s)};
-    join.row.params.temperature = o_.temperature;
-    join.row.params.top_k = o_.top_k;
-    join.row.params.top_p = o_.top_p;
-    join.row.params.seed = static_cast<uint64_t>(s);
-    batch.joins.push_back(std::move(join));
-    batch.update_blocks(narrow<int32_t>(s),
-                        0,
-                        std::span(blocks_).subspan(usize(s * blocks_each_), usize(blocks_each_)));
-  }
-
-  Status collect() {
-    TUTTI_RETURN_IF_ERROR(runner_.collect(output_));
-    for (const RowOutput& row : output_.rows) {
-      if (row.failure >= 0) {
-        return output_.failures[usize(row.failure)];
-      }
-      last_[usize(static_cast<int64_t>(row.sequence_id) - 1)] =
-          output_.tokens[usize(row.token_begin)].token;
-    }
-    return ok_status();
-  }
-
-  Status prefill() {
-    for (int64_t s = 0; s < o_.batch; ++s) {
-      for (int64_t at = 0; at < o_.prompt_tokens; at += runner_.limits().max_batch_tokens) {
-        const int64_t count = std::min(runner_.limits().max_batch_tokens, o_.prompt_tokens - at);
-        Batch batch;
-        if (at == 0) {
-          join(s, batch);
-        }
-        for (int64_t i = at; i < at + count; ++i) {
-          batch.tokens.push_back(prompt_id(s, i));
-          batch.positions.push_back(narrow<int32_t>(i));
-        }
-        batch.sequences.push_back(sequence(s, 0, at, count, at + count == o_.prompt_tokens));
-        TUTTI_RETURN_IF_ERROR(runner_.submit(batch));
-        TUTTI_RETURN_IF_ERROR(collect());
-      }
-    }
-    return ok_status();
-  }
-
-  // Tokens 2 to `tokens` of every sequence, one step ahead of the ranks as the engine is.
-  Status decode(int64_t tokens) {
-    for (int64_t i = 0; i + 1 < tokens; ++i) {
-      Batch& batch = batches_[usize(i) % batches_.size()];
-      fill_decode(i, batch);
-      TUTTI_RETURN_IF_ERROR(runner_.submit(batch));
-      if (i > 0) {
-        TUTTI_RETURN_IF_ERROR(collect());
-      }
-    }
-    return tokens > 1 ? collect() : ok_status();
-  }
-
-  void fill_decode(int64_t done, Batch& batch) const {
-    batch.clear(0);
-    const int64_t position = o_.prompt_tokens + done;
-    for (int64_t s = 0; s < o_.batch; ++s) {
-      batch.tokens.push_back(done == 0 ? last_[usize(s)] : kSampledToken);
-      batch.positions.push_back(narrow<int32_t>(position));
-      batch.sequences.push_back(sequence(s, s, position, 1, true));
-      batch.sequences.back().output_position = done + 1;
-    }
-  }
-
-  RankedModelRunner& runner_;
-  const BenchLatencyOptions& o_;
-  std::vector<int32_t> blocks_;
-  int64_t blocks_each_ = 0;
-  std::vector<int32_t> last_;
-  std::array<Batch, 2> batches_;  // of the steps in flight
-  StepOutput output_;
-};
+double prompt_flops_rate(const Latency& l) {
+  return static_cast<double>(l.prompt_flops) / l.times.prefill_seconds;
+}
 
 void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, const Latency& l) {
-  const double step = l.decode_seconds / static_cast<double>(o.new_tokens - 1);
+  const double step = step_seconds(o, l);
   const double rate = static_cast<double>(l.bytes_per_step) / step;
   std::cout << fmt::format("model            {} ({}), {} rank(s), weights {}\n",
                            o.model.model,
@@ -163,8 +48,8 @@ void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, 
   std::cout << fmt::format("prompt           {} x {} tokens in {}: {:.1f} tok/s\n",
                            o.batch,
                            o.prompt_tokens,
-                           format_seconds(l.prefill_seconds),
-                           static_cast<double>(o.batch * o.prompt_tokens) / l.prefill_seconds);
+                           format_seconds(l.times.prefill_seconds),
+                           prompt_rate(o, l));
   std::cout << fmt::format("decode           {} x {} tokens: {:.2f} tok/s, {} per step\n",
                            o.batch,
                            o.new_tokens,
@@ -175,16 +60,44 @@ void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, 
                            l.bytes_per_step,
                            rate * 1e-9,
                            static_cast<double>(l.flops_per_step) * 1e-9);
-  if (l.read_bandwidth > 0) {
-    std::cout << fmt::format(
-        "read bandwidth   {:.2f} GB/s measured in this run; decode reaches {:.1f} %\n",
-        l.read_bandwidth * 1e-9,
-        100.0 * rate / l.read_bandwidth);
+  std::cout << fmt::format(
+      "memory reads     {:.2f} GB/s measured in this run; decode reaches {:.1f} %\n",
+      l.ceilings.read * 1e-9,
+      100.0 * rate / l.ceilings.read);
+  std::cout << fmt::format("memory copies    {:.2f} GB/s read and written\n",
+                           l.ceilings.copy * 1e-9);
+  if (l.ceilings.flops > 0) {
+    std::cout << fmt::format("matrix products  {:.1f} TFLOP/s", l.ceilings.flops * 1e-12);
+    if (l.prompt_flops > 0) {
+      std::cout << fmt::format("; the prompt reaches {:.1f} ({:.1f} %)",
+                               prompt_flops_rate(l) * 1e-12,
+                               100.0 * prompt_flops_rate(l) / l.ceilings.flops);
+    }
+    std::cout << "\n";
   }
+  if (l.memory_after > 0) {
+    const MemoryPlan& m = runner.memory();
+    std::cout << fmt::format("device memory    planned {}, {} after loading, {} at the end\n",
+                             format_bytes(m.planned()),
+                             format_bytes(m.measured),
+                             format_bytes(l.memory_after));
+  }
+  std::cout << "\n" << ops_table("one prompt step, each op alone", l.prompt_ops, l.ceilings);
+  std::cout << "\n" << ops_table("one decode step, each op alone", l.decode_ops, l.ceilings);
+}
+
+Json memory_json(const MemoryPlan& m, int64_t after) {
+  return Json::object({{"planned", m.planned()},
+                       {"weights", m.weights},
+                       {"kv_cache", m.kv},
+                       {"activations", m.activations},
+                       {"overhead", m.overhead},
+                       {"after_loading", m.measured},
+                       {"after_run", after}});
 }
 
 void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, const Latency& l) {
-  const double step = l.decode_seconds / static_cast<double>(o.new_tokens - 1);
+  const double step = step_seconds(o, l);
   const double rate = static_cast<double>(l.bytes_per_step) / step;
   Json out = Json::object({{"architecture", runner.config().architecture},
                            {"ranks", runner.ranks()},
@@ -192,17 +105,59 @@ void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, c
                            {"prompt_tokens", o.prompt_tokens},
                            {"new_tokens", o.new_tokens},
                            {"weight_bytes", runner.weight_bytes()},
-                           {"prefill_tokens_per_second",
-                            static_cast<double>(o.batch * o.prompt_tokens) / l.prefill_seconds},
+                           {"prefill_tokens_per_second", prompt_rate(o, l)},
                            {"decode_tokens_per_second", static_cast<double>(o.batch) / step},
                            {"bytes_per_step", l.bytes_per_step},
                            {"flops_per_step", l.flops_per_step},
                            {"decode_bytes_per_second", rate},
-                           {"read_bandwidth_bytes_per_second", l.read_bandwidth}});
-  if (l.read_bandwidth > 0) {
-    out.as_object().set("fraction_of_read_bandwidth", rate / l.read_bandwidth);
+                           {"fraction_of_read_bandwidth", rate / l.ceilings.read},
+                           {"ceilings", ceilings_json(l.ceilings)}});
+  JsonObject& members = out.as_object();
+  if (l.prompt_flops > 0) {
+    members.set("prefill_flops_per_second", prompt_flops_rate(l));
+    if (l.ceilings.flops > 0) {
+      members.set("fraction_of_matmul_rate", prompt_flops_rate(l) / l.ceilings.flops);
+    }
   }
+  if (l.memory_after > 0) {
+    members.set("device_memory", memory_json(runner.memory(), l.memory_after));
+  }
+  members.set("prompt_ops", ops_json(l.prompt_ops, l.ceilings));
+  members.set("decode_ops", ops_json(l.decode_ops, l.ceilings));
   std::cout << to_string(out) << "\n";
+}
+
+Status measure(RankedModelRunner& runner,
+               Backend& backend,
+               const BenchLatencyOptions& o,
+               Latency& latency) {
+  LockstepRun run(runner,
+                  {.prompt_tokens = o.prompt_tokens,
+                   .new_tokens = o.new_tokens,
+                   .batch = o.batch,
+                   .sampling = {.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p}});
+  TUTTI_RETURN_IF_ERROR(run.check());
+  if (!backend.ranks_share_memory()) {
+    TUTTI_RETURN_IF_ERROR(run.warm_up());
+  }
+  TUTTI_TRY(latency.times, run.run());
+  if (!backend.ranks_share_memory()) {
+    latency.memory_after = runner.memory().free - backend.free_bytes();
+  }
+  TUTTI_TRY(latency.prompt_ops, run.profile_prompt());
+  TUTTI_TRY(latency.decode_ops, run.profile_decode());
+  const int64_t middle = o.prompt_tokens + o.new_tokens / 2;
+  latency.bytes_per_step =
+      runner.decode_weight_bytes() + runner.kv_bytes_per_token() * middle * o.batch;
+  latency.flops_per_step = 2 * runner.decode_weight_elements() * o.batch;
+  // With several ranks the operations are those of one of them.
+  if (run.prompt_step_tokens() == o.prompt_tokens && runner.ranks() == 1) {
+    for (const OpTiming& t : latency.prompt_ops) {
+      latency.prompt_flops += t.flops * o.batch;
+    }
+  }
+  TUTTI_TRY(latency.ceilings, backend.measure_ceilings(runner.compute()));
+  return ok_status();
 }
 
 Status bench(const BenchLatencyOptions& options) {
@@ -221,24 +176,8 @@ Status bench(const BenchLatencyOptions& options) {
   }
   TUTTI_TRY(const std::unique_ptr<RankedModelRunner> runner,
             load_runner(options.model, *backend, load));
-  if (runner->limits().num_blocks < ceil_div(length, load.block_size) * options.batch ||
-      length > load.context) {
-    return invalid("{} sequences of {} tokens do not fit: the KV cache has {} blocks of {} tokens",
-                   options.batch,
-                   length,
-                   runner->limits().num_blocks,
-                   load.block_size);
-  }
-  LatencyRun run(*runner, options);
-  if (!backend->ranks_share_memory()) {
-    TUTTI_RETURN_IF_ERROR(run.warm_up());
-  }
-  TUTTI_TRY(Latency latency, run.run());
-  const int64_t middle = options.prompt_tokens + options.new_tokens / 2;
-  latency.bytes_per_step =
-      runner->decode_weight_bytes() + runner->kv_bytes_per_token() * middle * options.batch;
-  latency.flops_per_step = 2 * runner->decode_weight_elements() * options.batch;
-  TUTTI_TRY(latency.read_bandwidth, backend->measure_read_bandwidth());
+  Latency latency;
+  TUTTI_RETURN_IF_ERROR(measure(*runner, *backend, options, latency));
   if (options.json) {
     print_json(options, *runner, latency);
   } else {

@@ -1,10 +1,13 @@
 // tutti bench throughput: an offline job through the engine (scheduling, continuous batching,
 // sampling), without HTTP and text: what `tutti bench serve` can reach at most.
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <semaphore>
 
 #include "apps/common.h"
+#include "apps/lockstep_run.h"
+#include "apps/op_table.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "bench/random.h"
@@ -120,7 +123,35 @@ double host_share(const EngineStats& s) {
   return host / (host + s.step_model_seconds);
 }
 
-void print(const BenchThroughputOptions& o, const RankedModelRunner& runner, const Throughput& t) {
+// The operations of a decode step of as many sequences as run at once, half way through their
+// answers.
+struct StepCosts {
+  Ceilings ceilings;
+  std::vector<OpTiming> decode_ops;
+};
+
+Result<StepCosts> measure_steps(RankedModelRunner& runner,
+                                Backend& backend,
+                                const BenchThroughputOptions& o) {
+  StepCosts out;
+  TUTTI_TRY(out.ceilings, backend.measure_ceilings(runner.compute()));
+  const int64_t block_size = runner.limits().block_size;
+  const int64_t fit =
+      runner.limits().num_blocks / ceil_div(o.prompt_tokens + o.new_tokens, block_size);
+  LockstepRun run(runner,
+                  {.prompt_tokens = o.prompt_tokens,
+                   .new_tokens = o.new_tokens,
+                   .batch = std::max<int64_t>(1, std::min({o.concurrency, o.requests, fit}))});
+  TUTTI_RETURN_IF_ERROR(run.check());
+  TUTTI_RETURN_IF_ERROR(run.warm_up());
+  TUTTI_TRY(out.decode_ops, run.profile_decode());
+  return out;
+}
+
+void print(const BenchThroughputOptions& o,
+           const RankedModelRunner& runner,
+           const Throughput& t,
+           const StepCosts& costs) {
   const EngineStats& s = t.stats;
   const auto per_second = [&t](int64_t tokens) { return static_cast<double>(tokens) / t.seconds; };
   const int64_t prompt = o.requests * o.prompt_tokens;
@@ -149,7 +180,9 @@ void print(const BenchThroughputOptions& o, const RankedModelRunner& runner, con
                                    {"step_schedule_seconds", s.step_schedule_seconds},
                                    {"step_model_seconds", s.step_model_seconds},
                                    {"step_commit_seconds", s.step_commit_seconds},
-                                   {"host_share", host_share(s)}}))
+                                   {"host_share", host_share(s)},
+                                   {"ceilings", ceilings_json(costs.ceilings)},
+                                   {"decode_ops", ops_json(costs.decode_ops, costs.ceilings)}}))
               << "\n";
     return;
   }
@@ -176,6 +209,8 @@ void print(const BenchThroughputOptions& o, const RankedModelRunner& runner, con
       s.steps,
       s.preemptions,
       100.0 * host_share(s));
+  std::cout << "\n"
+            << ops_table("one decode step, each op alone", costs.decode_ops, costs.ceilings);
 }
 
 Status run_bench(const BenchThroughputOptions& options) {
@@ -183,7 +218,6 @@ Status run_bench(const BenchThroughputOptions& options) {
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
   load.max_batch_sequences = options.concurrency;
   load.max_logit_rows = options.concurrency;
-  load.max_score_rows = 0;
   load.max_score_rows = 0;
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
   if (load.max_batch_tokens == ModelFlags().max_batch_tokens) {
@@ -195,11 +229,12 @@ Status run_bench(const BenchThroughputOptions& options) {
     load.context = ceil_div(length, load.block_size) * load.block_size;
   }
   TUTTI_TRY(std::unique_ptr<RankedModelRunner> runner, load_runner(options.model, *backend, load));
+  TUTTI_TRY(const StepCosts costs, measure_steps(*runner, *backend, options));
   const RankedModelRunner& model = *runner;  // the engine keeps it
   Engine engine({.max_waiting = options.requests, .prefix_cache = !options.model.no_prefix_cache},
                 std::move(runner));
   TUTTI_TRY(const Throughput result, run_job(engine, options));
-  print(options, model, result);
+  print(options, model, result, costs);
   return ok_status();
 }
 

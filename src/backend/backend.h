@@ -29,6 +29,13 @@ class RankSet {
   virtual void abort(const std::string& reason) = 0;
 };
 
+/// What the hardware of all ranks together delivers at most, measured; 0: not measured.
+struct Ceilings {
+  double read = 0;   ///< bytes per second to readers
+  double copy = 0;   ///< bytes per second read and written by a copy, both counted
+  double flops = 0;  ///< per second, of large matrix products in a compute type
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -40,8 +47,8 @@ class Backend {
   /// Memory that one rank takes for itself beside weights, KV cache and activations: workspaces,
   /// the code of kernels, state of libraries.
   virtual int64_t rank_overhead_bytes() const = 0;
-  /// Bytes per second that the memory of all ranks together delivers to readers, measured now.
-  virtual Result<double> measure_read_bandwidth() = 0;
+  /// Measured now, with matrix products in `compute`.
+  virtual Result<Ceilings> measure_ceilings(DType compute) = 0;
   /// The type of activations and KV cache if nobody asks for another.
   virtual DType default_compute() const = 0;
   /// kUnsupported says which types this backend computes in.

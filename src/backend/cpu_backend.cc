@@ -55,9 +55,11 @@ class CpuBackend final : public Backend {
 
   int64_t rank_overhead_bytes() const override { return 0; }
 
-  Result<double> measure_read_bandwidth() override {
+  // No rate of matrix products: there is nothing but our own to measure.
+  Result<Ceilings> measure_ceilings(DType) override {
     constexpr int64_t kBytes = int64_t{4} << 30;
-    return tutti::measure_read_bandwidth(threads_, kBytes);
+    TUTTI_TRY(const MemoryBandwidth bandwidth, measure_bandwidth(threads_, kBytes));
+    return Ceilings{.read = bandwidth.read, .copy = bandwidth.copy};
   }
 
   DType default_compute() const override { return DType::kF32; }

@@ -1,6 +1,7 @@
 #include "device/cpu_device.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +23,27 @@ constexpr size_t kAlignment = 64;
 class CpuStream final : public Stream {
  public:
   Status synchronize() override { return ok_status(); }
+};
+
+class CpuTimer final : public Timer {
+ public:
+  Status start(Stream&) override {
+    start_ = std::chrono::steady_clock::now();
+    return ok_status();
+  }
+
+  Status stop(Stream&) override {
+    stop_ = std::chrono::steady_clock::now();
+    return ok_status();
+  }
+
+  Result<double> seconds() override {
+    return std::chrono::duration<double>(stop_ - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point stop_;
 };
 
 class CpuFence final : public Fence {
@@ -113,6 +135,14 @@ std::unique_ptr<Stream> CpuDevice::new_stream() {
 
 std::unique_ptr<Fence> CpuDevice::new_fence() {
   return std::make_unique<CpuFence>();
+}
+
+std::unique_ptr<Timer> CpuDevice::new_timer() {
+  return std::make_unique<CpuTimer>();
+}
+
+Status CpuDevice::pause(Stream&, double) {
+  return ok_status();
 }
 
 void* CpuDevice::allocate_host(int64_t bytes) {

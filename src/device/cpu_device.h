@@ -24,6 +24,8 @@ class CpuDevice final : public Device {
   Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
   std::unique_ptr<Stream> new_stream() override;
   std::unique_ptr<Fence> new_fence() override;
+  std::unique_ptr<Timer> new_timer() override;
+  Status pause(Stream& stream, double seconds) override;
   void* allocate_host(int64_t bytes) override;
   void deallocate_host(void* data) override;
 

@@ -29,6 +29,16 @@ class Fence {
   virtual Status wait() = 0;
 };
 
+/// Measures the time between two points in the order of a stream. Used again and again.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+  virtual Status start(Stream& stream) = 0;
+  virtual Status stop(Stream& stream) = 0;
+  /// Once the stream has been synchronised.
+  virtual Result<double> seconds() = 0;
+};
+
 /// Operations of a stream, recorded once and queued again as a whole: with the same arguments on
 /// the same addresses, so only what lies in memory may differ.
 class Graph {
@@ -57,6 +67,10 @@ class Device {
   virtual Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
   virtual std::unique_ptr<Stream> new_stream() = 0;
   virtual std::unique_ptr<Fence> new_fence() = 0;
+  virtual std::unique_ptr<Timer> new_timer() = 0;
+  /// Queues a pause: what is queued afterwards starts so much later, where the device does not run
+  /// it at once anyhow.
+  virtual Status pause(Stream& stream, double seconds) = 0;
 
   /// Host memory that the device copies to by itself; nullptr if there is not enough.
   virtual void* allocate_host(int64_t bytes) = 0;

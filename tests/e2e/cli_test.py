@@ -163,6 +163,43 @@ class HelpTest(Case):
             self.assertNotEqual(err, "", args)
 
 
+class BenchLatencyTest(Case):
+    def test_figures_agree_with_each_other(self):
+        name = fixture("llama_base_f32")
+        args = ("bench", "latency", name, "--device", "cpu", "--prompt-tokens", "12", "--new-tokens", "8", "--batch", "3")
+        figures = json.loads(self.run_tutti(*args, "--json")[0])
+        self.assertGreater(figures["ceilings"]["read_bytes_per_second"], 1e8)
+        self.assertGreater(figures["ceilings"]["copy_bytes_per_second"], 1e8)
+        self.assertAlmostEqual(
+            figures["fraction_of_read_bandwidth"],
+            figures["decode_bytes_per_second"] / figures["ceilings"]["read_bytes_per_second"],
+        )
+        with open(os.path.join(name, "config.json")) as f:
+            config = json.load(f)
+        layers, width, vocab = config["num_hidden_layers"], config["hidden_size"], config["vocab_size"]
+        for step, rows in (("prompt_ops", 12), ("decode_ops", 3)):
+            ops = {op["op"]: op for op in figures[step]}
+            self.assertEqual(ops["attention"]["calls"], layers)
+            head = ops[f"linear {vocab}x{width}"]
+            sampled = 1 if step == "prompt_ops" else rows
+            self.assertEqual((head["calls"], head["flops"]), (1, 2 * sampled * vocab * width))
+            # 12 queries see 1 to 12 keys; 3 queries see 12 + 4 each.
+            pairs = 12 * 13 // 2 if step == "prompt_ops" else 3 * 16
+            self.assertEqual(ops["attention"]["flops"], layers * 4 * pairs * config["num_attention_heads"] * (
+                config.get("head_dim") or width // config["num_attention_heads"]))
+            for op in ops.values():
+                self.assertGreater(op["bytes"], 0, op)
+        table, _ = self.run_tutti(*args)
+        for part in ("memory reads", "memory copies", "one prompt step", "one decode step", "roofline"):
+            self.assertIn(part, table)
+
+    def test_what_does_not_fit_is_refused(self):
+        self.refused(
+            "bench", "latency", fixture("llama_base_f32"), "--device", "cpu", "--prompt-tokens", "12",
+            "--new-tokens", "80", "--context", "64", code=64, parts=["92 tokens", "do not fit"],
+        )
+
+
 class BenchThroughputTest(Case):
     def test_every_token_of_the_job_is_counted(self):
         out, _ = self.run_tutti("bench", "throughput", fixture("llama_base_f32"), "--device", "cpu", "--requests", "9",
@@ -270,6 +307,17 @@ class ScoreTest(Case):
                 "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
                 "--device", "cuda", code=75, parts=["--device cuda", "NVIDIA", "--device cpu"],
             )
+
+    def test_without_a_gpu_the_cpu_is_taken_and_one_line_says_so(self):
+        if os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/nvidia0"):
+            self.skipTest("this machine has an NVIDIA GPU")
+        args = ("score", fixture(LLAMA), "--ids-file", self.ids_file([1]), "--logits-out", self.path("x.npy"))
+        _, err = self.run_tutti(*args)
+        about = [line for line in err.splitlines() if "GPU" in line]
+        self.assertEqual(len(about), 1, err)
+        self.assertIn("no NVIDIA GPU on this machine: running on the CPU", about[0])
+        _, err = self.run_tutti(*args, "--device", "cpu")
+        self.assertNotIn("GPU", err)
 
 
 class GenerateTest(Case):

@@ -364,7 +364,9 @@ class MutatedBackend final : public Backend {
 
   int64_t rank_overhead_bytes() const override { return inner_->rank_overhead_bytes(); }
 
-  Result<double> measure_read_bandwidth() override { return inner_->measure_read_bandwidth(); }
+  Result<Ceilings> measure_ceilings(DType compute) override {
+    return inner_->measure_ceilings(compute);
+  }
 
   DType default_compute() const override { return inner_->default_compute(); }
 

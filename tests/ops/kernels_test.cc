@@ -100,9 +100,10 @@ TEST(Kernels, E4m3Codes) {
 }
 
 TEST(Kernels, BandwidthProbeAnswers) {
-  const Result<double> bandwidth = measure_read_bandwidth(2, int64_t{1} << 24);
+  const Result<MemoryBandwidth> bandwidth = measure_bandwidth(2, int64_t{1} << 24);
   ASSERT_TRUE(bandwidth.ok());
-  EXPECT_GT(*bandwidth, 1e6);
+  EXPECT_GT(bandwidth->read, 1e6);
+  EXPECT_GT(bandwidth->copy, 1e6);
 }
 
 }  // namespace

@@ -187,6 +187,27 @@ Result<TensorView> RankWorker::logits(RankContext& rank,
   return forward(rank, in);
 }
 
+Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const Batch& batch) {
+  constexpr int kPasses = 4;  // the first loads what is loaded when first used
+  AttentionWork work;
+  for (const BatchSequence& s : batch.sequences) {
+    work.keys += s.context_before + s.token_count;
+    work.pairs += s.token_count * s.context_before + s.token_count * (s.token_count + 1) / 2;
+  }
+  OpTimer timer(rank);
+  ObservedOps ops(rank.ops, timer, work);
+  RankContext observed{rank.rank, rank.device, ops, rank.parallel, rank.stream};
+  for (int pass = 0; pass < kPasses; ++pass) {
+    TUTTI_RETURN_IF_ERROR(begin(rank, batch, {}, {}));
+    const int64_t width = std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
+    TUTTI_TRY(const DeviceInputs in, upload(rank, width));
+    TUTTI_RETURN_IF_ERROR(timer.start_pass());
+    run(observed, in, Choice{.limit = info_.vocab_size});
+    TUTTI_RETURN_IF_ERROR(timer.finish_pass());
+  }
+  return timer.timings();
+}
+
 // Collectives are left out: ranks that record must agree on when they do.
 bool RankWorker::replays(RankContext& rank, const Batch& batch) const {
   return steady_ && rank.device.records_graphs() && rank.parallel.tp.size() == 1 &&

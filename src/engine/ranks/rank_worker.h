@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/rank_group.h"
+#include "engine/ranks/op_timer.h"
 #include "engine/ranks/rank_inputs.h"
 #include "loader/weight_loader.h"
 #include "models/registry.h"
@@ -80,6 +81,9 @@ class RankWorker {
   Result<TensorView> logits(RankContext& rank,
                             const Batch& batch,
                             const std::vector<int32_t>& rows);
+
+  /// Runs the batch a few times, operation by operation, and says how long each took.
+  Result<std::vector<OpTiming>> profile(RankContext& rank, const Batch& batch);
 
   /// The slots' last tokens, where a step could not choose them on the device.
   Status set_last_tokens(RankContext& rank, std::span<const int32_t> tokens);

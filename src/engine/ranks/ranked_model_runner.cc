@@ -462,6 +462,22 @@ Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
   return out;
 }
 
+Result<std::vector<OpTiming>> RankedModelRunner::profile(const Batch& batch) {
+  TUTTI_CHECK_EQ(submitted_, collected_);
+  std::vector<OpTiming> out;
+  const Status status = group_->run([&](RankContext& rank) -> Status {
+    TUTTI_TRY(std::vector<OpTiming> timings, workers_[usize(rank.rank)]->profile(rank, batch));
+    if (rank.rank == 0) {
+      out = std::move(timings);
+    }
+    return ok_status();
+  });
+  if (!status.ok()) {
+    return status;
+  }
+  return out;
+}
+
 int64_t RankedModelRunner::weight_bytes() const {
   int64_t bytes = 0;
   for (const auto& worker : workers_) {

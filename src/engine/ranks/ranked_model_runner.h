@@ -72,6 +72,10 @@ class RankedModelRunner final : public ModelRunner {
   /// Runs the batch alone and returns the logits of `rows`, [rows, vocab]. No step may be pending.
   Result<std::vector<float>> logits(const Batch& batch, const std::vector<int32_t>& rows);
 
+  /// How long every operation of rank 0 takes in a step like `batch`, whose sequences are known and
+  /// whose tokens are given. Its KV is stored again. No step may be pending.
+  Result<std::vector<OpTiming>> profile(const Batch& batch);
+
   const HfConfig& config() const { return config_; }
 
   /// Type of activations and KV cache.

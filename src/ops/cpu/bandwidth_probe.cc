@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 #include "base/checked.h"
@@ -20,29 +21,43 @@ constexpr int64_t kPieceFloats = int64_t{1} << 18;
 constexpr int64_t kPieceBytes = kPieceFloats * 4;
 constexpr int kSpinUs = 1000;  // all threads should start at once
 
-class CpuReadBandwidthProbe final : public ReadBandwidthProbe {
+class CpuBandwidthProbe final : public BandwidthProbe {
  public:
   // The device outlives the buffer: it is declared first.
-  CpuReadBandwidthProbe(std::unique_ptr<CpuDevice> device, Buffer buffer, int threads)
+  CpuBandwidthProbe(std::unique_ptr<CpuDevice> device, Buffer buffer, int threads)
       : device_(std::move(device)), buffer_(std::move(buffer)), pool_(threads, kSpinUs) {
     pool_.parallel_for(pieces(), [&](int64_t piece, int) {
       std::fill_n(data() + piece * kPieceFloats, kPieceFloats, 1.0F);
     });
   }
 
-  double measure() override {
+  double read() override {
     const cpu::CpuKernels& kernels = cpu::kernels_for(available_cpu_isas().back());
+    return pass([&](float* begin, float* end) {
+      sink_.store(kernels.sum(begin, end - begin), std::memory_order_relaxed);
+    });
+  }
+
+  double copy() override {
+    return pass([](float* begin, float* end) {
+      const int64_t half = (end - begin) / 2;
+      std::memcpy(begin + half, begin, usize(half) * sizeof(float));
+    });
+  }
+
+ private:
+  // f(begin, end) for every thread's part; bytes per second.
+  template <class F>
+  double pass(const F& f) {
     const auto start = std::chrono::steady_clock::now();
     pool_.parallel_for(pool_.threads(), [&](int64_t part, int) {
-      const int64_t begin = pieces() * part / pool_.threads() * kPieceFloats;
-      const int64_t end = pieces() * (part + 1) / pool_.threads() * kPieceFloats;
-      sink_.store(kernels.sum(data() + begin, end - begin), std::memory_order_relaxed);
+      f(data() + pieces() * part / pool_.threads() * kPieceFloats,
+        data() + pieces() * (part + 1) / pool_.threads() * kPieceFloats);
     });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     return static_cast<double>(pieces() * kPieceBytes) / seconds.count();
   }
 
- private:
   int64_t pieces() const { return buffer_.bytes() / kPieceBytes; }
 
   float* data() const { return static_cast<float*>(buffer_.data()); }
@@ -53,25 +68,28 @@ class CpuReadBandwidthProbe final : public ReadBandwidthProbe {
   std::atomic<float> sink_{0};  // makes the sums count as used
 };
 
-}  // namespace
-
-Result<std::unique_ptr<ReadBandwidthProbe>> ReadBandwidthProbe::create(int threads, int64_t bytes) {
-  const int64_t rounded = std::max<int64_t>(1, bytes / kPieceBytes) * kPieceBytes;
-  auto device = std::make_unique<CpuDevice>();
-  TUTTI_TRY(Buffer buffer, Buffer::allocate(*device, rounded, "read-bandwidth probe"));
-  return std::unique_ptr<ReadBandwidthProbe>(
-      std::make_unique<CpuReadBandwidthProbe>(std::move(device), std::move(buffer), threads));
-}
-
-Result<double> measure_read_bandwidth(int threads, int64_t bytes) {
-  TUTTI_TRY(const std::unique_ptr<ReadBandwidthProbe> probe,
-            ReadBandwidthProbe::create(threads, bytes));
+template <class Pass>
+double median(const Pass& pass) {
   std::array<double, 5> passes{};
-  for (double& pass : passes) {
-    pass = probe->measure();
-  }
+  std::generate(passes.begin(), passes.end(), pass);
   std::sort(passes.begin(), passes.end());
   return passes[passes.size() / 2];
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BandwidthProbe>> BandwidthProbe::create(int threads, int64_t bytes) {
+  const int64_t rounded = std::max<int64_t>(1, bytes / kPieceBytes) * kPieceBytes;
+  auto device = std::make_unique<CpuDevice>();
+  TUTTI_TRY(Buffer buffer, Buffer::allocate(*device, rounded, "bandwidth probe"));
+  return std::unique_ptr<BandwidthProbe>(
+      std::make_unique<CpuBandwidthProbe>(std::move(device), std::move(buffer), threads));
+}
+
+Result<MemoryBandwidth> measure_bandwidth(int threads, int64_t bytes) {
+  TUTTI_TRY(const std::unique_ptr<BandwidthProbe> probe, BandwidthProbe::create(threads, bytes));
+  return MemoryBandwidth{.read = median([&] { return probe->read(); }),
+                         .copy = median([&] { return probe->copy(); })};
 }
 
 }  // namespace tutti
