@@ -31,14 +31,16 @@ class Measurement {
     TUTTI_RETURN_IF_ERROR(
         check(cudaMemsetAsync(buffer_.data(), 0, usize(bytes), stream), "cudaMemsetAsync"));
     TUTTI_TRY(const double read, best_of([&] {
-      return check(read_all(buffer_.data(), bytes, gpu_.multiprocessors, stream), "read probe");
-    }));
+                return check(read_all(buffer_.data(), bytes, gpu_.multiprocessors, stream),
+                             "read probe");
+              }));
     auto* data = static_cast<std::byte*>(buffer_.data());
     TUTTI_TRY(const double copy, best_of([&] {
-      return check(cudaMemcpyAsync(
-                       data + bytes / 2, data, usize(bytes / 2), cudaMemcpyDeviceToDevice, stream),
-                   "copy probe");
-    }));
+                return check(
+                    cudaMemcpyAsync(
+                        data + bytes / 2, data, usize(bytes / 2), cudaMemcpyDeviceToDevice, stream),
+                    "copy probe");
+              }));
     TUTTI_TRY(const double product, best_product());
     return Ceilings{.read = static_cast<double>(bytes) / read,
                     .copy = static_cast<double>(bytes) / copy,

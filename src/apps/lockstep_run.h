@@ -1,5 +1,5 @@
-// Sequences of one length that run in lock step below the scheduler, so that nothing but the model is
-// measured.
+// Sequences of one length that run in lock step below the scheduler, so that nothing but the model
+// is measured.
 #pragma once
 #include <array>
 #include <vector>

@@ -65,15 +65,16 @@ std::string ops_table(const std::string& title,
     const auto calls = static_cast<double>(t.calls);
     const double seconds = std::max(t.seconds, 1e-12);
     const double floor = roofline_seconds(t.bytes, t.flops, ceilings);
-    out += fmt::format("  {:<32} {:>5} {:>10.2f} {:>6.1f} % {:>9.3f} {:>8.0f} {:>8.2f} {:>7.1f} %\n",
-                       t.op,
-                       t.calls,
-                       t.seconds / calls * 1e6,
-                       100.0 * t.seconds / std::max(all, 1e-12),
-                       static_cast<double>(t.bytes) / calls * 1e-6,
-                       static_cast<double>(t.bytes) / seconds * 1e-9,
-                       static_cast<double>(t.flops) / seconds * 1e-12,
-                       100.0 * floor / seconds);
+    out +=
+        fmt::format("  {:<32} {:>5} {:>10.2f} {:>6.1f} % {:>9.3f} {:>8.0f} {:>8.2f} {:>7.1f} %\n",
+                    t.op,
+                    t.calls,
+                    t.seconds / calls * 1e6,
+                    100.0 * t.seconds / std::max(all, 1e-12),
+                    static_cast<double>(t.bytes) / calls * 1e-6,
+                    static_cast<double>(t.bytes) / seconds * 1e-9,
+                    static_cast<double>(t.flops) / seconds * 1e-12,
+                    100.0 * floor / seconds);
   }
   return out;
 }
