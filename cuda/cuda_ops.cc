@@ -4,6 +4,7 @@
 #include "cuda/cuda_error.h"
 #include "cuda/ops/draw.h"
 #include "cuda/ops/feedback.h"
+#include "cuda/ops/log_probs.h"
 #include "cuda/ops/moe.h"
 #include "cuda/ops/rows.h"
 #include "cuda/ops/sample.h"
@@ -208,6 +209,23 @@ void CudaOps::do_draw(TensorView tokens,
                     reinterpret_cast<const DrawRow*>(rows.data<int32_t>()),
                     o_.stream),
          "draw");
+}
+
+void CudaOps::do_log_probs(TensorView ids,
+                           TensorView values,
+                           ConstTensorView tokens,
+                           ConstTensorView logits,
+                           int64_t limit,
+                           ConstTensorView counts) {
+  enter();
+  finish(cuda::log_probs({ids.data<int32_t>(), ids.stride(0)},
+                         {values.data<float>(), values.stride(0)},
+                         tokens.data<int32_t>(),
+                         const_rows(logits),
+                         limit,
+                         counts.data<int32_t>(),
+                         o_.stream),
+         "log_probs");
 }
 
 void CudaOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {

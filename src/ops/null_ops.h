@@ -69,6 +69,10 @@ class NullOps final : public Ops {
 
   void do_draw(TensorView, ConstTensorView, int64_t, ConstTensorView) override {}
 
+  void do_log_probs(
+      TensorView, TensorView, ConstTensorView, ConstTensorView, int64_t, ConstTensorView) override {
+  }
+
   void do_fill_tokens(TensorView, ConstTensorView, ConstTensorView) override {}
 
   void do_scatter(TensorView, ConstTensorView, ConstTensorView) override {}

@@ -480,6 +480,26 @@ void Ops::draw(TensorView tokens, ConstTensorView logits, int64_t limit, ConstTe
   do_draw(tokens, logits, limit, rows);
 }
 
+void Ops::log_probs(TensorView ids,
+                    TensorView values,
+                    ConstTensorView tokens,
+                    ConstTensorView logits,
+                    int64_t limit,
+                    ConstTensorView counts) {
+  const TraceScope scope("log_probs");
+  expect_rank("logits", logits, 2);
+  expect_rank("ids", ids, 2);
+  const int64_t rows = logits.dim(0);
+  expect_f32("logits", logits, logits.shape());
+  expect_i32("ids", ids, {rows, ids.dim(1)});
+  expect_f32("values", values, {rows, 1 + ids.dim(1)});
+  expect_i32("tokens", tokens, {rows});
+  expect_i32("counts", counts, {rows});
+  TUTTI_CHECK_LE(ids.dim(1), kMostLogProbs);
+  TUTTI_CHECK(limit > 0 && limit <= logits.dim(1));
+  do_log_probs(ids, values, tokens, logits, limit, counts);
+}
+
 void Ops::fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
   const TraceScope scope("fill_tokens");
   expect_rank("tokens", tokens, 1);

@@ -61,6 +61,9 @@ struct DrawParams {
 
 static_assert(sizeof(DrawParams) == 6 * sizeof(int32_t));
 
+/// Ids that Ops::log_probs lists of a row at most.
+constexpr int64_t kMostLogProbs = 32;
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -227,6 +230,19 @@ class Ops {
             int64_t limit,           // 1 .. v
             ConstTensorView rows);   // [r, 6] i32: DrawParams
 
+  /// Log-probabilities under the softmax of logits[r, 0 .. limit), of rows with counts[r] >= 0:
+  /// values[r, 0] is that of tokens[r], -inf if it is none of these ids; ids[r, j] is the j-th
+  /// likeliest in the order (logit descending, id ascending) and values[r, 1 + j] its own, for j
+  /// below counts[r]. Ids at -inf are not likely: past the others come -1 and -inf, and nothing
+  /// else from a row of which argmax makes nothing. What lies beyond is not written. Values are
+  /// within 2e-6 and one rounding.
+  void log_probs(TensorView ids,           // [r, n] i32, n <= kMostLogProbs
+                 TensorView values,        // [r, 1 + n] f32
+                 ConstTensorView tokens,   // [r] i32
+                 ConstTensorView logits,   // [r, v] f32
+                 int64_t limit,            // 1 .. v
+                 ConstTensorView counts);  // [r] i32, at most n
+
   /// tokens[t] = last[rows[t]] where tokens[t] is negative: the token a step needs and only the
   /// device knows yet.
   void fill_tokens(TensorView tokens,      // [t] i32, in place
@@ -320,6 +336,12 @@ class Ops {
                        ConstTensorView logits,
                        int64_t limit,
                        ConstTensorView rows) = 0;
+  virtual void do_log_probs(TensorView ids,
+                            TensorView values,
+                            ConstTensorView tokens,
+                            ConstTensorView logits,
+                            int64_t limit,
+                            ConstTensorView counts) = 0;
   virtual void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) = 0;
   virtual void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) = 0;
 };

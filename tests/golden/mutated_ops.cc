@@ -332,6 +332,15 @@ class MutatedOps final : public Ops {
     inner_->draw(tokens, logits, limit, rows);
   }
 
+  void do_log_probs(TensorView ids,
+                    TensorView values,
+                    ConstTensorView tokens,
+                    ConstTensorView logits,
+                    int64_t limit,
+                    ConstTensorView counts) override {
+    inner_->log_probs(ids, values, tokens, logits, limit, counts);
+  }
+
   void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override {
     inner_->fill_tokens(tokens, last, rows);
   }

@@ -195,6 +195,23 @@ void CpuOps::do_draw(TensorView tokens,
   });
 }
 
+void CpuOps::do_log_probs(TensorView ids,
+                          TensorView values,
+                          ConstTensorView tokens,
+                          ConstTensorView logits,
+                          int64_t limit,
+                          ConstTensorView counts) {
+  constexpr int64_t kExpCost = 32;  // in bytes moved meanwhile
+  for_rows(logits.dim(0), limit * kExpCost, [&](int64_t begin, int64_t count) {
+    ref_.log_probs(ids.slice(0, begin, count),
+                   values.slice(0, begin, count),
+                   tokens.slice(0, begin, count),
+                   logits.slice(0, begin, count),
+                   limit,
+                   counts.slice(0, begin, count));
+  });
+}
+
 void CpuOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
   ref_.fill_tokens(tokens, last, rows);
 }

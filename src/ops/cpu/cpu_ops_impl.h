@@ -85,6 +85,12 @@ class CpuOps final : public Ops {
                ConstTensorView logits,
                int64_t limit,
                ConstTensorView rows) override;
+  void do_log_probs(TensorView ids,
+                    TensorView values,
+                    ConstTensorView tokens,
+                    ConstTensorView logits,
+                    int64_t limit,
+                    ConstTensorView counts) override;
   void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override;
   void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) override;
 
