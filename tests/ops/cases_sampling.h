@@ -26,9 +26,7 @@ inline OpCase log_probs_case(
     for (int64_t r = 0; r < rows; ++r) {
       counts.push_back(narrow<int32_t>(std::array<int64_t, 5>{n, -1, n / 2, 0, n}[usize(r % 5)]));
       // Some tokens are none, or none of these.
-      chosen.push_back(narrow<int32_t>(r % 6 == 4   ? -1
-                                       : r % 6 == 5 ? limit
-                                                    : (r * 7919) % limit));
+      chosen.push_back(narrow<int32_t>(r % 6 == 4 ? -1 : r % 6 == 5 ? limit : (r * 7919) % limit));
       for (int64_t i = limit; i < vocab; ++i) {
         logits.set(r * stride + i, 100.0F);  // likelier than any that counts
       }
@@ -63,9 +61,8 @@ inline OpCase log_probs_case(
           break;
       }
     }
-    const TensorView ids = op.output(std::move(HostTensor(DType::kI32, {rows, n}, 1).fill([] {
-      return -7.0F;
-    })));
+    const TensorView ids =
+        op.output(std::move(HostTensor(DType::kI32, {rows, n}, 1).fill([] { return -7.0F; })));
     const TensorView values = op.output(normal({rows, 1 + n}, 3, 2));
     const TensorView tokens = op.input(ints(chosen));
     const TensorView view = op.input(std::move(logits));

@@ -84,13 +84,13 @@ StepRows HostInputs::rows() const {
           .sequences = ssize(context_before.size()),
           .logits = ssize(logit_rows.size()),
           .draws = ssize(draws.size()),
+          .log_probs = ssize(log_probs.size()),
           .ropes = ssize(long_rope.size())};
 }
 
 void fill_host_inputs(const Batch& batch,
                       const BlockTables& tables,
                       std::span<const int32_t> logit_rows,
-                      std::span<const DrawParams> draws,
                       int64_t block_size,
                       int64_t long_rope_from,
                       HostInputs& out) {
@@ -107,7 +107,8 @@ void fill_host_inputs(const Batch& batch,
   out.table_rows.clear();
   out.logit_rows.assign(logit_rows.begin(), logit_rows.end());
   out.sampled_rows.assign(logit_rows.size(), -1);
-  out.draws.assign(draws.begin(), draws.end());
+  out.draws.clear();
+  out.log_probs.clear();
   size_t token = 0;
   for (const BatchSequence& s : batch.sequences) {
     const std::span<const int32_t> blocks = tables.of(s.slot);
@@ -154,6 +155,9 @@ void pad_host_inputs(int64_t sequences, HostInputs& out) {
     if (!out.draws.empty()) {
       out.draws.emplace_back();
     }
+    if (!out.log_probs.empty()) {
+      out.log_probs.push_back(-1);
+    }
     if (!out.long_rope.empty()) {
       out.long_rope.push_back(0);
     }
@@ -167,7 +171,7 @@ DeviceInputs lay_out_inputs(Arena& arena,
   DeviceInputs out;
   out.packed = arena.alloc(DType::kI32,
                            {4 * rows.tokens + 4 * rows.sequences + 2 + 2 * rows.logits +
-                            rows.ropes + kDrawWords * rows.draws});
+                            rows.ropes + rows.log_probs + kDrawWords * rows.draws});
   int64_t used = 0;
   const auto next = [&](int64_t count) {
     const TensorView view = out.packed.slice(0, used, count);
@@ -188,6 +192,7 @@ DeviceInputs lay_out_inputs(Arena& arena,
   if (rows.ropes > 0) {
     out.step.rope_rows = next(rows.ropes);
   }
+  out.log_probs = next(rows.log_probs);
   out.draws = next(kDrawWords * rows.draws).reshape({rows.draws, kDrawWords});
   TUTTI_CHECK_EQ(used, out.packed.dim(0));
   out.block_table = arena.alloc(DType::kI32, {rows.sequences, table_width});
@@ -216,6 +221,7 @@ Status upload_inputs(RankContext& rank, HostInputs& host, const DeviceInputs& de
   for (int32_t i = 0; i < narrow<int32_t>(ssize(host.long_rope.size())); ++i) {
     host.packed.push_back(i + (host.long_rope[usize(i)] != 0 ? tokens : 0));
   }
+  host.packed.insert(host.packed.end(), host.log_probs.begin(), host.log_probs.end());
   const size_t words = host.packed.size();
   host.packed.resize(words + usize(kDrawWords) * host.draws.size());
   if (!host.draws.empty()) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "backend/rank_group.h"
@@ -63,12 +64,17 @@ class RankWorker {
   struct StepResult {
     TensorView logits;  ///< [rows, vocab]
     TensorView chosen;  ///< [rows] i32, or more: padding
+    // Of the rows that want log-probabilities, if there are any; see Ops::log_probs.
+    TensorView top_ids;    ///< [rows, kMaxTopLogprobs] i32, or more: padding
+    TensorView log_probs;  ///< [rows, 1 + kMaxTopLogprobs] f32, or more: padding
   };
 
   /// How the device chooses the tokens of a step.
   struct Choice {
-    int64_t limit = 0;                    ///< among the ids below it
-    std::span<const DrawParams> draws{};  ///< of the rows that sample; none: all greedily
+    int64_t limit = 0;  ///< among the ids below it
+    // Of the rows that sample, or none.
+    std::span<const DrawParams> draws{};   ///< none: all greedily
+    std::span<const int32_t> log_probs{};  ///< how many are wanted; see Ops::log_probs
   };
 
   /// Queues the batch: logits of the rows it samples from. With `choice` also tokens for them (see
@@ -112,7 +118,7 @@ class RankWorker {
   Status begin(RankContext& rank,
                const Batch& batch,
                std::span<const int32_t> logit_rows,
-               std::span<const DrawParams> draws);
+               const std::optional<Choice>& choice);
   Result<DeviceInputs> upload(RankContext& rank, int64_t table_width);
   TensorView forward(RankContext& rank, const DeviceInputs& in);
   StepResult run(RankContext& rank, const DeviceInputs& in, const std::optional<Choice>& choice);
@@ -132,8 +138,8 @@ class RankWorker {
   // Whether equally large decode steps run equal operations. MLA's expanded form allocates by the
   // lengths of the contexts.
   bool steady_ = true;
-  // By padded number of sequences, and whether they draw.
-  std::map<std::pair<int64_t, bool>, DecodeGraph> graphs_;
+  // By padded number of sequences, whether any draws, and whether any wants log-probabilities.
+  std::map<std::tuple<int64_t, bool, bool>, DecodeGraph> graphs_;
   int64_t read_bytes_ = 0;
 };
 
