@@ -157,8 +157,8 @@ __device__ Candidate next_after(const Candidate& last, const float* row, int lim
   return best;
 }
 
-__global__ void __launch_bounds__(kThreads) log_probs_kernel(OutputRows<int32_t> id_rows,
-                                                             OutputRows<float> value_rows,
+__global__ void __launch_bounds__(kThreads) log_probs_kernel(TypedRows<int32_t> id_rows,
+                                                             TypedRows<float> value_rows,
                                                              const int32_t* tokens,
                                                              ConstRows logits,
                                                              int limit,
@@ -238,8 +238,8 @@ __global__ void __launch_bounds__(kThreads) log_probs_kernel(OutputRows<int32_t>
 
 }  // namespace
 
-cudaError_t log_probs(const OutputRows<int32_t>& ids,
-                      const OutputRows<float>& values,
+cudaError_t log_probs(const TypedRows<int32_t>& ids,
+                      const TypedRows<float>& values,
                       const int32_t* tokens,
                       const ConstRows& logits,
                       int64_t limit,

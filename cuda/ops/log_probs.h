@@ -4,16 +4,9 @@
 
 namespace tutti::cuda {
 
-/// [r, ..], rows `stride` elements apart.
-template <class T>
-struct OutputRows {
-  T* data = nullptr;
-  int64_t stride = 0;
-};
-
 /// `tokens`, `counts`: [r].
-cudaError_t log_probs(const OutputRows<int32_t>& ids,
-                      const OutputRows<float>& values,
+cudaError_t log_probs(const TypedRows<int32_t>& ids,
+                      const TypedRows<float>& values,
                       const int32_t* tokens,
                       const ConstRows& logits,
                       int64_t limit,

@@ -126,8 +126,11 @@ struct LoadRun {
 };
 
 /// `alone`: every sequence by itself, without its siblings.
-inline LoadRun run_load(
-    const LoadSetup& setup, bool alone, uint64_t seed, Backend& backend, const Change& change = {}) {
+inline LoadRun run_load(const LoadSetup& setup,
+                        bool alone,
+                        uint64_t seed,
+                        Backend& backend,
+                        const Change& change = {}) {
   LoadRun out;
   const std::unique_ptr<Engine> engine = start(setup, backend);
   std::counting_semaphore<> done(0);

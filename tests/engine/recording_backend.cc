@@ -39,7 +39,10 @@ class TapedOps final : public Ops {
     }
   }
 
-  void do_embedding(TensorView y, ConstTensorView table, ConstTensorView ids, int64_t first_id) override {
+  void do_embedding(TensorView y,
+                    ConstTensorView table,
+                    ConstTensorView ids,
+                    int64_t first_id) override {
     queue([=](Ops& ops) { ops.embedding(y, table, ids, first_id); });
   }
 
@@ -47,7 +50,11 @@ class TapedOps final : public Ops {
     queue([=](Ops& ops) { ops.rms_norm(y, x, weight, eps); });
   }
 
-  void do_add_rms_norm(TensorView y, TensorView residual, ConstTensorView x, ConstTensorView weight, float eps) override {
+  void do_add_rms_norm(TensorView y,
+                       TensorView residual,
+                       ConstTensorView x,
+                       ConstTensorView weight,
+                       float eps) override {
     queue([=](Ops& ops) { ops.add_rms_norm(y, residual, x, weight, eps); });
   }
 
@@ -55,11 +62,17 @@ class TapedOps final : public Ops {
     queue([=](Ops& ops) { ops.add(y, x); });
   }
 
-  void do_linear(TensorView y, ConstTensorView x, const WeightView& weight, ConstTensorView bias) override {
+  void do_linear(TensorView y,
+                 ConstTensorView x,
+                 const WeightView& weight,
+                 ConstTensorView bias) override {
     queue([=](Ops& ops) { ops.linear(y, x, weight, bias); });
   }
 
-  void do_grouped_linear(TensorView y, ConstTensorView x, const WeightView& weight, ConstTensorView offsets) override {
+  void do_grouped_linear(TensorView y,
+                         ConstTensorView x,
+                         const WeightView& weight,
+                         ConstTensorView offsets) override {
     queue([=](Ops& ops) { ops.grouped_linear(y, x, weight, offsets); });
   }
 
@@ -71,7 +84,10 @@ class TapedOps final : public Ops {
     queue([=](Ops& ops) { ops.silu_mul(y, gate, up); });
   }
 
-  void do_rope_table(TensorView table, ConstTensorView positions, ConstTensorView inv_freq, float scale) override {
+  void do_rope_table(TensorView table,
+                     ConstTensorView positions,
+                     ConstTensorView inv_freq,
+                     float scale) override {
     queue([=](Ops& ops) { ops.rope_table(table, positions, inv_freq, scale); });
   }
 
@@ -83,31 +99,61 @@ class TapedOps final : public Ops {
     queue([=](Ops& ops) { ops.write_kv(cache, x, slots); });
   }
 
-  void do_attention(TensorView out, ConstTensorView q, ConstTensorView k_cache, ConstTensorView v_cache, const AttentionBatch& batch, float scale) override {
+  void do_attention(TensorView out,
+                    ConstTensorView q,
+                    ConstTensorView k_cache,
+                    ConstTensorView v_cache,
+                    const AttentionBatch& batch,
+                    float scale) override {
     queue([=](Ops& ops) { ops.attention(out, q, k_cache, v_cache, batch, scale); });
   }
 
-  void do_mla_attention(TensorView out, ConstTensorView q_latent, ConstTensorView q_rope, ConstTensorView cache, const AttentionBatch& batch, float scale) override {
+  void do_mla_attention(TensorView out,
+                        ConstTensorView q_latent,
+                        ConstTensorView q_rope,
+                        ConstTensorView cache,
+                        const AttentionBatch& batch,
+                        float scale) override {
     queue([=](Ops& ops) { ops.mla_attention(out, q_latent, q_rope, cache, batch, scale); });
   }
 
-  void do_gather_kv(TensorView y, ConstTensorView cache, const AttentionBatch& batch, ConstTensorView key_begin) override {
+  void do_gather_kv(TensorView y,
+                    ConstTensorView cache,
+                    const AttentionBatch& batch,
+                    ConstTensorView key_begin) override {
     queue([=](Ops& ops) { ops.gather_kv(y, cache, batch, key_begin); });
   }
 
-  void do_mla_expanded_attention(TensorView out, ConstTensorView q, ConstTensorView kv, ConstTensorView k_rope, const AttentionBatch& batch, ConstTensorView key_begin, float scale) override {
-    queue([=](Ops& ops) { ops.mla_expanded_attention(out, q, kv, k_rope, batch, key_begin, scale); });
+  void do_mla_expanded_attention(TensorView out,
+                                 ConstTensorView q,
+                                 ConstTensorView kv,
+                                 ConstTensorView k_rope,
+                                 const AttentionBatch& batch,
+                                 ConstTensorView key_begin,
+                                 float scale) override {
+    queue(
+        [=](Ops& ops) { ops.mla_expanded_attention(out, q, kv, k_rope, batch, key_begin, scale); });
   }
 
-  void do_moe_route(TensorView experts, TensorView weights, ConstTensorView logits, ConstTensorView bias, const RouterParams& params) override {
+  void do_moe_route(TensorView experts,
+                    TensorView weights,
+                    ConstTensorView logits,
+                    ConstTensorView bias,
+                    const RouterParams& params) override {
     queue([=](Ops& ops) { ops.moe_route(experts, weights, logits, bias, params); });
   }
 
-  void do_moe_permute(TensorView row_token, TensorView pair_row, TensorView offsets, ConstTensorView experts) override {
+  void do_moe_permute(TensorView row_token,
+                      TensorView pair_row,
+                      TensorView offsets,
+                      ConstTensorView experts) override {
     queue([=](Ops& ops) { ops.moe_permute(row_token, pair_row, offsets, experts); });
   }
 
-  void do_moe_combine(TensorView y, ConstTensorView x, ConstTensorView pair_row, ConstTensorView weights) override {
+  void do_moe_combine(TensorView y,
+                      ConstTensorView x,
+                      ConstTensorView pair_row,
+                      ConstTensorView weights) override {
     queue([=](Ops& ops) { ops.moe_combine(y, x, pair_row, weights); });
   }
 
@@ -119,12 +165,35 @@ class TapedOps final : public Ops {
     queue([=](Ops& ops) { ops.argmax(tokens, logits, limit); });
   }
 
-  void do_draw(TensorView tokens, ConstTensorView logits, int64_t limit, ConstTensorView rows) override {
+  void do_draw(TensorView tokens,
+               ConstTensorView logits,
+               int64_t limit,
+               ConstTensorView rows) override {
     queue([=](Ops& ops) { ops.draw(tokens, logits, limit, rows); });
   }
 
-  void do_log_probs(TensorView ids, TensorView values, ConstTensorView tokens, ConstTensorView logits, int64_t limit, ConstTensorView counts) override {
+  void do_log_probs(TensorView ids,
+                    TensorView values,
+                    ConstTensorView tokens,
+                    ConstTensorView logits,
+                    int64_t limit,
+                    ConstTensorView counts) override {
     queue([=](Ops& ops) { ops.log_probs(ids, values, tokens, logits, limit, counts); });
+  }
+
+  void do_adjust_logits(TensorView y,
+                        ConstTensorView logits,
+                        int64_t limit,
+                        const AdjustTables& tables,
+                        ConstTensorView rows) override {
+    queue([=](Ops& ops) { ops.adjust_logits(y, logits, limit, tables, rows); });
+  }
+
+  void do_take_adjusted(TensorView chosen,
+                        const AdjustTables& tables,
+                        ConstTensorView tokens,
+                        ConstTensorView rows) override {
+    queue([=](Ops& ops) { ops.take_adjusted(chosen, tables, tokens, rows); });
   }
 
   void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override {

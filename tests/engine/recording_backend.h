@@ -11,8 +11,8 @@ namespace tutti::test {
 
 /// What was done; over all ranks.
 struct Recordings {
-  std::atomic<int64_t> recorded{0};      ///< graphs
-  std::atomic<int64_t> replayed{0};      ///< launches of graphs
+  std::atomic<int64_t> recorded{0};  ///< graphs
+  std::atomic<int64_t> replayed{0};  ///< launches of graphs
   /// Copies to memory that the device does not write by itself, after the first to memory that it
   /// does: of logits that the host's sampler asks for. (Loading copies too, before.)
   std::atomic<int64_t> logits_fetched{0};

@@ -72,8 +72,87 @@ inline OpCase log_probs_case(
   return c;
 }
 
+/// Rows with other settings each: masks, edits, penalties, padding, and logits that are -inf. After
+/// adjusting, what argmax finds is taken, also where it is nothing.
+inline OpCase adjust_case(int64_t rows, int64_t vocab, int64_t limit) {
+  OpCase c{
+      .name = shape_name("adjust_logits", {rows, vocab}, 3) + " limit " + std::to_string(limit),
+      .tolerance = exact()};
+  c.bytes = f32_bytes({rows, limit}, 3);
+  c.prepare = [=](PreparedOp& op) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    constexpr int64_t kEdits = 300;
+    const int64_t states = rows + 2;
+    const int64_t words = (vocab + 31) / 32;
+    std::mt19937_64 random(11);
+    const auto below = [&random](int64_t end) {
+      return static_cast<int64_t>(random() % static_cast<uint64_t>(end));
+    };
+    HostTensor logits =
+        std::move(HostTensor(DType::kF32, {rows + 1, vocab}, 3).fill_normal(1, 4.0F));
+    HostTensor seen(DType::kI32, {states, vocab}, 1);
+    HostTensor allowed(DType::kI32, {states, words}, 2);
+    HostTensor edits(DType::kI32, {states, kEdits, 3});
+    std::vector<AdjustParams> params;
+    std::vector<int32_t> chosen(usize(rows + 1), 5);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t state = rows - i;
+      const int64_t count = std::array<int64_t, 4>{0, 1, 40, kEdits}[usize(i % 4)];
+      params.push_back({.row = i % 7 == 3 ? -1 : narrow<int32_t>((i + 1) % (rows + 1)),
+                        .state = narrow<int32_t>(state),
+                        .flags = narrow<int32_t>(i % 8),
+                        .edits = narrow<int32_t>(std::min(count, vocab / 7)),
+                        .repetition = std::array{1.0F, 1.3F, 0.7F, 1e-38F}[usize(i % 4)],
+                        .frequency = std::array{0.0F, 0.37F, -1.1F}[usize(i % 3)],
+                        .presence = std::array{0.9F, 0.0F}[usize(i % 2)]});
+      chosen[usize(i)] = i % 5 == 4 ? -1 : 5;
+      for (int64_t t = 0; t < vocab; ++t) {
+        const int64_t kind = below(8);
+        seen.data<int32_t>()[state * (vocab + 1) + t] = kind == 0   ? 1
+                                                        : kind == 1 ? narrow<int32_t>(below(40))
+                                                                    : 0;
+      }
+      for (int64_t w = 0; w < words; ++w) {
+        allowed.data<int32_t>()[state * (words + 2) + w] =
+            i % 6 == 1 ? 0 : static_cast<int32_t>(random());  // nothing, or half of them
+      }
+      for (int64_t e = 0; e < params.back().edits; ++e) {
+        int32_t* edit = edits.data<int32_t>() + (state * kEdits + e) * 3;
+        edit[0] = narrow<int32_t>(e * 7 + i % 7);  // some beyond the limit
+        const float bias = std::array{-kInfinity, 100.0F, -2.5F, 0.0F}[usize(below(4))];
+        std::memcpy(edit + 1, &bias, sizeof bias);
+        edit[2] = narrow<int32_t>(below(2));
+      }
+      logits.set((i + 1) * (vocab + 3) + limit / 2, -kInfinity);
+    }
+    HostTensor row_words(DType::kI32, {rows, 7});
+    if (!params.empty()) {
+      std::memcpy(row_words.data<int32_t>(), params.data(), params.size() * sizeof(AdjustParams));
+    }
+    const TensorView y = op.output(normal({rows, vocab}, 3, 2));
+    const TensorView chosen_view = op.output(ints(chosen));
+    const AdjustTables tables{.seen = op.output(std::move(seen)),
+                              .allowed = op.input(std::move(allowed)),
+                              .edits = op.input(std::move(edits))};
+    const TensorView tokens = op.output(HostTensor(DType::kI32, {rows}));
+    const TensorView view = op.input(std::move(logits));
+    const TensorView row_view = op.input(std::move(row_words));
+    op.set_call([=](Ops& ops) {
+      ops.adjust_logits(y, view, limit, tables, row_view);
+      ops.argmax(tokens, y, limit);
+      ops.take_adjusted(chosen_view, tables, tokens, row_view);
+    });
+  };
+  return c;
+}
+
 inline std::vector<OpCase> sampling_cases() {
   std::vector<OpCase> cases;
+  for (const int64_t rows : {0, 1, 64}) {
+    cases.push_back(adjust_case(rows, 50, 50));
+    cases.push_back(adjust_case(rows, 50, 41));
+    cases.push_back(adjust_case(rows, 9001, 9000));
+  }
   for (const int64_t rows : {0, 1, 60}) {
     for (const bool ties : {false, true}) {
       cases.push_back(log_probs_case(rows, 50, 47, 20, 1.5F, ties));
@@ -88,7 +167,7 @@ inline std::vector<OpCase> sampling_cases() {
 }
 
 inline std::vector<OpCase> sampling_bench_cases() {
-  return {log_probs_case(64, 152064, 152064, 20, 3.0F, false)};
+  return {log_probs_case(64, 152064, 152064, 20, 3.0F, false), adjust_case(64, 152064, 152064)};
 }
 
 }  // namespace tutti::test
