@@ -49,11 +49,8 @@ struct Row {
   }
 };
 
-__global__ void __launch_bounds__(kThreads) adjust_logits_kernel(TypedRows<float> y,
-                                                                 ConstRows logits,
-                                                                 int limit,
-                                                                 AdjustMemory tables,
-                                                                 const AdjustRow* rows) {
+__global__ void __launch_bounds__(kThreads) adjust_logits_kernel(
+    TypedRows<float> y, ConstRows logits, int limit, AdjustMemory tables, const AdjustRow* rows) {
   take_turn();
   const AdjustRow params = rows[blockIdx.y];
   if (params.row < 0) {

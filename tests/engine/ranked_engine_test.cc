@@ -1,7 +1,7 @@
 // The engine over real forward passes of both kinds of attention: whatever it shares, preempts,
 // splits and runs ahead, each request gets the tokens and log-probabilities it gets alone, bit for
 // bit.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "backend/cpu_backend.h"
 #include "engine/ranked_load.h"
@@ -22,6 +22,7 @@ TEST_P(RankedEngineTest, EveryBitIsAsAlone) {
         .fixture = GetParam(), .ranks = ranks, .blocks = 64, .sequences = 1, .engine = plain};
     const LoadRun alone = run_load(one, /*alone=*/true, seed, *backend);
     EXPECT_EQ(alone.stats.preemptions, 0U);
+    EXPECT_THAT(alone.codes, ::testing::Each(StatusCode::kOk));
     for (const bool cache : {false, true}) {
       for (const int64_t chunk : {3, 16}) {
         EngineConfig engine;
@@ -34,6 +35,7 @@ TEST_P(RankedEngineTest, EveryBitIsAsAlone) {
                      *backend);
         ASSERT_EQ(loaded.said, alone.said)
             << ranks << " ranks, cache " << cache << ", chunk " << chunk << ", seed=" << seed;
+        EXPECT_THAT(loaded.codes, ::testing::Each(StatusCode::kOk));
         EXPECT_GT(loaded.stats.preemptions, 3U);
         EXPECT_GT(loaded.stats.forks, 3U);
         EXPECT_EQ(loaded.stats.prefix_cache_hits > 0, cache);

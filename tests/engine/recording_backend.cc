@@ -337,8 +337,7 @@ class RecordingDevice final : public Device {
   Status copy_to_host(void* to, const void* from, int64_t bytes, Stream&) override {
     TUTTI_CHECK(!tape_->recording);
     const bool pinned = pinned_.contains(to);
-    fetched_ = fetched_ || pinned;
-    recordings_->logits_fetched += fetched_ && !pinned ? 1 : 0;
+    recordings_->logits_fetched += loaded_ && !pinned ? 1 : 0;
     deliveries_->add(to, from, bytes);
     return ok_status();
   }
@@ -347,7 +346,10 @@ class RecordingDevice final : public Device {
     return std::make_unique<LateStream>(inner_->new_stream(), deliveries_);
   }
 
-  std::unique_ptr<Fence> new_fence() override { return std::make_unique<LateFence>(deliveries_); }
+  std::unique_ptr<Fence> new_fence() override {
+    loaded_ = true;
+    return std::make_unique<LateFence>(deliveries_);
+  }
 
   std::unique_ptr<Timer> new_timer() override { return inner_->new_timer(); }
 
@@ -383,7 +385,7 @@ class RecordingDevice final : public Device {
   std::shared_ptr<Recordings> recordings_;
   std::shared_ptr<Deliveries> deliveries_ = std::make_shared<Deliveries>();
   std::set<void*> pinned_;
-  bool fetched_ = false;  // something that a fence tells of
+  bool loaded_ = false;  // fences are made for steps
 };
 
 class RecordingBackend final : public Backend {

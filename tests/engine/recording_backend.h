@@ -13,8 +13,8 @@ namespace tutti::test {
 struct Recordings {
   std::atomic<int64_t> recorded{0};  ///< graphs
   std::atomic<int64_t> replayed{0};  ///< launches of graphs
-  /// Copies to memory that the device does not write by itself, after the first to memory that it
-  /// does: of logits that the host's sampler asks for. (Loading copies too, before.)
+  /// Copies to memory that the device does not write by itself, after loading: of logits that the
+  /// host's sampler asks for.
   std::atomic<int64_t> logits_fetched{0};
 };
 

@@ -18,6 +18,7 @@ struct StepRows {
   int64_t logits = 0;
   int64_t draws = 0;      ///< 0 or `logits`
   int64_t log_probs = 0;  ///< 0 or `logits`
+  int64_t adjusted = 0;   ///< rows of logits that requests change, and padding
   int64_t ropes = 0;      ///< 0 or `tokens`: of models with two sets of rotary frequencies
 };
 
@@ -71,7 +72,10 @@ struct HostInputs {
   // How tokens are chosen: of every row of logits or none.
   std::vector<DrawParams> draws;
   std::vector<int32_t> log_probs;  ///< how many are wanted (see Ops::log_probs)
-  std::vector<int32_t> packed;     ///< all of them, one after another
+  // Of the rows of logits that are changed first; both equally many.
+  std::vector<AdjustParams> adjusted;
+  std::vector<DrawParams> adjusted_draws;
+  std::vector<int32_t> packed;  ///< all of them, one after another
   int64_t max_queries = 0;
   int64_t max_keys = 0;
 
@@ -82,14 +86,16 @@ struct HostInputs {
 /// the device knows and gather `block_table` before the forward pass reads `step`.
 struct DeviceInputs {
   StepInputs step;
-  TensorView packed;             ///< all that the host computes
-  TensorView tokens;             ///< [T]; negative: the token last sampled for the slot
-  ConstTensorView token_rows;    ///< [T]: slot of each token's sequence
-  ConstTensorView table_rows;    ///< [S]: slot of each sequence
-  TensorView block_table;        ///< [S, width]
-  ConstTensorView sampled_rows;  ///< [R]: slot that each row of logits yields a token for, or -1
-  ConstTensorView draws;         ///< [R, 6]: DrawParams; or no rows
-  ConstTensorView log_probs;     ///< [R]: see Ops::log_probs; or no rows
+  TensorView packed;               ///< all that the host computes
+  TensorView tokens;               ///< [T]; negative: the token last sampled for the slot
+  ConstTensorView token_rows;      ///< [T]: slot of each token's sequence
+  ConstTensorView table_rows;      ///< [S]: slot of each sequence
+  TensorView block_table;          ///< [S, width]
+  ConstTensorView sampled_rows;    ///< [R]: slot that each row of logits yields a token for, or -1
+  ConstTensorView draws;           ///< [R, 6]: DrawParams; or no rows
+  ConstTensorView log_probs;       ///< [R]: see Ops::log_probs; or no rows
+  ConstTensorView adjusted;        ///< [A, 7]: AdjustParams
+  ConstTensorView adjusted_draws;  ///< [A, 6]: DrawParams
 };
 
 /// Fills `out` with the batch. `logit_rows`: token rows whose logits are wanted; empty: the last of

@@ -41,6 +41,16 @@ RankWorker::StepResult allocate_choice(Arena& arena, int64_t rows, bool log_prob
   return out;
 }
 
+struct Adjusted {
+  TensorView logits;
+  TensorView tokens;
+};
+
+Adjusted allocate_adjusted(Arena& arena, int64_t rows, int64_t vocab_size) {
+  return {.logits = arena.alloc(DType::kF32, {rows, vocab_size}),
+          .tokens = arena.alloc(DType::kI32, {rows})};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<RankWorker>> RankWorker::create(
@@ -72,6 +82,7 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   NullCommunicator tp(rank_, ranks_);
   SelfCommunicator self;
   ParallelContext parallel{.tp = tp, .dp = self, .ep = self, .pp = self};
+  const int64_t adjusted = rank_ == 0 ? shape.max_adjusted : 0;
   BlockTables::borrow(arena);
   DeviceInputs in = lay_out_inputs(arena,
                                    {.tokens = shape.max_tokens,
@@ -79,6 +90,7 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
                                     .logits = shape.max_logit_rows,
                                     .draws = shape.max_logit_rows,
                                     .log_probs = shape.max_logit_rows,
+                                    .adjusted = adjusted,
                                     .ropes = info_.long_rope_from > 0 ? shape.max_tokens : 0},
                                    table_width(shape),
                                    shape.block_size);
@@ -89,6 +101,7 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   const StepContext ctx{ops, parallel, arena, kv, in.step, info_.kv.dtype};
   const TensorView logits = model_->forward(ctx);
   allocate_choice(arena, logits.dim(0), /*log_probs=*/true);
+  allocate_adjusted(arena, adjusted, logits.dim(1));
   return arena.peak();
 }
 
@@ -144,6 +157,8 @@ Status RankWorker::begin(RankContext& rank,
   if (choice) {
     inputs_.draws.assign(choice->draws.begin(), choice->draws.end());
     inputs_.log_probs.assign(choice->log_probs.begin(), choice->log_probs.end());
+    inputs_.adjusted.assign(choice->adjusted.begin(), choice->adjusted.end());
+    inputs_.adjusted_draws.assign(choice->adjusted_draws.begin(), choice->adjusted_draws.end());
   }
   return ok_status();
 }
@@ -163,6 +178,16 @@ TensorView RankWorker::forward(RankContext& rank, const DeviceInputs& in) {
   return model_->forward({rank.ops, rank.parallel, *arena_, *kv_, in.step, info_.kv.dtype});
 }
 
+void RankWorker::choose_adjusted(RankContext& rank,
+                                 const DeviceInputs& in,
+                                 const Choice& choice,
+                                 const StepResult& out) {
+  const Adjusted adjusted = allocate_adjusted(*arena_, in.adjusted.dim(0), out.logits.dim(1));
+  rank.ops.adjust_logits(adjusted.logits, out.logits, choice.limit, choice.tables, in.adjusted);
+  rank.ops.draw(adjusted.tokens, adjusted.logits, choice.limit, in.adjusted_draws);
+  rank.ops.take_adjusted(out.chosen, choice.tables, adjusted.tokens, in.adjusted);
+}
+
 RankWorker::StepResult RankWorker::run(RankContext& rank,
                                        const DeviceInputs& in,
                                        const std::optional<Choice>& choice) {
@@ -174,6 +199,10 @@ RankWorker::StepResult RankWorker::run(RankContext& rank,
       rank.ops.argmax(out.chosen, logits, choice->limit);
     } else {
       rank.ops.draw(out.chosen, logits, choice->limit, in.draws);
+    }
+    out.logits = logits;
+    if (!choice->adjusted.empty()) {
+      choose_adjusted(rank, in, *choice, out);
     }
     rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
     if (!choice->log_probs.empty()) {
@@ -246,7 +275,8 @@ Result<RankWorker::StepResult> RankWorker::replay(RankContext& rank, const Choic
   pad_host_inputs(padded, inputs_);
   inputs_.max_keys = tables_.width() * kv_->block_size();
   TUTTI_TRY(const DeviceInputs in, upload(rank, tables_.width()));
-  DecodeGraph& decode = graphs_[{padded, !choice.draws.empty(), !choice.log_probs.empty()}];
+  DecodeGraph& decode =
+      graphs_[{padded, !choice.draws.empty(), !choice.log_probs.empty(), ssize(choice.adjusted)}];
   if (!decode.seen) {
     decode.seen = true;
     return run(rank, in, choice);

@@ -41,6 +41,9 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
   if (options.format == LoadFormat::kCheckpoint) {
     TUTTI_TRY(checkpoint, Checkpoint::open(options.directory));
   }
+  runner->max_adjusted_ = backend.ranks_share_memory()
+                              ? 0
+                              : std::min(options.max_adjusted_rows, options.max_batch_sequences);
   TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
   TUTTI_TRY(runner->group_, RankGroup::start(backend, options.ranks));
   if (checkpoint) {
@@ -70,6 +73,9 @@ Status RankedModelRunner::prepare_pending(const ModelLoadOptions& options) {
     for (Pending& step : pending_) {
       TUTTI_RETURN_IF_ERROR(step.chosen.allocate(rank.device, options.max_batch_sequences));
     }
+    if (max_adjusted_ > 0) {
+      return chooser_.allocate(rank, max_adjusted_, options.max_batch_sequences);
+    }
     return ok_status();
   });
 }
@@ -79,7 +85,8 @@ StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
           .max_sequences = options.max_batch_sequences,
           .max_logit_rows = options.max_logit_rows + options.max_score_rows,
           .max_context = limits_.max_context,
-          .block_size = options.block_size};
+          .block_size = options.block_size,
+          .max_adjusted = max_adjusted_};
 }
 
 void RankedModelRunner::log_memory(Backend& backend) {
@@ -102,6 +109,7 @@ RankedModelRunner::~RankedModelRunner() {
     group_->stop();
   }
   workers_.clear();
+  chooser_ = {};
   for (Pending& step : pending_) {
     step = {};
   }
@@ -166,7 +174,12 @@ Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
                plan.unexpected.front());
     }
     add(memory_.weights, plan.weight_bytes);
-    add(memory_.activations, worker->measure_arena(shape) + RankWorker::table_bytes(shape));
+    const int64_t adjusted =
+        worker == workers_.front()
+            ? AdjustedRows::device_bytes(shape.max_adjusted, worker->info().vocab_size)
+            : 0;
+    add(memory_.activations,
+        worker->measure_arena(shape) + RankWorker::table_bytes(shape) + adjusted);
     add(memory_.overhead, backend.rank_overhead_bytes());
     reads += plan.read_bytes;
   }
@@ -277,8 +290,8 @@ Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {
   if (rank.rank != 0) {
     return worker.step(rank, *step.batch, std::nullopt).status();
   }
-  chooser_.join(*step.batch);
-  const std::optional<RankWorker::Choice> choice = chooser_.on_device(rank, *step.batch);
+  TUTTI_RETURN_IF_ERROR(chooser_.join(*step.batch));
+  TUTTI_TRY(const std::optional<RankWorker::Choice> choice, chooser_.on_device(rank, *step.batch));
   chose_on_device_ = choice.has_value();
   TUTTI_TRY(const RankWorker::StepResult result, worker.step(rank, *step.batch, choice));
   if (!chose_on_device_) {

@@ -45,6 +45,9 @@ struct ModelLoadOptions {
   int64_t max_batch_sequences = 64;
   int64_t max_logit_rows = 64;  ///< logit rows of one step; scoring wants max_batch_tokens
   int64_t max_score_rows = 0;   ///< and as many more for prompts; see RunnerLimits
+  /// Rows of one step whose logits a device with memory of its own changes as requests want (see
+  /// AdjustedRows); steps with more are sampled on the host.
+  int64_t max_adjusted_rows = AdjustedRows::kMaxRows;
   int64_t block_size = 16;
   int64_t vocab_limit = 0;  ///< ids the tokenizer knows; larger ones are never drawn. 0 = all
   LoadFormat format = LoadFormat::kCheckpoint;
@@ -123,6 +126,7 @@ class RankedModelRunner final : public ModelRunner {
   HfConfig config_;
   RunnerLimits limits_;
   MemoryPlan memory_;
+  int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
   std::vector<std::unique_ptr<RankWorker>> workers_;
   Status run_step(RankContext& rank, uint64_t number);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/rank_group.h"
+#include "engine/ranks/adjusted_rows.h"
 #include "engine/ranks/rank_worker.h"
 #include "engine/sampler.h"
 #include "engine/sampler_rows.h"
@@ -19,6 +20,7 @@ struct ChosenTokens {
   struct Row {
     uint64_t sequence_id = 0;
     int32_t slot = 0;
+    uint64_t tenant = 0;        ///< of the slot; see SamplerRows
     int32_t top_logprobs = -1;  ///< as in SamplingParams
   };
 
@@ -47,12 +49,17 @@ class TokenChooser {
     vocab_limit_ = vocab_limit;
   }
 
+  /// Memory of the device for rows that are adjusted there; without it the host takes them.
+  Status allocate(RankContext& rank, int64_t adjusted, int64_t slots) {
+    return adjusted_.allocate(rank, adjusted, slots, vocab_size_);
+  }
+
   /// Before anything else of a step.
-  void join(const Batch& batch) { rows_.join(batch); }
+  Status join(const Batch& batch);
 
   /// How the device chooses the tokens of all rows; unset if a row needs the host. Valid until the
   /// next step.
-  std::optional<RankWorker::Choice> on_device(const RankContext& rank, const Batch& batch);
+  Result<std::optional<RankWorker::Choice>> on_device(RankContext& rank, const Batch& batch);
 
   /// Queues the copies of what the device chose.
   Status fetch(RankContext& rank,
@@ -69,6 +76,19 @@ class TokenChooser {
                  StepOutput& output);
 
  private:
+  // A step whose tokens the rows do not have yet.
+  struct Unread {
+    uint64_t step = 0;
+    const ChosenTokens* chosen = nullptr;
+  };
+
+  /// Whether the device can choose the row's token at all.
+  bool suits_device(const RankContext& rank, const BatchSequence& s, const SampleRow& row) const;
+  /// Gives the rows the tokens that the device chose before step `before`; waits for them.
+  Status learn(uint64_t before);
+  /// Whether a step that was not learned has a token of the slot's sequence.
+  bool unread(int32_t slot) const;
+  Status place_adjusted(RankContext& rank, const Batch& batch);
   /// What logits_ from `row` on, [.., vocab], say about one sequence.
   RowOutput read_row(const Batch& batch,
                      const BatchSequence& sequence,
@@ -82,6 +102,11 @@ class TokenChooser {
   SamplerScratch scratch_;
   std::vector<DrawParams> draws_;
   std::vector<int32_t> log_probs_;
+  AdjustedRows adjusted_;
+  std::vector<AdjustParams> adjusts_;
+  std::vector<DrawParams> adjusted_draws_;
+  uint64_t step_ = 0;  // of this chooser, from 1 on
+  std::vector<Unread> unread_;
   std::vector<float> logits_;
 };
 
