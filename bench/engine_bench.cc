@@ -175,7 +175,7 @@ class Bench {
     time.schedule = lap();
     const Status updated = tables_.update(rank_, arena_, batch);
     TUTTI_CHECK_MSG(updated.ok(), "{}", updated.message());
-    fill_host_inputs(batch, tables_, {}, {}, kBlockSize, 0, inputs_);
+    fill_host_inputs(batch, tables_, {}, kBlockSize, 0, inputs_);
     time.inputs = lap();
     if (scheduler_.in_flight() < Scheduler::kMaxInFlight) {
       return time;

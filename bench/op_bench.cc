@@ -15,6 +15,7 @@
 #include "ops/cases_linear.h"
 #include "ops/cases_moe.h"
 #include "ops/cases_rows.h"
+#include "ops/cases_sampling.h"
 #include "ops/cpu/bandwidth_probe.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -119,6 +120,7 @@ int run(const Options& options) {
   TestBackend backend("cpu", make_cpu_ops({.threads = options.threads, .isa = options.isa}));
   std::vector<OpCase> cases = linear_bench_cases();
   append(cases, row_bench_cases());
+  append(cases, sampling_bench_cases());
   append(cases, attention_bench_cases());
   append(cases, moe_bench_cases());
   std::printf("%s, %d threads\n", backend.ops().name(), options.threads);

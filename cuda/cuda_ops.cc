@@ -2,8 +2,10 @@
 
 #include "comm/communicator.h"
 #include "cuda/cuda_error.h"
+#include "cuda/ops/adjust.h"
 #include "cuda/ops/draw.h"
 #include "cuda/ops/feedback.h"
+#include "cuda/ops/log_probs.h"
 #include "cuda/ops/moe.h"
 #include "cuda/ops/rows.h"
 #include "cuda/ops/sample.h"
@@ -19,6 +21,17 @@ BasicTensorView<Void> as_words(const BasicTensorView<Void>& view) {
   return view.dtype() == DType::kI32
              ? BasicTensorView<Void>(view.raw(), DType::kF32, view.shape(), view.strides())
              : view;
+}
+
+AdjustRows adjust_rows(ConstTensorView rows) {
+  static_assert(sizeof(AdjustParams) == sizeof(AdjustRow));
+  return {reinterpret_cast<const AdjustRow*>(rows.data<int32_t>()), narrow<int>(rows.dim(0))};
+}
+
+AdjustMemory adjust_memory(const AdjustTables& tables) {
+  return {{tables.seen.data<int32_t>(), tables.seen.stride(0)},
+          {tables.allowed.data<int32_t>(), tables.allowed.stride(0)},
+          {tables.edits.data<int32_t>(), tables.edits.stride(0)}};
 }
 
 }  // namespace
@@ -208,6 +221,51 @@ void CudaOps::do_draw(TensorView tokens,
                     reinterpret_cast<const DrawRow*>(rows.data<int32_t>()),
                     o_.stream),
          "draw");
+}
+
+void CudaOps::do_log_probs(TensorView ids,
+                           TensorView values,
+                           ConstTensorView tokens,
+                           ConstTensorView logits,
+                           int64_t limit,
+                           ConstTensorView counts) {
+  enter();
+  finish(cuda::log_probs({ids.data<int32_t>(), ids.stride(0)},
+                         {values.data<float>(), values.stride(0)},
+                         tokens.data<int32_t>(),
+                         const_rows(logits),
+                         limit,
+                         counts.data<int32_t>(),
+                         o_.stream),
+         "log_probs");
+}
+
+void CudaOps::do_adjust_logits(TensorView y,
+                               ConstTensorView logits,
+                               int64_t limit,
+                               const AdjustTables& tables,
+                               ConstTensorView rows) {
+  enter();
+  finish(cuda::adjust_logits({y.data<float>(), y.stride(0)},
+                             const_rows(logits),
+                             limit,
+                             adjust_memory(tables),
+                             adjust_rows(rows),
+                             o_.stream),
+         "adjust_logits");
+}
+
+void CudaOps::do_take_adjusted(TensorView chosen,
+                               const AdjustTables& tables,
+                               ConstTensorView tokens,
+                               ConstTensorView rows) {
+  enter();
+  finish(cuda::take_adjusted(chosen.data<int32_t>(),
+                             adjust_memory(tables),
+                             tokens.data<int32_t>(),
+                             adjust_rows(rows),
+                             o_.stream),
+         "take_adjusted");
 }
 
 void CudaOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {

@@ -26,6 +26,13 @@ struct BasicRows {
 using Rows = BasicRows<void>;
 using ConstRows = BasicRows<const void>;
 
+/// [n, ..] of one type, rows `stride` elements apart.
+template <class T>
+struct TypedRows {
+  T* data = nullptr;
+  int64_t stride = 0;
+};
+
 /// AttentionBatch (ops/ops.h) on the device.
 struct Sequences {
   const int32_t* query_begin = nullptr;     ///< [count + 1]

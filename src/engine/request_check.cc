@@ -205,11 +205,11 @@ Status check_sampling(const SamplingParams& params) {
   if (params.top_k < 0) {
     return invalid("top_k is {}, must be 0 (off) or more", params.top_k).with_param("top_k");
   }
-  if (params.top_logprobs < -1 || params.top_logprobs > 20) {
+  if (params.top_logprobs < -1 || params.top_logprobs > kMaxTopLogprobs) {
     return invalid("top_logprobs is {}, must be 0 to 20", params.top_logprobs)
         .with_param("top_logprobs");
   }
-  if (params.prompt_logprobs < -1 || params.prompt_logprobs > 20) {
+  if (params.prompt_logprobs < -1 || params.prompt_logprobs > kMaxTopLogprobs) {
     return invalid("prompt_logprobs is {}, must be 0 to 20", params.prompt_logprobs)
         .with_param("prompt_logprobs");
   }

@@ -214,9 +214,7 @@ Status nothing_allowed(std::span<const float> logits) {
   if (find_best(logits).token < 0) {
     return error(StatusCode::kInternal, "the model forbids every token; generation cannot go on");
   }
-  return invalid(
-      "the request forbids every token that could come next; allow more in allowed_token_ids, "
-      "bad_words or min_tokens");
+  return forbidden_tokens();
 }
 
 /// Of out.token and the `top` likeliest.
@@ -251,6 +249,12 @@ Status unusable_logits() {
   return error(StatusCode::kInternal,
                "the model produced logits that are not finite numbers, or forbids every token; "
                "generation cannot go on");
+}
+
+Status forbidden_tokens() {
+  return invalid(
+      "the request forbids every token that could come next; allow more in allowed_token_ids, "
+      "bad_words or min_tokens");
 }
 
 Result<SampledToken> sample(std::span<const float> logits,

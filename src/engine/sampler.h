@@ -28,6 +28,9 @@ struct SamplerScratch {
 /// kInternal: no token can be drawn from a row.
 Status unusable_logits();
 
+/// kInvalidArgument: a request forbids every token that could come.
+Status forbidden_tokens();
+
 /// `logits` is one row, [columns]. Only ids below `vocab_limit` can be drawn: columns beyond the
 /// tokenizer's ids are padding. -inf marks a forbidden token. `mask`: the row's in Batch::masks, or
 /// empty.

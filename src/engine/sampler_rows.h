@@ -15,7 +15,9 @@ class SamplerRows {
   void join(const Batch& batch) {
     for (const BatchJoin& join : batch.joins) {
       rows_.resize(std::max(rows_.size(), usize(join.slot) + 1));
+      tenants_.resize(rows_.size());
       rows_[usize(join.slot)] = join.row;
+      ++tenants_[usize(join.slot)];
     }
   }
 
@@ -26,6 +28,9 @@ class SamplerRows {
     return row;
   }
 
+  /// Tells the sequences that come to be in a slot apart.
+  uint64_t tenant(int32_t slot) const { return tenants_[usize(slot)]; }
+
   /// A token was sampled for the slot.
   void took(int32_t slot, int32_t token) {
     SampleRow& row = rows_[usize(slot)];
@@ -35,7 +40,8 @@ class SamplerRows {
   }
 
  private:
-  std::vector<SampleRow> rows_;  // by slot
+  std::vector<SampleRow> rows_;    // by slot
+  std::vector<uint64_t> tenants_;  // by slot
 };
 
 }  // namespace tutti

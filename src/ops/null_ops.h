@@ -69,6 +69,18 @@ class NullOps final : public Ops {
 
   void do_draw(TensorView, ConstTensorView, int64_t, ConstTensorView) override {}
 
+  void do_log_probs(
+      TensorView, TensorView, ConstTensorView, ConstTensorView, int64_t, ConstTensorView) override {
+  }
+
+  void do_adjust_logits(
+      TensorView, ConstTensorView, int64_t, const AdjustTables&, ConstTensorView) override {}
+
+  void do_take_adjusted(TensorView,
+                        const AdjustTables&,
+                        ConstTensorView,
+                        ConstTensorView) override {}
+
   void do_fill_tokens(TensorView, ConstTensorView, ConstTensorView) override {}
 
   void do_scatter(TensorView, ConstTensorView, ConstTensorView) override {}

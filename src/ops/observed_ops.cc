@@ -216,6 +216,33 @@ void ObservedOps::do_draw(TensorView tokens,
           [&] { inner_.draw(tokens, logits, limit, rows); });
 }
 
+void ObservedOps::do_log_probs(TensorView ids,
+                               TensorView values,
+                               ConstTensorView tokens,
+                               ConstTensorView logits,
+                               int64_t limit,
+                               ConstTensorView counts) {
+  observe({"log_probs", bytes_of(ids, values, tokens, logits, counts)},
+          [&] { inner_.log_probs(ids, values, tokens, logits, limit, counts); });
+}
+
+void ObservedOps::do_adjust_logits(TensorView y,
+                                   ConstTensorView logits,
+                                   int64_t limit,
+                                   const AdjustTables& tables,
+                                   ConstTensorView rows) {
+  observe({"adjust_logits", bytes_of(y, y, y, rows)},
+          [&] { inner_.adjust_logits(y, logits, limit, tables, rows); });
+}
+
+void ObservedOps::do_take_adjusted(TensorView chosen,
+                                   const AdjustTables& tables,
+                                   ConstTensorView tokens,
+                                   ConstTensorView rows) {
+  observe({"take_adjusted", bytes_of(tokens, tokens, tokens, rows)},
+          [&] { inner_.take_adjusted(chosen, tables, tokens, rows); });
+}
+
 void ObservedOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
   observe({"fill_tokens", bytes_of(tokens, tokens, tokens, rows)},
           [&] { inner_.fill_tokens(tokens, last, rows); });

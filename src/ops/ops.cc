@@ -56,6 +56,18 @@ void expect_rank(const char* name, const ConstTensorView& view, int rank) {
       view.rank() == rank, "{} is {}, wanted rank {}", name, view.shape().to_string(), rank);
 }
 
+constexpr int64_t kAdjustWords = sizeof(AdjustParams) / sizeof(int32_t);
+
+void expect_adjust_tables(const AdjustTables& tables, int64_t vocab) {
+  expect_rank("seen", tables.seen, 2);
+  expect_rank("edits", tables.edits, 3);
+  const int64_t states = tables.seen.dim(0);
+  expect_i32("seen", tables.seen, {states, vocab});
+  expect_i32("allowed", tables.allowed, {states, ceil_div(vocab, int64_t{32})});
+  expect_i32("edits", tables.edits, {states, tables.edits.dim(1), 3});
+  TUTTI_CHECK(tables.edits.contiguous());
+}
+
 bool is_float_storage(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
@@ -478,6 +490,59 @@ void Ops::draw(TensorView tokens, ConstTensorView logits, int64_t limit, ConstTe
   TUTTI_CHECK(rows.contiguous());
   TUTTI_CHECK(limit > 0 && limit <= logits.dim(1));
   do_draw(tokens, logits, limit, rows);
+}
+
+void Ops::log_probs(TensorView ids,
+                    TensorView values,
+                    ConstTensorView tokens,
+                    ConstTensorView logits,
+                    int64_t limit,
+                    ConstTensorView counts) {
+  const TraceScope scope("log_probs");
+  expect_rank("logits", logits, 2);
+  expect_rank("ids", ids, 2);
+  const int64_t rows = logits.dim(0);
+  expect_f32("logits", logits, logits.shape());
+  expect_i32("ids", ids, {rows, ids.dim(1)});
+  expect_f32("values", values, {rows, 1 + ids.dim(1)});
+  expect_i32("tokens", tokens, {rows});
+  expect_i32("counts", counts, {rows});
+  TUTTI_CHECK_LE(ids.dim(1), kMostLogProbs);
+  TUTTI_CHECK(limit > 0 && limit <= logits.dim(1));
+  do_log_probs(ids, values, tokens, logits, limit, counts);
+}
+
+void Ops::adjust_logits(TensorView y,
+                        ConstTensorView logits,
+                        int64_t limit,
+                        const AdjustTables& tables,
+                        ConstTensorView rows) {
+  const TraceScope scope("adjust_logits");
+  expect_rank("logits", logits, 2);
+  expect_rank("y", y, 2);
+  expect_f32("logits", logits, logits.shape());
+  expect_f32("y", y, {y.dim(0), logits.dim(1)});
+  expect_adjust_tables(tables, logits.dim(1));
+  expect_i32("rows", rows, {y.dim(0), kAdjustWords});
+  TUTTI_CHECK(rows.contiguous());
+  TUTTI_CHECK(limit > 0 && limit <= logits.dim(1));
+  do_adjust_logits(y, logits, limit, tables, rows);
+}
+
+void Ops::take_adjusted(TensorView chosen,
+                        const AdjustTables& tables,
+                        ConstTensorView tokens,
+                        ConstTensorView rows) {
+  const TraceScope scope("take_adjusted");
+  expect_rank("chosen", chosen, 1);
+  expect_rank("tokens", tokens, 1);
+  expect_i32("chosen", chosen, chosen.shape());
+  expect_i32("tokens", tokens, tokens.shape());
+  expect_rank("seen", tables.seen, 2);
+  expect_adjust_tables(tables, tables.seen.dim(1));
+  expect_i32("rows", rows, {tokens.dim(0), kAdjustWords});
+  TUTTI_CHECK(rows.contiguous());
+  do_take_adjusted(chosen, tables, tokens, rows);
 }
 
 void Ops::fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {

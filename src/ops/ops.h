@@ -61,6 +61,34 @@ struct DrawParams {
 
 static_assert(sizeof(DrawParams) == 6 * sizeof(int32_t));
 
+/// How a row of logits is changed before a token is drawn from it; on the device a row of 7 i32.
+struct AdjustParams {
+  static constexpr int32_t kMasked = 1;         ///< only the ids of `allowed` may come
+  static constexpr int32_t kEndsForbidden = 2;  ///< no end id may come
+  static constexpr int32_t kPenalised = 4;      ///< by the ids in `seen`, which is kept up to date
+
+  int32_t row = -1;   ///< of the logits; negative: padding, of which nothing is done
+  int32_t state = 0;  ///< its row in AdjustTables
+  int32_t flags = 0;
+  int32_t edits = 0;  ///< how many of the state's edits there are
+  float repetition = 1.0F;
+  float frequency = 0.0F;
+  float presence = 0.0F;
+};
+
+static_assert(sizeof(AdjustParams) == 7 * sizeof(int32_t));
+
+/// What a device keeps from step to step about rows whose logits are changed.
+struct AdjustTables {
+  TensorView seen;     ///< [p, v] i32: 2 * how often generated + (in the prompt ? 1 : 0)
+  TensorView allowed;  ///< [p, ceil(v / 32)] i32: bit t % 32 of word t / 32
+  TensorView
+      edits;  ///< [p, e, 3] i32, no id twice: id, bias (f32; -inf forbids it), 1 if an end id
+};
+
+/// Ids that Ops::log_probs lists of a row at most.
+constexpr int64_t kMostLogProbs = 32;
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -227,6 +255,40 @@ class Ops {
             int64_t limit,           // 1 .. v
             ConstTensorView rows);   // [r, 6] i32: DrawParams
 
+  /// Log-probabilities under the softmax of logits[r, 0 .. limit), of rows with counts[r] >= 0:
+  /// values[r, 0] is that of tokens[r], -inf if it is none of these ids; ids[r, j] is the j-th
+  /// likeliest in the order (logit descending, id ascending) and values[r, 1 + j] its own, for j
+  /// below counts[r]. Ids at -inf are not likely: past the others come -1 and -inf, and nothing
+  /// else from a row of which argmax makes nothing. What lies beyond is not written. Values are
+  /// within 2e-6 and one rounding.
+  void log_probs(TensorView ids,           // [r, n] i32, n <= kMostLogProbs
+                 TensorView values,        // [r, 1 + n] f32
+                 ConstTensorView tokens,   // [r] i32
+                 ConstTensorView logits,   // [r, v] f32
+                 int64_t limit,            // 1 .. v
+                 ConstTensorView counts);  // [r] i32, at most n
+
+  /// y[i, :limit] = logits[rows[i].row, :limit] after, in this order: ids that the state's mask
+  /// leaves out and end ids, where rows[i].flags say so, become -inf; biases are added; of ids seen
+  /// in prompt or output those above 0 are divided by `repetition` and the others multiplied; from
+  /// ids in the output frequency * their number + presence is subtracted. No sum leaves the finite
+  /// numbers upwards; each operation is rounded to f32 by itself. Of logits of which argmax makes
+  /// nothing comes anything.
+  void adjust_logits(TensorView y,            // [n, v] f32
+                     ConstTensorView logits,  // [r, v] f32
+                     int64_t limit,           // 1 .. v
+                     const AdjustTables& tables,
+                     ConstTensorView rows);  // [n, 7] i32: AdjustParams
+
+  /// What was drawn from adjusted rows takes the place of what their plain logits gave: with row =
+  /// rows[i].row, chosen[row] = tokens[i], or -2 where that is negative: nothing is left. A
+  /// negative chosen[row] stays: the logits are of no use. Tokens of kPenalised rows count in
+  /// tables.seen.
+  void take_adjusted(TensorView chosen,  // [r] i32, in place
+                     const AdjustTables& tables,
+                     ConstTensorView tokens,  // [n] i32
+                     ConstTensorView rows);   // [n, 7] i32: AdjustParams, states differ
+
   /// tokens[t] = last[rows[t]] where tokens[t] is negative: the token a step needs and only the
   /// device knows yet.
   void fill_tokens(TensorView tokens,      // [t] i32, in place
@@ -320,6 +382,21 @@ class Ops {
                        ConstTensorView logits,
                        int64_t limit,
                        ConstTensorView rows) = 0;
+  virtual void do_log_probs(TensorView ids,
+                            TensorView values,
+                            ConstTensorView tokens,
+                            ConstTensorView logits,
+                            int64_t limit,
+                            ConstTensorView counts) = 0;
+  virtual void do_adjust_logits(TensorView y,
+                                ConstTensorView logits,
+                                int64_t limit,
+                                const AdjustTables& tables,
+                                ConstTensorView rows) = 0;
+  virtual void do_take_adjusted(TensorView chosen,
+                                const AdjustTables& tables,
+                                ConstTensorView tokens,
+                                ConstTensorView rows) = 0;
   virtual void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) = 0;
   virtual void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) = 0;
 };

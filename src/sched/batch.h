@@ -30,11 +30,8 @@ struct SampleRow {
     return params.has_penalties() || (rules != nullptr && rules->reads_output());
   }
 
-  /// Wants a token of the model's own distribution and nothing else, so that a device may choose
-  /// it.
-  bool plain() const {
-    return !params.has_penalties() && params.top_logprobs < 0 && rules == nullptr;
-  }
+  /// Wants a token of the model's own distribution.
+  bool plain() const { return !params.has_penalties() && rules == nullptr; }
 };
 
 /// In Batch::tokens: the last token that was sampled for this sequence's slot, which the host does

@@ -6,6 +6,8 @@
 
 namespace tutti {
 
+constexpr int32_t kMaxTopLogprobs = 20;
+
 struct SamplingParams {
   float temperature = 1.0F;        ///< >= 0; 0 = greedy (lowest id wins a tie)
   int32_t top_k = 0;               ///< keep the k most likely tokens; 0 = all
@@ -18,7 +20,7 @@ struct SamplingParams {
   uint64_t seed =
       0;  ///< the draw depends on (seed, choice index, output position) and nothing else
   int32_t top_logprobs =
-      -1;  ///< -1: no log-probabilities; 0..20: chosen token plus that many alternatives
+      -1;  ///< -1: no log-probabilities; 0..kMaxTopLogprobs: chosen token plus that many
   int32_t prompt_logprobs = -1;  ///< the same of each token of the prompt but the first
 
   bool greedy() const { return temperature == 0.0F; }

@@ -10,6 +10,7 @@
 #include "ops/cases_linear.h"
 #include "ops/cases_moe.h"
 #include "ops/cases_rows.h"
+#include "ops/cases_sampling.h"
 #include "ops/expect_near.h"
 #include "ops/ref/ref_ops.h"
 
@@ -73,6 +74,10 @@ class CudaParity : public ::testing::Test {
 
 TEST_F(CudaParity, Rows) {
   expect_parity(row_cases());
+}
+
+TEST_F(CudaParity, Sampling) {
+  expect_parity(sampling_cases());
 }
 
 TEST_F(CudaParity, DenseLinear) {

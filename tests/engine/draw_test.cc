@@ -64,6 +64,41 @@ TEST_F(DrawTest, TheSameTokenAsTheSampler) {
   }
 }
 
+TEST_F(DrawTest, TheSamplersLogProbabilities) {
+  constexpr int kTrials = 500;
+  constexpr int32_t kTop = 20;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::mt19937 random(20251126);
+  std::vector<float> logits(usize(kVocab) + 8, 50.0F);
+  for (int trial = 0; trial < kTrials; ++trial) {
+    SCOPED_TRACE("trial " + std::to_string(trial));
+    std::normal_distribution<float> normal(0.0F, 3.0F);
+    const auto likely = static_cast<int64_t>(trial % 5 == 4 ? 7 : kVocab);
+    for (int64_t i = 0; i < kVocab; ++i) {
+      const float x = normal(random);
+      logits[usize(i)] = i >= likely ? -kInfinity : trial % 3 == 0 ? std::round(x) : x;
+    }
+    SampleRow row;
+    row.params = {.seed = random(), .top_logprobs = std::array{0, 5, kTop}[usize(trial % 3)]};
+    const Result<SampledToken> wanted = sample(logits, kVocab, row, scratch_);
+    ASSERT_TRUE(wanted.ok()) << wanted.status().message();
+    std::array<int32_t, kTop> ids{};
+    std::array<float, 1 + kTop> values{};
+    ops_->log_probs(TensorView(ids.data(), DType::kI32, {1, kTop}),
+                    TensorView(values.data(), DType::kF32, {1, 1 + kTop}),
+                    ConstTensorView(&wanted->token, DType::kI32, {1}),
+                    TensorView(logits.data(), DType::kF32, {1, ssize(logits.size())}),
+                    kVocab,
+                    ConstTensorView(&row.params.top_logprobs, DType::kI32, {1}));
+    EXPECT_EQ(values[0], wanted->logprob);
+    for (size_t j = 0; j < usize(row.params.top_logprobs); ++j) {
+      const bool there = j < wanted->top.size();
+      ASSERT_EQ(ids[j], there ? wanted->top[j].token : -1);
+      ASSERT_EQ(values[1 + j], there ? wanted->top[j].logprob : -kInfinity);
+    }
+  }
+}
+
 TEST_F(DrawTest, NothingFromUnusableLogits) {
   SampleRow row;
   for (const float bad :

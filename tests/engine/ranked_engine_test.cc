@@ -1,172 +1,41 @@
 // The engine over real forward passes of both kinds of attention: whatever it shares, preempts,
 // splits and runs ahead, each request gets the tokens and log-probabilities it gets alone, bit for
 // bit.
-#include <random>
-#include <semaphore>
-
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "backend/cpu_backend.h"
-#include "engine/engine.h"
-#include "engine/ranks/ranked_model_runner.h"
+#include "engine/ranked_load.h"
 
-namespace tutti {
+namespace tutti::test {
 namespace {
-
-constexpr int64_t kBlockSize = 4;
-constexpr int64_t kContext = 64;
-
-struct LoadSetup {
-  std::string fixture;
-  int ranks = 1;
-  int64_t blocks = 0;
-  int64_t sequences = 8;
-  EngineConfig engine;
-};
-
-class Recorder final : public TokenSink {
- public:
-  explicit Recorder(std::counting_semaphore<>& done) : done_(done) {}
-
-  void on_event(const SequenceEvent& event) override {
-    for (const SampledToken& token : event.tokens) {
-      said.push_back({token.token, token.logprob});
-      for (const TopLogprob& top : token.top) {
-        said.push_back({top.token, top.logprob});
-      }
-    }
-    if (event.last()) {
-      status = event.status;
-      done_.release();
-    }
-  }
-
-  std::vector<std::pair<int32_t, float>> said;
-  Status status;
-
- private:
-  std::counting_semaphore<>& done_;
-};
-
-std::unique_ptr<Engine> start(const LoadSetup& setup) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 2});
-  ModelLoadOptions options;
-  options.directory = std::string(TUTTI_SOURCE_DIR) + "/tests/golden/fixtures/" + setup.fixture;
-  options.ranks = setup.ranks;
-  options.context = kContext;
-  options.kv_memory = int64_t{8} << 20;
-  options.max_batch_tokens = 24;
-  options.max_batch_sequences = setup.sequences;
-  options.max_logit_rows = setup.sequences;
-  options.block_size = kBlockSize;
-  auto probe = RankedModelRunner::load(*backend, options);
-  EXPECT_TRUE(probe.ok()) << probe.status().message();
-  options.kv_memory = setup.blocks * kBlockSize * (*probe)->kv_bytes_per_token();
-  auto runner = RankedModelRunner::load(*backend, options);
-  EXPECT_TRUE(runner.ok()) << runner.status().message();
-  return std::make_unique<Engine>(setup.engine, std::move(runner).value());
-}
-
-std::vector<std::vector<SequenceRequest>> make_requests(int64_t vocab, uint64_t seed) {
-  std::mt19937_64 rng(seed);
-  std::vector<int32_t> story;
-  for (int64_t i = 0; i < kContext; ++i) {
-    story.push_back(static_cast<int32_t>(rng() % static_cast<uint64_t>(vocab)));
-  }
-  std::vector<std::vector<SequenceRequest>> requests;
-  uint64_t id = 1;
-  for (int i = 0; i < 30; ++i) {
-    SequenceRequest r;
-    const auto length = static_cast<std::ptrdiff_t>(1 + rng() % 40);
-    r.prompt.assign(story.begin(), story.begin() + length);
-    if (rng() % 2 == 0) {
-      r.prompt[rng() % r.prompt.size()] = 0;
-    }
-    r.max_tokens = 1 + static_cast<int64_t>(rng() % 20);
-    r.sampling.temperature = rng() % 2 == 0 ? 0.0F : 2.0F;
-    r.sampling.presence_penalty = rng() % 3 == 0 ? 0.7F : 0.0F;
-    r.sampling.repetition_penalty = rng() % 4 == 0 ? 1.3F : 1.0F;
-    r.sampling.top_logprobs = rng() % 4 == 0 ? 3 : -1;
-    r.sampling.seed = rng();
-    if (rng() % 3 == 0) {
-      LogitRules rules;
-      rules.min_tokens = static_cast<int64_t>(rng() % 10);
-      rules.end_ids = {1, 2, 3};
-      const auto any = [&] { return static_cast<int32_t>(rng() % static_cast<uint64_t>(vocab)); };
-      for (int k = 0; k < 8; ++k) {
-        rules.bad_words.push_back({any()});
-        rules.bad_words.push_back({any(), any()});
-        rules.bias.push_back({.token = k * 3, .bias = static_cast<float>(rng() % 7) - 3.0F});
-      }
-      r.rules = std::make_shared<const LogitRules>(std::move(rules));
-    }
-    r.stop_ids = {2};
-    r.awaits_token = rng() % 6 == 0;
-    r.priority = static_cast<int32_t>(rng() % 3);
-    const uint64_t choices = rng() % 5 == 0 ? 3 : 1;
-    std::vector<SequenceRequest>& group = requests.emplace_back();
-    for (uint64_t c = 0; c < choices; ++c) {
-      r.fork_of = c == 0 ? 0 : group[0].id;
-      r.id = id++;
-      r.choice = static_cast<int32_t>(c);
-      group.push_back(r);
-    }
-  }
-  return requests;
-}
-
-struct LoadRun {
-  std::vector<std::vector<std::pair<int32_t, float>>> said;  // per group
-  EngineStats stats;
-};
-
-/// `alone`: every sequence by itself, without its siblings.
-LoadRun run(const LoadSetup& setup, bool alone, uint64_t seed) {
-  LoadRun out;
-  const std::unique_ptr<Engine> engine = start(setup);
-  std::counting_semaphore<> done(0);
-  std::vector<std::shared_ptr<Recorder>> recorders;
-  for (std::vector<SequenceRequest>& group : make_requests(engine->limits().vocab_size, seed)) {
-    for (SequenceRequest& r : group) {
-      recorders.push_back(std::make_shared<Recorder>(done));
-      r.fork_of = alone ? 0 : r.fork_of;
-      EXPECT_TRUE(engine->submit({r}, recorders.back()).ok());
-      if (alone) {
-        done.acquire();
-      }
-    }
-  }
-  EXPECT_TRUE(engine->drain(std::chrono::minutes(2)));
-  for (const auto& recorder : recorders) {
-    EXPECT_TRUE(recorder->status.ok()) << recorder->status.message();
-    out.said.push_back(recorder->said);
-  }
-  out.stats = engine->stats();
-  EXPECT_EQ(out.stats.kv_blocks_used, 0);
-  return out;
-}
 
 class RankedEngineTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(RankedEngineTest, EveryBitIsAsAlone) {
   const uint64_t seed = 20250214;
+  const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 2});
   for (const int ranks : {1, 2, 4}) {
     EngineConfig plain;
     plain.prefix_cache = false;
     plain.run_ahead = false;
     const LoadSetup one{
         .fixture = GetParam(), .ranks = ranks, .blocks = 64, .sequences = 1, .engine = plain};
-    const LoadRun alone = run(one, /*alone=*/true, seed);
+    const LoadRun alone = run_load(one, /*alone=*/true, seed, *backend);
     EXPECT_EQ(alone.stats.preemptions, 0U);
+    EXPECT_THAT(alone.codes, ::testing::Each(StatusCode::kOk));
     for (const bool cache : {false, true}) {
       for (const int64_t chunk : {3, 16}) {
         EngineConfig engine;
         engine.prefix_cache = cache;
         engine.max_prefill_chunk = chunk;
-        const LoadRun loaded = run(
-            {.fixture = GetParam(), .ranks = ranks, .blocks = 24, .engine = engine}, false, seed);
+        const LoadRun loaded =
+            run_load({.fixture = GetParam(), .ranks = ranks, .blocks = 24, .engine = engine},
+                     false,
+                     seed,
+                     *backend);
         ASSERT_EQ(loaded.said, alone.said)
             << ranks << " ranks, cache " << cache << ", chunk " << chunk << ", seed=" << seed;
+        EXPECT_THAT(loaded.codes, ::testing::Each(StatusCode::kOk));
         EXPECT_GT(loaded.stats.preemptions, 3U);
         EXPECT_GT(loaded.stats.forks, 3U);
         EXPECT_EQ(loaded.stats.prefix_cache_hits > 0, cache);
@@ -181,4 +50,4 @@ INSTANTIATE_TEST_SUITE_P(Fixtures,
                          [](const auto& test) { return test.param; });
 
 }  // namespace
-}  // namespace tutti
+}  // namespace tutti::test

@@ -332,6 +332,30 @@ class MutatedOps final : public Ops {
     inner_->draw(tokens, logits, limit, rows);
   }
 
+  void do_log_probs(TensorView ids,
+                    TensorView values,
+                    ConstTensorView tokens,
+                    ConstTensorView logits,
+                    int64_t limit,
+                    ConstTensorView counts) override {
+    inner_->log_probs(ids, values, tokens, logits, limit, counts);
+  }
+
+  void do_adjust_logits(TensorView y,
+                        ConstTensorView logits,
+                        int64_t limit,
+                        const AdjustTables& tables,
+                        ConstTensorView rows) override {
+    inner_->adjust_logits(y, logits, limit, tables, rows);
+  }
+
+  void do_take_adjusted(TensorView chosen,
+                        const AdjustTables& tables,
+                        ConstTensorView tokens,
+                        ConstTensorView rows) override {
+    inner_->take_adjusted(chosen, tables, tokens, rows);
+  }
+
   void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override {
     inner_->fill_tokens(tokens, last, rows);
   }

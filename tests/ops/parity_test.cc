@@ -5,6 +5,7 @@
 #include "ops/cases_linear.h"
 #include "ops/cases_moe.h"
 #include "ops/cases_rows.h"
+#include "ops/cases_sampling.h"
 #include "ops/cpu_backends.h"
 #include "ops/expect_near.h"
 
@@ -51,6 +52,10 @@ TEST(Parity, StackedLinear) {
 
 TEST(Parity, Rows) {
   expect_parity(row_cases());
+}
+
+TEST(Parity, Sampling) {
+  expect_parity(sampling_cases());
 }
 
 TEST(Parity, Attention) {

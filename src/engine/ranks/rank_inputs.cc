@@ -8,6 +8,7 @@ namespace tutti {
 namespace {
 
 constexpr int64_t kDrawWords = sizeof(DrawParams) / sizeof(int32_t);
+constexpr int64_t kAdjustWords = sizeof(AdjustParams) / sizeof(int32_t);
 constexpr int64_t kUpdateChunk = 4096;  // changed entries of block tables uploaded at once
 
 void fill_long_rope(const Batch& batch, int64_t long_rope_from, std::vector<int32_t>& flags) {
@@ -20,6 +21,16 @@ void fill_long_rope(const Batch& batch, int64_t long_rope_from, std::vector<int3
       const int64_t length = std::max(s.prompt_tokens, s.context_before + i + 1);
       flags.push_back(length > long_rope_from ? 1 : 0);
     }
+  }
+}
+
+/// Of structs that are i32 and f32 throughout.
+template <class T>
+void append_words(const std::vector<T>& from, std::vector<int32_t>& to) {
+  const size_t words = to.size();
+  to.resize(words + from.size() * sizeof(T) / sizeof(int32_t));
+  if (!from.empty()) {
+    std::memcpy(to.data() + words, from.data(), from.size() * sizeof(T));
   }
 }
 
@@ -84,13 +95,14 @@ StepRows HostInputs::rows() const {
           .sequences = ssize(context_before.size()),
           .logits = ssize(logit_rows.size()),
           .draws = ssize(draws.size()),
+          .log_probs = ssize(log_probs.size()),
+          .adjusted = ssize(adjusted.size()),
           .ropes = ssize(long_rope.size())};
 }
 
 void fill_host_inputs(const Batch& batch,
                       const BlockTables& tables,
                       std::span<const int32_t> logit_rows,
-                      std::span<const DrawParams> draws,
                       int64_t block_size,
                       int64_t long_rope_from,
                       HostInputs& out) {
@@ -107,7 +119,10 @@ void fill_host_inputs(const Batch& batch,
   out.table_rows.clear();
   out.logit_rows.assign(logit_rows.begin(), logit_rows.end());
   out.sampled_rows.assign(logit_rows.size(), -1);
-  out.draws.assign(draws.begin(), draws.end());
+  out.draws.clear();
+  out.log_probs.clear();
+  out.adjusted.clear();
+  out.adjusted_draws.clear();
   size_t token = 0;
   for (const BatchSequence& s : batch.sequences) {
     const std::span<const int32_t> blocks = tables.of(s.slot);
@@ -154,6 +169,9 @@ void pad_host_inputs(int64_t sequences, HostInputs& out) {
     if (!out.draws.empty()) {
       out.draws.emplace_back();
     }
+    if (!out.log_probs.empty()) {
+      out.log_probs.push_back(-1);
+    }
     if (!out.long_rope.empty()) {
       out.long_rope.push_back(0);
     }
@@ -165,9 +183,10 @@ DeviceInputs lay_out_inputs(Arena& arena,
                             int64_t table_width,
                             int64_t block_size) {
   DeviceInputs out;
-  out.packed = arena.alloc(DType::kI32,
-                           {4 * rows.tokens + 4 * rows.sequences + 2 + 2 * rows.logits +
-                            rows.ropes + kDrawWords * rows.draws});
+  out.packed = arena.alloc(
+      DType::kI32,
+      {4 * rows.tokens + 4 * rows.sequences + 2 + 2 * rows.logits + rows.ropes + rows.log_probs +
+       kDrawWords * rows.draws + (kAdjustWords + kDrawWords) * rows.adjusted});
   int64_t used = 0;
   const auto next = [&](int64_t count) {
     const TensorView view = out.packed.slice(0, used, count);
@@ -188,7 +207,10 @@ DeviceInputs lay_out_inputs(Arena& arena,
   if (rows.ropes > 0) {
     out.step.rope_rows = next(rows.ropes);
   }
+  out.log_probs = next(rows.log_probs);
   out.draws = next(kDrawWords * rows.draws).reshape({rows.draws, kDrawWords});
+  out.adjusted = next(kAdjustWords * rows.adjusted).reshape({rows.adjusted, kAdjustWords});
+  out.adjusted_draws = next(kDrawWords * rows.adjusted).reshape({rows.adjusted, kDrawWords});
   TUTTI_CHECK_EQ(used, out.packed.dim(0));
   out.block_table = arena.alloc(DType::kI32, {rows.sequences, table_width});
   out.step.tokens = out.tokens;
@@ -216,12 +238,10 @@ Status upload_inputs(RankContext& rank, HostInputs& host, const DeviceInputs& de
   for (int32_t i = 0; i < narrow<int32_t>(ssize(host.long_rope.size())); ++i) {
     host.packed.push_back(i + (host.long_rope[usize(i)] != 0 ? tokens : 0));
   }
-  const size_t words = host.packed.size();
-  host.packed.resize(words + usize(kDrawWords) * host.draws.size());
-  if (!host.draws.empty()) {
-    std::memcpy(
-        host.packed.data() + words, host.draws.data(), host.draws.size() * sizeof(DrawParams));
-  }
+  host.packed.insert(host.packed.end(), host.log_probs.begin(), host.log_probs.end());
+  append_words(host.draws, host.packed);
+  append_words(host.adjusted, host.packed);
+  append_words(host.adjusted_draws, host.packed);
   TUTTI_CHECK_EQ(ssize(host.packed.size()), device.packed.dim(0));
   return rank.device.copy_from_host(
       device.packed.raw(), host.packed.data(), device.packed.bytes(), rank.stream);

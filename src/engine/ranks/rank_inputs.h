@@ -16,8 +16,10 @@ struct StepRows {
   int64_t tokens = 0;
   int64_t sequences = 0;
   int64_t logits = 0;
-  int64_t draws = 0;  ///< 0 or `logits`
-  int64_t ropes = 0;  ///< 0 or `tokens`: of models with two sets of rotary frequencies
+  int64_t draws = 0;      ///< 0 or `logits`
+  int64_t log_probs = 0;  ///< 0 or `logits`
+  int64_t adjusted = 0;   ///< rows of logits that requests change, and padding
+  int64_t ropes = 0;      ///< 0 or `tokens`: of models with two sets of rotary frequencies
 };
 
 /// The block tables of all slots, kept up to date by what each batch says has changed: on the host,
@@ -67,7 +69,12 @@ struct HostInputs {
   std::vector<int32_t> table_rows;
   std::vector<int32_t> logit_rows;
   std::vector<int32_t> sampled_rows;
+  // How tokens are chosen: of every row of logits or none.
   std::vector<DrawParams> draws;
+  std::vector<int32_t> log_probs;  ///< how many are wanted (see Ops::log_probs)
+  // Of the rows of logits that are changed first; both equally many.
+  std::vector<AdjustParams> adjusted;
+  std::vector<DrawParams> adjusted_draws;
   std::vector<int32_t> packed;  ///< all of them, one after another
   int64_t max_queries = 0;
   int64_t max_keys = 0;
@@ -79,22 +86,24 @@ struct HostInputs {
 /// the device knows and gather `block_table` before the forward pass reads `step`.
 struct DeviceInputs {
   StepInputs step;
-  TensorView packed;             ///< all that the host computes
-  TensorView tokens;             ///< [T]; negative: the token last sampled for the slot
-  ConstTensorView token_rows;    ///< [T]: slot of each token's sequence
-  ConstTensorView table_rows;    ///< [S]: slot of each sequence
-  TensorView block_table;        ///< [S, width]
-  ConstTensorView sampled_rows;  ///< [R]: slot that each row of logits yields a token for, or -1
-  ConstTensorView draws;         ///< [R, 6]: DrawParams; or no rows
+  TensorView packed;               ///< all that the host computes
+  TensorView tokens;               ///< [T]; negative: the token last sampled for the slot
+  ConstTensorView token_rows;      ///< [T]: slot of each token's sequence
+  ConstTensorView table_rows;      ///< [S]: slot of each sequence
+  TensorView block_table;          ///< [S, width]
+  ConstTensorView sampled_rows;    ///< [R]: slot that each row of logits yields a token for, or -1
+  ConstTensorView draws;           ///< [R, 6]: DrawParams; or no rows
+  ConstTensorView log_probs;       ///< [R]: see Ops::log_probs; or no rows
+  ConstTensorView adjusted;        ///< [A, 7]: AdjustParams
+  ConstTensorView adjusted_draws;  ///< [A, 6]: DrawParams
 };
 
 /// Fills `out` with the batch. `logit_rows`: token rows whose logits are wanted; empty: the last of
-/// every sequence that samples. `long_rope_from` is the model's (CausalLmInfo). `draws`: of those
-/// rows, or none. `tables` must be up to date with the batch.
+/// every sequence that samples. `long_rope_from` is the model's (CausalLmInfo). `tables` must be up
+/// to date with the batch. No tokens are chosen.
 void fill_host_inputs(const Batch& batch,
                       const BlockTables& tables,
                       std::span<const int32_t> logit_rows,
-                      std::span<const DrawParams> draws,
                       int64_t block_size,
                       int64_t long_rope_from,
                       HostInputs& out);

@@ -28,6 +28,29 @@ int64_t padded_sequences(int64_t count, int64_t most) {
   return std::min(padded, most);
 }
 
+static_assert(kMaxTopLogprobs <= kMostLogProbs);
+
+// Where a step puts what it chooses. Log-probabilities are only allocated where they are wanted.
+RankWorker::StepResult allocate_choice(Arena& arena, int64_t rows, bool log_probs) {
+  RankWorker::StepResult out;
+  out.chosen = arena.alloc(DType::kI32, {rows});
+  if (log_probs) {
+    out.top_ids = arena.alloc(DType::kI32, {rows, kMaxTopLogprobs});
+    out.log_probs = arena.alloc(DType::kF32, {rows, 1 + kMaxTopLogprobs});
+  }
+  return out;
+}
+
+struct Adjusted {
+  TensorView logits;
+  TensorView tokens;
+};
+
+Adjusted allocate_adjusted(Arena& arena, int64_t rows, int64_t vocab_size) {
+  return {.logits = arena.alloc(DType::kF32, {rows, vocab_size}),
+          .tokens = arena.alloc(DType::kI32, {rows})};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<RankWorker>> RankWorker::create(
@@ -59,12 +82,15 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   NullCommunicator tp(rank_, ranks_);
   SelfCommunicator self;
   ParallelContext parallel{.tp = tp, .dp = self, .ep = self, .pp = self};
+  const int64_t adjusted = rank_ == 0 ? shape.max_adjusted : 0;
   BlockTables::borrow(arena);
   DeviceInputs in = lay_out_inputs(arena,
                                    {.tokens = shape.max_tokens,
                                     .sequences = shape.max_sequences,
                                     .logits = shape.max_logit_rows,
                                     .draws = shape.max_logit_rows,
+                                    .log_probs = shape.max_logit_rows,
+                                    .adjusted = adjusted,
                                     .ropes = info_.long_rope_from > 0 ? shape.max_tokens : 0},
                                    table_width(shape),
                                    shape.block_size);
@@ -74,7 +100,8 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
   const StepContext ctx{ops, parallel, arena, kv, in.step, info_.kv.dtype};
   const TensorView logits = model_->forward(ctx);
-  arena.alloc(DType::kI32, {logits.dim(0)});  // of the greedy choices
+  allocate_choice(arena, logits.dim(0), /*log_probs=*/true);
+  allocate_adjusted(arena, adjusted, logits.dim(1));
   return arena.peak();
 }
 
@@ -123,11 +150,16 @@ Status RankWorker::set_last_tokens(RankContext& rank, std::span<const int32_t> t
 Status RankWorker::begin(RankContext& rank,
                          const Batch& batch,
                          std::span<const int32_t> logit_rows,
-                         std::span<const DrawParams> draws) {
+                         const std::optional<Choice>& choice) {
   arena_->reset();
   TUTTI_RETURN_IF_ERROR(tables_.update(rank, *arena_, batch));
-  fill_host_inputs(
-      batch, tables_, logit_rows, draws, kv_->block_size(), info_.long_rope_from, inputs_);
+  fill_host_inputs(batch, tables_, logit_rows, kv_->block_size(), info_.long_rope_from, inputs_);
+  if (choice) {
+    inputs_.draws.assign(choice->draws.begin(), choice->draws.end());
+    inputs_.log_probs.assign(choice->log_probs.begin(), choice->log_probs.end());
+    inputs_.adjusted.assign(choice->adjusted.begin(), choice->adjusted.end());
+    inputs_.adjusted_draws.assign(choice->adjusted_draws.begin(), choice->adjusted_draws.end());
+  }
   return ok_status();
 }
 
@@ -146,20 +178,39 @@ TensorView RankWorker::forward(RankContext& rank, const DeviceInputs& in) {
   return model_->forward({rank.ops, rank.parallel, *arena_, *kv_, in.step, info_.kv.dtype});
 }
 
+void RankWorker::choose_adjusted(RankContext& rank,
+                                 const DeviceInputs& in,
+                                 const Choice& choice,
+                                 const StepResult& out) {
+  const Adjusted adjusted = allocate_adjusted(*arena_, in.adjusted.dim(0), out.logits.dim(1));
+  rank.ops.adjust_logits(adjusted.logits, out.logits, choice.limit, choice.tables, in.adjusted);
+  rank.ops.draw(adjusted.tokens, adjusted.logits, choice.limit, in.adjusted_draws);
+  rank.ops.take_adjusted(out.chosen, choice.tables, adjusted.tokens, in.adjusted);
+}
+
 RankWorker::StepResult RankWorker::run(RankContext& rank,
                                        const DeviceInputs& in,
                                        const std::optional<Choice>& choice) {
+  const TensorView logits = forward(rank, in);
   StepResult out;
-  out.logits = forward(rank, in);
   if (choice) {
-    out.chosen = arena_->alloc(DType::kI32, {out.logits.dim(0)});
+    out = allocate_choice(*arena_, logits.dim(0), !choice->log_probs.empty());
     if (choice->draws.empty()) {
-      rank.ops.argmax(out.chosen, out.logits, choice->limit);
+      rank.ops.argmax(out.chosen, logits, choice->limit);
     } else {
-      rank.ops.draw(out.chosen, out.logits, choice->limit, in.draws);
+      rank.ops.draw(out.chosen, logits, choice->limit, in.draws);
+    }
+    out.logits = logits;
+    if (!choice->adjusted.empty()) {
+      choose_adjusted(rank, in, *choice, out);
     }
     rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
+    if (!choice->log_probs.empty()) {
+      rank.ops.log_probs(
+          out.top_ids, out.log_probs, out.chosen, logits, choice->limit, in.log_probs);
+    }
   }
+  out.logits = logits;
   return out;
 }
 
@@ -167,8 +218,7 @@ Result<RankWorker::StepResult> RankWorker::step(RankContext& rank,
                                                 const Batch& batch,
                                                 const std::optional<Choice>& choice) {
   const TraceScope trace("step", static_cast<long long>(batch.step));
-  TUTTI_RETURN_IF_ERROR(
-      begin(rank, batch, {}, choice ? choice->draws : std::span<const DrawParams>()));
+  TUTTI_RETURN_IF_ERROR(begin(rank, batch, {}, choice));
   if (choice && replays(rank, batch)) {
     return replay(rank, *choice);
   }
@@ -181,7 +231,7 @@ Result<TensorView> RankWorker::logits(RankContext& rank,
                                       const Batch& batch,
                                       const std::vector<int32_t>& rows) {
   const TraceScope trace("step", static_cast<long long>(batch.step));
-  TUTTI_RETURN_IF_ERROR(begin(rank, batch, rows, {}));
+  TUTTI_RETURN_IF_ERROR(begin(rank, batch, rows, std::nullopt));
   const int64_t width = std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
   TUTTI_TRY(const DeviceInputs in, upload(rank, width));
   return forward(rank, in);
@@ -225,7 +275,8 @@ Result<RankWorker::StepResult> RankWorker::replay(RankContext& rank, const Choic
   pad_host_inputs(padded, inputs_);
   inputs_.max_keys = tables_.width() * kv_->block_size();
   TUTTI_TRY(const DeviceInputs in, upload(rank, tables_.width()));
-  DecodeGraph& decode = graphs_[{padded, !choice.draws.empty()}];
+  DecodeGraph& decode =
+      graphs_[{padded, !choice.draws.empty(), !choice.log_probs.empty(), ssize(choice.adjusted)}];
   if (!decode.seen) {
     decode.seen = true;
     return run(rank, in, choice);

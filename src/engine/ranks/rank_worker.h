@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "backend/rank_group.h"
@@ -23,6 +24,8 @@ struct StepShape {
   int64_t max_logit_rows = 64;
   int64_t max_context = 0;
   int64_t block_size = 16;
+  int64_t max_adjusted =
+      0;  ///< rows of logits of rank 0 that requests may change; see AdjustedRows
 };
 
 class RankWorker {
@@ -63,12 +66,21 @@ class RankWorker {
   struct StepResult {
     TensorView logits;  ///< [rows, vocab]
     TensorView chosen;  ///< [rows] i32, or more: padding
+    // Of the rows that want log-probabilities, if there are any; see Ops::log_probs.
+    TensorView top_ids;    ///< [rows, kMaxTopLogprobs] i32, or more: padding
+    TensorView log_probs;  ///< [rows, 1 + kMaxTopLogprobs] f32, or more: padding
   };
 
   /// How the device chooses the tokens of a step.
   struct Choice {
-    int64_t limit = 0;                    ///< among the ids below it
-    std::span<const DrawParams> draws{};  ///< of the rows that sample; none: all greedily
+    int64_t limit = 0;  ///< among the ids below it
+    // Of the rows that sample, or none.
+    std::span<const DrawParams> draws{};   ///< none: all greedily
+    std::span<const int32_t> log_probs{};  ///< how many are wanted; see Ops::log_probs
+    // Of rows whose logits are changed, padded; the above take theirs as they are.
+    std::span<const AdjustParams> adjusted{};
+    std::span<const DrawParams> adjusted_draws{};
+    AdjustTables tables{};
   };
 
   /// Queues the batch: logits of the rows it samples from. With `choice` also tokens for them (see
@@ -112,9 +124,13 @@ class RankWorker {
   Status begin(RankContext& rank,
                const Batch& batch,
                std::span<const int32_t> logit_rows,
-               std::span<const DrawParams> draws);
+               const std::optional<Choice>& choice);
   Result<DeviceInputs> upload(RankContext& rank, int64_t table_width);
   TensorView forward(RankContext& rank, const DeviceInputs& in);
+  void choose_adjusted(RankContext& rank,
+                       const DeviceInputs& in,
+                       const Choice& choice,
+                       const StepResult& out);
   StepResult run(RankContext& rank, const DeviceInputs& in, const std::optional<Choice>& choice);
   bool replays(RankContext& rank, const Batch& batch) const;
   Result<StepResult> replay(RankContext& rank, const Choice& choice);
@@ -132,8 +148,9 @@ class RankWorker {
   // Whether equally large decode steps run equal operations. MLA's expanded form allocates by the
   // lengths of the contexts.
   bool steady_ = true;
-  // By padded number of sequences, and whether they draw.
-  std::map<std::pair<int64_t, bool>, DecodeGraph> graphs_;
+  // By padded number of sequences, whether any draws, whether any wants log-probabilities, and the
+  // padded number of those with changed logits.
+  std::map<std::tuple<int64_t, bool, bool, int64_t>, DecodeGraph> graphs_;
   int64_t read_bytes_ = 0;
 };
 

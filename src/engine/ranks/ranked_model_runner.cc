@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "base/units.h"
-#include "engine/random.h"
 
 namespace tutti {
 
@@ -42,6 +41,9 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
   if (options.format == LoadFormat::kCheckpoint) {
     TUTTI_TRY(checkpoint, Checkpoint::open(options.directory));
   }
+  runner->max_adjusted_ = backend.ranks_share_memory()
+                              ? 0
+                              : std::min(options.max_adjusted_rows, options.max_batch_sequences);
   TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
   TUTTI_TRY(runner->group_, RankGroup::start(backend, options.ranks));
   if (checkpoint) {
@@ -69,11 +71,10 @@ Status RankedModelRunner::prepare_pending(const ModelLoadOptions& options) {
       return ok_status();
     }
     for (Pending& step : pending_) {
-      TUTTI_TRY(step.tokens,
-                HostBuffer::allocate(rank.device,
-                                     options.max_batch_sequences * dtype_size(DType::kI32),
-                                     "tokens of a step"));
-      step.done = rank.device.new_fence();
+      TUTTI_RETURN_IF_ERROR(step.chosen.allocate(rank.device, options.max_batch_sequences));
+    }
+    if (max_adjusted_ > 0) {
+      return chooser_.allocate(rank, max_adjusted_, options.max_batch_sequences);
     }
     return ok_status();
   });
@@ -84,7 +85,8 @@ StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
           .max_sequences = options.max_batch_sequences,
           .max_logit_rows = options.max_logit_rows + options.max_score_rows,
           .max_context = limits_.max_context,
-          .block_size = options.block_size};
+          .block_size = options.block_size,
+          .max_adjusted = max_adjusted_};
 }
 
 void RankedModelRunner::log_memory(Backend& backend) {
@@ -107,6 +109,7 @@ RankedModelRunner::~RankedModelRunner() {
     group_->stop();
   }
   workers_.clear();
+  chooser_ = {};
   for (Pending& step : pending_) {
     step = {};
   }
@@ -135,8 +138,9 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
   limits_.vocab_size = info.vocab_size;
   limits_.long_prompt_from = info.long_rope_from;
   limits_.max_score_rows = options.max_score_rows;
-  vocab_limit_ =
-      options.vocab_limit > 0 ? std::min(options.vocab_limit, info.vocab_size) : info.vocab_size;
+  chooser_.configure(
+      info.vocab_size,
+      options.vocab_limit > 0 ? std::min(options.vocab_limit, info.vocab_size) : info.vocab_size);
   if (options.context > info.max_context) {
     return invalid("--context {}: {} allows at most {} (max_position_embeddings)",
                    options.context,
@@ -170,7 +174,12 @@ Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
                plan.unexpected.front());
     }
     add(memory_.weights, plan.weight_bytes);
-    add(memory_.activations, worker->measure_arena(shape) + RankWorker::table_bytes(shape));
+    const int64_t adjusted =
+        worker == workers_.front()
+            ? AdjustedRows::device_bytes(shape.max_adjusted, worker->info().vocab_size)
+            : 0;
+    add(memory_.activations,
+        worker->measure_arena(shape) + RankWorker::table_bytes(shape) + adjusted);
     add(memory_.overhead, backend.rank_overhead_bytes());
     reads += plan.read_bytes;
   }
@@ -270,119 +279,6 @@ Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
   return status;
 }
 
-std::optional<RankWorker::Choice> RankedModelRunner::device_choice(RankContext& rank,
-                                                                   const Batch& batch) {
-  // Where ranks compute on the host, its sampler is faster than the operation and need not copy.
-  const bool draws = rank.device.records_graphs();
-  bool greedy = true;
-  draws_.clear();
-  for (const BatchSequence& s : batch.sequences) {
-    if (s.score >= 0) {
-      return std::nullopt;
-    }
-    if (!s.sample) {
-      continue;
-    }
-    const SampleRow& row = rows_.at(s);
-    const SamplingParams& params = row.params;
-    greedy = greedy && params.greedy();
-    if (s.mask_begin >= 0 || !row.plain() || !(greedy || draws)) {
-      return std::nullopt;
-    }
-    const uint64_t uniform = uniform_units(params.seed, row.choice, row.output_position);
-    draws_.push_back({.temperature = params.temperature,
-                      .top_k = params.top_k,
-                      .top_p = params.top_p,
-                      .min_p = params.min_p,
-                      .uniform_low = static_cast<uint32_t>(uniform),
-                      .uniform_high = static_cast<uint32_t>(uniform >> 32U)});
-  }
-  return RankWorker::Choice{.limit = vocab_limit_,
-                            .draws = greedy ? std::span<const DrawParams>() : draws_};
-}
-
-Status RankedModelRunner::read_tokens(Pending& step) {
-  TUTTI_RETURN_IF_ERROR(step.done->wait());
-  const auto* token = static_cast<const int32_t*>(step.tokens.data());
-  for (const BatchSequence& s : step.batch->sequences) {
-    if (!s.sample) {
-      continue;
-    }
-    if (*token >= 0) {
-      step.output.add(s.sequence_id, {.token = *token});
-    } else {
-      step.output.add_failure(s.sequence_id, unusable_logits());
-    }
-    ++token;
-  }
-  return ok_status();
-}
-
-RowOutput RankedModelRunner::read_row(const Batch& batch,
-                                      const BatchSequence& sequence,
-                                      size_t row,
-                                      std::vector<int32_t>& sampled,
-                                      StepOutput& out) {
-  const size_t vocab = usize(limits_.vocab_size);
-  const auto logits = [&](int64_t i) {
-    return std::span<const float>(host_logits_).subspan((row + usize(i)) * vocab, vocab);
-  };
-  const SampleRow& wants = rows_.at(sequence);
-  RowOutput made{.sequence_id = sequence.sequence_id,
-                 .token_begin = narrow<int32_t>(ssize(out.tokens.size())),
-                 .score_begin = narrow<int32_t>(ssize(out.scores.size()))};
-  const auto fail = [&](Status status) {
-    made.failure = narrow<int32_t>(ssize(out.failures.size()));
-    out.failures.push_back(std::move(status));
-  };
-  const int64_t scores = batch.scores_of(sequence).count;
-  for (int64_t i = 0; i < scores && made.failure < 0; ++i) {
-    Result<PromptScore> scored = score(logits(i),
-                                       vocab_limit_,
-                                       batch.scored_token(sequence, i),
-                                       wants.params.prompt_logprobs,
-                                       scratch_);
-    if (scored.ok()) {
-      out.scores.push_back(std::move(scored).value());
-      ++made.score_count;
-    } else {
-      fail(std::move(scored).status());
-    }
-  }
-  if (sequence.sample) {
-    Result<SampledToken> token =
-        sample(logits(scores), vocab_limit_, wants, scratch_, batch.mask_of(sequence));
-    // A row that failed ends; should the next step hold it already, any legal token will do there.
-    sampled[usize(sequence.slot)] = token.ok() ? token->token : 0;
-    if (token.ok()) {
-      rows_.took(sequence.slot, token->token);
-      out.tokens.push_back(std::move(token).value());
-      made.token_count = 1;
-    } else if (made.failure < 0) {
-      fail(std::move(token).status());
-    }
-  }
-  return made;
-}
-
-Status RankedModelRunner::sample_rows(RankContext& rank, ConstTensorView logits, uint64_t number) {
-  Pending& step = pending_[number % kMaxPending];
-  std::vector<int32_t>& sampled = sampled_[number % sampled_.size()];
-  TUTTI_CHECK_EQ(logits.dim(1), limits_.vocab_size);
-  host_logits_.resize(usize(logits.numel()));
-  TUTTI_RETURN_IF_ERROR(
-      rank.device.copy_to_host(host_logits_.data(), logits.raw(), logits.bytes(), rank.stream));
-  TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
-  size_t row = 0;
-  for (const BatchSequence& sequence : step.batch->sequences) {
-    if (sequence.yields()) {
-      step.output.rows.push_back(read_row(*step.batch, sequence, row, sampled, step.output));
-      row += usize(step.batch->scores_of(sequence).count) + (sequence.sample ? 1 : 0);
-    }
-  }
-  return ok_status();
-}
-
 Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {
   Pending& step = pending_[number % kMaxPending];
   RankWorker& worker = *workers_[usize(rank.rank)];
@@ -394,28 +290,25 @@ Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {
   if (rank.rank != 0) {
     return worker.step(rank, *step.batch, std::nullopt).status();
   }
-  rows_.join(*step.batch);
-  const std::optional<RankWorker::Choice> choice = device_choice(rank, *step.batch);
+  TUTTI_RETURN_IF_ERROR(chooser_.join(*step.batch));
+  TUTTI_TRY(const std::optional<RankWorker::Choice> choice, chooser_.on_device(rank, *step.batch));
   chose_on_device_ = choice.has_value();
   TUTTI_TRY(const RankWorker::StepResult result, worker.step(rank, *step.batch, choice));
   if (!chose_on_device_) {
-    return sample_rows(rank, result.logits, number);
+    return chooser_.on_host(
+        rank, *step.batch, result.logits, sampled_[number % sampled_.size()], step.output);
   }
   step.on_device = true;
-  TUTTI_RETURN_IF_ERROR(rank.device.copy_to_host(
-      step.tokens.data(), result.chosen.raw(), result.chosen.bytes(), rank.stream));
-  TUTTI_RETURN_IF_ERROR(step.done->record(rank.stream));
+  TUTTI_RETURN_IF_ERROR(chooser_.fetch(rank, *step.batch, result, step.chosen));
   return group_->size() > 1 ? tell_ranks(step, number) : ok_status();
 }
 
 // The other ranks do not sample: they are told before their next step.
 Status RankedModelRunner::tell_ranks(Pending& step, uint64_t number) {
-  TUTTI_RETURN_IF_ERROR(step.done->wait());
-  const auto* token = static_cast<const int32_t*>(step.tokens.data());
-  for (const BatchSequence& s : step.batch->sequences) {
-    if (s.sample) {
-      sampled_[number % sampled_.size()][usize(s.slot)] = *token++;
-    }
+  TUTTI_RETURN_IF_ERROR(step.chosen.done->wait());
+  for (size_t r = 0; r < step.chosen.rows.size(); ++r) {
+    sampled_[number % sampled_.size()][usize(step.chosen.rows[r].slot)] =
+        step.chosen.token_ids()[r];
   }
   return ok_status();
 }
@@ -437,7 +330,7 @@ Status RankedModelRunner::collect(StepOutput& output) {
   Status status = group_->wait();
   Pending& step = pending_[collected_++ % kMaxPending];
   if (status.ok() && step.on_device) {
-    status = read_tokens(step);
+    status = step.chosen.read(step.output);
   }
   std::swap(output, step.output);
   return status.ok() ? ok_status() : Status(StatusCode::kDevice, status.message());

@@ -10,8 +10,7 @@
 #include "backend/rank_group.h"
 #include "engine/model_runner.h"
 #include "engine/ranks/rank_worker.h"
-#include "engine/sampler.h"
-#include "engine/sampler_rows.h"
+#include "engine/ranks/token_choice.h"
 #include "loader/hf_config.h"
 
 namespace tutti {
@@ -46,6 +45,9 @@ struct ModelLoadOptions {
   int64_t max_batch_sequences = 64;
   int64_t max_logit_rows = 64;  ///< logit rows of one step; scoring wants max_batch_tokens
   int64_t max_score_rows = 0;   ///< and as many more for prompts; see RunnerLimits
+  /// Rows of one step whose logits a device with memory of its own changes as requests want (see
+  /// AdjustedRows); steps with more are sampled on the host.
+  int64_t max_adjusted_rows = AdjustedRows::kMaxRows;
   int64_t block_size = 16;
   int64_t vocab_limit = 0;  ///< ids the tokenizer knows; larger ones are never drawn. 0 = all
   LoadFormat format = LoadFormat::kCheckpoint;
@@ -104,11 +106,9 @@ class RankedModelRunner final : public ModelRunner {
   // A submitted step. Reused.
   struct Pending {
     const Batch* batch = nullptr;
-    StepOutput output;  // written by rank 0, or when collected
-    // Tokens that the device chose: they are in `tokens` when `done` has passed.
-    bool on_device = false;
-    HostBuffer tokens;  // [max_batch_sequences] i32
-    std::unique_ptr<Fence> done;
+    StepOutput output;       // written by rank 0, or when collected
+    bool on_device = false;  // the tokens are in `chosen`
+    ChosenTokens chosen;
   };
 
   RankedModelRunner() = default;
@@ -121,23 +121,12 @@ class RankedModelRunner final : public ModelRunner {
   void log_memory(Backend& backend);
   Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
   Status prepare_pending(const ModelLoadOptions& options);
-  /// How the device chooses the tokens of all rows; unset if a row needs the host.
-  std::optional<RankWorker::Choice> device_choice(RankContext& rank, const Batch& batch);
-  Status sample_rows(RankContext& rank, ConstTensorView logits, uint64_t number);
-  /// Waits for the tokens that the device chose, and makes them the step's output.
-  static Status read_tokens(Pending& step);
   Status tell_ranks(Pending& step, uint64_t number);
-  /// What host_logits_ from `row` on, [.., vocab], say about one sequence.
-  RowOutput read_row(const Batch& batch,
-                     const BatchSequence& sequence,
-                     size_t row,
-                     std::vector<int32_t>& sampled,
-                     StepOutput& out);
 
   HfConfig config_;
   RunnerLimits limits_;
   MemoryPlan memory_;
-  int64_t vocab_limit_ = 0;
+  int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
   std::vector<std::unique_ptr<RankWorker>> workers_;
   Status run_step(RankContext& rank, uint64_t number);
 
@@ -147,11 +136,8 @@ class RankedModelRunner final : public ModelRunner {
   // The last token of each slot, of steps with even and with odd numbers of submission, as far as
   // the host must tell the devices: rank 0 writes one while slower ranks may still read the other.
   std::array<std::vector<int32_t>, 2> sampled_;
-  SamplerRows rows_;                // rank 0's thread
-  SamplerScratch scratch_;          // rank 0's thread
-  std::vector<DrawParams> draws_;   // rank 0's thread
-  std::vector<float> host_logits_;  // rank 0's thread
-  bool chose_on_device_ = true;     // rank 0's thread: its slots know the tokens of the last step
+  TokenChooser chooser_;         // rank 0's thread
+  bool chose_on_device_ = true;  // rank 0's thread: its slots know the tokens of the last step
   std::unique_ptr<RankGroup> group_;
 };
 

@@ -195,6 +195,41 @@ void CpuOps::do_draw(TensorView tokens,
   });
 }
 
+void CpuOps::do_log_probs(TensorView ids,
+                          TensorView values,
+                          ConstTensorView tokens,
+                          ConstTensorView logits,
+                          int64_t limit,
+                          ConstTensorView counts) {
+  constexpr int64_t kExpCost = 32;  // in bytes moved meanwhile
+  for_rows(logits.dim(0), limit * kExpCost, [&](int64_t begin, int64_t count) {
+    ref_.log_probs(ids.slice(0, begin, count),
+                   values.slice(0, begin, count),
+                   tokens.slice(0, begin, count),
+                   logits.slice(0, begin, count),
+                   limit,
+                   counts.slice(0, begin, count));
+  });
+}
+
+void CpuOps::do_adjust_logits(TensorView y,
+                              ConstTensorView logits,
+                              int64_t limit,
+                              const AdjustTables& tables,
+                              ConstTensorView rows) {
+  for_rows(y.dim(0), 4 * limit * kFloatBytes, [&](int64_t begin, int64_t count) {
+    ref_.adjust_logits(
+        y.slice(0, begin, count), logits, limit, tables, rows.slice(0, begin, count));
+  });
+}
+
+void CpuOps::do_take_adjusted(TensorView chosen,
+                              const AdjustTables& tables,
+                              ConstTensorView tokens,
+                              ConstTensorView rows) {
+  ref_.take_adjusted(chosen, tables, tokens, rows);
+}
+
 void CpuOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
   ref_.fill_tokens(tokens, last, rows);
 }

@@ -85,6 +85,21 @@ class CpuOps final : public Ops {
                ConstTensorView logits,
                int64_t limit,
                ConstTensorView rows) override;
+  void do_log_probs(TensorView ids,
+                    TensorView values,
+                    ConstTensorView tokens,
+                    ConstTensorView logits,
+                    int64_t limit,
+                    ConstTensorView counts) override;
+  void do_adjust_logits(TensorView y,
+                        ConstTensorView logits,
+                        int64_t limit,
+                        const AdjustTables& tables,
+                        ConstTensorView rows) override;
+  void do_take_adjusted(TensorView chosen,
+                        const AdjustTables& tables,
+                        ConstTensorView tokens,
+                        ConstTensorView rows) override;
   void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override;
   void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) override;
 
