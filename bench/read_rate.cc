@@ -48,6 +48,7 @@ struct File {
 
 Result<File> open_file(const std::string& path) {
   File file{.path = path, .fd = open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+
   struct stat info {};
 
   if (file.fd < 0 || fstat(file.fd, &info) != 0) {
@@ -81,8 +82,8 @@ Status read_piece(const Piece& piece, std::byte* to) {
 
 // Every piece is mapped, copied and unmapped, so that each pass pays for its page faults.
 Status copy_piece(const Piece& piece, int flags, std::byte* to) {
-  void* map =
-      mmap(nullptr, usize(piece.bytes), PROT_READ, MAP_PRIVATE | flags, piece.file->fd, piece.begin);
+  void* map = mmap(
+      nullptr, usize(piece.bytes), PROT_READ, MAP_PRIVATE | flags, piece.file->fd, piece.begin);
   if (map == MAP_FAILED) {
     return error(StatusCode::kOutOfMemory, "{}: cannot map: {}", piece.file->path, reason());
   }
@@ -100,6 +101,7 @@ Result<double> seconds_of_pass(const std::vector<Piece>& pieces,
   const auto start = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> threads;
+    threads.reserve(results.size());
     for (Status& result : results) {
       threads.emplace_back([&] {
         // Two buffers in turns, as a load has them: one is sent while the other is filled.
@@ -156,18 +158,12 @@ Status measure(const Options& options) {
   TUTTI_RETURN_IF_ERROR(report("pread", read_piece));
   TUTTI_RETURN_IF_ERROR(report("memcpy from a mapping",
                                [](const Piece& p, std::byte* to) { return copy_piece(p, 0, to); }));
-  return report("the same, populated first", [](const Piece& p, std::byte* to) {
-    return copy_piece(p, MAP_POPULATE, to);
-  });
+  return report("the same, populated first",
+                [](const Piece& p, std::byte* to) { return copy_piece(p, MAP_POPULATE, to); });
 }
 
-// Exits with a message if the arguments make no sense.
-Options parse(int argc, char** argv) {
+Result<Options> parse(int argc, char** argv) {
   Options options;
-  const auto fail = [] {
-    std::cerr << "usage: read_rate FILE... [--threads N] [--passes N] [--piece-kib N]\n";
-    std::exit(2);
-  };
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     int64_t* value = argument == "--threads"     ? &options.threads
@@ -179,21 +175,26 @@ Options parse(int argc, char** argv) {
       continue;
     }
     *value = i + 1 < argc ? std::atoll(argv[++i]) : 0;
-    if (*value < 1 || *value > 1 << 20 || (value == &options.piece_kib && *value % 4 != 0)) {
-      fail();
+    if (*value < 1 || *value > 1 << 20) {
+      return invalid("{}: wanted a number from 1 to 1048576", argument);
     }
   }
-  if (options.files.empty()) {
-    fail();
+  if (options.files.empty() || options.piece_kib % 4 != 0) {  // a mapping begins at a page
+    return invalid("usage: read_rate FILE... [--threads N] [--passes N] [--piece-kib N, of 4]");
   }
   return options;
+}
+
+Status run(int argc, char** argv) {
+  TUTTI_TRY(const Options options, parse(argc, argv));
+  return measure(options);
 }
 
 }  // namespace
 }  // namespace tutti
 
 int main(int argc, char** argv) {
-  const tutti::Status status = tutti::measure(tutti::parse(argc, argv));
+  const tutti::Status status = tutti::run(argc, argv);
   if (!status.ok()) {
     std::cerr << "read_rate: " << status.message() << "\n";
     return 1;

@@ -23,10 +23,9 @@ Result<std::unique_ptr<PieceWriter>> PinnedPieceWriter::create(int gpu,
     }
     segment.data = static_cast<std::byte*>(data);
     // A thread that waits gives up its core to those that fill.
-    TUTTI_RETURN_IF_ERROR(
-        check(cudaEventCreateWithFlags(&segment.free,
-                                       cudaEventDisableTiming | cudaEventBlockingSync),
-              "cudaEventCreateWithFlags"));
+    TUTTI_RETURN_IF_ERROR(check(
+        cudaEventCreateWithFlags(&segment.free, cudaEventDisableTiming | cudaEventBlockingSync),
+        "cudaEventCreateWithFlags"));
   }
   return std::unique_ptr<PieceWriter>(std::move(writer));
 }
@@ -55,9 +54,10 @@ Status PinnedPieceWriter::write(std::byte* to,
   // An event that was never recorded counts as done.
   TUTTI_RETURN_IF_ERROR(check(cudaEventSynchronize(segment.free), "copies to the GPU"));
   TUTTI_RETURN_IF_ERROR(fill(begin, end, segment.data));
-  TUTTI_RETURN_IF_ERROR(check(
-      cudaMemcpyAsync(to + begin, segment.data, usize(end - begin), cudaMemcpyHostToDevice, stream_),
-      "copy to the GPU"));
+  TUTTI_RETURN_IF_ERROR(
+      check(cudaMemcpyAsync(
+                to + begin, segment.data, usize(end - begin), cudaMemcpyHostToDevice, stream_),
+            "copy to the GPU"));
   return check(cudaEventRecord(segment.free, stream_), "cudaEventRecord");
 }
 

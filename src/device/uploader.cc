@@ -17,11 +17,8 @@ constexpr int kMaxThreads = 8;
 constexpr int64_t kPieceUnit = 64;
 
 // What `fill` throws ends the load and not the program: it runs on threads that nobody else knows.
-Status write_piece(PieceWriter& writer,
-                   std::byte* to,
-                   int64_t begin,
-                   int64_t end,
-                   const FillFunction& fill) {
+Status write_piece(
+    PieceWriter& writer, std::byte* to, int64_t begin, int64_t end, const FillFunction& fill) {
   try {
     return writer.write(to, begin, end, fill);
   } catch (const std::bad_alloc&) {

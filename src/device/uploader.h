@@ -71,8 +71,8 @@ class Uploader {
   std::condition_variable work_ready_;
   std::condition_variable all_done_;
   std::deque<std::shared_ptr<const Job>> jobs_;  // with pieces that nobody has taken
-  int64_t next_ = 0;                             // of the first of them: where its next piece begins
-  int64_t busy_ = 0;                             // threads at a piece
+  int64_t next_ = 0;  // of the first of them: where its next piece begins
+  int64_t busy_ = 0;  // threads at a piece
   bool stop_ = false;
   Status failure_;
   std::vector<std::unique_ptr<PieceWriter>> writers_;  // one per thread

@@ -98,6 +98,10 @@ class RankedModelRunner final : public ModelRunner {
   /// Checkpoint bytes each rank read.
   std::vector<int64_t> read_bytes() const;
 
+  /// How long the weights took: from the first allocation for them to the last byte on the slowest
+  /// rank's device.
+  double load_seconds() const { return load_seconds_; }
+
  private:
   static constexpr size_t kMaxPending = 4;
 
@@ -119,7 +123,8 @@ class RankedModelRunner final : public ModelRunner {
   Status size_kv(int64_t available, bool shared, const ModelLoadOptions& options);
   StepShape step_shape(const ModelLoadOptions& options) const;
   void log_memory(Backend& backend);
-  Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
+  /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
+  Status load_weights(const Checkpoint* checkpoint, int64_t total, const ModelLoadOptions& options);
   Status prepare_pending(const ModelLoadOptions& options);
   /// How the device chooses the tokens of all rows; unset if a row needs the host.
   std::optional<RankWorker::Choice> device_choice(RankContext& rank, const Batch& batch);
@@ -137,6 +142,7 @@ class RankedModelRunner final : public ModelRunner {
   HfConfig config_;
   RunnerLimits limits_;
   MemoryPlan memory_;
+  double load_seconds_ = 0;
   int64_t vocab_limit_ = 0;
   std::vector<std::unique_ptr<RankWorker>> workers_;
   Status run_step(RankContext& rank, uint64_t number);
