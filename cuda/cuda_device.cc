@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "comm/communicator.h"
 #include "cuda/cuda_error.h"
+#include "cuda/piece_writer.h"
 
 namespace tutti::cuda {
 
@@ -210,6 +211,11 @@ Status CudaDevice::copy_to_host(void* to, const void* from, int64_t bytes, Strea
   TUTTI_RETURN_IF_ERROR(check(cudaSetDevice(index_), "cudaSetDevice"));
   return check(cudaMemcpyAsync(to, from, usize(bytes), cudaMemcpyDeviceToHost, handle_of(stream)),
                "copy from the GPU");
+}
+
+Result<std::unique_ptr<PieceWriter>> CudaDevice::new_piece_writer(Stream& stream,
+                                                                  int64_t piece_bytes) {
+  return PinnedPieceWriter::create(index_, handle_of(stream), piece_bytes);
 }
 
 std::unique_ptr<Stream> CudaDevice::new_stream() {

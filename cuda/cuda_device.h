@@ -106,6 +106,8 @@ class CudaDevice final : public Device {
   void deallocate(void* data, int64_t bytes) override;
   Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
   Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
+  Result<std::unique_ptr<PieceWriter>> new_piece_writer(Stream& stream,
+                                                        int64_t piece_bytes) override;
   /// Throws DeviceError if the driver cannot make one.
   std::unique_ptr<Stream> new_stream() override;
   /// Throws DeviceError if the driver cannot make one.

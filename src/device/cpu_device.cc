@@ -53,6 +53,13 @@ class CpuFence final : public Fence {
   Status wait() override { return ok_status(); }
 };
 
+class CpuPieceWriter final : public PieceWriter {
+ public:
+  Status write(std::byte* to, int64_t begin, int64_t end, const FillFunction& fill) override {
+    return fill(begin, end, to + begin);
+  }
+};
+
 // A line "MemAvailable:  1234 kB" of /proc/meminfo, in bytes; -1 if it is not there.
 int64_t meminfo(const std::string& key) {
   std::ifstream in("/proc/meminfo");
@@ -127,6 +134,10 @@ Status CpuDevice::copy_to_host(void* to, const void* from, int64_t bytes, Stream
     std::memcpy(to, from, usize(bytes));
   }
   return ok_status();
+}
+
+Result<std::unique_ptr<PieceWriter>> CpuDevice::new_piece_writer(Stream&, int64_t) {
+  return std::unique_ptr<PieceWriter>(std::make_unique<CpuPieceWriter>());
 }
 
 std::unique_ptr<Stream> CpuDevice::new_stream() {

@@ -22,6 +22,9 @@ class CpuDevice final : public Device {
   void deallocate(void* data, int64_t bytes) override;
   Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
   Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) override;
+  /// Pieces are filled where they belong: nothing is staged.
+  Result<std::unique_ptr<PieceWriter>> new_piece_writer(Stream& stream,
+                                                        int64_t piece_bytes) override;
   std::unique_ptr<Stream> new_stream() override;
   std::unique_ptr<Fence> new_fence() override;
   std::unique_ptr<Timer> new_timer() override;

@@ -1,5 +1,6 @@
 // A memory space with a compute queue. The CPU is one; GPUs live in libtutti_cuda.so.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -47,6 +48,19 @@ class Graph {
   virtual Status launch(Stream& stream) = 0;
 };
 
+/// Writes bytes [begin, end) of something larger to `out`. Called by several threads at once.
+using FillFunction = std::function<Status(int64_t begin, int64_t end, std::byte* out)>;
+
+/// Brings one piece after another to a device. Of one thread at a time; see uploader.h.
+class PieceWriter {
+ public:
+  /// Waits for the copies out of its memory.
+  virtual ~PieceWriter() = default;
+  /// Lets `fill` write bytes [begin, end) of what lies at `to` on the device, and queues their copy
+  /// on the writer's stream. Returns the error of `fill`; passes on what it throws.
+  virtual Status write(std::byte* to, int64_t begin, int64_t end, const FillFunction& fill) = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -65,6 +79,10 @@ class Device {
   /// Ordered on `stream`; `to` holds the values once the stream is synchronised. Does not wait if
   /// `to` came from allocate_host.
   virtual Status copy_to_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
+  /// For pieces of at most `piece_bytes`. `stream` must outlive the writer. kOutOfMemory if there
+  /// is no host memory for it.
+  virtual Result<std::unique_ptr<PieceWriter>> new_piece_writer(Stream& stream,
+                                                                int64_t piece_bytes) = 0;
   virtual std::unique_ptr<Stream> new_stream() = 0;
   virtual std::unique_ptr<Fence> new_fence() = 0;
   virtual std::unique_ptr<Timer> new_timer() = 0;

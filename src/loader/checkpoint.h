@@ -15,7 +15,22 @@ struct TensorRef {
   const SafetensorsFile* file = nullptr;
   const SafetensorsEntry* entry = nullptr;
 
-  const std::byte* data() const { return file->data(*entry); }
+  /// Copies [begin, begin + bytes) of the tensor's data.
+  Status read(int64_t begin, int64_t bytes, std::byte* to) const {
+    return named(file->read(entry->offset + begin, bytes, to));
+  }
+
+  /// Copies `count` runs of `run` bytes that begin `stride` bytes apart, the first at `begin`.
+  Status read_strided(
+      int64_t begin, int64_t run, int64_t stride, int64_t count, std::byte* to) const {
+    return named(file->read_strided(entry->offset + begin, run, stride, count, to));
+  }
+
+ private:
+  Status named(Status status) const {
+    return status.ok() ? ok_status()
+                       : std::move(status).with_context(file->path() + ": " + entry->name);
+  }
 };
 
 class Checkpoint {

@@ -17,6 +17,13 @@ float unaligned(const std::byte* data, int64_t index) {
   return to_float(value);
 }
 
+template <class T>
+void convert(const std::byte* data, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    out[i] = unaligned<T>(data, i);
+  }
+}
+
 }  // namespace
 
 bool is_float(DType dtype) {
@@ -40,6 +47,21 @@ float element(const std::byte* data, DType dtype, int64_t index) {
   }
 }
 
+void to_floats(const std::byte* data, DType dtype, int64_t count, float* out) {
+  switch (dtype) {
+    case DType::kF32:
+      return convert<float>(data, count, out);
+    case DType::kF16:
+      return convert<F16>(data, count, out);
+    case DType::kBF16:
+      return convert<BF16>(data, count, out);
+    case DType::kF8E4M3:
+      return convert<F8E4M3>(data, count, out);
+    default:
+      TUTTI_CHECK(false);
+  }
+}
+
 void store_dense(std::byte* data, DType dtype, int64_t index, float value) {
   switch (dtype) {
     case DType::kF32:
@@ -56,11 +78,6 @@ void store_dense(std::byte* data, DType dtype, int64_t index, float value) {
   }
 }
 
-float scale_at(const TensorRef& scale, int64_t row, int64_t col) {
-  const int64_t cols = scale.entry->dims[1];
-  return element(scale.data(), scale.entry->dtype, row * cols + col);
-}
-
 Range blocks_of(Range range, int64_t block) {
   const int64_t first = range.begin / block;
   return {first, ceil_div(range.end(), block) - first};
@@ -71,15 +88,22 @@ ScaleBlocks scale_blocks(const ParamSpec& spec, const ParamSource& source, const
 }
 
 Status read_scales(const TensorRef& scale, const ScaleBlocks& blocks, std::vector<float>& out) {
-  for (int64_t r = blocks.rows.begin; r < blocks.rows.end(); ++r) {
+  // Whole rows in one read: the grids are small, and cutting them costs a system call per row.
+  const int64_t cols = scale.entry->dims[1];
+  const DType dtype = scale.entry->dtype;
+  const int64_t row_bytes = cols * dtype_size(dtype);
+  std::vector<std::byte> stored(usize(blocks.rows.count * row_bytes));
+  TUTTI_RETURN_IF_ERROR(
+      scale.read(blocks.rows.begin * row_bytes, ssize(stored.size()), stored.data()));
+  for (int64_t r = 0; r < blocks.rows.count; ++r) {
     for (int64_t c = blocks.cols.begin; c < blocks.cols.end(); ++c) {
-      const float value = scale_at(scale, r, c);
+      const float value = element(stored.data(), dtype, r * cols + c);
       if (!std::isfinite(value)) {
         return error(StatusCode::kCorrupt,
                      "{}: {}: scale [{}, {}] is {}, wanted a finite number",
                      scale.file->path(),
                      scale.entry->name,
-                     r,
+                     blocks.rows.begin + r,
                      c,
                      value);
       }

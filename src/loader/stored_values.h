@@ -19,8 +19,8 @@ float element(const std::byte* data, DType dtype, int64_t index);
 /// Rounds `value` to F32, F16 or BF16.
 void store_dense(std::byte* data, DType dtype, int64_t index, float value);
 
-/// Scale of block (row, col).
-float scale_at(const TensorRef& scale, int64_t row, int64_t col);
+/// Elements [0, count) as f32, without their scales. `data` may have any alignment.
+void to_floats(const std::byte* data, DType dtype, int64_t count, float* out);
 
 /// The blocks that a rank's rows and columns touch.
 struct ScaleBlocks {
@@ -36,7 +36,8 @@ ScaleBlocks scale_blocks(const ParamSpec& spec,
                          const ParamSource& source,
                          const QuantConfig& quant);
 
-/// Appends the scales of `blocks`, row by row; kCorrupt if one is not a finite number.
+/// Appends the scales of `blocks`, row by row; kCorrupt if one is not a finite number, or on read
+/// errors.
 Status read_scales(const TensorRef& scale, const ScaleBlocks& blocks, std::vector<float>& out);
 
 }  // namespace tutti

@@ -1,21 +1,16 @@
 #include "loader/weight_loader.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <map>
 #include <unordered_set>
 
 #include "base/checked.h"
+#include "loader/slice_reader.h"
 #include "loader/stored_values.h"
 
 namespace tutti {
 
 namespace {
 
-// Sources are copied in pieces of about this size, each dropped from the page cache mapping before
-// the next, so that loading needs the weights once in memory and not twice.
-constexpr int64_t kPieceBytes = int64_t{16} << 20;
 constexpr size_t kListed = 5;  // names shown of a longer list
 // A config.json with absurd numbers can imply billions of tensors; counting stops here.
 constexpr size_t kMaxMissing = 1000;
@@ -230,24 +225,44 @@ Result<LoadPlan> WeightLoader::plan(const std::vector<std::string>& ignored_pref
   return plan;
 }
 
-void WeightLoader::finish_read(const TensorRef& ref, const std::byte* begin, int64_t bytes) {
-  ref.file->drop(begin, bytes);
-  if (progress_) {
-    progress_(read_bytes_);
+void WeightLoader::count_read(int64_t bytes) {
+  read_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  if (done_ != nullptr) {
+    done_->fetch_add(bytes, std::memory_order_relaxed);
   }
 }
 
-Status WeightLoader::load(Device& device, const std::function<void(int64_t)>& progress) {
-  progress_ = progress;
+Status WeightLoader::with_uploader(Device& device,
+                                   const UploadOptions& options,
+                                   const std::function<Status()>& queue) {
   stream_ = device.new_stream();
-  for (Param& param : registry_.params()) {
-    if (!param.constant().empty()) {
-      TUTTI_RETURN_IF_ERROR(load_constant(param, device));
-    } else if (!param.is_derived_) {
-      TUTTI_RETURN_IF_ERROR(load_param(param, device));
-    }
+  // Of this frame: its threads end before what `queue` refers to goes, also if `queue` throws.
+  TUTTI_TRY(std::unique_ptr<Uploader> uploader, Uploader::create(device, *stream_, options));
+  uploader_ = uploader.get();
+  Status status = queue();
+  if (status.ok()) {
+    status = uploader->finish();
   }
-  return stream_->synchronize();
+  uploader_ = nullptr;
+  uploader.reset();
+  Status copied = stream_->synchronize();
+  return status.ok() ? copied : status;
+}
+
+Status WeightLoader::load(Device& device,
+                          const UploadOptions& options,
+                          std::atomic<int64_t>* done) {
+  done_ = done;
+  return with_uploader(device, options, [&]() -> Status {
+    for (Param& param : registry_.params()) {
+      if (!param.constant().empty()) {
+        TUTTI_RETURN_IF_ERROR(load_constant(param, device));
+      } else if (!param.is_derived_) {
+        TUTTI_RETURN_IF_ERROR(load_param(param, device));
+      }
+    }
+    return ok_status();
+  });
 }
 
 Status WeightLoader::load_constant(Param& param, Device& device) {
@@ -258,71 +273,48 @@ Status WeightLoader::load_constant(Param& param, Device& device) {
       param.data_.view().raw(), values.data(), ssize(values.size() * sizeof(float)), *stream_);
 }
 
-Status WeightLoader::load_param(Param& param, Device& device) {
-  const ParamSpec& spec = param.spec();
-  TUTTI_TRY(const Item item, resolve(param));
+Result<std::shared_ptr<const SliceReader>> WeightLoader::reader_of(const ParamSpec& spec,
+                                                                   const Item& item) {
   const bool matrix = spec.cols > 0;
-  const int64_t cols = matrix ? spec.take_cols.count : 1;
-  const int64_t source_cols = matrix ? spec.cols : 1;
-  const int64_t col_begin = matrix ? spec.take_cols.begin : 0;
-  TUTTI_TRY(param.data_, Tensor::empty(device, item.dtype, spec.local_shape(), spec.name));
-  std::vector<std::byte> staging;
-  auto* to = static_cast<std::byte*>(param.data_.view().raw());
-  size_t index = 0;
-  const Range groups = spec.groups > 0 ? spec.take_groups : Range{0, 1};
-  for (int64_t g = groups.begin; g < groups.end(); ++g) {
-    for (const ParamSource& source : spec.sources) {
-      const ResolvedSource& resolved = item.sources[index++];
-      const DType stored = resolved.tensor->entry->dtype;
-      const int64_t stored_size = dtype_size(stored);
-      const int64_t local_size = dtype_size(item.dtype);
-      const bool direct = stored == item.dtype && cols == source_cols;
-      if (resolved.scale != nullptr && !item.quantized) {  // multiplied in below
-        const ScaleBlocks blocks = scale_blocks(spec, source, quant_);
-        std::vector<float> checked;
-        TUTTI_RETURN_IF_ERROR(read_scales(*resolved.scale, blocks, checked));
-        read_bytes_ += blocks.count() * dtype_size(resolved.scale->entry->dtype);
-      }
-      const int64_t piece_rows = std::max<int64_t>(1, kPieceBytes / (source_cols * stored_size));
-      for (int64_t r = source.take.begin; r < source.take.end(); r += piece_rows) {
-        const int64_t rows = std::min(piece_rows, source.take.end() - r);
-        const std::byte* from = resolved.tensor->data() + r * source_cols * stored_size;
-        const int64_t local_bytes = rows * cols * local_size;
-        const std::byte* host = from;
-        if (!direct) {
-          staging.resize(usize(local_bytes));
-          for (int64_t i = 0; i < rows; ++i) {
-            const std::byte* row = from + (i * source_cols + col_begin) * stored_size;
-            std::byte* out = staging.data() + i * cols * local_size;
-            if (stored == item.dtype) {
-              std::memcpy(out, row, usize(cols * local_size));
-              continue;
-            }
-            for (int64_t c = 0; c < cols; ++c) {
-              const float scale = resolved.scale == nullptr
-                                      ? 1.0F
-                                      : scale_at(*resolved.scale,
-                                                 (r + i) / quant_.block_rows,
-                                                 (col_begin + c) / quant_.block_cols);
-              reinterpret_cast<float*>(out)[c] = element(row, stored, c) * scale;
-            }
-          }
-          host = staging.data();
-        }
-        TUTTI_RETURN_IF_ERROR(device.copy_from_host(to, host, local_bytes, *stream_));
-        to += local_bytes;
-        read_bytes_ += rows * cols * stored_size;
-        finish_read(*resolved.tensor, from, rows * source_cols * stored_size);
-      }
+  auto reader = std::make_shared<SliceReader>(
+      item.dtype, matrix ? spec.cols : 1, matrix ? spec.take_cols : Range{0, 1}, quant_);
+  for (size_t i = 0; i < item.sources.size(); ++i) {
+    const ParamSource& source = spec.sources[i % spec.sources.size()];
+    const ResolvedSource& resolved = item.sources[i];
+    const TensorRef* scale = item.quantized ? nullptr : resolved.scale;
+    TUTTI_RETURN_IF_ERROR(reader->add(*resolved.tensor, source.take, scale));
+    if (scale != nullptr) {
+      count_read(scale_blocks(spec, source, quant_).count() * dtype_size(scale->entry->dtype));
     }
   }
+  return std::shared_ptr<const SliceReader>(std::move(reader));
+}
+
+Status WeightLoader::upload(Param& param, Device& device, DType dtype, FillFunction fill) {
+  TUTTI_TRY(param.data_,
+            Tensor::empty(device, dtype, param.spec().local_shape(), param.spec().name));
+  const TensorView view = param.data_.view();
+  return uploader_->upload(view.raw(), view.bytes(), std::move(fill));
+}
+
+Status WeightLoader::load_param(Param& param, Device& device) {
+  TUTTI_TRY(const Item item, resolve(param));
+  // The threads of the upload read from it until the last piece is done.
+  TUTTI_TRY(std::shared_ptr<const SliceReader> reader, reader_of(param.spec(), item));
+  auto fill = [this, reader = std::move(reader)](
+                  int64_t begin, int64_t end, std::byte* out) -> Status {
+    TUTTI_TRY(const int64_t read, reader->read(begin, end, out));
+    count_read(read);
+    return ok_status();
+  };
+  TUTTI_RETURN_IF_ERROR(upload(param, device, item.dtype, std::move(fill)));
   if (item.quantized) {
     TUTTI_RETURN_IF_ERROR(load_scales(param, item, device));
   }
-  if (param.derivation() != nullptr) {
-    TUTTI_RETURN_IF_ERROR(derive(param, device, item.quantized ? DType::kF32 : item.dtype));
+  if (param.derivation() == nullptr) {
+    return ok_status();
   }
-  return ok_status();
+  return derive(param, device, item.quantized ? DType::kF32 : item.dtype);
 }
 
 Status WeightLoader::load_scales(Param& param, const Item& item, Device& device) {
@@ -343,7 +335,7 @@ Status WeightLoader::load_scales(Param& param, const Item& item, Device& device)
     const ScaleBlocks blocks =
         scale_blocks(spec, spec.sources[index % spec.sources.size()], quant_);
     TUTTI_RETURN_IF_ERROR(read_scales(ref, blocks, scales));
-    read_bytes_ += blocks.count() * dtype_size(ref.entry->dtype);
+    count_read(blocks.count() * dtype_size(ref.entry->dtype));
   }
   const int64_t col_count = blocks_of(spec.take_cols, quant_.block_cols).count;
   Shape shape;
@@ -377,6 +369,7 @@ Result<std::vector<std::byte>> WeightLoader::fetch(ConstTensorView tensor, Devic
 Status WeightLoader::derive(Param& param, Device& device, DType stored) {
   const Derivation& derivation = *param.derivation();
   const ConstTensorView view = param.data_.view();
+  TUTTI_RETURN_IF_ERROR(uploader_->finish());
   TUTTI_TRY(const std::vector<std::byte> host, fetch(view, device));
   std::vector<std::byte> scale_bytes;
   std::vector<std::byte> row_bytes;
@@ -386,15 +379,12 @@ Status WeightLoader::derive(Param& param, Device& device, DType stored) {
   }
   const int64_t cols = view.dim(-1);
   std::vector<float> source(usize(view.numel()));
-  for (int64_t i = 0; i < view.numel(); ++i) {
-    float value = element(host.data(), view.dtype(), i);
-    if (param.scales_.defined()) {
-      const int32_t row = reinterpret_cast<const int32_t*>(row_bytes.data())[i / cols];
-      const int64_t col = (i % cols + param.phase_k_) / param.block_k_;
-      value *=
-          reinterpret_cast<const float*>(scale_bytes.data())[row * param.scales_.shape()[1] + col];
-    }
-    source[usize(i)] = value;
+  to_floats(host.data(), view.dtype(), view.numel(), source.data());
+  for (int64_t i = 0; param.scales_.defined() && i < view.numel(); ++i) {
+    const int32_t row = reinterpret_cast<const int32_t*>(row_bytes.data())[i / cols];
+    const int64_t col = (i % cols + param.phase_k_) / param.block_k_;
+    source[usize(i)] *=
+        reinterpret_cast<const float*>(scale_bytes.data())[row * param.scales_.shape()[1] + col];
   }
   std::vector<std::vector<float>> results;
   std::vector<TensorView> outputs;
@@ -420,114 +410,6 @@ Status WeightLoader::derive(Param& param, Device& device, DType stored) {
     param.scale_row_ = Tensor();
   }
   return ok_status();
-}
-
-Result<int64_t> WeightLoader::dummy_bytes(DType dtype) const {
-  constexpr int64_t kLimit = int64_t{1} << 56;  // leaves room to add up over ranks
-  int64_t total = 0;
-  for (const Param& param : registry_.params()) {
-    if (param.is_derived_) {  // takes the place of its source
-      continue;
-    }
-    const Shape shape = param.spec().local_shape();
-    std::vector<int64_t> factors{
-        dtype_size(param.spec().dtype == DTypeRule::kF32 ? DType::kF32 : dtype)};
-    for (int i = 0; i < shape.rank(); ++i) {
-      factors.push_back(shape[i]);
-    }
-    const std::optional<int64_t> bytes = checked_product(factors);
-    if (!bytes || *bytes > kLimit - total) {
-      return error(StatusCode::kOutOfMemory,
-                   "{}: shape {} needs more memory than any machine has",
-                   param.spec().name,
-                   shape.to_string());
-    }
-    total += *bytes;
-  }
-  return total;
-}
-
-namespace {
-
-// Pseudo-random values of one amplitude, converted once and handed out in turns: a benchmark of a
-// large model should not spend minutes on its weights. The period is prime, so that rows differ.
-class DummyValues {
- public:
-  static constexpr int64_t kPeriod = 1048573;
-
-  DummyValues(DType dtype, float amplitude, uint64_t& state)
-      : size_(dtype_size(dtype)), values_(usize(kPeriod * size_)) {
-    for (int64_t i = 0; i < kPeriod; ++i) {
-      state ^= state >> 12U;  // xorshift64*: good enough to keep values apart
-      state ^= state << 25U;
-      state ^= state >> 27U;
-      const float uniform =
-          static_cast<float>((state * 0x2545F4914F6CDD1DULL) >> 40U) * 0x1p-24F - 0.5F;
-      store_dense(values_.data(), dtype, i, uniform * amplitude);
-    }
-  }
-
-  /// Fills `count` elements, going on where the last call ended.
-  void fill(std::byte* to, int64_t count) {
-    while (count > 0) {
-      const int64_t n = std::min(count, kPeriod - at_);
-      std::memcpy(to, values_.data() + at_ * size_, usize(n * size_));
-      to += n * size_;
-      count -= n;
-      at_ = (at_ + n) % kPeriod;
-    }
-  }
-
- private:
-  int64_t size_;
-  std::vector<std::byte> values_;
-  int64_t at_ = 0;
-};
-
-}  // namespace
-
-Status WeightLoader::load_dummy(Device& device, DType dtype, uint64_t seed) {
-  TUTTI_RETURN_IF_ERROR(registry_.status());
-  stream_ = device.new_stream();
-  uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 0x1234567ULL;
-  std::map<std::pair<DType, int64_t>, DummyValues> matrices;  // by type and columns
-  std::vector<std::byte> piece;
-  for (Param& param : registry_.params()) {
-    const ParamSpec& spec = param.spec();
-    if (param.is_derived_) {
-      continue;
-    }
-    if (!param.constant().empty()) {
-      TUTTI_RETURN_IF_ERROR(load_constant(param, device));
-      continue;
-    }
-    const DType local = spec.dtype == DTypeRule::kF32 ? DType::kF32 : dtype;
-    TUTTI_TRY(param.data_, Tensor::empty(device, local, spec.local_shape(), spec.name));
-    const int64_t n = param.data_.view().numel();
-    piece.resize(usize(std::min<int64_t>(n, kPieceBytes) * dtype_size(local)));
-    DummyValues* values = nullptr;
-    if (spec.cols > 0) {
-      const float amplitude = 2.0F / std::sqrt(static_cast<float>(spec.cols));
-      values = &matrices.try_emplace({local, spec.cols}, local, amplitude, state).first->second;
-    } else {
-      for (int64_t i = 0; i < std::min(n, kPieceBytes); ++i) {
-        store_dense(piece.data(), local, i, 1.0F);
-      }
-    }
-    for (int64_t begin = 0; begin < n; begin += kPieceBytes) {
-      const int64_t count = std::min(kPieceBytes, n - begin);
-      if (values != nullptr) {
-        values->fill(piece.data(), count);
-      }
-      auto* to = static_cast<std::byte*>(param.data_.view().raw()) + begin * dtype_size(local);
-      TUTTI_RETURN_IF_ERROR(
-          device.copy_from_host(to, piece.data(), count * dtype_size(local), *stream_));
-    }
-    if (param.derivation() != nullptr) {
-      TUTTI_RETURN_IF_ERROR(derive(param, device, local));
-    }
-  }
-  return stream_->synchronize();
 }
 
 }  // namespace tutti

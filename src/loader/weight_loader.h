@@ -2,16 +2,21 @@
 // the checkpoint and sizes everything without allocating; load() reads this rank's slices and
 // nothing else.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "device/uploader.h"
 #include "loader/checkpoint.h"
 #include "loader/hf_config.h"
 #include "loader/param_spec.h"
 
 namespace tutti {
+
+class SliceReader;
 
 struct LoadPlan {
   int64_t weight_bytes = 0;             ///< on the device when loading is done
@@ -32,18 +37,19 @@ class WeightLoader {
   /// Errors list every missing and mis-shaped tensor they can find (the first few by name).
   Result<LoadPlan> plan(const std::vector<std::string>& ignored_prefixes);
 
-  /// Allocates on `device` and reads. `progress` gets the bytes of this rank done so far.
-  Status load(Device& device, const std::function<void(int64_t)>& progress);
+  /// Allocates on `device` and reads, with threads of its own. Bytes are added to `done`, if there
+  /// is one, as they are read.
+  Status load(Device& device, const UploadOptions& options, std::atomic<int64_t>* done = nullptr);
 
   /// Bytes that load_dummy() leaves on the device; kOutOfMemory if no machine could hold them.
   Result<int64_t> dummy_bytes(DType dtype) const;
 
   /// Allocates and fills with small pseudo-random numbers that depend on `seed`; for benchmarks
   /// only.
-  Status load_dummy(Device& device, DType dtype, uint64_t seed);
+  Status load_dummy(Device& device, DType dtype, uint64_t seed, const UploadOptions& options);
 
   /// Checkpoint bytes read so far by this rank.
-  int64_t read_bytes() const { return read_bytes_; }
+  int64_t read_bytes() const { return read_bytes_.load(std::memory_order_relaxed); }
 
  private:
   struct Item;
@@ -52,9 +58,17 @@ class WeightLoader {
   int64_t item_read_bytes(const ParamSpec& spec, const Item& item) const;
   Status load_constant(Param& param, Device& device);
   Status load_param(Param& param, Device& device);
+  /// Reads what load_param() uploads. Scales that are multiplied in are read at once.
+  Result<std::shared_ptr<const SliceReader>> reader_of(const ParamSpec& spec, const Item& item);
+  /// Allocates the parameter and queues its upload.
+  Status upload(Param& param, Device& device, DType dtype, FillFunction fill);
   Status load_scales(Param& param, const Item& item, Device& device);
   Status derive(Param& param, Device& device, DType stored);
-  void finish_read(const TensorRef& ref, const std::byte* begin, int64_t bytes);
+  /// Runs `queue` with an uploader, and leaves nothing under way when it returns.
+  Status with_uploader(Device& device,
+                       const UploadOptions& options,
+                       const std::function<Status()>& queue);
+  void count_read(int64_t bytes);
 
   /// `tensor` in host memory.
   Result<std::vector<std::byte>> fetch(ConstTensorView tensor, Device& device);
@@ -62,9 +76,10 @@ class WeightLoader {
   ParamRegistry& registry_;
   const Checkpoint* checkpoint_;
   QuantConfig quant_;
-  int64_t read_bytes_ = 0;
-  std::function<void(int64_t)> progress_;
+  std::atomic<int64_t> read_bytes_{0};  // the upload's threads add to it
+  std::atomic<int64_t>* done_ = nullptr;
   std::unique_ptr<Stream> stream_;  // of all copies of one load
+  Uploader* uploader_ = nullptr;    // with_uploader()'s
 };
 
 }  // namespace tutti

@@ -133,6 +133,7 @@ TEST_P(TensorParallelTest, RanksShareTheWork) {
     EXPECT_LT(*most, one->read_bytes().front()) << ranks << " ranks";
     EXPECT_LT(static_cast<double>(*most), 1.15 * static_cast<double>(*least)) << ranks << " ranks";
     EXPECT_GE(many->weight_bytes(), one->weight_bytes()) << "nothing is lost by splitting";
+    EXPECT_GT(many->load_seconds(), 0);
   }
 }
 

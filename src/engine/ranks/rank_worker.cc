@@ -113,20 +113,17 @@ int64_t RankWorker::table_bytes(const StepShape& shape) {
 Status RankWorker::load(RankContext& rank,
                         const Checkpoint& checkpoint,
                         const QuantConfig& quant,
+                        int threads,
                         std::atomic<int64_t>& done) {
   WeightLoader loader(registry_, &checkpoint, quant);
-  const Status status = loader.load(rank.device, [this, &done](int64_t bytes) {
-    done.fetch_add(bytes - read_bytes_, std::memory_order_relaxed);
-    read_bytes_ = bytes;
-  });
-  done.fetch_add(loader.read_bytes() - read_bytes_, std::memory_order_relaxed);
+  const Status status = loader.load(rank.device, {.threads = threads}, &done);
   read_bytes_ = loader.read_bytes();
   return status;
 }
 
-Status RankWorker::load_dummy(RankContext& rank, DType dtype) {
+Status RankWorker::load_dummy(RankContext& rank, DType dtype, int threads) {
   return WeightLoader(registry_, nullptr, {})
-      .load_dummy(rank.device, dtype, static_cast<uint64_t>(rank_) + 1);
+      .load_dummy(rank.device, dtype, static_cast<uint64_t>(rank_) + 1, {.threads = threads});
 }
 
 Status RankWorker::allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape) {

@@ -46,12 +46,14 @@ class RankWorker {
   /// Device memory of dummy weights.
   Result<int64_t> dummy_bytes(DType dtype);
 
-  /// Reads this rank's slices; `done` counts checkpoint bytes over all ranks.
+  /// Reads this rank's slices with `threads` threads; `done` counts checkpoint bytes over all
+  /// ranks.
   Status load(RankContext& rank,
               const Checkpoint& checkpoint,
               const QuantConfig& quant,
+              int threads,
               std::atomic<int64_t>& done);
-  Status load_dummy(RankContext& rank, DType dtype);
+  Status load_dummy(RankContext& rank, DType dtype, int threads);
 
   /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
   int64_t measure_arena(const StepShape& shape);

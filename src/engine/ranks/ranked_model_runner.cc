@@ -46,13 +46,7 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
                               : std::min(options.max_adjusted_rows, options.max_batch_sequences);
   TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
   TUTTI_TRY(runner->group_, RankGroup::start(backend, options.ranks));
-  if (checkpoint) {
-    TUTTI_RETURN_IF_ERROR(runner->load_weights(*checkpoint, total, options));
-  } else {
-    TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
-      return runner->workers_[usize(rank.rank)]->load_dummy(rank, options.dummy_dtype);
-    }));
-  }
+  TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
   for (std::vector<int32_t>& tokens : runner->sampled_) {
     tokens.resize(usize(options.max_batch_sequences));
   }
@@ -253,12 +247,12 @@ Status RankedModelRunner::size_kv(int64_t available, bool shared, const ModelLoa
   return ok_status();
 }
 
-Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
+Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
                                        int64_t total,
                                        const ModelLoadOptions& options) {
   std::atomic<int64_t> done{0};
   std::jthread reporter;
-  if (options.progress) {
+  if (options.progress && checkpoint != nullptr) {
     reporter = std::jthread([&](const std::stop_token& stop) {
       while (!stop.stop_requested()) {
         options.progress({done.load(std::memory_order_relaxed), total});
@@ -266,17 +260,30 @@ Status RankedModelRunner::load_weights(const Checkpoint& checkpoint,
       }
     });
   }
+  const int threads = upload_threads(options.ranks);
+  const auto start = std::chrono::steady_clock::now();
   const Status status = group_->run([&](RankContext& rank) {
-    return workers_[usize(rank.rank)]->load(rank, checkpoint, config_.quant, done);
+    RankWorker& worker = *workers_[usize(rank.rank)];
+    return checkpoint != nullptr ? worker.load(rank, *checkpoint, config_.quant, threads, done)
+                                 : worker.load_dummy(rank, options.dummy_dtype, threads);
   });
+  load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (reporter.joinable()) {
     reporter.request_stop();
     reporter.join();
   }
-  if (status.ok() && options.progress) {
+  TUTTI_RETURN_IF_ERROR(status);
+  if (options.progress && checkpoint != nullptr) {
     options.progress({total, total});
   }
-  return status;
+  const int64_t bytes = checkpoint != nullptr ? total : weight_bytes();
+  log_info("weights: {} {} in {}, {:.1f} GB/s, {} threads per rank",
+           format_bytes(bytes),
+           checkpoint != nullptr ? "read" : "made up",
+           format_seconds(load_seconds_),
+           static_cast<double>(bytes) / load_seconds_ / 1e9,
+           threads);
+  return ok_status();
 }
 
 Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {

@@ -100,6 +100,10 @@ class RankedModelRunner final : public ModelRunner {
   /// Checkpoint bytes each rank read.
   std::vector<int64_t> read_bytes() const;
 
+  /// How long the weights took: from the first allocation for them to the last byte on the slowest
+  /// rank's device.
+  double load_seconds() const { return load_seconds_; }
+
  private:
   static constexpr size_t kMaxPending = 4;
 
@@ -119,7 +123,8 @@ class RankedModelRunner final : public ModelRunner {
   Status size_kv(int64_t available, bool shared, const ModelLoadOptions& options);
   StepShape step_shape(const ModelLoadOptions& options) const;
   void log_memory(Backend& backend);
-  Status load_weights(const Checkpoint& checkpoint, int64_t total, const ModelLoadOptions& options);
+  /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
+  Status load_weights(const Checkpoint* checkpoint, int64_t total, const ModelLoadOptions& options);
   Status prepare_pending(const ModelLoadOptions& options);
   Status tell_ranks(Pending& step, uint64_t number);
 
@@ -127,6 +132,7 @@ class RankedModelRunner final : public ModelRunner {
   RunnerLimits limits_;
   MemoryPlan memory_;
   int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
+  double load_seconds_ = 0;
   std::vector<std::unique_ptr<RankWorker>> workers_;
   Status run_step(RankContext& rank, uint64_t number);
 

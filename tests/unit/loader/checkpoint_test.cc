@@ -53,7 +53,8 @@ TEST_F(CheckpointTest, ShardsByIndex) {
   const auto checkpoint = Checkpoint::open(dir_.path()).value();
   EXPECT_EQ(checkpoint->names().size(), 3U);
   float value = 0;
-  std::memcpy(&value, checkpoint->find("c")->data(), sizeof value);
+  ASSERT_TRUE(
+      checkpoint->find("c")->read(0, sizeof value, reinterpret_cast<std::byte*>(&value)).ok());
   EXPECT_EQ(value, 3.0F);
 }
 

@@ -1,6 +1,9 @@
 // Hostile headers: each gives one error that names the file and what is wrong with it.
 #include "loader/safetensors.h"
 
+#include <array>
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -199,8 +202,29 @@ TEST(SafetensorsTest, ReadsWhatIsValid) {
   EXPECT_TRUE(file->entries()[1].dims.empty());
   EXPECT_EQ(file->entries()[2].bytes, 0);
   EXPECT_EQ(file->entries()[3].dims, (std::vector<int64_t>{1, 3}));
-  EXPECT_EQ(static_cast<uint8_t>(file->data(file->entries()[3])[1]), 0x3C);
-  file->drop(file->data(file->entries()[0]), 8);
+  std::array<std::byte, 2> codes{};
+  ASSERT_TRUE(file->read(file->entries()[3].offset + 1, 2, codes.data()).ok());
+  EXPECT_EQ(codes[0], std::byte{0x3C});
+  EXPECT_EQ(codes[1], std::byte{0xFE});
+}
+
+TEST(SafetensorsTest, FilesThatShrinkAreNamedByTheirLength) {
+  const TempDir dir;
+  dir.write("m", safetensors({make_tensor("a", "F32", {256}, std::vector<float>(256, 1.0F))}));
+  const auto file = SafetensorsFile::open(dir.file("m")).value();
+  const SafetensorsEntry& entry = file->entries()[0];
+  const int64_t size = entry.offset + entry.bytes;
+  std::vector<std::byte> values(usize(entry.bytes));
+  std::filesystem::resize_file(dir.file("m"), usize(size - 100));
+  const Status status = file->read(entry.offset, entry.bytes, values.data());
+  EXPECT_EQ(status.code(), StatusCode::kCorrupt);
+  EXPECT_EQ(status.message(),
+            fmt::format("ends at {}, but had {} bytes when it was opened; was it replaced while it "
+                        "was being read? Load the model again",
+                        size - 100,
+                        size));
+  EXPECT_TRUE(file->read(entry.offset, entry.bytes - 100, values.data()).ok());
+  file->read_ahead(entry.offset, entry.bytes);  // advice: no error
 }
 
 TEST(SafetensorsTest, MetadataIsNoTensor) {

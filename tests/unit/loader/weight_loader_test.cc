@@ -1,7 +1,9 @@
 // Slices of fused, stacked and block-quantised parameters against the global matrices.
 #include "loader/weight_loader.h"
 
+#include <filesystem>
 #include <numeric>
+#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -99,14 +101,11 @@ class WeightLoaderTest : public ::testing::Test {
     WeightLoader weights = loader();
     const Result<LoadPlan> plan = weights.plan({});
     ASSERT_TRUE(plan.ok()) << plan.status().message();
-    int64_t last = 0;
-    const Status status = weights.load(device_, [&](int64_t done) {
-      EXPECT_GE(done, last);
-      last = done;
-    });
+    std::atomic<int64_t> done{0};
+    const Status status = weights.load(device_, upload_, &done);
     ASSERT_TRUE(status.ok()) << status.message();
     EXPECT_EQ(weights.read_bytes(), plan->read_bytes);
-    EXPECT_LE(last, plan->read_bytes) << "a progress bar must not pass its end";
+    EXPECT_EQ(done.load(), plan->read_bytes) << "a progress bar must not pass its end";
     read_bytes_ = weights.read_bytes();
   }
 
@@ -131,6 +130,8 @@ class WeightLoaderTest : public ::testing::Test {
   CpuDevice device_;
   ParamRegistry registry_;
   QuantConfig quant_;
+  // Small pieces: cuts fall into rows, blocks of scales and sources.
+  UploadOptions upload_{.threads = 3, .piece_bytes = 64};
   std::unique_ptr<Checkpoint> checkpoint_;
   int64_t read_bytes_ = 0;
 };
@@ -255,6 +256,109 @@ TEST_F(WeightLoaderTest, MixedFormatsMeetInF32) {
     }
   }
   EXPECT_EQ(read_bytes_, 9 + 2 * 2 * 4 + 6 * 2 + 3 * 2);
+}
+
+// Large enough for several pieces of the upload, and for several parts of what is converted.
+TEST_F(WeightLoaderTest, RandomSlicesOfLargeMatrices) {
+  quant_ = {.fp8_blocks = true, .block_rows = 64, .block_cols = 48};
+  constexpr int64_t kRows = 301;
+  constexpr int64_t kCols = 703;
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  std::mt19937_64 random(seed);
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+  };
+  const auto range = [&](int64_t size) {
+    const int64_t begin = below(size);
+    return Range{begin, 1 + below(size - begin)};
+  };
+  const Matrix a = matrix(kRows, kCols, 1);
+  const Matrix s = scales_of(a, quant_, 1);
+  const Matrix b = matrix(kRows, kCols, 2);
+  write({tensor("q", "F8_E4M3", a),
+         tensor("q_scale_inv", "F32", s),
+         tensor("bf16", "BF16", b),
+         tensor("f16", "F16", b),
+         tensor("f32", "F32", b)},
+        /*padding=*/static_cast<size_t>(below(8)));
+  const Matrix da = dequantised(a, s, quant_);
+  const std::vector<std::string> names{"q", "bf16", "f16", "f32"};
+  for (int round = 0; round < 12; ++round) {
+    upload_ = {.threads = static_cast<int>(1 + below(5)), .piece_bytes = 64 << below(15)};
+    registry_.params().clear();
+    // Every other round the sources are of one type and stay as they are.
+    const std::string& only = names[usize(below(4))];
+    ParamSpec spec{.name = "p", .cols = kCols, .take_cols = range(kCols)};
+    for (int i = 0; i < 3; ++i) {
+      const std::string& name = round % 2 == 0 ? only : names[usize(below(4))];
+      spec.sources.push_back({name, kRows, range(kRows)});
+    }
+    Param* p = registry_.add(spec);
+    load();
+    const WeightView w = p->weight();
+    int64_t n = 0;
+    for (const ParamSource& source : spec.sources) {
+      const Matrix& want = source.name == "q" ? da : b;
+      for (int64_t r = source.take.begin; r < source.take.end(); ++r, ++n) {
+        for (int64_t k = 0; k < spec.take_cols.count; ++k) {
+          ASSERT_EQ(view_value(w, 0, n, k), want.at(r, spec.take_cols.begin + k))
+              << source.name << " [" << r << ", " << k << "], round " << round << ", pieces of "
+              << upload_.piece_bytes;
+        }
+      }
+    }
+  }
+}
+
+// Short gaps between a rank's columns are read and dropped, long ones are not.
+TEST_F(WeightLoaderTest, ColumnsWithShortAndLongGaps) {
+  constexpr int64_t kRows = 1100;  // more than one system call takes
+  constexpr int64_t kCols = 2500;
+  const Matrix m = matrix(kRows, kCols, 1);
+  write({tensor("a", "F32", m)}, /*padding=*/1);
+  upload_.piece_bytes = 1 << 22;
+  for (const Range cols : {Range{0, 7},
+                           Range{2490, 10},
+                           Range{5, 2400},
+                           Range{900, 453},
+                           Range{900, 452},
+                           Range{900, 451}}) {
+    registry_.params().clear();
+    Param* p = registry_.add(
+        {.name = "a", .sources = {{"a", kRows, {0, kRows}}}, .cols = kCols, .take_cols = cols});
+    load();
+    const WeightView w = p->weight();
+    for (int64_t r = 0; r < kRows; ++r) {
+      for (int64_t c = 0; c < cols.count; ++c) {
+        ASSERT_EQ(view_value(w, 0, r, c), m.at(r, cols.begin + c)) << r << " " << c;
+      }
+    }
+  }
+}
+
+TEST_F(WeightLoaderTest, FilesThatShrinkEndTheLoad) {
+  const Matrix m = matrix(100, 100, 1);
+  for (const bool converted : {false, true}) {
+    for (const int64_t cols : {100, 50}) {
+      registry_.params().clear();
+      write({tensor("a", "BF16", m), tensor("b", "BF16", m)});
+      for (const char* name : {"a", "b"}) {
+        registry_.add({.name = name,
+                       .sources = {{name, 100, {0, 100}}},
+                       .cols = 100,
+                       .take_cols = {100 - cols, cols},
+                       .dtype = converted ? DTypeRule::kF32 : DTypeRule::kAsStored});
+      }
+      const std::string file = dir_.file("model.safetensors");
+      std::filesystem::resize_file(file, std::filesystem::file_size(file) - 3 * 200 + 1);
+      WeightLoader weights = loader();
+      const Status status = weights.load(device_, upload_);
+      EXPECT_EQ(status.code(), StatusCode::kCorrupt);
+      EXPECT_THAT(status.message(), HasSubstr(file + ": b: ends at "));
+      EXPECT_LT(weights.read_bytes(), 2 * 100 * cols * 2);
+    }
+  }
 }
 
 TEST_F(WeightLoaderTest, VectorsBecomeF32WhereTheRuleSaysSo) {
@@ -409,7 +513,7 @@ TEST_F(WeightLoaderTest, ScalesMustBeFinite) {
         spec.sources.push_back({"b", 4, {0, 4}});
       }
       registry_.add(std::move(spec));
-      const Status status = loader().load(device_, {});
+      const Status status = loader().load(device_, upload_);
       EXPECT_EQ(status.code(), StatusCode::kCorrupt);
       EXPECT_THAT(status.message(), HasSubstr(dir_.file("model.safetensors")));
       EXPECT_THAT(status.message(), HasSubstr("a_scale_inv: scale [1, 1] is"));
@@ -425,10 +529,33 @@ TEST_F(WeightLoaderTest, DummyWeightsNeedNoCheckpoint) {
   Param* constant = registry_.constant("c", {1.0F, 2.0F});
   WeightLoader weights(registry_, nullptr, {});
   ASSERT_TRUE(weights.plan({}).ok());
-  ASSERT_TRUE(weights.load_dummy(device_, DType::kBF16, 7).ok());
+  ASSERT_TRUE(weights.load_dummy(device_, DType::kBF16, 7, upload_).ok());
   EXPECT_EQ(w->tensor().dtype(), DType::kBF16);
   EXPECT_EQ(norm->tensor().data<float>()[3], 1.0F);
   EXPECT_EQ(constant->tensor().data<float>()[1], 2.0F);
+}
+
+TEST_F(WeightLoaderTest, DummyWeightsDependOnTheSeedAlone) {
+  const auto values = [this](uint64_t seed, const UploadOptions& upload) {
+    registry_.params().clear();
+    add("v", 13, 17);
+    Param* w = add("w", 1031, 1021);  // longer than the period of the values
+    Param* next = add("next", 1031, 1021);
+    EXPECT_TRUE(
+        WeightLoader(registry_, nullptr, {}).load_dummy(device_, DType::kBF16, seed, upload).ok());
+    std::vector<uint16_t> bits;
+    for (const Param* p : {w, next}) {
+      for (int64_t i = 0; i < p->tensor().numel(); ++i) {
+        bits.push_back(p->tensor().data<BF16>()[i].bits);
+      }
+    }
+    return bits;
+  };
+  const std::vector<uint16_t> one = values(7, {});
+  EXPECT_EQ(one, values(7, {.threads = 4, .piece_bytes = 320}));
+  EXPECT_NE(one, values(8, {}));
+  const auto half = one.begin() + ssize(one.size()) / 2;
+  EXPECT_FALSE(std::equal(one.begin(), half, half)) << "two parameters are alike";
 }
 
 }  // namespace
