@@ -351,6 +351,11 @@ class RecordingDevice final : public Device {
     return std::make_unique<LateFence>(deliveries_);
   }
 
+  Result<std::unique_ptr<PieceWriter>> new_piece_writer(Stream& stream,
+                                                        int64_t piece_bytes) override {
+    return inner_->new_piece_writer(stream, piece_bytes);
+  }
+
   std::unique_ptr<Timer> new_timer() override { return inner_->new_timer(); }
 
   Status pause(Stream& stream, double seconds) override { return inner_->pause(stream, seconds); }
