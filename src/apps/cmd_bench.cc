@@ -105,6 +105,7 @@ void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, c
                            {"prompt_tokens", o.prompt_tokens},
                            {"new_tokens", o.new_tokens},
                            {"weight_bytes", runner.weight_bytes()},
+                           {"load_seconds", runner.load_seconds()},
                            {"prefill_tokens_per_second", prompt_rate(o, l)},
                            {"decode_tokens_per_second", static_cast<double>(o.batch) / step},
                            {"bytes_per_step", l.bytes_per_step},

@@ -119,20 +119,10 @@ Status WeightLoader::load_dummy(Device& device,
                                 const UploadOptions& options) {
   TUTTI_RETURN_IF_ERROR(registry_.status());
   DummyWeights weights(seed);
-  const auto load_one = [&](Param& param) -> Status {
+  return load_all(device, options, [&](Param& param) -> Status {
     const DType local = param.spec().dtype == DTypeRule::kF32 ? DType::kF32 : dtype;
     TUTTI_RETURN_IF_ERROR(upload(param, device, local, weights.next(param.spec(), local)));
     return param.derivation() == nullptr ? ok_status() : derive(param, device, local);
-  };
-  return with_uploader(device, options, [&]() -> Status {
-    for (Param& param : registry_.params()) {
-      if (!param.constant().empty()) {
-        TUTTI_RETURN_IF_ERROR(load_constant(param, device));
-      } else if (!param.is_derived_) {
-        TUTTI_RETURN_IF_ERROR(load_one(param));
-      }
-    }
-    return ok_status();
   });
 }
 

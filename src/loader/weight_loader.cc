@@ -232,14 +232,19 @@ void WeightLoader::count_read(int64_t bytes) {
   }
 }
 
-Status WeightLoader::with_uploader(Device& device,
-                                   const UploadOptions& options,
-                                   const std::function<Status()>& queue) {
+Status WeightLoader::load_all(Device& device,
+                              const UploadOptions& options,
+                              const std::function<Status(Param&)>& load_one) {
   stream_ = device.new_stream();
-  // Of this frame: its threads end before what `queue` refers to goes, also if `queue` throws.
+  // Of this frame: its threads end before what `load_one` refers to goes, also if it throws.
   TUTTI_TRY(std::unique_ptr<Uploader> uploader, Uploader::create(device, *stream_, options));
   uploader_ = uploader.get();
-  Status status = queue();
+  Status status;
+  for (Param& param : registry_.params()) {
+    if (status.ok() && !param.is_derived_) {
+      status = param.constant().empty() ? load_one(param) : load_constant(param, device);
+    }
+  }
   if (status.ok()) {
     status = uploader->finish();
   }
@@ -253,16 +258,7 @@ Status WeightLoader::load(Device& device,
                           const UploadOptions& options,
                           std::atomic<int64_t>* done) {
   done_ = done;
-  return with_uploader(device, options, [&]() -> Status {
-    for (Param& param : registry_.params()) {
-      if (!param.constant().empty()) {
-        TUTTI_RETURN_IF_ERROR(load_constant(param, device));
-      } else if (!param.is_derived_) {
-        TUTTI_RETURN_IF_ERROR(load_param(param, device));
-      }
-    }
-    return ok_status();
-  });
+  return load_all(device, options, [&](Param& param) { return load_param(param, device); });
 }
 
 Status WeightLoader::load_constant(Param& param, Device& device) {

@@ -64,10 +64,11 @@ class WeightLoader {
   Status upload(Param& param, Device& device, DType dtype, FillFunction fill);
   Status load_scales(Param& param, const Item& item, Device& device);
   Status derive(Param& param, Device& device, DType stored);
-  /// Runs `queue` with an uploader, and leaves nothing under way when it returns.
-  Status with_uploader(Device& device,
-                       const UploadOptions& options,
-                       const std::function<Status()>& queue);
+  /// Places the constants, and has `load_one` queue every parameter that is read or made; leaves
+  /// nothing under way when it returns.
+  Status load_all(Device& device,
+                  const UploadOptions& options,
+                  const std::function<Status(Param&)>& load_one);
   void count_read(int64_t bytes);
 
   /// `tensor` in host memory.
@@ -79,7 +80,7 @@ class WeightLoader {
   std::atomic<int64_t> read_bytes_{0};  // the upload's threads add to it
   std::atomic<int64_t>* done_ = nullptr;
   std::unique_ptr<Stream> stream_;  // of all copies of one load
-  Uploader* uploader_ = nullptr;    // with_uploader()'s
+  Uploader* uploader_ = nullptr;    // load_all()'s
 };
 
 }  // namespace tutti

@@ -31,8 +31,9 @@ int64_t padded_sequences(int64_t count, int64_t most) {
 static_assert(kMaxTopLogprobs <= kMostLogProbs);
 
 // Where a step puts what it chooses. Log-probabilities are only allocated where they are wanted.
-RankWorker::StepResult allocate_choice(Arena& arena, int64_t rows, bool log_probs) {
-  RankWorker::StepResult out;
+RankWorker::StepResult allocate_choice(Arena& arena, const TensorView& logits, bool log_probs) {
+  const int64_t rows = logits.dim(0);
+  RankWorker::StepResult out{.logits = logits};
   out.chosen = arena.alloc(DType::kI32, {rows});
   if (log_probs) {
     out.top_ids = arena.alloc(DType::kI32, {rows, kMaxTopLogprobs});
@@ -100,7 +101,7 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
   const StepContext ctx{ops, parallel, arena, kv, in.step, info_.kv.dtype};
   const TensorView logits = model_->forward(ctx);
-  allocate_choice(arena, logits.dim(0), /*log_probs=*/true);
+  allocate_choice(arena, logits, /*log_probs=*/true);
   allocate_adjusted(arena, adjusted, logits.dim(1));
   return arena.peak();
 }
@@ -160,6 +161,10 @@ Status RankWorker::begin(RankContext& rank,
   return ok_status();
 }
 
+int64_t RankWorker::needed_width() const {
+  return std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
+}
+
 Result<DeviceInputs> RankWorker::upload(RankContext& rank, int64_t table_width) {
   DeviceInputs in = lay_out_inputs(*arena_, inputs_.rows(), table_width, kv_->block_size());
   in.step.attention.max_queries = inputs_.max_queries;
@@ -190,14 +195,14 @@ RankWorker::StepResult RankWorker::run(RankContext& rank,
                                        const std::optional<Choice>& choice) {
   const TensorView logits = forward(rank, in);
   StepResult out;
+  out.logits = logits;
   if (choice) {
-    out = allocate_choice(*arena_, logits.dim(0), !choice->log_probs.empty());
+    out = allocate_choice(*arena_, logits, !choice->log_probs.empty());
     if (choice->draws.empty()) {
       rank.ops.argmax(out.chosen, logits, choice->limit);
     } else {
       rank.ops.draw(out.chosen, logits, choice->limit, in.draws);
     }
-    out.logits = logits;
     if (!choice->adjusted.empty()) {
       choose_adjusted(rank, in, *choice, out);
     }
@@ -207,7 +212,6 @@ RankWorker::StepResult RankWorker::run(RankContext& rank,
           out.top_ids, out.log_probs, out.chosen, logits, choice->limit, in.log_probs);
     }
   }
-  out.logits = logits;
   return out;
 }
 
@@ -219,8 +223,7 @@ Result<RankWorker::StepResult> RankWorker::step(RankContext& rank,
   if (choice && replays(rank, batch)) {
     return replay(rank, *choice);
   }
-  const int64_t width = std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
-  TUTTI_TRY(const DeviceInputs in, upload(rank, width));
+  TUTTI_TRY(const DeviceInputs in, upload(rank, needed_width()));
   return run(rank, in, choice);
 }
 
@@ -229,8 +232,7 @@ Result<TensorView> RankWorker::logits(RankContext& rank,
                                       const std::vector<int32_t>& rows) {
   const TraceScope trace("step", static_cast<long long>(batch.step));
   TUTTI_RETURN_IF_ERROR(begin(rank, batch, rows, std::nullopt));
-  const int64_t width = std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
-  TUTTI_TRY(const DeviceInputs in, upload(rank, width));
+  TUTTI_TRY(const DeviceInputs in, upload(rank, needed_width()));
   return forward(rank, in);
 }
 
@@ -246,8 +248,7 @@ Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const Batch
   RankContext observed{rank.rank, rank.device, ops, rank.parallel, rank.stream};
   for (int pass = 0; pass < kPasses; ++pass) {
     TUTTI_RETURN_IF_ERROR(begin(rank, batch, {}, {}));
-    const int64_t width = std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
-    TUTTI_TRY(const DeviceInputs in, upload(rank, width));
+    TUTTI_TRY(const DeviceInputs in, upload(rank, needed_width()));
     TUTTI_RETURN_IF_ERROR(timer.start_pass());
     run(observed, in, Choice{.limit = info_.vocab_size});
     TUTTI_RETURN_IF_ERROR(timer.finish_pass());

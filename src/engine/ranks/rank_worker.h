@@ -127,6 +127,8 @@ class RankWorker {
                const Batch& batch,
                std::span<const int32_t> logit_rows,
                const std::optional<Choice>& choice);
+  /// Columns of the block table that this step reads.
+  int64_t needed_width() const;
   Result<DeviceInputs> upload(RankContext& rank, int64_t table_width);
   TensorView forward(RankContext& rank, const DeviceInputs& in);
   void choose_adjusted(RankContext& rank,
