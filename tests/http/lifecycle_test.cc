@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "http/test_server.h"
+#include "serve/random_id.h"
 
 namespace tutti::testing {
 namespace {
@@ -141,6 +142,24 @@ TEST(Lifecycle, LatePiecesAfterTheServerAreHarmless) {
   s.server.reset();
   generation->say("too late");
   generation->sink->on_error(Status(StatusCode::kCancelled, "cancelled"));
+}
+
+// Ids of requests, on a thread that never made one.
+TEST(Lifecycle, H05_RandomIdsTakeNoDescriptor) {
+  rlimit old{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+  rlimit none = old;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  std::string first;
+  std::string second;
+  std::thread([&] {
+    first = random_id("req");
+    second = random_id("req");
+  }).join();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+  EXPECT_EQ(first.size(), 4U + 24U);
+  EXPECT_NE(first, second);
 }
 
 TEST(Lifecycle, H05_OutOfDescriptorsIsSurvived) {
