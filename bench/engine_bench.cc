@@ -67,7 +67,7 @@ class Bench {
                 .max_context = 1 << 20},
         pool_(blocks(), BlockPool::PrefixCache{.block_size = kBlockSize}),
         scheduler_(config_, pool_),
-        ranks_(make_cpu_backend({.threads = 1})->make_ranks(1).value()),
+        ranks_(make_cpu_backend({.threads = 1})->make_ranks({.ranks = 1}).value()),
         parallel_{.tp = self_, .dp = self_, .ep = self_, .pp = self_},
         rank_{.device = *ranks_->ranks()[0].device,
               .ops = *ranks_->ranks()[0].ops,

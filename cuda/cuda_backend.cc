@@ -64,9 +64,10 @@ class CudaBackend final : public Backend {
                              : fmt::format("{} x {}", gpus_.size(), gpus_.front().name);
   }
 
-  int64_t free_bytes() const override {
-    // One rank runs on the first GPU; it counts what other programs and models have taken by now.
-    return CudaDevice(gpus_.front().index, gpus_.front().name).free_bytes();
+  std::vector<MemoryPool> memory_pools(int) const override {
+    // It counts what other programs and models have taken by now.
+    const CudaDevice gpu(gpus_.front().index, gpus_.front().name);
+    return {{.name = gpu.name(), .free = gpu.free_bytes(), .ranks = {0}}};
   }
 
   bool ranks_share_memory() const override { return false; }
@@ -89,13 +90,13 @@ class CudaBackend final : public Backend {
         StatusCode::kUnsupported, "--compute {}: GPUs compute in f32 or bf16", dtype_name(act));
   }
 
-  Result<std::unique_ptr<RankSet>> make_ranks(int ranks) override {
-    if (ranks != 1) {
+  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
+    if (request.ranks != 1) {
       return error(
           StatusCode::kUnsupported,
           "--tp {}: this version runs a model on one GPU; the collectives between GPUs are "
           "not part of it yet. Use --tp 1, or --device cpu",
-          ranks);
+          request.ranks);
     }
     return OneRank::create(gpus_.front());
   }

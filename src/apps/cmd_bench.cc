@@ -143,7 +143,11 @@ Status measure(RankedModelRunner& runner,
   }
   TUTTI_TRY(latency.times, run.run());
   if (!backend.ranks_share_memory()) {
-    latency.memory_after = runner.memory().free - backend.free_bytes();
+    for (const MemoryPool& pool : backend.memory_pools(runner.ranks())) {
+      if (pool.name == runner.memory().pool) {
+        latency.memory_after = runner.memory().free - pool.free;
+      }
+    }
   }
   TUTTI_TRY(latency.prompt_ops, run.profile_prompt());
   TUTTI_TRY(latency.decode_ops, run.profile_decode());

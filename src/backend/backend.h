@@ -1,6 +1,7 @@
 // A backend makes what one rank needs: a device, ops on it, an endpoint of the group. The CPU
 // backend is built in; the CUDA backend lives in libtutti_cuda.so.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -25,8 +26,27 @@ class RankSet {
  public:
   virtual ~RankSet() = default;
   virtual std::vector<RankResources>& ranks() = 0;
-  /// Makes every pending and future collective throw DeviceError(reason).
+  /// Makes every pending and future collective throw DeviceError(reason), or, where collectives are
+  /// queued on devices, end there at once. Any thread.
   virtual void abort(const std::string& reason) = 0;
+
+  /// kDevice once a collective has failed on a device: names operation, rank and peer. What was
+  /// computed since is worthless. Any thread; does not wait.
+  virtual Status health() const { return ok_status(); }
+};
+
+/// What ranks are wanted.
+struct RankRequest {
+  int ranks = 1;
+  /// How long a rank waits in a collective for the others before the group is given up.
+  std::chrono::milliseconds collective_timeout{30'000};
+};
+
+/// Memory that one or several ranks take theirs from.
+struct MemoryPool {
+  std::string name;  ///< "cuda:0 (NVIDIA H200)", for people
+  int64_t free = 0;  ///< bytes that models may still take
+  std::vector<int> ranks;
 };
 
 /// What the hardware of all ranks together delivers at most, measured; 0: not measured.
@@ -41,8 +61,9 @@ class Backend {
   virtual ~Backend() = default;
   /// "cpu (AVX-512, 16 threads)" or "8 x NVIDIA H200": for people.
   virtual std::string describe() const = 0;
-  /// Memory that models may still take, in bytes; over all ranks on the CPU, per GPU otherwise.
-  virtual int64_t free_bytes() const = 0;
+  /// The memory of `ranks` ranks, which make_ranks() would accept; every rank is in one pool.
+  virtual std::vector<MemoryPool> memory_pools(int ranks) const = 0;
+  /// Whether there is one pool, which other programs use too: the host's memory.
   virtual bool ranks_share_memory() const = 0;
   /// Memory that one rank takes for itself beside weights, KV cache and activations: workspaces,
   /// the code of kernels, state of libraries.
@@ -53,7 +74,7 @@ class Backend {
   virtual DType default_compute() const = 0;
   /// kUnsupported says which types this backend computes in.
   virtual Status check_compute(DType act) const = 0;
-  virtual Result<std::unique_ptr<RankSet>> make_ranks(int ranks) = 0;
+  virtual Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) = 0;
 };
 
 }  // namespace tutti

@@ -1,6 +1,7 @@
 #include "backend/cpu_backend.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/checked.h"
 #include "comm/self_communicator.h"
@@ -49,7 +50,12 @@ class CpuBackend final : public Backend {
                        reference_ ? ", reference ops" : "");
   }
 
-  int64_t free_bytes() const override { return CpuDevice().free_bytes(); }
+  std::vector<MemoryPool> memory_pools(int ranks) const override {
+    MemoryPool pool{.name = "host memory", .free = CpuDevice().free_bytes()};
+    pool.ranks.resize(usize(ranks));
+    std::iota(pool.ranks.begin(), pool.ranks.end(), 0);
+    return {pool};
+  }
 
   bool ranks_share_memory() const override { return true; }
 
@@ -73,9 +79,9 @@ class CpuBackend final : public Backend {
                  act == DType::kBF16 ? "bf16" : dtype_name(act));
   }
 
-  Result<std::unique_ptr<RankSet>> make_ranks(int ranks) override {
-    return std::unique_ptr<RankSet>(
-        std::make_unique<CpuRankSet>(ranks, std::max(1, threads_ / ranks), reference_));
+  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
+    return std::unique_ptr<RankSet>(std::make_unique<CpuRankSet>(
+        request.ranks, std::max(1, threads_ / request.ranks), reference_));
   }
 
  private:

@@ -7,7 +7,7 @@
 namespace tutti {
 
 Result<std::unique_ptr<RankGroup>> RankGroup::start(Backend& backend, int ranks) {
-  TUTTI_TRY(std::unique_ptr<RankSet> set, backend.make_ranks(ranks));
+  TUTTI_TRY(std::unique_ptr<RankSet> set, backend.make_ranks({.ranks = ranks}));
   std::unique_ptr<RankGroup> group(new RankGroup(std::move(set)));
   for (int r = 0; r < ranks; ++r) {
     group->workers_.push_back(std::make_unique<Worker>());

@@ -17,6 +17,26 @@ class DeviceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// residual += sum over ranks of x; y = residual / sqrt(mean(residual^2) + eps) * weight over the
+/// last dimension. The sum is f32 and not rounded before it is added.
+struct AllReduceAddRmsNorm {
+  TensorView y;         ///< [t, d] act
+  TensorView residual;  ///< [t, d] f32, in place; equal on all ranks, before and after
+  TensorView x;         ///< [t, d] act, contiguous: this rank's part of the sum; scratch afterwards
+  ConstTensorView weight;  ///< [d] f32
+  float eps = 0;
+};
+
+/// Every rank's x becomes that of rank `root`.
+struct Broadcast {
+  TensorView x;  ///< contiguous, any type
+  int root = 0;
+};
+
+/// All ranks call the same collectives in the same order with the same shapes and types. On a
+/// device they are queued on the rank's stream like operations, can be recorded (Device::record)
+/// and do not wait on the host. A rank that waits too long for another (RankRequest) ends the
+/// group's work: see RankSet::health().
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -32,11 +52,18 @@ class Communicator {
                                   ConstTensorView in,  // [rows, widths[rank()]] f32
                                   std::span<const int64_t> widths) = 0;  // one per rank
 
+  virtual void broadcast(const Broadcast& args) = 0;
+
+  /// False: nothing was done, and the caller takes all_reduce_sum() and Ops::add_rms_norm()
+  /// instead. All ranks get the same answer for the same shapes.
+  virtual bool all_reduce_add_rms_norm(const AllReduceAddRmsNorm& /*args*/) { return false; }
+
+  /// Of the ranks' threads; says nothing about what is queued on devices.
   virtual void barrier() = 0;
 };
 
 /// The groups one rank belongs to. Data, expert and pipeline parallel groups have size 1 for now;
-/// the modules already say which group they mean.
+/// every module means the tensor parallel group.
 struct ParallelContext {
   Communicator& tp;
   Communicator& dp;

@@ -1,6 +1,7 @@
 #include "comm/thread_communicator.h"
 
 #include <algorithm>
+#include <cstring>
 #include <thread>
 
 #include "base/checked.h"
@@ -117,6 +118,16 @@ class ThreadCommunicator final : public Communicator {
       }
     }
     group_.wait_for_all();  // nobody may overwrite its input while another rank still reads it
+  }
+
+  void broadcast(const Broadcast& args) override {
+    TUTTI_CHECK(args.root >= 0 && args.root < size() && args.x.contiguous());
+    group_.slots_[usize(rank_)] = args.x;
+    group_.wait_for_all();
+    if (rank_ != args.root) {
+      std::memcpy(args.x.raw(), group_.slots_[usize(args.root)].raw(), usize(args.x.bytes()));
+    }
+    group_.wait_for_all();
   }
 
   void barrier() override { group_.wait_for_all(); }

@@ -21,7 +21,7 @@ class CudaParity : public ::testing::Test {
  protected:
   void SetUp() override {
     TUTTI_NEEDS_GPU(backend);
-    Result<std::unique_ptr<RankSet>> set = backend.make_ranks(1);
+    Result<std::unique_ptr<RankSet>> set = backend.make_ranks({.ranks = 1});
     ASSERT_TRUE(set.ok()) << set.status().message();
     cuda_ = std::make_unique<CudaTestBackend>(std::move(set).value());
   }

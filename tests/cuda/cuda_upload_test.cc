@@ -33,7 +33,7 @@ class CudaUpload : public ::testing::Test {
  protected:
   void SetUp() override {
     TUTTI_NEEDS_GPU(backend);
-    Result<std::unique_ptr<RankSet>> set = backend.make_ranks(1);
+    Result<std::unique_ptr<RankSet>> set = backend.make_ranks({.ranks = 1});
     ASSERT_TRUE(set.ok()) << set.status().message();
     set_ = std::move(set).value();
     device_ = set_->ranks().front().device.get();

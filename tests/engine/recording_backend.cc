@@ -400,7 +400,9 @@ class RecordingBackend final : public Backend {
 
   std::string describe() const override { return "recording " + inner_->describe(); }
 
-  int64_t free_bytes() const override { return inner_->free_bytes(); }
+  std::vector<MemoryPool> memory_pools(int ranks) const override {
+    return inner_->memory_pools(ranks);
+  }
 
   bool ranks_share_memory() const override { return false; }
 
@@ -414,8 +416,8 @@ class RecordingBackend final : public Backend {
 
   Status check_compute(DType act) const override { return inner_->check_compute(act); }
 
-  Result<std::unique_ptr<RankSet>> make_ranks(int ranks) override {
-    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(ranks));
+  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
+    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(request));
     for (RankResources& rank : set->ranks()) {
       const auto tape = std::make_shared<Tape>();
       const std::shared_ptr<Ops> ops = std::move(rank.ops);

@@ -382,7 +382,9 @@ class MutatedBackend final : public Backend {
 
   std::string describe() const override { return inner_->describe(); }
 
-  int64_t free_bytes() const override { return inner_->free_bytes(); }
+  std::vector<MemoryPool> memory_pools(int ranks) const override {
+    return inner_->memory_pools(ranks);
+  }
 
   bool ranks_share_memory() const override { return inner_->ranks_share_memory(); }
 
@@ -396,8 +398,8 @@ class MutatedBackend final : public Backend {
 
   Status check_compute(DType act) const override { return inner_->check_compute(act); }
 
-  Result<std::unique_ptr<RankSet>> make_ranks(int ranks) override {
-    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(ranks));
+  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
+    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(request));
     for (RankResources& rank : set->ranks()) {
       rank.ops = std::make_unique<MutatedOps>(std::move(rank.ops), mistake_);
     }

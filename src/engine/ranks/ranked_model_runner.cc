@@ -87,14 +87,20 @@ void RankedModelRunner::log_memory(Backend& backend) {
   if (backend.ranks_share_memory()) {
     return;
   }
-  memory_.measured = memory_.free - backend.free_bytes();
-  log_info("memory: planned {} (weights {}, KV cache {}, activations {}, workspaces {}), took {}",
-           format_bytes(memory_.planned()),
-           format_bytes(memory_.weights),
-           format_bytes(memory_.kv),
-           format_bytes(memory_.activations),
-           format_bytes(memory_.overhead),
-           format_bytes(memory_.measured));
+  for (const MemoryPool& pool : backend.memory_pools(group_->size())) {
+    if (pool.name == memory_.pool) {
+      memory_.measured = memory_.free - pool.free;
+    }
+  }
+  log_info(
+      "memory of {}: planned {} (weights {}, KV cache {}, activations {}, workspaces {}), took {}",
+      memory_.pool,
+      format_bytes(memory_.planned()),
+      format_bytes(memory_.weights),
+      format_bytes(memory_.kv),
+      format_bytes(memory_.activations),
+      format_bytes(memory_.overhead),
+      format_bytes(memory_.measured));
 }
 
 RankedModelRunner::~RankedModelRunner() {
@@ -147,95 +153,119 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
 Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
                                         Backend& backend,
                                         const ModelLoadOptions& options) {
-  const bool shared = backend.ranks_share_memory();
-  // Over the ranks: what each needs, or what the neediest does where each has its own memory.
-  const auto add = [shared](int64_t& total, int64_t rank) {
-    total = shared ? total + rank : std::max(total, rank);
-  };
+  const std::vector<MemoryPool> pools = backend.memory_pools(options.ranks);
+  std::vector<MemoryPlan> plans(pools.size());
   int64_t reads = 0;
   StepShape shape = step_shape(options);
   shape.max_context = options.context > 0 ? options.context : limits_.max_context;
-  for (const auto& worker : workers_) {
-    TUTTI_TRY(LoadPlan plan, worker->plan(checkpoint, config_.quant));
-    if (checkpoint == nullptr) {
-      TUTTI_TRY(plan.weight_bytes, worker->dummy_bytes(options.dummy_dtype));
+  for (size_t p = 0; p < pools.size(); ++p) {
+    MemoryPlan& memory = plans[p];
+    memory.pool = pools[p].name;
+    memory.free = pools[p].free;
+    for (const int rank : pools[p].ranks) {
+      TUTTI_TRY(const int64_t read, add_rank(checkpoint, rank, shape, options, memory));
+      memory.overhead += backend.rank_overhead_bytes();
+      reads += read;
     }
-    if (worker == workers_.front() && !plan.unexpected.empty()) {
-      log_warn("{}: {} tensors of the checkpoint are not used by {}, for example {}",
-               options.directory,
-               plan.unexpected.size(),
-               config_.architecture,
-               plan.unexpected.front());
+    const int64_t needed = memory.planned() + kReserveBytes;
+    if (needed > memory.free) {
+      return error(StatusCode::kOutOfMemory,
+                   "{}: the weights need {}, activations and workspaces {} of {} ({} of {} ranks) "
+                   "and {} is free; short by {}",
+                   options.directory,
+                   format_bytes(memory.weights),
+                   format_bytes(needed - memory.weights),
+                   memory.pool,
+                   pools[p].ranks.size(),
+                   options.ranks,
+                   format_bytes(memory.free),
+                   format_bytes(needed - memory.free));
     }
-    add(memory_.weights, plan.weight_bytes);
-    const int64_t adjusted =
-        worker == workers_.front()
-            ? AdjustedRows::device_bytes(shape.max_adjusted, worker->info().vocab_size)
-            : 0;
-    add(memory_.activations,
-        worker->measure_arena(shape) + RankWorker::table_bytes(shape) + adjusted);
-    add(memory_.overhead, backend.rank_overhead_bytes());
-    reads += plan.read_bytes;
   }
-  memory_.free = backend.free_bytes();
-  const int64_t needed = memory_.weights + memory_.activations + memory_.overhead + kReserveBytes;
-  if (needed > memory_.free) {
-    return error(StatusCode::kOutOfMemory,
-                 "{}: the weights need {}, activations and workspaces {} of {} and {} is free; "
-                 "short by {}",
-                 options.directory,
-                 format_bytes(memory_.weights),
-                 format_bytes(needed - memory_.weights),
-                 backend.describe(),
-                 format_bytes(memory_.free),
-                 format_bytes(needed - memory_.free));
-  }
-  TUTTI_RETURN_IF_ERROR(size_kv(memory_.free - needed, shared, options));
+  TUTTI_RETURN_IF_ERROR(size_kv(pools, plans, backend.ranks_share_memory(), options));
   return reads;
 }
 
-Status RankedModelRunner::size_kv(int64_t available, bool shared, const ModelLoadOptions& options) {
-  int64_t token_bytes = 0;
-  for (const auto& worker : workers_) {
-    const int64_t bytes = worker->info().kv.bytes_per_token();
-    token_bytes = shared ? token_bytes + bytes : std::max(token_bytes, bytes);
+Result<int64_t> RankedModelRunner::add_rank(const Checkpoint* checkpoint,
+                                            int rank,
+                                            const StepShape& shape,
+                                            const ModelLoadOptions& options,
+                                            MemoryPlan& memory) {
+  RankWorker& worker = *workers_[usize(rank)];
+  TUTTI_TRY(LoadPlan plan, worker.plan(checkpoint, config_.quant));
+  if (checkpoint == nullptr) {
+    TUTTI_TRY(plan.weight_bytes, worker.dummy_bytes(options.dummy_dtype));
   }
-  // No real model comes near; beyond it the products below would leave 64 bits.
-  constexpr int64_t kMaxTokenBytes = int64_t{1} << 32;
-  if (token_bytes > kMaxTokenBytes) {
-    return error(StatusCode::kOutOfMemory,
-                 "{}: one token needs {} of KV cache; are the dimensions right?",
-                 config_.path,
-                 format_bytes(token_bytes));
+  if (rank == 0 && !plan.unexpected.empty()) {
+    log_warn("{}: {} tensors of the checkpoint are not used by {}, for example {}",
+             options.directory,
+             plan.unexpected.size(),
+             config_.architecture,
+             plan.unexpected.front());
   }
-  const int64_t block_bytes = token_bytes * options.block_size;
+  const int64_t adjusted =
+      rank == 0 ? AdjustedRows::device_bytes(shape.max_adjusted, worker.info().vocab_size) : 0;
+  memory.weights += plan.weight_bytes;
+  memory.activations += worker.measure_arena(shape) + RankWorker::table_bytes(shape) + adjusted;
+  return plan.read_bytes;
+}
+
+Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
+                                  std::vector<MemoryPlan>& plans,
+                                  bool shared,
+                                  const ModelLoadOptions& options) {
   const int64_t wanted_context = options.context > 0 ? options.context : limits_.max_context;
-  int64_t budget = options.kv_memory;
-  if (budget == 0) {
-    // Enough for every sequence at full length, but no more than there is; of memory that others
-    // use too, no more than half.
-    const int64_t most = shared ? available / 2 : available;
-    const int64_t one = ceil_div(wanted_context, options.block_size) * block_bytes;
-    const bool all_fit = one <= most / options.max_batch_sequences;
-    budget = all_fit ? one * options.max_batch_sequences : most;
-  } else if (budget > available) {
-    return error(StatusCode::kOutOfMemory,
-                 "--kv-memory {}: only {} is free beside the weights",
-                 format_bytes(budget),
-                 format_bytes(available));
+  limits_.num_blocks = INT32_MAX / options.block_size;
+  int64_t tightest_block = 0;   // bytes of a block in the pool that limits their number
+  int64_t tightest_budget = 0;  // bytes for blocks there
+  for (size_t p = 0; p < pools.size(); ++p) {
+    int64_t token_bytes = 0;
+    for (const int rank : pools[p].ranks) {
+      token_bytes += workers_[usize(rank)]->info().kv.bytes_per_token();
+    }
+    // No real model comes near; beyond it the products below would leave 64 bits.
+    constexpr int64_t kMaxTokenBytes = int64_t{1} << 32;
+    if (token_bytes > kMaxTokenBytes) {
+      return error(StatusCode::kOutOfMemory,
+                   "{}: one token needs {} of KV cache; are the dimensions right?",
+                   config_.path,
+                   format_bytes(token_bytes));
+    }
+    const int64_t available = plans[p].free - plans[p].planned() - kReserveBytes;
+    const int64_t block_bytes = token_bytes * options.block_size;
+    int64_t budget = options.kv_memory;
+    if (budget == 0) {
+      // Enough for every sequence at full length, but no more than there is; of memory that others
+      // use too, no more than half.
+      const int64_t most = shared ? available / 2 : available;
+      const int64_t one = ceil_div(wanted_context, options.block_size) * block_bytes;
+      const bool all_fit = one <= most / options.max_batch_sequences;
+      budget = all_fit ? one * options.max_batch_sequences : most;
+    } else if (budget > available) {
+      return error(StatusCode::kOutOfMemory,
+                   "--kv-memory {}: only {} of {} is free beside the weights",
+                   format_bytes(budget),
+                   format_bytes(available),
+                   plans[p].pool);
+    }
+    if (p == 0 || budget / block_bytes < limits_.num_blocks) {
+      limits_.num_blocks = std::min(limits_.num_blocks, budget / block_bytes);
+      tightest_block = block_bytes;
+      tightest_budget = budget;
+      memory_ = plans[p];
+    }
   }
-  limits_.num_blocks = std::min<int64_t>(budget / block_bytes, INT32_MAX / options.block_size);
-  memory_.kv = limits_.num_blocks * block_bytes;
+  memory_.kv = limits_.num_blocks * tightest_block;
   const int64_t tokens = limits_.num_blocks * options.block_size;
   if (tokens < (options.context > 0 ? options.context
                                     : std::min<int64_t>(wanted_context, options.block_size))) {
     return error(StatusCode::kOutOfMemory,
-                 "a context of {} tokens needs {} of KV cache, {} is available; use a smaller "
-                 "--context or a larger "
-                 "--kv-memory",
+                 "a context of {} tokens needs {} of KV cache, {} of {} is available; use a "
+                 "smaller --context or a larger --kv-memory",
                  wanted_context,
-                 format_bytes(ceil_div(wanted_context, options.block_size) * block_bytes),
-                 format_bytes(budget));
+                 format_bytes(ceil_div(wanted_context, options.block_size) * tightest_block),
+                 format_bytes(tightest_budget),
+                 memory_.pool);
   }
   limits_.max_context = std::min(wanted_context, tokens);
   if (limits_.max_context < wanted_context) {

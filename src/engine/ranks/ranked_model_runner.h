@@ -21,9 +21,10 @@ struct LoadProgress {
   int64_t total = 0;
 };
 
-/// Bytes of device memory, computed before anything is loaded: of one rank's device, or of all
-/// ranks where they share memory.
+/// Bytes of the memory pool that limits the KV cache most, over the ranks that share it; computed
+/// before anything is loaded.
 struct MemoryPlan {
+  std::string pool;  ///< MemoryPool::name
   int64_t free = 0;  ///< before loading
   int64_t weights = 0;
   int64_t activations = 0;
@@ -39,8 +40,9 @@ enum class LoadFormat { kCheckpoint, kDummy };
 struct ModelLoadOptions {
   std::string directory;
   int ranks = 1;
-  int64_t context = 0;    ///< tokens; 0 = as much of the model's context as memory allows
-  int64_t kv_memory = 0;  ///< bytes for the KV cache over all ranks; 0 = chosen from free memory
+  int64_t context = 0;  ///< tokens; 0 = as much of the model's context as memory allows
+  int64_t kv_memory =
+      0;  ///< bytes for the KV cache in each memory pool; 0 = chosen from free memory
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
   int64_t max_logit_rows = 64;  ///< logit rows of one step; scoring wants max_batch_tokens
@@ -87,7 +89,10 @@ class RankedModelRunner final : public ModelRunner {
 
   int64_t weight_bytes() const;
 
-  int64_t kv_bytes() const { return memory_.kv; }
+  /// Bytes of the KV cache over all ranks.
+  int64_t kv_bytes() const {
+    return limits_.num_blocks * limits_.block_size * kv_bytes_per_token();
+  }
 
   /// What loading was planned to take and, on devices with memory of their own, took.
   const MemoryPlan& memory() const { return memory_; }
@@ -120,7 +125,17 @@ class RankedModelRunner final : public ModelRunner {
   Result<int64_t> plan(const Checkpoint* checkpoint,
                        Backend& backend,
                        const ModelLoadOptions& options);
-  Status size_kv(int64_t available, bool shared, const ModelLoadOptions& options);
+  /// Adds what the rank needs to `memory`; the bytes it will read of the checkpoint.
+  Result<int64_t> add_rank(const Checkpoint* checkpoint,
+                           int rank,
+                           const StepShape& shape,
+                           const ModelLoadOptions& options,
+                           MemoryPlan& memory);
+  /// `pools`: the ranks' needs without the KV cache; its share is added and the tightest one kept.
+  Status size_kv(const std::vector<MemoryPool>& pools,
+                 std::vector<MemoryPlan>& plans,
+                 bool shared,
+                 const ModelLoadOptions& options);
   StepShape step_shape(const ModelLoadOptions& options) const;
   void log_memory(Backend& backend);
   /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
