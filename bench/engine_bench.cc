@@ -14,12 +14,9 @@
 
 #include <fmt/format.h>
 
-#include "backend/cpu_backend.h"
-#include "backend/rank_group.h"
 #include "base/checked.h"
-#include "comm/self_communicator.h"
 #include "engine/inbox.h"
-#include "engine/ranks/rank_inputs.h"
+#include "engine/ranks/step_planner.h"
 #include "sched/scheduler.h"
 
 namespace tutti {
@@ -67,18 +64,17 @@ class Bench {
                 .max_context = 1 << 20},
         pool_(blocks(), BlockPool::PrefixCache{.block_size = kBlockSize}),
         scheduler_(config_, pool_),
-        ranks_(make_cpu_backend({.threads = 1})->make_ranks({.ranks = 1}).value()),
-        parallel_{.tp = self_, .dp = self_, .ep = self_, .pp = self_},
-        rank_{.device = *ranks_->ranks()[0].device,
-              .ops = *ranks_->ranks()[0].ops,
-              .parallel = parallel_,
-              .stream = *ranks_->ranks()[0].stream},
-        arena_(Arena::create(rank_.device, 1 << 20).value()),
         sink_(std::make_shared<NullSink>()) {
-    const int64_t longest = o_.context + o_.steps + kWarmUp;
-    const Status allocated =
-        tables_.allocate(rank_, config_.max_batch_sequences, ceil_div(longest, kBlockSize));
-    TUTTI_CHECK_MSG(allocated.ok(), "{}", allocated.message());
+    planner_.configure({.shape = {.max_tokens = config_.max_batch_tokens,
+                                  .max_sequences = config_.max_batch_sequences,
+                                  .max_logit_rows = config_.max_batch_sequences,
+                                  .max_context = o_.context + o_.steps + kWarmUp,
+                                  .block_size = kBlockSize,
+                                  .num_blocks = blocks(),
+                                  .vocab_size = kVocab,
+                                  .vocab_limit = kVocab},
+                        .records = true,
+                        .devices_sample = true});
   }
 
   /// One time per step, the first ones left out.
@@ -173,9 +169,9 @@ class Bench {
     Batch& batch = batches_[scheduled_++ % 2];
     TUTTI_CHECK(scheduler_.schedule(now_us_, batch, events_));
     time.schedule = lap();
-    const Status updated = tables_.update(rank_, arena_, batch);
-    TUTTI_CHECK_MSG(updated.ok(), "{}", updated.message());
-    fill_host_inputs(batch, tables_, {}, kBlockSize, 0, inputs_);
+    const Status planned = planner_.plan(
+        batch, [] { return ok_status(); }, plan_, chosen_);
+    TUTTI_CHECK_MSG(planned.ok(), "{}", planned.message());
     time.inputs = lap();
     if (scheduler_.in_flight() < Scheduler::kMaxInFlight) {
       return time;
@@ -219,13 +215,9 @@ class Bench {
   const SchedulerConfig config_;
   BlockPool pool_;
   Scheduler scheduler_;
-  const std::unique_ptr<RankSet> ranks_;
-  SelfCommunicator self_;
-  ParallelContext parallel_;
-  RankContext rank_;
-  Arena arena_;
-  BlockTables tables_;
-  HostInputs inputs_;
+  StepPlanner planner_;
+  StepPlan plan_;
+  std::vector<ChosenRow> chosen_;
   std::array<Batch, 2> batches_;
   StepOutput output_;
   EventList events_;

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <map>
 #include <tuple>
 
 #include <cublasLt.h>
 #include <dlfcn.h>
+#include <fmt/format.h>
 
 #include "base/checked.h"
 #include "base/file.h"
@@ -68,6 +70,17 @@ ProblemKey key_of(const MatMul& p, bool bias) {
           bias};
 }
 
+// "cublas 64 3584 18944 ..." in a TuningCache.
+std::string name_of(const ProblemKey& key) {
+  return std::apply(
+      [](auto... parts) {
+        return fmt::format(
+            "cublas {}",
+            fmt::join(std::array<int64_t, sizeof...(parts)>{static_cast<int64_t>(parts)...}, " "));
+      },
+      key);
+}
+
 // Time between two points of a stream, which it waits for.
 class Stopwatch {
  public:
@@ -125,6 +138,7 @@ struct CublasLt::Impl {
   void* library = nullptr;
   std::string path;
   cublasLtHandle_t handle = nullptr;
+  TuningCache* cache = nullptr;
   std::map<ProblemKey, Plan> plans;
 
   Status check(cublasStatus_t code, const char* what) const {
@@ -151,6 +165,7 @@ struct CublasLt::Impl {
   Result<Plan*> plan_for(const MatMul& p, bool bias, int64_t workspace_bytes);
   Status run(Plan& plan, const MatMul& p, const void* bias, const Workspace& w, int algorithm);
   Status measure(Plan& plan, const MatMul& p, const void* bias, const Workspace& w);
+  bool recall(Plan& plan, const std::string& name) const;
 };
 
 CublasLt::CublasLt(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -175,7 +190,8 @@ std::vector<std::string> cublas_directories() {
           "/usr/local/lib/python3.12/dist-packages/nvidia/cublas/lib"};
 }
 
-Result<std::unique_ptr<CublasLt>> CublasLt::open(const std::vector<std::string>& directories) {
+Result<std::unique_ptr<CublasLt>> CublasLt::open(const std::vector<std::string>& directories,
+                                                 TuningCache* cache) {
   std::vector<std::string> candidates{kLibrary};
   for (const std::string& directory : directories) {
     candidates.push_back(join_path(directory, kLibrary));
@@ -194,6 +210,7 @@ Result<std::unique_ptr<CublasLt>> CublasLt::open(const std::vector<std::string>&
     }
     auto impl = std::make_unique<Impl>();
     TUTTI_RETURN_IF_ERROR(impl->load(library, candidate));
+    impl->cache = cache;
     return std::unique_ptr<CublasLt>(new CublasLt(std::move(impl)));
   }
   return error(
@@ -203,13 +220,13 @@ Result<std::unique_ptr<CublasLt>> CublasLt::open(const std::vector<std::string>&
       tried);
 }
 
-std::string CublasLt::describe() const {
+std::string CublasLt::version() const {
   const size_t version = impl_->f.cublasLtGetVersion();
-  return fmt::format("cuBLASLt {}.{}.{} from {}",
-                     version / 10000,
-                     version / 100 % 100,
-                     version % 100,
-                     impl_->path);
+  return fmt::format("cuBLASLt {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
+std::string CublasLt::describe() const {
+  return fmt::format("{} from {}", version(), impl_->path);
 }
 
 bool CublasLt::fits(const MatMul& p) {
@@ -342,6 +359,20 @@ Status CublasLt::Impl::run(
                "cublasLtMatmul");
 }
 
+// What a run of the program before this one measured.
+bool CublasLt::Impl::recall(Plan& plan, const std::string& name) const {
+  const std::optional<std::string> kept =
+      cache != nullptr ? cache->find(name) : std::optional<std::string>();
+  int chosen = -1;
+  size_t count = 0;
+  if (!kept || std::sscanf(kept->c_str(), "%d of %zu", &chosen, &count) != 2 ||
+      count != plan.algorithms.size() || chosen < 0 || usize(chosen) >= count) {
+    return false;
+  }
+  plan.chosen = chosen;
+  return true;
+}
+
 Status CublasLt::Impl::measure(Plan& plan, const MatMul& p, const void* bias, const Workspace& w) {
   constexpr int kRuns = 4;              // the first loads the kernel
   constexpr double kWorthwhile = 0.97;  // less gain is noise
@@ -387,7 +418,13 @@ Status CublasLt::matmul(const MatMul& p,
         cuda::check(cudaStreamIsCapturing(w.stream, &capture), "cudaStreamIsCapturing"));
     if (capture == cudaStreamCaptureStatusNone) {
       plan->measured = true;
-      TUTTI_RETURN_IF_ERROR(impl_->measure(*plan, p, bias, w));
+      const std::string name = name_of(key_of(p, bias != nullptr));
+      if (!impl_->recall(*plan, name)) {
+        TUTTI_RETURN_IF_ERROR(impl_->measure(*plan, p, bias, w));
+        if (impl_->cache != nullptr) {
+          impl_->cache->put(name, fmt::format("{} of {}", plan->chosen, plan->algorithms.size()));
+        }
+      }
     }
   }
   return impl_->run(*plan, p, bias, w, algorithm.value_or(plan->chosen));

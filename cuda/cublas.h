@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "base/status.h"
+#include "base/tuning_cache.h"
 #include "cuda/ops/matmul.h"
 
 namespace tutti::cuda {
@@ -18,8 +19,10 @@ std::vector<std::string> cublas_directories();
 
 class CublasLt {
  public:
-  /// kUnavailable lists what was tried.
-  static Result<std::unique_ptr<CublasLt>> open(const std::vector<std::string>& directories);
+  /// kUnavailable lists what was tried. `cache`: where the choices of algorithms are kept; it must
+  /// outlive the object. nullptr: nowhere.
+  static Result<std::unique_ptr<CublasLt>> open(const std::vector<std::string>& directories,
+                                                TuningCache* cache = nullptr);
   ~CublasLt();
 
   /// True if cuBLASLt takes the problem: one dense matrix, bf16 or f32 throughout (f32 results from
@@ -49,6 +52,9 @@ class CublasLt {
 
   /// How many algorithms the library offers for the problem. 0 is its own guess.
   Result<int> algorithms(const MatMul& problem, bool bias, int64_t workspace_bytes);
+
+  /// "cuBLASLt 13.1.0"
+  std::string version() const;
 
   /// "cuBLASLt 13.1.0 from /usr/local/cuda/lib64/libcublasLt.so.13"
   std::string describe() const;

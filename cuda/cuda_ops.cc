@@ -209,6 +209,26 @@ void CudaOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit
   finish(cuda::argmax(tokens.data<int32_t>(), const_rows(logits), limit, o_.stream), "argmax");
 }
 
+void CudaOps::do_shard_argmax(const ShardArgmax& args) {
+  enter();
+  finish(cuda::shard_argmax({args.best.data<float>(), args.best.stride(0)},
+                            const_rows(args.logits),
+                            args.first_id,
+                            args.limit,
+                            o_.stream),
+         "shard_argmax");
+}
+
+void CudaOps::do_merge_argmax(const MergeArgmax& args) {
+  enter();
+  finish(cuda::merge_argmax(args.tokens.data<int32_t>(),
+                            {args.best.data<float>(), args.best.stride(0)},
+                            args.best.dim(0),
+                            narrow<int>(args.best.dim(1) / 2),
+                            o_.stream),
+         "merge_argmax");
+}
+
 void CudaOps::do_draw(TensorView tokens,
                       ConstTensorView logits,
                       int64_t limit,

@@ -41,8 +41,29 @@ struct Best {
   }
 };
 
+// What becomes of a row's best: the token itself, or a candidate among those of other ranks.
+struct Tokens {
+  int32_t* tokens;
+
+  __device__ void keep(int row, const Best& best) const {
+    tokens[row] = best.bad != 0 || best.index == INT_MAX ? -1 : best.index;
+  }
+};
+
+struct Candidates {
+  TypedRows<float> best;
+  int first_id;
+
+  __device__ void keep(int row, const Best& found) const {
+    float* to = best.data + row * best.stride;
+    to[0] = found.bad != 0 ? NAN : found.value;
+    to[1] = __int_as_float(found.bad != 0 || found.index == INT_MAX ? -1 : first_id + found.index);
+  }
+};
+
+template <class Result>
 __global__ void __launch_bounds__(kThreads)
-    argmax_kernel(int32_t* tokens, ConstRows logits, int limit) {
+    argmax_kernel(Result result, ConstRows logits, int limit) {
   take_turn();
   const float* row = row_of<float>(logits, blockIdx.x);
   const int thread = static_cast<int>(threadIdx.x);
@@ -74,8 +95,34 @@ __global__ void __launch_bounds__(kThreads)
   best = warps[thread];
   best.join_warp();
   if (thread == 0) {
-    tokens[blockIdx.x] = best.bad != 0 || best.index == INT_MAX ? -1 : best.index;
+    result.keep(static_cast<int>(blockIdx.x), best);
   }
+}
+
+constexpr int kMergeThreads = 128;
+
+__global__ void merge_argmax_kernel(int32_t* tokens,
+                                    TypedRows<const float> best,
+                                    int rows,
+                                    int shards) {
+  take_turn();
+  const int row = static_cast<int>(blockIdx.x * kMergeThreads + threadIdx.x);
+  if (row >= rows) {
+    return;
+  }
+  const float* found = best.data + row * best.stride;
+  int token = -1;
+  float largest = -INFINITY;
+  bool finite = true;
+  for (int i = 0; i < shards; ++i) {
+    const float value = found[2 * i];
+    finite = finite && value == value;
+    if (value > largest) {
+      largest = value;
+      token = __float_as_int(found[2 * i + 1]);
+    }
+  }
+  tokens[row] = finite ? token : -1;
 }
 
 }  // namespace
@@ -84,13 +131,48 @@ cudaError_t argmax(int32_t* tokens, const ConstRows& logits, int64_t limit, cuda
   if (logits.n0 == 0) {
     return cudaSuccess;
   }
-  launch_overlapped(argmax_kernel,
+  launch_overlapped(argmax_kernel<Tokens>,
                     static_cast<unsigned>(logits.n0),
                     kThreads,
                     s,
-                    tokens,
+                    Tokens{tokens},
                     logits,
                     static_cast<int>(limit));
+  return cudaGetLastError();
+}
+
+cudaError_t shard_argmax(const TypedRows<float>& best,
+                         const ConstRows& logits,
+                         int64_t first_id,
+                         int64_t limit,
+                         cudaStream_t s) {
+  if (logits.n0 == 0) {
+    return cudaSuccess;
+  }
+  const int64_t columns = limit - first_id < logits.width ? limit - first_id : logits.width;
+  launch_overlapped(argmax_kernel<Candidates>,
+                    static_cast<unsigned>(logits.n0),
+                    kThreads,
+                    s,
+                    Candidates{best, static_cast<int>(first_id)},
+                    logits,
+                    static_cast<int>(columns));
+  return cudaGetLastError();
+}
+
+cudaError_t merge_argmax(
+    int32_t* tokens, const TypedRows<const float>& best, int64_t rows, int shards, cudaStream_t s) {
+  if (rows == 0) {
+    return cudaSuccess;
+  }
+  launch_overlapped(merge_argmax_kernel,
+                    static_cast<unsigned>((rows + kMergeThreads - 1) / kMergeThreads),
+                    kMergeThreads,
+                    s,
+                    tokens,
+                    best,
+                    static_cast<int>(rows),
+                    shards);
   return cudaGetLastError();
 }
 

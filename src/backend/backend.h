@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/tuning_cache.h"
 #include "comm/communicator.h"
 #include "device/device.h"
 #include "ops/ops.h"
@@ -40,6 +41,8 @@ struct RankRequest {
   int ranks = 1;
   /// How long a rank waits in a collective for the others before the group is given up.
   std::chrono::milliseconds collective_timeout{30'000};
+  /// Where ranks look up and keep what they measure; outlives them. nullptr: nowhere.
+  TuningCache* tuning = nullptr;
 };
 
 /// Memory that one or several ranks take theirs from.
@@ -68,6 +71,9 @@ class Backend {
   /// Memory that one rank takes for itself beside weights, KV cache and activations: workspaces,
   /// the code of kernels, state of libraries.
   virtual int64_t rank_overhead_bytes() const = 0;
+  /// What measurements of this backend depend on besides their shapes: GPU, driver, libraries,
+  /// build. Empty: it measures nothing worth keeping.
+  virtual std::string tuning_identity() const { return {}; }
   /// Measured now, with matrix products in `compute`.
   virtual Result<Ceilings> measure_ceilings(DType compute) = 0;
   /// The type of activations and KV cache if nobody asks for another.

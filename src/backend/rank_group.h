@@ -34,6 +34,9 @@ class RankGroup {
   /// that what was allocated on them can be freed in between. Idempotent.
   void stop();
 
+  /// kDevice once a collective has failed on a device; see RankSet::health().
+  Status health() const { return set_->health(); }
+
   int size() const { return static_cast<int>(workers_.size()); }
 
   /// Every rank runs `job`, after all jobs submitted before. Never blocks for long. One thread

@@ -40,4 +40,9 @@ TensorView Arena::alloc(DType dtype, const Shape& shape) {
   return {data, dtype, shape};
 }
 
+void Arena::resume(int64_t used) {
+  TUTTI_CHECK(used >= used_ && used <= capacity_);
+  used_ = used;
+}
+
 }  // namespace tutti

@@ -22,6 +22,9 @@ class Arena {
 
   void reset() { used_ = 0; }
 
+  /// As if all that lay below `used` were allocated again: what a recorded graph uses.
+  void resume(int64_t used);
+
   int64_t used() const { return used_; }
 
   int64_t peak() const { return peak_; }

@@ -28,6 +28,9 @@ class SamplerRows {
     return row;
   }
 
+  /// The row of the slot's sequence; its output_position is of no meaning.
+  const SampleRow& of_slot(int32_t slot) const { return rows_[usize(slot)]; }
+
   /// Tells the sequences that come to be in a slot apart.
   uint64_t tenant(int32_t slot) const { return tenants_[usize(slot)]; }
 

@@ -17,6 +17,7 @@ struct ModelOptions {
 
 struct CausalLmInfo {
   int64_t vocab_size = 0;
+  Range logit_ids;          ///< ids whose logits this rank computes
   int64_t max_context = 0;  ///< max_position_embeddings
   /// LongRoPE: a token takes the long frequencies if its prompt, or the sequence up to itself, has
   /// more tokens than this (as Hugging Face does with a KV cache); 0: one set of frequencies.
@@ -30,8 +31,9 @@ class CausalLm {
  public:
   virtual ~CausalLm() = default;
   virtual const CausalLmInfo& info() const = 0;
-  /// Logits of the wanted rows, whole vocabulary on every rank; lives in the step's arena.
-  virtual TensorView forward(const StepContext& ctx) const = 0;  // -> [r, vocab] f32
+  /// Logits of the wanted rows for this rank's ids; lives in the step's arena. gather_logits() in
+  /// nn/embedding.h brings them together.
+  virtual TensorView forward(const StepContext& ctx) const = 0;  // -> [r, logit_ids.count] f32
 };
 
 }  // namespace tutti

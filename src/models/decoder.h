@@ -42,6 +42,7 @@ class Decoder final : public CausalLm {
     if (!c.tied) {
       head_ = std::make_unique<VocabParallelEmbedding>(scope / "lm_head", c.vocab, c.hidden);
     }
+    info_.logit_ids = (head_ ? *head_ : embed_).ids();
   }
 
   /// The checkpoint also holds `count` layers after the last one (multi-token prediction); they are

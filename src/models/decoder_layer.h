@@ -35,7 +35,7 @@ class DecoderLayer {
   }
 
   void operator()(const StepContext& ctx, Residual& h, ConstTensorView rope_table) const {
-    const TensorView attended = attn_(ctx, h.norm(ctx, attn_norm_), rope_table);
+    TensorView attended = attn_(ctx, h.norm(ctx, attn_norm_), rope_table);
     const TensorView x = h.add_and_norm(ctx, mlp_norm_, attended);
     if (mlp_) {
       mlp_->into(h.add_later(), ctx, x);

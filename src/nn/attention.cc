@@ -23,12 +23,8 @@ Attention::Attention(const Scope& scope, const AttentionConfig& c)
            c.hidden,
            {0, c.hidden},
            c.qkv_bias),
-      out_(scope,
-           "o_proj",
-           c.heads * c.head_dim,
-           c.hidden,
-           scaled(heads_, c.head_dim),
-           {.bias = c.out_bias}) {
+      out_(
+          scope, "o_proj", c.heads * c.head_dim, c.hidden, scaled(heads_, c.head_dim), c.out_bias) {
   if (c.qk_norm) {
     q_norm_.emplace(scope / "q_norm", c.head_dim, c.norm_eps);
     k_norm_.emplace(scope / "k_norm", c.head_dim, c.norm_eps);

@@ -23,18 +23,22 @@ TensorView VocabParallelEmbedding::operator()(const StepContext& ctx) const {
 }
 
 TensorView VocabParallelEmbedding::logits(const StepContext& ctx, ConstTensorView x) const {
-  TensorView part = ctx.alloc_f32({x.dim(0), rows_.count});
+  const TensorView part = ctx.alloc_f32({x.dim(0), rows_.count});
   ctx.ops.linear(part, x, weight_->weight(), {});
-  if (rows_.count == vocab_) {  // nothing to gather, and no copy of a vocabulary per row
-    return part;
+  return part;
+}
+
+TensorView gather_logits(const LogitsGather& args) {
+  const int ranks = args.group.size();
+  if (ranks == 1) {  // nothing to gather, and no copy of a vocabulary per row
+    return args.part;
   }
-  TensorView all = ctx.alloc_f32({x.dim(0), vocab_});
-  Communicator& group = ctx.parallel.tp;
+  const TensorView all = args.arena.alloc(DType::kF32, {args.part.dim(0), args.vocab_size});
   std::vector<int64_t> widths;
-  for (int r = 0; r < group.size(); ++r) {
-    widths.push_back(Partition::balanced_range(vocab_, r, group.size()).count);
+  for (int r = 0; r < ranks; ++r) {
+    widths.push_back(Partition::balanced_range(args.vocab_size, r, ranks).count);
   }
-  group.all_gather_columns(all, part, widths);
+  args.group.all_gather_columns(all, args.part, widths);
   return all;
 }
 

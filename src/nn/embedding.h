@@ -12,10 +12,12 @@ class VocabParallelEmbedding {
   /// Rows of this step's tokens; each comes from the one rank that has it.
   TensorView operator()(const StepContext& ctx) const;  // -> [t, width] f32, a residual stream
 
-  /// x times the transposed table, whole vocabulary on every rank: the head of a model, tied or
-  /// not.
+  /// x times the transposed table, for the ids this rank has: the head of a model, tied or not.
   TensorView logits(const StepContext& ctx,
-                    ConstTensorView x) const;  // [r, width] -> [r, vocab] f32
+                    ConstTensorView x) const;  // [r, width] -> [r, ids().count] f32
+
+  /// The ids whose rows of the table, and whose logits, this rank has.
+  Range ids() const { return rows_; }
 
  private:
   Param* weight_;
@@ -23,5 +25,15 @@ class VocabParallelEmbedding {
   int64_t width_;
   Range rows_;
 };
+
+/// Logits of the whole vocabulary, on every rank, from each rank's part.
+struct LogitsGather {
+  Communicator& group;
+  Arena& arena;     ///< where the result lives
+  TensorView part;  ///< [r, VocabParallelEmbedding::ids().count] f32
+  int64_t vocab_size = 0;
+};
+
+TensorView gather_logits(const LogitsGather& args);  // -> [r, vocab_size] f32
 
 }  // namespace tutti

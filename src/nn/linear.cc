@@ -79,13 +79,9 @@ Linear column_parallel_linear(const Scope& scope,
   return {scope, std::move(parts), in, {0, in}, bias};
 }
 
-RowParallelLinear::RowParallelLinear(const Scope& scope,
-                                     const std::string& name,
-                                     int64_t in,
-                                     int64_t out,
-                                     Range take_in,
-                                     Options options)
-    : linear_(scope, {{name, out, {0, out}}}, in, take_in, options.bias), options_(options) {}
+RowParallelLinear::RowParallelLinear(
+    const Scope& scope, const std::string& name, int64_t in, int64_t out, Range take_in, bool bias)
+    : linear_(scope, {{name, out, {0, out}}}, in, take_in, bias) {}
 
 TensorView RowParallelLinear::operator()(const StepContext& ctx, ConstTensorView x) const {
   const TensorView y = ctx.alloc({x.dim(0), linear_.out()});
@@ -97,9 +93,6 @@ void RowParallelLinear::into(TensorView y, const StepContext& ctx, ConstTensorVi
   // The bias belongs to the sum, so exactly one rank adds it to its part.
   const bool add_bias = ctx.parallel.tp.rank() == 0;
   ctx.ops.linear(y, x, linear_.weight_->weight(), add_bias ? linear_.bias() : ConstTensorView());
-  if (options_.reduce) {
-    ctx.parallel.tp.all_reduce_sum(y);
-  }
 }
 
 }  // namespace tutti

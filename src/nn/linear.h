@@ -1,6 +1,6 @@
-// Linear layers that own their weights, their sharding and their collective. Column parallel: each
-// rank computes some outputs. Row parallel: each rank reads some inputs and the partial sums are
-// added up.
+// Linear layers that own their weights and their sharding. Column parallel: each rank computes some
+// outputs. Row parallel: each rank reads some inputs, and the partial sums of all ranks are added
+// up where they meet the residual stream (residual.h).
 #pragma once
 #include <cstdint>
 #include <string>
@@ -67,19 +67,14 @@ Linear column_parallel_linear(const Scope& scope,
 
 class RowParallelLinear {
  public:
-  struct Options {
-    bool bias = false;
-    bool reduce =
-        true;  ///< false: the caller adds up partial sums later, with others in one collective
-  };
-
   RowParallelLinear(const Scope& scope,
                     const std::string& name,
                     int64_t in,
                     int64_t out,
                     Range take_in,
-                    Options options);
+                    bool bias = false);
 
+  /// This rank's part of the sum.
   TensorView operator()(const StepContext& ctx,
                         ConstTensorView x) const;  // [t, in local] -> [t, out]
 
@@ -88,7 +83,6 @@ class RowParallelLinear {
 
  private:
   Linear linear_;
-  Options options_;
 };
 
 }  // namespace tutti

@@ -51,7 +51,7 @@ Mla::Mla(const Scope& scope, const MlaConfig& c)
            c.heads * c.v_dim,
            c.hidden,
            {heads_.begin * c.v_dim, heads_.count * c.v_dim},
-           {.bias = c.bias}) {
+           c.bias) {
   if (c.q_lora_rank > 0) {
     q_norm_.emplace(scope / "q_a_layernorm", c.q_lora_rank, c.norm_eps);
   }

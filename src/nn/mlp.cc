@@ -6,7 +6,7 @@ GatedMlp::GatedMlp(const Scope& scope, const GatedMlpConfig& c)
     : take_(scope.balanced(c.width, "intermediate_size")),
       gate_up_(column_parallel_linear(
           scope, {"gate_proj", "up_proj"}, c.hidden, c.width, take_, c.bias)),
-      down_(scope, "down_proj", c.width, c.hidden, take_, {.bias = c.bias, .reduce = c.reduce}) {}
+      down_(scope, "down_proj", c.width, c.hidden, take_, c.bias) {}
 
 TensorView GatedMlp::operator()(const StepContext& ctx, ConstTensorView x) const {
   return down_(ctx, gate_up_.gated(ctx, x));

@@ -8,12 +8,12 @@ struct GatedMlpConfig {
   int64_t hidden = 0;
   int64_t width = 0;
   bool bias = false;
-  bool reduce = true;  ///< false: returns this rank's partial sum
 };
 
 class GatedMlp {
  public:
   GatedMlp(const Scope& scope, const GatedMlpConfig& config);
+  /// This rank's part of the sum over ranks.
   TensorView operator()(const StepContext& ctx,
                         ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
 

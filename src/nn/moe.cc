@@ -17,9 +17,8 @@ Moe::Moe(const Scope& scope, const MoeConfig& c)
     bias_ = scope.registry().add(std::move(spec));
   }
   if (c.shared_width > 0) {
-    // Its partial sums join those of the routed experts, so that one collective serves both.
     shared_.emplace(scope / "shared_experts",
-                    GatedMlpConfig{.hidden = c.hidden, .width = c.shared_width, .reduce = false});
+                    GatedMlpConfig{.hidden = c.hidden, .width = c.shared_width});
   }
 }
 
@@ -73,7 +72,6 @@ void Moe::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
   if (shared_) {
     ops.add(y, (*shared_)(ctx, x));
   }
-  ctx.parallel.tp.all_reduce_sum(y);
 }
 
 }  // namespace tutti

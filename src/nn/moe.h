@@ -19,6 +19,8 @@ struct MoeConfig {
 class Moe {
  public:
   Moe(const Scope& scope, const MoeConfig& config);
+  /// This rank's part of the sum over ranks; shared experts' parts are in it, so that one
+  /// collective serves both.
   void into(TensorView y,
             const StepContext& ctx,
             ConstTensorView x) const;  // [t, hidden] -> [t, hidden]

@@ -25,9 +25,16 @@ class RmsNorm {
     ctx.ops.rms_norm(x, x, weight_->tensor(), eps_);
   }
 
-  /// residual += x; returns the norm of the sum.
-  TensorView add(const StepContext& ctx, TensorView residual, ConstTensorView x) const {
-    TensorView y = ctx.alloc(x.shape());
+  /// residual += the sum of all ranks' x; returns the norm of the result, [t, d] act. `residual`:
+  /// [t, d] f32; `x`: [t, d] act, contiguous, lost afterwards.
+  TensorView add_parts(const StepContext& ctx, TensorView residual, TensorView x) const {
+    const TensorView y = ctx.alloc(x.shape());
+    Communicator& group = ctx.parallel.tp;
+    if (group.all_reduce_add_rms_norm(
+            {.y = y, .residual = residual, .x = x, .weight = weight_->tensor(), .eps = eps_})) {
+      return y;
+    }
+    group.all_reduce_sum(x);
     ctx.ops.add_rms_norm(y, residual, x, weight_->tensor(), eps_);
     return y;
   }

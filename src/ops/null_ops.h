@@ -67,6 +67,10 @@ class NullOps final : public Ops {
 
   void do_argmax(TensorView, ConstTensorView, int64_t) override {}
 
+  void do_shard_argmax(const ShardArgmax&) override {}
+
+  void do_merge_argmax(const MergeArgmax&) override {}
+
   void do_draw(TensorView, ConstTensorView, int64_t, ConstTensorView) override {}
 
   void do_log_probs(

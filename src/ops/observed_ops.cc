@@ -208,6 +208,14 @@ void ObservedOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t l
   observe({"argmax", bytes_of(tokens, logits)}, [&] { inner_.argmax(tokens, logits, limit); });
 }
 
+void ObservedOps::do_shard_argmax(const ShardArgmax& args) {
+  observe({"shard_argmax", bytes_of(args.best, args.logits)}, [&] { inner_.shard_argmax(args); });
+}
+
+void ObservedOps::do_merge_argmax(const MergeArgmax& args) {
+  observe({"merge_argmax", bytes_of(args.tokens, args.best)}, [&] { inner_.merge_argmax(args); });
+}
+
 void ObservedOps::do_draw(TensorView tokens,
                           ConstTensorView logits,
                           int64_t limit,

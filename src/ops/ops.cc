@@ -481,6 +481,24 @@ void Ops::argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
   do_argmax(tokens, logits, limit);
 }
 
+void Ops::shard_argmax(const ShardArgmax& args) {
+  const TraceScope scope("shard_argmax");
+  expect_rank("logits", args.logits, 2);
+  expect_f32("logits", args.logits, args.logits.shape());
+  expect_f32("best", args.best, {args.logits.dim(0), 2});
+  TUTTI_CHECK(args.first_id >= 0 && args.limit > 0);
+  do_shard_argmax(args);
+}
+
+void Ops::merge_argmax(const MergeArgmax& args) {
+  const TraceScope scope("merge_argmax");
+  expect_rank("best", args.best, 2);
+  expect_f32("best", args.best, args.best.shape());
+  expect_i32("tokens", args.tokens, {args.best.dim(0)});
+  TUTTI_CHECK(args.best.dim(1) > 0 && args.best.dim(1) % 2 == 0);
+  do_merge_argmax(args);
+}
+
 void Ops::draw(TensorView tokens, ConstTensorView logits, int64_t limit, ConstTensorView rows) {
   const TraceScope scope("draw");
   expect_rank("logits", logits, 2);

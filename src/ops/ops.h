@@ -86,6 +86,20 @@ struct AdjustTables {
       edits;  ///< [p, e, 3] i32, no id twice: id, bias (f32; -inf forbids it), 1 if an end id
 };
 
+/// The greedy choice among the ids that one rank has.
+struct ShardArgmax {
+  TensorView best;         ///< [r, 2] f32: the largest logit; the bits of its id as i32
+  ConstTensorView logits;  ///< [r, w] f32: of the ids first_id, first_id + 1, ...
+  int64_t first_id = 0;
+  int64_t limit = 0;  ///< ids from here on do not count
+};
+
+/// The greedy choice among those of all ranks.
+struct MergeArgmax {
+  TensorView tokens;     ///< [r] i32
+  ConstTensorView best;  ///< [r, 2 n] f32: the results of n ranks side by side, ids ascending
+};
+
 /// Ids that Ops::log_probs lists of a row at most.
 constexpr int64_t kMostLogProbs = 32;
 
@@ -246,6 +260,12 @@ class Ops {
               ConstTensorView logits,  // [r, v] f32
               int64_t limit);          // 1 .. v
 
+  /// The same over logits that are spread over ranks: each looks at its own, and the choice among
+  /// what all of them found is argmax() of the whole. A rank none of whose logits are larger than
+  /// -inf finds -inf and the id -1; one with a NaN or +inf finds NaN.
+  void shard_argmax(const ShardArgmax& args);
+  void merge_argmax(const MergeArgmax& args);
+
   /// tokens[r] = the first id, in ascending order, at which the summed weights exp((logit -
   /// largest) / temperature) of the kept ids exceed the draw's share of their total. Ids are kept
   /// in the order (logit descending, id ascending). Weights are f32; one below 2^-44 may count as
@@ -378,6 +398,8 @@ class Ops {
                               ConstTensorView weights) = 0;
   virtual void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) = 0;
   virtual void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) = 0;
+  virtual void do_shard_argmax(const ShardArgmax& args) = 0;
+  virtual void do_merge_argmax(const MergeArgmax& args) = 0;
   virtual void do_draw(TensorView tokens,
                        ConstTensorView logits,
                        int64_t limit,

@@ -165,6 +165,14 @@ class TapedOps final : public Ops {
     queue([=](Ops& ops) { ops.argmax(tokens, logits, limit); });
   }
 
+  void do_shard_argmax(const ShardArgmax& args) override {
+    queue([=](Ops& ops) { ops.shard_argmax(args); });
+  }
+
+  void do_merge_argmax(const MergeArgmax& args) override {
+    queue([=](Ops& ops) { ops.merge_argmax(args); });
+  }
+
   void do_draw(TensorView tokens,
                ConstTensorView logits,
                int64_t limit,
@@ -205,6 +213,47 @@ class TapedOps final : public Ops {
   }
 
   std::shared_ptr<Ops> inner_;
+  std::shared_ptr<Tape> tape_;
+};
+
+// Collectives are recorded as operations are.
+class TapedCommunicator final : public Communicator {
+ public:
+  TapedCommunicator(std::unique_ptr<Communicator> inner, std::shared_ptr<Tape> tape)
+      : inner_(std::move(inner)), tape_(std::move(tape)) {}
+
+  int rank() const override { return inner_->rank(); }
+
+  int size() const override { return inner_->size(); }
+
+  void all_reduce_sum(TensorView x) override {
+    queue([this, x] { inner_->all_reduce_sum(x); });
+  }
+
+  void all_gather_columns(TensorView out,
+                          ConstTensorView in,
+                          std::span<const int64_t> widths) override {
+    queue([this, out, in, copy = std::vector<int64_t>(widths.begin(), widths.end())] {
+      inner_->all_gather_columns(out, in, copy);
+    });
+  }
+
+  void broadcast(const Broadcast& args) override {
+    queue([this, args] { inner_->broadcast(args); });
+  }
+
+  void barrier() override { inner_->barrier(); }
+
+ private:
+  void queue(std::function<void()> collective) {
+    if (tape_->recording) {
+      tape_->operations.push_back([collective = std::move(collective)](Ops&) { collective(); });
+    } else {
+      collective();
+    }
+  }
+
+  std::unique_ptr<Communicator> inner_;
   std::shared_ptr<Tape> tape_;
 };
 
@@ -425,6 +474,7 @@ class RecordingBackend final : public Backend {
       rank.device =
           std::make_unique<RecordingDevice>(std::move(rank.device), ops, tape, recordings_);
       rank.stream = rank.device->new_stream();
+      rank.tp = std::make_unique<TapedCommunicator>(std::move(rank.tp), tape);
     }
     return set;
   }

@@ -325,6 +325,10 @@ class MutatedOps final : public Ops {
     inner_->argmax(tokens, logits, limit);
   }
 
+  void do_shard_argmax(const ShardArgmax& args) override { inner_->shard_argmax(args); }
+
+  void do_merge_argmax(const MergeArgmax& args) override { inner_->merge_argmax(args); }
+
   void do_draw(TensorView tokens,
                ConstTensorView logits,
                int64_t limit,

@@ -285,6 +285,47 @@ inline OpCase argmax_case(int64_t rows, int64_t vocab, int64_t limit, float edge
   return c;
 }
 
+/// argmax_case() over `shards` ranks of about equal shares, put together again.
+inline OpCase sharded_argmax_case(
+    int64_t rows, int64_t vocab, int64_t limit, float edge, int64_t shards) {
+  OpCase c{.name = shape_name("sharded argmax", {rows, vocab}, 3) + " limit " +
+                   std::to_string(limit) + " edge " + std::to_string(edge) + " over " +
+                   std::to_string(shards),
+           .tolerance = exact()};
+  c.bytes = f32_bytes({rows, limit}, 1);
+  c.prepare = [=](PreparedOp& op) {
+    HostTensor logits = normal({rows, vocab}, 1, 3);
+    const int64_t stride = vocab + 3;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < vocab; ++i) {
+        float& x = logits.data<float>()[r * stride + i];
+        logits.set(r * stride + i, i < limit ? std::round(x) : 100.0F);
+      }
+      if (r % 3 != 0) {
+        logits.set(r * stride + (r % 3 == 1 ? 0 : limit - 1), edge);
+      }
+      for (int64_t i = 0; r == 7 && i < limit; ++i) {
+        logits.set(r * stride + i, -std::numeric_limits<float>::infinity());
+      }
+    }
+    const TensorView tokens = op.output(HostTensor(DType::kI32, {rows}));
+    const TensorView best = op.input(HostTensor(DType::kF32, {rows, 2 * shards}));
+    const TensorView view = op.input(std::move(logits));
+    op.set_call([=](Ops& ops) {
+      for (int64_t s = 0; s < shards; ++s) {
+        const int64_t begin = vocab * s / shards;
+        const int64_t end = vocab * (s + 1) / shards;
+        ops.shard_argmax({.best = best.slice(1, 2 * s, 2),
+                          .logits = view.slice(1, begin, end - begin),
+                          .first_id = begin,
+                          .limit = limit});
+      }
+      ops.merge_argmax({.tokens = tokens, .best = best});
+    });
+  };
+  return c;
+}
+
 inline std::vector<OpCase> row_cases() {
   std::vector<OpCase> cases;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -294,6 +335,9 @@ inline std::vector<OpCase> row_cases() {
       cases.push_back(argmax_case(rows, 50, 50, edge, /*ties=*/true));
       cases.push_back(argmax_case(rows, 50, 1, edge, /*ties=*/false));
       cases.push_back(argmax_case(rows, 20011, 20000, edge, /*ties=*/true));
+      cases.push_back(sharded_argmax_case(rows, 50, 50, edge, 1));
+      cases.push_back(sharded_argmax_case(rows, 50, 7, edge, 4));
+      cases.push_back(sharded_argmax_case(rows, 20011, 20000, edge, 3));
     }
   }
   for (const int64_t rows : {0, 1, 60}) {

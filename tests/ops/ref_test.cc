@@ -232,6 +232,41 @@ TEST_F(RefTest, WrittenRowsAreGathered) {
   EXPECT_EQ(y.values(), x.values());
 }
 
+// Split at every place into three, with ties over the seams and values that make no choice.
+TEST_F(RefTest, ArgmaxOfShardsIsArgmaxOfTheWhole) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr int64_t kWidth = 6;
+  const std::vector<std::vector<float>> rows = {
+      {1, 3, 3, 2, 3, 0},
+      {-kInfinity, -kInfinity, -5, -kInfinity, -5, -kInfinity},
+      {-kInfinity, -kInfinity, -kInfinity, -kInfinity, -kInfinity, -kInfinity},
+      {0, 1, std::numeric_limits<float>::quiet_NaN(), 7, 2, 3},
+      {0, 1, 2, 3, 4, kInfinity}};
+  for (std::vector<float> row : rows) {
+    const TensorView logits(row.data(), DType::kF32, {1, kWidth});
+    for (int64_t limit = 1; limit <= kWidth; ++limit) {
+      int32_t want = 0;
+      ops_->argmax({&want, DType::kI32, {1}}, logits, limit);
+      for (int64_t a = 0; a <= kWidth; ++a) {
+        for (int64_t b = a; b <= kWidth; ++b) {
+          std::vector<float> best(6);
+          const TensorView all(best.data(), DType::kF32, {1, 6});
+          const std::array<int64_t, 4> cuts{0, a, b, kWidth};
+          for (size_t s = 0; s < 3; ++s) {
+            ops_->shard_argmax({.best = all.slice(1, 2 * ssize(s), 2),
+                                .logits = logits.slice(1, cuts[s], cuts[s + 1] - cuts[s]),
+                                .first_id = cuts[s],
+                                .limit = limit});
+          }
+          int32_t got = 0;
+          ops_->merge_argmax({.tokens = {&got, DType::kI32, {1}}, .best = all});
+          ASSERT_EQ(got, want) << "limit " << limit << ", cuts " << a << " and " << b;
+        }
+      }
+    }
+  }
+}
+
 TEST_F(RefTest, MoePermuteByHand) {
   HostTensor experts(DType::kI32, {3, 2});
   const std::vector<int32_t> chosen{2, 0, 0, 2, 3, 2};

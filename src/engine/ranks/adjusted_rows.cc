@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <numeric>
+#include <utility>
 
 namespace tutti {
 
 namespace {
 
-constexpr int64_t kEditWords = 3;
 constexpr int64_t kBits = 32;
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
@@ -16,9 +17,16 @@ int64_t count_edits(const LogitRules& rules) {
   return ssize(rules.bias) + ssize(rules.bad_words) + ssize(rules.end_ids);
 }
 
-Status upload(RankContext& rank, const TensorView& to, const std::vector<int32_t>& words) {
-  return rank.device.copy_from_host(
-      to.raw(), words.data(), ssize(words.size() * sizeof(int32_t)), rank.stream);
+// Words of `plan` for a row of a table, all `fill`.
+std::span<int32_t> add_write(
+    StepPlan& plan, StateWrite::Table table, int32_t state, int64_t count, int32_t fill) {
+  const size_t begin = plan.state_words.size();
+  plan.state_words.resize(begin + usize(count), fill);
+  plan.state_writes.push_back({.table = table,
+                               .state = state,
+                               .begin = narrow<int32_t>(ssize(begin)),
+                               .count = narrow<int32_t>(count)});
+  return std::span(plan.state_words).subspan(begin);
 }
 
 }  // namespace
@@ -32,22 +40,10 @@ int64_t AdjustedRows::padded(int64_t count, int64_t most) {
   return std::min(count <= kFew ? kFew : count <= kSome ? kSome : most, most);
 }
 
-int64_t AdjustedRows::device_bytes(int64_t rows, int64_t vocab_size) {
-  return rows * (vocab_size + ceil_div(vocab_size, kBits) + kEditWords * kMaxEdits) *
-         dtype_size(DType::kI32);
-}
-
-Status AdjustedRows::allocate(RankContext& rank, int64_t rows, int64_t slots, int64_t vocab_size) {
-  TUTTI_TRY(seen_, Tensor::empty(rank.device, DType::kI32, {rows, vocab_size}, "tokens seen"));
-  TUTTI_TRY(allowed_,
-            Tensor::empty(
-                rank.device, DType::kI32, {rows, ceil_div(vocab_size, kBits)}, "masks of logits"));
-  TUTTI_TRY(
-      edits_,
-      Tensor::empty(rank.device, DType::kI32, {rows, kMaxEdits, kEditWords}, "biases of logits"));
-  states_.resize(usize(rows));
+void AdjustedRows::configure(int64_t rows, int64_t slots, int64_t vocab_size) {
+  vocab_size_ = vocab_size;
+  states_.assign(usize(rows), {});
   state_of_.assign(usize(slots), -1);
-  return ok_status();
 }
 
 bool AdjustedRows::can_adjust(const SampleRow& row) {
@@ -99,16 +95,16 @@ int32_t AdjustedRows::take_state(int32_t slot) {
   return narrow<int32_t>(it - states_.begin());
 }
 
-Result<AdjustParams> AdjustedRows::place(RankContext& rank,
-                                         int32_t slot,
-                                         const SampleRow& row,
-                                         std::span<const uint32_t> mask) {
+AdjustParams AdjustedRows::place(int32_t slot,
+                                 const SampleRow& row,
+                                 std::span<const uint32_t> mask,
+                                 StepPlan& plan) {
   const LogitRules* rules = row.rules.get();
   int32_t& number = state_of_[usize(slot)];
   if (number < 0) {
     number = take_state(slot);
     if (rules != nullptr) {
-      TUTTI_RETURN_IF_ERROR(upload_edits(rank, number, *rules));
+      write_edits(number, *rules, plan);
     }
   }
   State& state = states_[usize(number)];
@@ -116,11 +112,10 @@ Result<AdjustParams> AdjustedRows::place(RankContext& rank,
   AdjustParams params{.state = number, .edits = state.edits};
   const bool allows = rules != nullptr && !rules->allowed.empty();
   if (!mask.empty() || (allows && !state.allows)) {
-    TUTTI_RETURN_IF_ERROR(upload_allowed(
-        rank,
-        number,
-        allows ? std::span<const int32_t>(rules->allowed) : std::span<const int32_t>(),
-        mask));
+    write_allowed(number,
+                  allows ? std::span<const int32_t>(rules->allowed) : std::span<const int32_t>(),
+                  mask,
+                  plan);
     state.allows = mask.empty();
   }
   params.flags |= allows || !mask.empty() ? AdjustParams::kMasked : 0;
@@ -129,7 +124,7 @@ Result<AdjustParams> AdjustedRows::place(RankContext& rank,
   }
   if (row.params.has_penalties()) {
     if (!state.counts) {
-      TUTTI_RETURN_IF_ERROR(upload_seen(rank, number, row));
+      write_seen(number, row, plan);
       state.counts = true;
     }
     params.flags |= AdjustParams::kPenalised;
@@ -140,7 +135,7 @@ Result<AdjustParams> AdjustedRows::place(RankContext& rank,
   return params;
 }
 
-Status AdjustedRows::upload_edits(RankContext& rank, int32_t state, const LogitRules& rules) {
+void AdjustedRows::write_edits(int32_t state, const LogitRules& rules, StepPlan& plan) {
   biases_.clear();
   for (const LogitBias& b : rules.bias) {
     biases_.push_back(b);
@@ -153,61 +148,62 @@ Status AdjustedRows::upload_edits(RankContext& rank, int32_t state, const LogitR
     biases_.push_back({.token = token});
   }
   // Each id once: what several say of it adds up, and -inf stays.
-  std::vector<int32_t> order(biases_.size());
-  for (size_t i = 0; i < order.size(); ++i) {
-    order[i] = narrow<int32_t>(i);
-  }
-  std::sort(order.begin(), order.end(), [this](int32_t a, int32_t b) {
-    return biases_[usize(a)].token < biases_[usize(b)].token;
+  order_.resize(biases_.size());
+  std::iota(order_.begin(), order_.end(), 0);
+  std::sort(order_.begin(), order_.end(), [this](int32_t a, int32_t b) {
+    return std::pair(biases_[usize(a)].token, a) < std::pair(biases_[usize(b)].token, b);
   });
-  words_.clear();
-  for (const int32_t i : order) {
+  std::vector<int32_t>& words = plan.state_words;
+  const size_t begin = words.size();
+  for (const int32_t i : order_) {
     const LogitBias& b = biases_[usize(i)];
     if (!legal(b.token)) {
       continue;
     }
-    if (words_.empty() || words_[words_.size() - kEditWords] != b.token) {
-      words_.insert(words_.end(), {b.token, std::bit_cast<int32_t>(0.0F), 0});
+    if (words.size() == begin || words[words.size() - usize(kEditWords)] != b.token) {
+      words.insert(words.end(), {b.token, std::bit_cast<int32_t>(0.0F), 0});
     }
-    int32_t& bias = words_[words_.size() - 2];
+    int32_t& bias = words[words.size() - 2];
     bias = std::bit_cast<int32_t>(std::bit_cast<float>(bias) + b.bias);
-    words_.back() |= usize(i) >= others ? 1 : 0;
+    words.back() |= usize(i) >= others ? 1 : 0;
   }
-  states_[usize(state)].edits = narrow<int32_t>(ssize(words_) / kEditWords);
-  return upload(rank, edits_.view().at(state), words_);
+  const int64_t count = ssize(words.size() - begin);
+  states_[usize(state)].edits = narrow<int32_t>(count / kEditWords);
+  plan.state_writes.push_back({.table = StateWrite::kEdits,
+                               .state = state,
+                               .begin = narrow<int32_t>(ssize(begin)),
+                               .count = narrow<int32_t>(count)});
 }
 
-Status AdjustedRows::upload_allowed(RankContext& rank,
-                                    int32_t state,
-                                    std::span<const int32_t> allowed,
-                                    std::span<const uint32_t> mask) {
-  const auto count = usize(allowed_.shape()[1]);
-  words_.assign(count, allowed.empty() ? -1 : 0);
+void AdjustedRows::write_allowed(int32_t state,
+                                 std::span<const int32_t> allowed,
+                                 std::span<const uint32_t> mask,
+                                 StepPlan& plan) const {
+  const std::span<int32_t> words = add_write(
+      plan, StateWrite::kAllowed, state, ceil_div(vocab_size_, kBits), allowed.empty() ? -1 : 0);
   for (const int32_t token : allowed) {
     if (legal(token)) {
-      int32_t& word = words_[usize(token / kBits)];
+      int32_t& word = words[usize(token / kBits)];
       word = static_cast<int32_t>(static_cast<uint32_t>(word) | uint32_t{1} << (token % kBits));
     }
   }
-  for (size_t i = 0; !mask.empty() && i < count; ++i) {
-    words_[i] &= i < mask.size() ? static_cast<int32_t>(mask[i]) : 0;
+  for (size_t i = 0; !mask.empty() && i < words.size(); ++i) {
+    words[i] &= i < mask.size() ? static_cast<int32_t>(mask[i]) : 0;
   }
-  return upload(rank, allowed_.view().at(state), words_);
 }
 
-Status AdjustedRows::upload_seen(RankContext& rank, int32_t state, const SampleRow& row) {
-  words_.assign(usize(seen_.shape()[1]), 0);
+void AdjustedRows::write_seen(int32_t state, const SampleRow& row, StepPlan& plan) const {
+  const std::span<int32_t> words = add_write(plan, StateWrite::kSeen, state, vocab_size_, 0);
   for (const int32_t token : row.prompt_tokens) {
     if (legal(token)) {
-      words_[usize(token)] = 1;
+      words[usize(token)] = 1;
     }
   }
   for (const int32_t token : row.output_tokens) {
     if (legal(token)) {
-      words_[usize(token)] += 2;
+      words[usize(token)] += 2;
     }
   }
-  return upload(rank, seen_.view().at(state), words_);
 }
 
 }  // namespace tutti

@@ -1,13 +1,15 @@
-// What rank 0's device keeps of sequences whose logits are changed before a token is drawn from
-// them: mask, biases, and the tokens seen. A pool of bounded size; sequences that find no room are
-// the host's.
+// What the devices keep of sequences whose logits are changed before a token is drawn from them:
+// mask, biases, and the tokens seen. A pool of bounded size; sequences that find no room are the
+// host's. Here is the host's side, which decides what the devices must be told; their tables are in
+// adjusted_tables.h.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "backend/rank_group.h"
+#include "engine/ranks/step_plan.h"
+#include "ops/ops.h"
 #include "sched/batch.h"
 
 namespace tutti {
@@ -16,17 +18,12 @@ class AdjustedRows {
  public:
   /// Sequences of one step at most: their adjusted logits are kept beside the others.
   static constexpr int64_t kMaxRows = 64;
-  /// Biases, bad words and end ids of one sequence at most.
-  static constexpr int64_t kMaxEdits = 1024;
-
   /// Rows of a step with `count` of them, padding included: few sizes, because each is recorded.
   static int64_t padded(int64_t count, int64_t most);
 
-  static int64_t device_bytes(int64_t rows, int64_t vocab_size);
+  void configure(int64_t rows, int64_t slots, int64_t vocab_size);
 
-  Status allocate(RankContext& rank, int64_t rows, int64_t slots, int64_t vocab_size);
-
-  /// 0 before allocate(): nothing can be adjusted.
+  /// 0 before configure(): nothing can be adjusted.
   int64_t capacity() const { return ssize(states_); }
 
   /// Whether the device can do what the row wants, whatever it generates.
@@ -44,18 +41,15 @@ class AdjustedRows {
   /// Whether place() would read the row's tokens.
   bool reads_tokens(int32_t slot, const SampleRow& row) const;
 
-  /// Queues what the device does not have yet of the row. The result lacks AdjustParams::row. At
-  /// most capacity() slots are kept or placed between two calls of end_step().
-  Result<AdjustParams> place(RankContext& rank,
-                             int32_t slot,
-                             const SampleRow& row,
-                             std::span<const uint32_t> mask);
+  /// Adds to `plan` what the devices do not have yet of the row. The result lacks
+  /// AdjustParams::row. At most capacity() slots are kept or placed between two calls of
+  /// end_step().
+  AdjustParams place(int32_t slot,
+                     const SampleRow& row,
+                     std::span<const uint32_t> mask,
+                     StepPlan& plan);
 
   void end_step();
-
-  AdjustTables tables() const {
-    return {.seen = seen_.view(), .allowed = allowed_.view(), .edits = edits_.view()};
-  }
 
  private:
   struct State {
@@ -67,23 +61,21 @@ class AdjustedRows {
   };
 
   int32_t take_state(int32_t slot);
-  Status upload_edits(RankContext& rank, int32_t state, const LogitRules& rules);
-  Status upload_allowed(RankContext& rank,
-                        int32_t state,
-                        std::span<const int32_t> allowed,
-                        std::span<const uint32_t> mask);
-  Status upload_seen(RankContext& rank, int32_t state, const SampleRow& row);
+  void write_edits(int32_t state, const LogitRules& rules, StepPlan& plan);
+  void write_allowed(int32_t state,
+                     std::span<const int32_t> allowed,
+                     std::span<const uint32_t> mask,
+                     StepPlan& plan) const;
+  void write_seen(int32_t state, const SampleRow& row, StepPlan& plan) const;
 
-  bool legal(int32_t token) const { return token >= 0 && token < seen_.shape()[1]; }
+  bool legal(int32_t token) const { return token >= 0 && token < vocab_size_; }
 
+  int64_t vocab_size_ = 0;
   std::vector<State> states_;
   std::vector<int32_t> state_of_;  // by slot; -1: none
-  Tensor seen_;
-  Tensor allowed_;
-  Tensor edits_;
-  // On their way to the device.
-  std::vector<int32_t> words_;
+  // Scratch.
   std::vector<LogitBias> biases_;
+  std::vector<int32_t> order_;
 };
 
 }  // namespace tutti

@@ -1,39 +1,24 @@
 #include "engine/ranks/rank_worker.h"
 
 #include <algorithm>
+#include <string>
 
+#include "base/checked.h"
 #include "comm/null_communicator.h"
 #include "comm/self_communicator.h"
+#include "nn/embedding.h"
 #include "ops/null_ops.h"
+#include "sched/sampling_params.h"
 
 namespace tutti {
 
 namespace {
 
-int64_t table_width(const StepShape& shape) {
-  return std::max<int64_t>(1, ceil_div(shape.max_context, shape.block_size));
-}
-
-// Decode steps of up to this many sequences share one recorded graph. Finer where a row costs more:
-// small batches are waiting for weights, and each further eight rows cost them little.
-int64_t padded_sequences(int64_t count, int64_t most) {
-  int64_t padded = 1;
-  while (padded < count && padded < 8) {
-    padded *= 2;
-  }
-  if (count > padded) {
-    const int64_t step = count <= 64 ? 8 : count <= 256 ? 16 : 64;
-    padded = ceil_div(count, step) * step;
-  }
-  return std::min(padded, most);
-}
-
 static_assert(kMaxTopLogprobs <= kMostLogProbs);
 
 // Where a step puts what it chooses. Log-probabilities are only allocated where they are wanted.
-RankWorker::StepResult allocate_choice(Arena& arena, const TensorView& logits, bool log_probs) {
-  const int64_t rows = logits.dim(0);
-  RankWorker::StepResult out{.logits = logits};
+RankWorker::StepResult allocate_choice(Arena& arena, int64_t rows, bool log_probs) {
+  RankWorker::StepResult out;
   out.chosen = arena.alloc(DType::kI32, {rows});
   if (log_probs) {
     out.top_ids = arena.alloc(DType::kI32, {rows, kMaxTopLogprobs});
@@ -83,32 +68,33 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   NullCommunicator tp(rank_, ranks_);
   SelfCommunicator self;
   ParallelContext parallel{.tp = tp, .dp = self, .ep = self, .pp = self};
-  const int64_t adjusted = rank_ == 0 ? shape.max_adjusted : 0;
-  BlockTables::borrow(arena);
-  DeviceInputs in = lay_out_inputs(arena,
-                                   {.tokens = shape.max_tokens,
-                                    .sequences = shape.max_sequences,
-                                    .logits = shape.max_logit_rows,
-                                    .draws = shape.max_logit_rows,
-                                    .log_probs = shape.max_logit_rows,
-                                    .adjusted = adjusted,
-                                    .ropes = info_.long_rope_from > 0 ? shape.max_tokens : 0},
-                                   table_width(shape),
-                                   shape.block_size);
+  DeviceTables::borrow(arena);
+  const StepRows rows{.tokens = shape.max_tokens,
+                      .sequences = shape.max_sequences,
+                      .logits = shape.max_logit_rows,
+                      .draws = shape.max_logit_rows,
+                      .log_probs = shape.max_logit_rows,
+                      .adjusted = shape.max_adjusted,
+                      .ropes = info_.long_rope_from > 0 ? shape.max_tokens : 0};
+  DeviceInputs in = lay_out_inputs(arena, rows, shape.table_width(), shape.block_size);
   in.step.attention.max_queries = shape.max_tokens;
   in.step.attention.max_keys = shape.max_context;
   in.step.total_keys = shape.max_context;
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
   const StepContext ctx{ops, parallel, arena, kv, in.step, info_.kv.dtype};
-  const TensorView logits = model_->forward(ctx);
-  allocate_choice(arena, logits, /*log_probs=*/true);
-  allocate_adjusted(arena, adjusted, logits.dim(1));
+  const TensorView part = model_->forward(ctx);
+  // The order of choose().
+  gather_logits({.group = tp, .arena = arena, .part = part, .vocab_size = info_.vocab_size});
+  lay_out_choices(arena, rows);
+  allocate_choice(arena, rows.logits, /*log_probs=*/true);
+  allocate_adjusted(arena, rows.adjusted, info_.vocab_size);
   return arena.peak();
 }
 
 int64_t RankWorker::table_bytes(const StepShape& shape) {
-  return BlockTables::device_bytes(shape.max_sequences, table_width(shape)) +
-         shape.max_sequences * dtype_size(DType::kI32);
+  return DeviceTables::device_bytes(shape.max_sequences, shape.table_width()) +
+         shape.max_sequences * dtype_size(DType::kI32) +
+         AdjustedTables::device_bytes(shape.max_adjusted, shape.vocab_size);
 }
 
 Status RankWorker::load(RankContext& rank,
@@ -127,166 +113,176 @@ Status RankWorker::load_dummy(RankContext& rank, DType dtype, int threads) {
       .load_dummy(rank.device, dtype, static_cast<uint64_t>(rank_) + 1, {.threads = threads});
 }
 
-Status RankWorker::allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape) {
-  TUTTI_TRY(KvCache cache, KvCache::create(rank.device, info().kv, num_blocks, shape.block_size));
+Status RankWorker::allocate(RankContext& rank, const StepShape& shape) {
+  shape_ = shape;
+  TUTTI_TRY(KvCache cache,
+            KvCache::create(rank.device, info().kv, shape.num_blocks, shape.block_size));
   kv_.emplace(std::move(cache));
-  TUTTI_RETURN_IF_ERROR(tables_.allocate(rank, shape.max_sequences, table_width(shape)));
+  TUTTI_RETURN_IF_ERROR(tables_.allocate(rank, shape.max_sequences, shape.table_width()));
+  TUTTI_RETURN_IF_ERROR(adjusted_.allocate(rank, shape.max_adjusted, shape.vocab_size));
   TUTTI_TRY(last_tokens_,
             Tensor::empty(rank.device, DType::kI32, {shape.max_sequences}, "last tokens"));
   const std::vector<int32_t> zeros(usize(shape.max_sequences), 0);
-  TUTTI_RETURN_IF_ERROR(set_last_tokens(rank, zeros));
+  TUTTI_RETURN_IF_ERROR(rank.device.copy_from_host(
+      last_tokens_.view().raw(), zeros.data(), last_tokens_.bytes(), rank.stream));
   TUTTI_TRY(Arena arena, Arena::create(rank.device, measure_arena(shape)));
   arena_.emplace(std::move(arena));
   return ok_status();
 }
 
-Status RankWorker::set_last_tokens(RankContext& rank, std::span<const int32_t> tokens) {
-  return rank.device.copy_from_host(
-      last_tokens_.view().raw(), tokens.data(), ssize(tokens.size_bytes()), rank.stream);
+DeviceInputs RankWorker::lay_out(const StepPlan& plan) {
+  DeviceInputs in = lay_out_inputs(*arena_, plan.rows, plan.table_width, shape_.block_size);
+  in.step.attention.max_queries = plan.max_queries;
+  in.step.attention.max_keys = plan.max_keys;
+  in.step.total_keys = plan.total_keys;
+  return in;
 }
 
-Status RankWorker::begin(RankContext& rank,
-                         const Batch& batch,
-                         std::span<const int32_t> logit_rows,
-                         const std::optional<Choice>& choice) {
+// The arena hands out the same addresses for the same sizes, so a recorded step finds its inputs
+// where they were.
+Result<DeviceInputs> RankWorker::upload(RankContext& rank, const StepPlan& plan) {
   arena_->reset();
-  TUTTI_RETURN_IF_ERROR(tables_.update(rank, *arena_, batch));
-  fill_host_inputs(batch, tables_, logit_rows, kv_->block_size(), info_.long_rope_from, inputs_);
-  if (choice) {
-    inputs_.draws.assign(choice->draws.begin(), choice->draws.end());
-    inputs_.log_probs.assign(choice->log_probs.begin(), choice->log_probs.end());
-    inputs_.adjusted.assign(choice->adjusted.begin(), choice->adjusted.end());
-    inputs_.adjusted_draws.assign(choice->adjusted_draws.begin(), choice->adjusted_draws.end());
-  }
-  return ok_status();
-}
-
-int64_t RankWorker::needed_width() const {
-  return std::max<int64_t>(1, ceil_div(inputs_.max_keys, kv_->block_size()));
-}
-
-Result<DeviceInputs> RankWorker::upload(RankContext& rank, int64_t table_width) {
-  DeviceInputs in = lay_out_inputs(*arena_, inputs_.rows(), table_width, kv_->block_size());
-  in.step.attention.max_queries = inputs_.max_queries;
-  in.step.attention.max_keys = std::min(table_width * kv_->block_size(), inputs_.max_keys);
-  in.step.total_keys = inputs_.key_begin.back();
-  TUTTI_RETURN_IF_ERROR(upload_inputs(rank, inputs_, in));
+  TUTTI_RETURN_IF_ERROR(tables_.update(rank, *arena_, plan));
+  TUTTI_RETURN_IF_ERROR(adjusted_.write(rank, plan));
+  const DeviceInputs in = lay_out(plan);
+  TUTTI_RETURN_IF_ERROR(rank.device.copy_from_host(
+      in.packed.raw(), plan.inputs.data(), in.packed.bytes(), rank.stream));
   return in;
 }
 
 TensorView RankWorker::forward(RankContext& rank, const DeviceInputs& in) {
   rank.ops.fill_tokens(in.tokens, last_tokens_.view(), in.token_rows);
-  rank.ops.gather_rows(in.block_table, tables_.device(in.block_table.dim(1)), in.table_rows);
+  rank.ops.gather_rows(in.block_table, tables_.columns(in.block_table.dim(1)), in.table_rows);
   return model_->forward({rank.ops, rank.parallel, *arena_, *kv_, in.step, info_.kv.dtype});
 }
 
-void RankWorker::choose_adjusted(RankContext& rank,
-                                 const DeviceInputs& in,
-                                 const Choice& choice,
-                                 const StepResult& out) {
-  const Adjusted adjusted = allocate_adjusted(*arena_, in.adjusted.dim(0), out.logits.dim(1));
-  rank.ops.adjust_logits(adjusted.logits, out.logits, choice.limit, choice.tables, in.adjusted);
-  rank.ops.draw(adjusted.tokens, adjusted.logits, choice.limit, in.adjusted_draws);
-  rank.ops.take_adjusted(out.chosen, choice.tables, adjusted.tokens, in.adjusted);
+void RankWorker::choose_largest(RankContext& rank, TensorView tokens, ConstTensorView logits) {
+  Communicator& group = rank.parallel.tp;
+  if (group.size() == 1) {
+    rank.ops.argmax(tokens, logits, shape_.vocab_limit);
+    return;
+  }
+  // Two words of each rank instead of its logits.
+  const int64_t rows = logits.dim(0);
+  const TensorView mine = arena_->alloc(DType::kF32, {rows, 2});
+  const TensorView all = arena_->alloc(DType::kF32, {rows, 2 * group.size()});
+  rank.ops.shard_argmax({.best = mine,
+                         .logits = logits,
+                         .first_id = info_.logit_ids.begin,
+                         .limit = shape_.vocab_limit});
+  const std::vector<int64_t> widths(usize(group.size()), 2);
+  group.all_gather_columns(all, mine, widths);
+  rank.ops.merge_argmax({.tokens = tokens, .best = all});
 }
 
-RankWorker::StepResult RankWorker::run(RankContext& rank,
-                                       const DeviceInputs& in,
-                                       const std::optional<Choice>& choice) {
-  const TensorView logits = forward(rank, in);
+void RankWorker::choose_adjusted(RankContext& rank,
+                                 const DeviceChoices& choices,
+                                 const StepResult& out) {
+  const AdjustTables tables = adjusted_.view();
+  const int64_t limit = shape_.vocab_limit;
+  const Adjusted adjusted = allocate_adjusted(*arena_, choices.adjusted.dim(0), out.logits.dim(1));
+  rank.ops.adjust_logits(adjusted.logits, out.logits, limit, tables, choices.adjusted);
+  rank.ops.draw(adjusted.tokens, adjusted.logits, limit, choices.adjusted_draws);
+  rank.ops.take_adjusted(out.chosen, tables, adjusted.tokens, choices.adjusted);
+}
+
+Result<RankWorker::StepResult> RankWorker::choose(RankContext& rank,
+                                                  const StepPlan& plan,
+                                                  const DeviceInputs& in,
+                                                  TensorView logits) {
   StepResult out;
-  out.logits = logits;
-  if (choice) {
-    out = allocate_choice(*arena_, logits, !choice->log_probs.empty());
-    if (choice->draws.empty()) {
-      rank.ops.argmax(out.chosen, logits, choice->limit);
+  if (!plan.host_chooses && plan.rows.greedy()) {
+    out = allocate_choice(*arena_, plan.rows.logits, /*log_probs=*/false);
+    choose_largest(rank, out.chosen, logits);
+    rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
+    return out;
+  }
+  // Every rank draws from the same logits with the same numbers.
+  const TensorView all = gather_logits({.group = rank.parallel.tp,
+                                        .arena = *arena_,
+                                        .part = logits,
+                                        .vocab_size = info_.vocab_size});
+  if (!plan.host_chooses) {
+    const DeviceChoices choices = lay_out_choices(*arena_, plan.rows);
+    TUTTI_RETURN_IF_ERROR(rank.device.copy_from_host(
+        choices.packed.raw(), plan.choices.data(), choices.packed.bytes(), rank.stream));
+    out = allocate_choice(*arena_, plan.rows.logits, plan.rows.log_probs > 0);
+    out.logits = all;
+    if (plan.rows.draws > 0) {
+      rank.ops.draw(out.chosen, all, shape_.vocab_limit, choices.draws);
     } else {
-      rank.ops.draw(out.chosen, logits, choice->limit, in.draws);
+      rank.ops.argmax(out.chosen, all, shape_.vocab_limit);
     }
-    if (!choice->adjusted.empty()) {
-      choose_adjusted(rank, in, *choice, out);
+    if (plan.rows.adjusted > 0) {
+      choose_adjusted(rank, choices, out);
     }
     rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
-    if (!choice->log_probs.empty()) {
+    if (plan.rows.log_probs > 0) {
       rank.ops.log_probs(
-          out.top_ids, out.log_probs, out.chosen, logits, choice->limit, in.log_probs);
+          out.top_ids, out.log_probs, out.chosen, all, shape_.vocab_limit, choices.log_probs);
     }
   }
+  out.logits = all;
   return out;
 }
 
-Result<RankWorker::StepResult> RankWorker::step(RankContext& rank,
-                                                const Batch& batch,
-                                                const std::optional<Choice>& choice) {
-  const TraceScope trace("step", static_cast<long long>(batch.step));
-  TUTTI_RETURN_IF_ERROR(begin(rank, batch, {}, choice));
-  if (choice && replays(rank, batch)) {
-    return replay(rank, *choice);
+Result<RankWorker::StepResult> RankWorker::run(RankContext& rank, const StepPlan& plan) {
+  const TraceScope trace("step", static_cast<long long>(plan.step));
+  TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
+  if (!plan.recorded) {
+    return choose(rank, plan, in, forward(rank, in));
   }
-  TUTTI_TRY(const DeviceInputs in, upload(rank, needed_width()));
-  return run(rank, in, choice);
+  const DecodeGraph& decode = graphs_.at(plan.rows.sequences);
+  TUTTI_RETURN_IF_ERROR(decode.graph->launch(rank.stream));
+  arena_->resume(decode.used);
+  return choose(rank, plan, in, decode.logits);
 }
 
-Result<TensorView> RankWorker::logits(RankContext& rank,
-                                      const Batch& batch,
-                                      const std::vector<int32_t>& rows) {
-  const TraceScope trace("step", static_cast<long long>(batch.step));
-  TUTTI_RETURN_IF_ERROR(begin(rank, batch, rows, std::nullopt));
-  TUTTI_TRY(const DeviceInputs in, upload(rank, needed_width()));
-  return forward(rank, in);
+Status RankWorker::rehearse(RankContext& rank, const StepPlan& plan) {
+  NullCommunicator tp(rank_, ranks_);
+  ParallelContext parallel{
+      .tp = tp, .dp = rank.parallel.dp, .ep = rank.parallel.ep, .pp = rank.parallel.pp};
+  RankContext alone{rank.rank, rank.device, rank.ops, parallel, rank.stream};
+  TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
+  TUTTI_RETURN_IF_ERROR(choose(alone, plan, in, forward(alone, in)).status());
+  return rank.stream.synchronize();
 }
 
-Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const Batch& batch) {
+Status RankWorker::record(RankContext& rank, const StepPlan& plan) {
+  TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
+  arena_->reset();
+  const DeviceInputs in = lay_out(plan);
+  DecodeGraph& decode = graphs_[plan.rows.sequences];
+  TUTTI_TRY(decode.graph, rank.device.record(rank.stream, [&] {
+    decode.logits = forward(rank, in);
+    decode.used = arena_->used();
+    return ok_status();
+  }));
+  return ok_status();
+}
+
+Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const StepPlan& plan) {
   constexpr int kPasses = 4;  // the first loads what is loaded when first used
   AttentionWork work;
-  for (const BatchSequence& s : batch.sequences) {
-    work.keys += s.context_before + s.token_count;
-    work.pairs += s.token_count * s.context_before + s.token_count * (s.token_count + 1) / 2;
+  const int64_t sequences = plan.rows.sequences;
+  // The order of StepPlan::inputs.
+  const int32_t* query_begin = plan.inputs.data() + 4 * plan.rows.tokens;
+  const int32_t* context_before = query_begin + sequences + 1;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t queries = query_begin[s + 1] - query_begin[s];
+    work.keys += context_before[s] + queries;
+    work.pairs += queries * context_before[s] + queries * (queries + 1) / 2;
   }
   OpTimer timer(rank);
   ObservedOps ops(rank.ops, timer, work);
   RankContext observed{rank.rank, rank.device, ops, rank.parallel, rank.stream};
   for (int pass = 0; pass < kPasses; ++pass) {
-    TUTTI_RETURN_IF_ERROR(begin(rank, batch, {}, {}));
-    TUTTI_TRY(const DeviceInputs in, upload(rank, needed_width()));
+    TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
     TUTTI_RETURN_IF_ERROR(timer.start_pass());
-    run(observed, in, Choice{.limit = info_.vocab_size});
+    TUTTI_RETURN_IF_ERROR(choose(observed, plan, in, forward(observed, in)).status());
     TUTTI_RETURN_IF_ERROR(timer.finish_pass());
   }
   return timer.timings();
-}
-
-// Collectives are left out: ranks that record must agree on when they do.
-bool RankWorker::replays(RankContext& rank, const Batch& batch) const {
-  return steady_ && rank.device.records_graphs() && rank.parallel.tp.size() == 1 &&
-         !batch.sequences.empty() &&
-         std::all_of(batch.sequences.begin(), batch.sequences.end(), [](const BatchSequence& s) {
-           return s.sample && s.token_count == 1;
-         });
-}
-
-// The arena hands out the same addresses for the same number of sequences, so a recorded step finds
-// its inputs where they were. What a graph holds fast is independent of the lengths: the block
-// table has its full width, and the kernels read lengths from memory.
-Result<RankWorker::StepResult> RankWorker::replay(RankContext& rank, const Choice& choice) {
-  const int64_t padded = padded_sequences(inputs_.rows().sequences, tables_.slots());
-  pad_host_inputs(padded, inputs_);
-  inputs_.max_keys = tables_.width() * kv_->block_size();
-  TUTTI_TRY(const DeviceInputs in, upload(rank, tables_.width()));
-  DecodeGraph& decode =
-      graphs_[{padded, !choice.draws.empty(), !choice.log_probs.empty(), ssize(choice.adjusted)}];
-  if (!decode.seen) {
-    decode.seen = true;
-    return run(rank, in, choice);
-  }
-  if (!decode.graph) {
-    TUTTI_TRY(decode.graph, rank.device.record(rank.stream, [&] {
-      decode.result = run(rank, in, choice);
-      return ok_status();
-    }));
-  }
-  TUTTI_RETURN_IF_ERROR(decode.graph->launch(rank.stream));
-  return decode.result;
 }
 
 int64_t RankWorker::weight_bytes() const {

@@ -5,28 +5,18 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <tuple>
+#include <span>
 #include <vector>
 
 #include "backend/rank_group.h"
+#include "engine/ranks/adjusted_tables.h"
 #include "engine/ranks/op_timer.h"
 #include "engine/ranks/rank_inputs.h"
+#include "engine/ranks/step_plan.h"
 #include "loader/weight_loader.h"
 #include "models/registry.h"
-#include "sched/batch.h"
 
 namespace tutti {
-
-/// Shapes the worker must be ready for; its activation arena is sized from them.
-struct StepShape {
-  int64_t max_tokens = 512;
-  int64_t max_sequences = 64;
-  int64_t max_logit_rows = 64;
-  int64_t max_context = 0;
-  int64_t block_size = 16;
-  int64_t max_adjusted =
-      0;  ///< rows of logits of rank 0 that requests may change; see AdjustedRows
-};
 
 class RankWorker {
  public:
@@ -58,49 +48,39 @@ class RankWorker {
   /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
   int64_t measure_arena(const StepShape& shape);
 
-  /// Bytes that are kept from step to step: block tables and the slots' last tokens.
+  /// Bytes that are kept from step to step: block tables, the slots' last tokens, and what is known
+  /// of rows with changed logits.
   static int64_t table_bytes(const StepShape& shape);
 
   /// KV blocks, tables and the activation arena; after the weights are loaded.
-  Status allocate(RankContext& rank, int64_t num_blocks, const StepShape& shape);
+  Status allocate(RankContext& rank, const StepShape& shape);
+
+  /// Whether equally large decode steps run equal operations, so that they can be recorded. MLA's
+  /// expanded form allocates by the lengths of the contexts.
+  bool steady() const { return steady_; }
 
   /// On the device; valid until the next step.
   struct StepResult {
-    TensorView logits;  ///< [rows, vocab]
-    TensorView chosen;  ///< [rows] i32, or more: padding
+    TensorView logits;  ///< [rows, vocab]; undefined where the largest were enough
+    TensorView chosen;  ///< [rows] i32, or more: padding; undefined where the host chooses
     // Of the rows that want log-probabilities, if there are any; see Ops::log_probs.
     TensorView top_ids;    ///< [rows, kMaxTopLogprobs] i32, or more: padding
     TensorView log_probs;  ///< [rows, 1 + kMaxTopLogprobs] f32, or more: padding
   };
 
-  /// How the device chooses the tokens of a step.
-  struct Choice {
-    int64_t limit = 0;  ///< among the ids below it
-    // Of the rows that sample, or none.
-    std::span<const DrawParams> draws{};   ///< none: all greedily
-    std::span<const int32_t> log_probs{};  ///< how many are wanted; see Ops::log_probs
-    // Of rows whose logits are changed, padded; the above take theirs as they are.
-    std::span<const AdjustParams> adjusted{};
-    std::span<const DrawParams> adjusted_draws{};
-    AdjustTables tables{};
-  };
+  /// Queues the step. Every rank comes to the same result.
+  Result<StepResult> run(RankContext& rank, const StepPlan& plan);
 
-  /// Queues the batch: logits of the rows it samples from. With `choice` also tokens for them (see
-  /// Ops::argmax and Ops::draw), which the slots keep for the next step.
-  Result<StepResult> step(RankContext& rank,
-                          const Batch& batch,
-                          const std::optional<Choice>& choice);
+  /// Queues the step without the collectives, which leaves nothing of worth behind: libraries load
+  /// what they need and measure their products while no other rank waits.
+  Status rehearse(RankContext& rank, const StepPlan& plan);
 
-  /// The same for the logits of `rows` (indices into batch.tokens).
-  Result<TensorView> logits(RankContext& rank,
-                            const Batch& batch,
-                            const std::vector<int32_t>& rows);
+  /// Records the step's forward pass, for run() to replay when a plan of as many sequences says
+  /// that it is recorded. Waits for what was queued before. No rank may be waiting for this one.
+  Status record(RankContext& rank, const StepPlan& plan);
 
-  /// Runs the batch a few times, operation by operation, and says how long each took.
-  Result<std::vector<OpTiming>> profile(RankContext& rank, const Batch& batch);
-
-  /// The slots' last tokens, where a step could not choose them on the device.
-  Status set_last_tokens(RankContext& rank, std::span<const int32_t> tokens);
+  /// Runs the step a few times, operation by operation, and says how long each took.
+  Result<std::vector<OpTiming>> profile(RankContext& rank, const StepPlan& plan);
 
   int64_t read_bytes() const { return read_bytes_; }
 
@@ -115,46 +95,37 @@ class RankWorker {
   DecodeWeights decode_weights() const;
 
  private:
-  // The decode steps of one padded batch size. They differ only in what lies in memory.
+  // The forward pass of decode steps of one padded size. They differ only in what lies in memory.
   struct DecodeGraph {
-    bool seen = false;  // ran once: libraries have loaded what they need
     std::unique_ptr<Graph> graph;
-    StepResult result;
+    TensorView logits;  // of this rank's ids
+    int64_t used = 0;   // of the arena
   };
 
   RankWorker() = default;
-  Status begin(RankContext& rank,
-               const Batch& batch,
-               std::span<const int32_t> logit_rows,
-               const std::optional<Choice>& choice);
-  /// Columns of the block table that this step reads.
-  int64_t needed_width() const;
-  Result<DeviceInputs> upload(RankContext& rank, int64_t table_width);
+  Result<DeviceInputs> upload(RankContext& rank, const StepPlan& plan);
+  DeviceInputs lay_out(const StepPlan& plan);
   TensorView forward(RankContext& rank, const DeviceInputs& in);
-  void choose_adjusted(RankContext& rank,
-                       const DeviceInputs& in,
-                       const Choice& choice,
-                       const StepResult& out);
-  StepResult run(RankContext& rank, const DeviceInputs& in, const std::optional<Choice>& choice);
-  bool replays(RankContext& rank, const Batch& batch) const;
-  Result<StepResult> replay(RankContext& rank, const Choice& choice);
+  Result<StepResult> choose(RankContext& rank,
+                            const StepPlan& plan,
+                            const DeviceInputs& in,
+                            TensorView logits);
+  void choose_largest(RankContext& rank, TensorView tokens, ConstTensorView logits);
+  void choose_adjusted(RankContext& rank, const DeviceChoices& choices, const StepResult& out);
 
   int rank_ = 0;
   int ranks_ = 1;
   ParamRegistry registry_;
   std::unique_ptr<CausalLm> model_;
   CausalLmInfo info_;  // the model's, with the KV cache in the compute type
+  StepShape shape_;
   std::optional<KvCache> kv_;
   std::optional<Arena> arena_;
-  BlockTables tables_;
+  DeviceTables tables_;
+  AdjustedTables adjusted_;
   Tensor last_tokens_;  // [slots] i32
-  HostInputs inputs_;
-  // Whether equally large decode steps run equal operations. MLA's expanded form allocates by the
-  // lengths of the contexts.
   bool steady_ = true;
-  // By padded number of sequences, whether any draws, whether any wants log-probabilities, and the
-  // padded number of those with changed logits.
-  std::map<std::tuple<int64_t, bool, bool, int64_t>, DecodeGraph> graphs_;
+  std::map<int64_t, DecodeGraph> graphs_;  // by padded number of sequences
   int64_t read_bytes_ = 0;
 };
 

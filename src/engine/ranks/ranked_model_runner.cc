@@ -47,31 +47,68 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
   TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
   TUTTI_TRY(runner->group_, RankGroup::start(backend, options.ranks));
   TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
-  for (std::vector<int32_t>& tokens : runner->sampled_) {
-    tokens.resize(usize(options.max_batch_sequences));
-  }
   const StepShape shape = runner->step_shape(options);
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
-    return runner->workers_[usize(rank.rank)]->allocate(rank, runner->limits_.num_blocks, shape);
+    return runner->workers_[usize(rank.rank)]->allocate(rank, shape);
   }));
-  TUTTI_RETURN_IF_ERROR(runner->prepare_pending(options));
+  TUTTI_RETURN_IF_ERROR(runner->prepare_steps(shape, !backend.ranks_share_memory()));
   runner->log_memory(backend);
   return runner;
 }
 
-Status RankedModelRunner::prepare_pending(const ModelLoadOptions& options) {
-  return group_->run([&](RankContext& rank) -> Status {
-    if (rank.rank != 0) {
-      return ok_status();
-    }
-    for (Pending& step : pending_) {
-      TUTTI_RETURN_IF_ERROR(step.chosen.allocate(rank.device, options.max_batch_sequences));
-    }
-    if (max_adjusted_ > 0) {
-      return chooser_.allocate(rank, max_adjusted_, options.max_batch_sequences);
+Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sample) {
+  std::vector<char> records(usize(group_->size()));
+  const Status prepared = group_->run([&](RankContext& rank) -> Status {
+    const RankWorker& worker = *workers_[usize(rank.rank)];
+    records[usize(rank.rank)] = rank.device.records_graphs() && worker.steady() ? 1 : 0;
+    if (rank.rank == 0) {
+      for (Pending& step : pending_) {
+        TUTTI_RETURN_IF_ERROR(step.chosen.allocate(rank.device, shape.max_sequences));
+      }
     }
     return ok_status();
   });
+  TUTTI_RETURN_IF_ERROR(prepared);
+  const bool all_record =
+      std::all_of(records.begin(), records.end(), [](char r) { return r == 1; });
+  planner_.configure({.shape = shape,
+                      .long_rope_from = workers_.front()->info().long_rope_from,
+                      .records = all_record,
+                      .devices_sample = devices_sample});
+  return all_record ? warm_up(shape) : ok_status();
+}
+
+Status RankedModelRunner::warm_up(const StepShape& shape) {
+  const auto start = std::chrono::steady_clock::now();
+  StepPlan plan;
+  const auto everywhere = [&](const std::function<Status(RankContext&, RankWorker&)>& work) {
+    return group_->run([&](RankContext& rank) { return work(rank, *workers_[usize(rank.rank)]); });
+  };
+  // Each job ends before the next one begins on any rank: none waits for another in a collective
+  // while that one still measures, loads or records.
+  const auto rehearse = [&] {
+    return everywhere(
+        [&](RankContext& rank, RankWorker& worker) { return worker.rehearse(rank, plan); });
+  };
+  planner_.plan_padding(1, std::min({shape.max_tokens, shape.max_context}), plan);
+  TUTTI_RETURN_IF_ERROR(rehearse());
+  const std::vector<int64_t> sizes = padded_sizes(shape.max_sequences);
+  for (auto size = sizes.rbegin(); size != sizes.rend(); ++size) {
+    planner_.plan_padding(*size, 1, plan);
+    TUTTI_RETURN_IF_ERROR(rehearse());
+    TUTTI_RETURN_IF_ERROR(everywhere(
+        [&](RankContext& rank, RankWorker& worker) { return worker.record(rank, plan); }));
+    const Status ran = everywhere([&](RankContext& rank, RankWorker& worker) -> Status {
+      TUTTI_RETURN_IF_ERROR(worker.run(rank, plan).status());
+      return rank.stream.synchronize();
+    });
+    TUTTI_RETURN_IF_ERROR(ran);
+  }
+  log_info("warm-up: {} sizes of decode steps recorded in {}",
+           sizes.size(),
+           format_seconds(
+               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()));
+  return ok_status();
 }
 
 StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
@@ -80,7 +117,11 @@ StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
           .max_logit_rows = options.max_logit_rows + options.max_score_rows,
           .max_context = limits_.max_context,
           .block_size = options.block_size,
-          .max_adjusted = max_adjusted_};
+          .num_blocks = limits_.num_blocks,
+          .max_adjusted = max_adjusted_,
+          .vocab_size = limits_.vocab_size,
+          .vocab_limit = options.vocab_limit > 0 ? std::min(options.vocab_limit, limits_.vocab_size)
+                                                 : limits_.vocab_size};
 }
 
 void RankedModelRunner::log_memory(Backend& backend) {
@@ -109,7 +150,6 @@ RankedModelRunner::~RankedModelRunner() {
     group_->stop();
   }
   workers_.clear();
-  chooser_ = {};
   for (Pending& step : pending_) {
     step = {};
   }
@@ -138,9 +178,6 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
   limits_.vocab_size = info.vocab_size;
   limits_.long_prompt_from = info.long_rope_from;
   limits_.max_score_rows = options.max_score_rows;
-  chooser_.configure(
-      info.vocab_size,
-      options.vocab_limit > 0 ? std::min(options.vocab_limit, info.vocab_size) : info.vocab_size);
   if (options.context > info.max_context) {
     return invalid("--context {}: {} allows at most {} (max_position_embeddings)",
                    options.context,
@@ -203,10 +240,8 @@ Result<int64_t> RankedModelRunner::add_rank(const Checkpoint* checkpoint,
              config_.architecture,
              plan.unexpected.front());
   }
-  const int64_t adjusted =
-      rank == 0 ? AdjustedRows::device_bytes(shape.max_adjusted, worker.info().vocab_size) : 0;
   memory.weights += plan.weight_bytes;
-  memory.activations += worker.measure_arena(shape) + RankWorker::table_bytes(shape) + adjusted;
+  memory.activations += worker.measure_arena(shape) + RankWorker::table_bytes(shape);
   return plan.read_bytes;
 }
 
@@ -318,36 +353,17 @@ Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
 
 Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {
   Pending& step = pending_[number % kMaxPending];
-  RankWorker& worker = *workers_[usize(rank.rank)];
-  // Behind it, rank 0 has sampled the step before and every rank has read the one before that.
-  rank.parallel.tp.barrier();
-  if (rank.rank != 0 || !chose_on_device_) {
-    TUTTI_RETURN_IF_ERROR(worker.set_last_tokens(rank, sampled_[(number + 1) % sampled_.size()]));
-  }
+  TUTTI_TRY(const RankWorker::StepResult result, workers_[usize(rank.rank)]->run(rank, step.plan));
   if (rank.rank != 0) {
-    return worker.step(rank, *step.batch, std::nullopt).status();
+    return ok_status();
   }
-  TUTTI_RETURN_IF_ERROR(chooser_.join(*step.batch));
-  TUTTI_TRY(const std::optional<RankWorker::Choice> choice, chooser_.on_device(rank, *step.batch));
-  chose_on_device_ = choice.has_value();
-  TUTTI_TRY(const RankWorker::StepResult result, worker.step(rank, *step.batch, choice));
-  if (!chose_on_device_) {
-    return chooser_.on_host(
-        rank, *step.batch, result.logits, sampled_[number % sampled_.size()], step.output);
+  if (!step.plan.host_chooses) {
+    return step.chosen.fetch(rank, result);
   }
-  step.on_device = true;
-  TUTTI_RETURN_IF_ERROR(chooser_.fetch(rank, *step.batch, result, step.chosen));
-  return group_->size() > 1 ? tell_ranks(step, number) : ok_status();
-}
-
-// The other ranks do not sample: they are told before their next step.
-Status RankedModelRunner::tell_ranks(Pending& step, uint64_t number) {
-  TUTTI_RETURN_IF_ERROR(step.chosen.done->wait());
-  for (size_t r = 0; r < step.chosen.rows.size(); ++r) {
-    sampled_[number % sampled_.size()][usize(step.chosen.rows[r].slot)] =
-        step.chosen.token_ids()[r];
-  }
-  return ok_status();
+  logits_.resize(usize(result.logits.numel()));
+  TUTTI_RETURN_IF_ERROR(rank.device.copy_to_host(
+      logits_.data(), result.logits.raw(), result.logits.bytes(), rank.stream));
+  return rank.stream.synchronize();
 }
 
 Status RankedModelRunner::submit(const Batch& batch) {
@@ -355,56 +371,88 @@ Status RankedModelRunner::submit(const Batch& batch) {
   Pending& step = pending_[submitted_ % kMaxPending];
   step.batch = &batch;
   step.output.clear(batch.step);
-  step.on_device = false;
+  const Status planned = planner_.plan(
+      batch, [this] { return finish_before(submitted_); }, step.plan, step.rows);
+  if (!planned.ok()) {
+    return error(StatusCode::kDevice, "{}", planned.message());
+  }
   const Status status = group_->submit(
       [this, number = submitted_](RankContext& rank) { return run_step(rank, number); });
   submitted_ += status.ok() ? 1 : 0;
   return status;
 }
 
+Status RankedModelRunner::finish_before(uint64_t number) {
+  while (finished_ < number) {
+    Pending& step = pending_[finished_++ % kMaxPending];
+    step.status = finish(step);
+    if (!step.status.ok()) {
+      return step.status;
+    }
+  }
+  return ok_status();
+}
+
+Status RankedModelRunner::finish(Pending& step) {
+  TUTTI_RETURN_IF_ERROR(group_->wait());
+  TokenChooser& chooser = planner_.chooser();
+  if (step.plan.host_chooses) {
+    chooser.choose_on_host(*step.batch, logits_, step.output);
+    return ok_status();
+  }
+  TUTTI_RETURN_IF_ERROR(step.chosen.read(step.rows, step.output));
+  TUTTI_RETURN_IF_ERROR(group_->health());
+  for (size_t r = 0; r < step.rows.size(); ++r) {
+    chooser.took(step.rows[r], step.chosen.token(r));
+  }
+  return ok_status();
+}
+
 Status RankedModelRunner::collect(StepOutput& output) {
   TUTTI_CHECK_LT(collected_, submitted_);
-  Status status = group_->wait();
   Pending& step = pending_[collected_++ % kMaxPending];
-  if (status.ok() && step.on_device) {
-    status = step.chosen.read(step.output);
+  if (finished_ < collected_) {
+    const Status finished = finish_before(collected_);
+    TUTTI_CHECK_EQ(finished.ok(), step.status.ok());  // the older ones are finished already
   }
   std::swap(output, step.output);
-  return status.ok() ? ok_status() : Status(StatusCode::kDevice, status.message());
+  return step.status.ok() ? ok_status() : Status(StatusCode::kDevice, step.status.message());
 }
 
 Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
                                                      const std::vector<int32_t>& rows) {
   TUTTI_CHECK_EQ(submitted_, collected_);
+  StepPlan plan;
+  planner_.plan_logits(batch, rows, plan);
   std::vector<float> out(rows.size() * usize(limits_.vocab_size));
   const Status status = group_->run([&](RankContext& rank) -> Status {
-    TUTTI_TRY(const TensorView view, workers_[usize(rank.rank)]->logits(rank, batch, rows));
+    TUTTI_TRY(const RankWorker::StepResult result, workers_[usize(rank.rank)]->run(rank, plan));
     if (rank.rank != 0) {
       return ok_status();
     }
+    const TensorView view = result.logits;
     TUTTI_RETURN_IF_ERROR(
         rank.device.copy_to_host(out.data(), view.raw(), view.bytes(), rank.stream));
     return rank.stream.synchronize();
   });
-  if (!status.ok()) {
-    return status;
-  }
+  TUTTI_RETURN_IF_ERROR(status);
+  TUTTI_RETURN_IF_ERROR(group_->health());
   return out;
 }
 
 Result<std::vector<OpTiming>> RankedModelRunner::profile(const Batch& batch) {
   TUTTI_CHECK_EQ(submitted_, collected_);
+  StepPlan plan;
+  planner_.plan_logits(batch, {}, plan);
   std::vector<OpTiming> out;
   const Status status = group_->run([&](RankContext& rank) -> Status {
-    TUTTI_TRY(std::vector<OpTiming> timings, workers_[usize(rank.rank)]->profile(rank, batch));
+    TUTTI_TRY(std::vector<OpTiming> timings, workers_[usize(rank.rank)]->profile(rank, plan));
     if (rank.rank == 0) {
       out = std::move(timings);
     }
     return ok_status();
   });
-  if (!status.ok()) {
-    return status;
-  }
+  TUTTI_RETURN_IF_ERROR(status);
   return out;
 }
 

@@ -1,5 +1,5 @@
-// The real ModelRunner: a model on N ranks, one thread each. Rank 0 samples; the others only
-// compute.
+// The real ModelRunner: a model on N ranks, one thread each. All ranks run the same StepPlan and
+// come to the same tokens; rank 0 reports them.
 #pragma once
 #include <array>
 #include <functional>
@@ -9,8 +9,9 @@
 
 #include "backend/rank_group.h"
 #include "engine/model_runner.h"
+#include "engine/ranks/chosen_tokens.h"
 #include "engine/ranks/rank_worker.h"
-#include "engine/ranks/token_choice.h"
+#include "engine/ranks/step_planner.h"
 #include "loader/hf_config.h"
 
 namespace tutti {
@@ -28,7 +29,7 @@ struct MemoryPlan {
   int64_t free = 0;  ///< before loading
   int64_t weights = 0;
   int64_t activations = 0;
-  int64_t overhead = 0;  ///< Backend::rank_overhead_bytes
+  int64_t overhead = 0;  ///< Backend::rank_overhead_bytes, and recorded steps
   int64_t kv = 0;
   int64_t measured = 0;  ///< taken after loading; 0 where ranks share memory with everybody else
 
@@ -115,9 +116,11 @@ class RankedModelRunner final : public ModelRunner {
   // A submitted step. Reused.
   struct Pending {
     const Batch* batch = nullptr;
-    StepOutput output;       // written by rank 0, or when collected
-    bool on_device = false;  // the tokens are in `chosen`
-    ChosenTokens chosen;
+    StepPlan plan;
+    std::vector<ChosenRow> rows;  // that the devices choose tokens for
+    ChosenTokens chosen;          // written by rank 0
+    StepOutput output;            // when finished
+    Status status;                // when finished
   };
 
   RankedModelRunner() = default;
@@ -140,8 +143,13 @@ class RankedModelRunner final : public ModelRunner {
   void log_memory(Backend& backend);
   /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
   Status load_weights(const Checkpoint* checkpoint, int64_t total, const ModelLoadOptions& options);
-  Status prepare_pending(const ModelLoadOptions& options);
-  Status tell_ranks(Pending& step, uint64_t number);
+  Status prepare_steps(const StepShape& shape, bool devices_sample);
+  /// Runs and records every padded size, so that no request pays for what is done once.
+  Status warm_up(const StepShape& shape);
+  Status run_step(RankContext& rank, uint64_t number);
+  /// Waits for the submitted steps before `number` and fills their outputs. The error of the last.
+  Status finish_before(uint64_t number);
+  Status finish(Pending& step);
 
   HfConfig config_;
   RunnerLimits limits_;
@@ -149,16 +157,12 @@ class RankedModelRunner final : public ModelRunner {
   int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
   double load_seconds_ = 0;
   std::vector<std::unique_ptr<RankWorker>> workers_;
-  Status run_step(RankContext& rank, uint64_t number);
-
+  StepPlanner planner_;
   std::array<Pending, kMaxPending> pending_;  // by number of submission
   uint64_t submitted_ = 0;
+  uint64_t finished_ = 0;
   uint64_t collected_ = 0;
-  // The last token of each slot, of steps with even and with odd numbers of submission, as far as
-  // the host must tell the devices: rank 0 writes one while slower ranks may still read the other.
-  std::array<std::vector<int32_t>, 2> sampled_;
-  TokenChooser chooser_;         // rank 0's thread
-  bool chose_on_device_ = true;  // rank 0's thread: its slots know the tokens of the last step
+  std::vector<float> logits_;  // of the one step whose tokens the host chooses
   std::unique_ptr<RankGroup> group_;
 };
 

@@ -1,14 +1,14 @@
 #include "engine/ranks/token_choice.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "base/checked.h"
 #include "engine/random.h"
 
 namespace tutti {
 
 namespace {
-
-constexpr int32_t kNothingLeft = -2;  // see Ops::take_adjusted
 
 bool adjusts(const BatchSequence& s, const SampleRow& row) {
   return s.mask_begin >= 0 || !row.plain();
@@ -25,114 +25,84 @@ DrawParams draw_of(const SampleRow& row) {
           .uniform_high = static_cast<uint32_t>(uniform >> 32U)};
 }
 
+/// Of structs that are i32 and f32 throughout.
+template <class T>
+void append_words(const std::vector<T>& from, std::vector<int32_t>& to) {
+  const size_t words = to.size();
+  to.resize(words + from.size() * sizeof(T) / sizeof(int32_t));
+  if (!from.empty()) {
+    std::memcpy(to.data() + words, from.data(), from.size() * sizeof(T));
+  }
+}
+
 }  // namespace
 
-Status ChosenTokens::allocate(Device& device, int64_t max_sequences) {
-  const auto buffer = [&](int64_t columns) {
-    return HostBuffer::allocate(
-        device, max_sequences * columns * ssize(sizeof(int32_t)), "tokens of a step");
-  };
-  TUTTI_TRY(tokens, buffer(1));
-  TUTTI_TRY(top_ids, buffer(kMaxTopLogprobs));
-  TUTTI_TRY(log_probs, buffer(1 + kMaxTopLogprobs));
-  done = device.new_fence();
-  return ok_status();
+void TokenChooser::configure(const StepShape& shape, bool devices_sample) {
+  vocab_size_ = shape.vocab_size;
+  vocab_limit_ = shape.vocab_limit;
+  devices_sample_ = devices_sample;
+  adjusted_.configure(shape.max_adjusted, shape.max_sequences, shape.vocab_size);
+  unread_.assign(usize(shape.max_sequences), {});
+  host_tokens_.assign(usize(shape.max_sequences), 0);
 }
 
-Status ChosenTokens::read(StepOutput& output) const {
-  TUTTI_RETURN_IF_ERROR(done->wait());
-  for (size_t r = 0; r < rows.size(); ++r) {
-    SampledToken chosen{.token = token_ids()[r]};
-    if (chosen.token < 0) {
-      output.add_failure(rows[r].sequence_id,
-                         chosen.token == kNothingLeft ? forbidden_tokens() : unusable_logits());
-      continue;
-    }
-    if (rows[r].top_logprobs >= 0) {
-      const float* value =
-          static_cast<const float*>(log_probs.data()) + r * usize(1 + kMaxTopLogprobs);
-      const int32_t* id = static_cast<const int32_t*>(top_ids.data()) + r * usize(kMaxTopLogprobs);
-      chosen.logprob = value[0];
-      for (int32_t j = 0; j < rows[r].top_logprobs && id[j] >= 0; ++j) {
-        chosen.top.push_back({.token = id[j], .logprob = value[1 + j]});
-      }
-    }
-    output.add(rows[r].sequence_id, std::move(chosen));
-  }
-  return ok_status();
-}
-
-Status TokenChooser::join(const Batch& batch) {
-  ++step_;
-  // The engine has collected all but the last step, or nearly so: this does not wait. Later the
-  // memory of what was chosen would be used again.
-  TUTTI_RETURN_IF_ERROR(learn(step_ - 1));
+void TokenChooser::join(const Batch& batch) {
   rows_.join(batch);
   for (const BatchJoin& join : batch.joins) {
     adjusted_.release(join.slot);
+    unread_[usize(join.slot)] = {.tenant = rows_.tenant(join.slot)};
   }
-  return ok_status();
-}
-
-Status TokenChooser::learn(uint64_t before) {
-  size_t count = 0;
-  for (; count < unread_.size() && unread_[count].step < before; ++count) {
-    const ChosenTokens& chosen = *unread_[count].chosen;
-    TUTTI_RETURN_IF_ERROR(chosen.done->wait());
-    for (size_t r = 0; r < chosen.rows.size(); ++r) {
-      const ChosenTokens::Row& row = chosen.rows[r];
-      if (chosen.token_ids()[r] >= 0 && row.tenant == rows_.tenant(row.slot)) {
-        rows_.took(row.slot, chosen.token_ids()[r]);
-      }
-    }
-  }
-  unread_.erase(unread_.begin(), unread_.begin() + static_cast<ptrdiff_t>(count));
-  return ok_status();
 }
 
 bool TokenChooser::unread(int32_t slot) const {
-  return std::any_of(unread_.begin(), unread_.end(), [&](const Unread& step) {
-    const auto& rows = step.chosen->rows;
-    return std::any_of(rows.begin(), rows.end(), [&](const ChosenTokens::Row& row) {
-      return row.slot == slot && row.tenant == rows_.tenant(slot);
-    });
-  });
+  return unread_[usize(slot)].count > 0;
 }
 
-bool TokenChooser::suits_device(const RankContext& rank,
-                                const BatchSequence& s,
-                                const SampleRow& row) const {
+bool TokenChooser::needs_tokens(const Batch& batch) const {
+  return devices_sample_ && adjusted_.capacity() > 0 &&
+         std::any_of(batch.sequences.begin(), batch.sequences.end(), [this](const auto& s) {
+           return s.sample && unread(s.slot) &&
+                  adjusted_.reads_tokens(s.slot, rows_.of_slot(s.slot));
+         });
+}
+
+void TokenChooser::took(const ChosenRow& row, int32_t token) {
+  Unread& unread = unread_[usize(row.slot)];
+  if (row.tenant != unread.tenant) {
+    return;  // the sequence has left the slot
+  }
+  --unread.count;
+  if (token >= 0) {
+    rows_.took(row.slot, token);
+  }
+}
+
+bool TokenChooser::suits_device(const BatchSequence& s, const SampleRow& row) const {
   if (s.score >= 0) {
     return false;
   }
-  // Where ranks compute on the host, its sampler is faster than the operations and need not copy.
-  const bool samples = rank.device.records_graphs();
   if (!s.sample) {
     return true;
   }
   if (adjusts(s, row)) {
-    return samples && AdjustedRows::can_adjust(row);
+    return devices_sample_ && AdjustedRows::can_adjust(row);
   }
-  return samples || (row.params.greedy() && row.params.top_logprobs < 0);
+  return devices_sample_ || (row.params.greedy() && row.params.top_logprobs < 0);
 }
 
-Result<std::optional<RankWorker::Choice>> TokenChooser::on_device(RankContext& rank,
-                                                                  const Batch& batch) {
-  std::optional<RankWorker::Choice> choice;
+bool TokenChooser::choose_on_device(const Batch& batch) {
   bool greedy = true;
   bool log_probs = false;
   int64_t adjusted = 0;
-  draws_.clear();
-  log_probs_.clear();
   for (const BatchSequence& s : batch.sequences) {
     const SampleRow& row = rows_.at(s);
-    if (!suits_device(rank, s, row)) {
-      return choice;
+    if (!suits_device(s, row)) {
+      return false;
     }
     if (!s.sample) {
       continue;
     }
-    // Of a row that is adjusted, what comes first is only whether its logits are of use.
+    // Of a row that is changed, what comes first is only whether its logits are of use.
     const bool plain = !adjusts(s, row);
     adjusted += plain ? 0 : 1;
     greedy = greedy && (row.params.greedy() || !plain);
@@ -140,117 +110,110 @@ Result<std::optional<RankWorker::Choice>> TokenChooser::on_device(RankContext& r
     draws_.push_back(plain ? draw_of(row) : DrawParams());
     log_probs_.push_back(row.params.top_logprobs);
   }
-  if (adjusted > adjusted_.capacity()) {
-    return choice;
+  if (greedy) {
+    draws_.clear();
   }
-  choice = {.limit = vocab_limit_};
-  if (!greedy) {
-    choice->draws = draws_;
+  if (!log_probs) {
+    log_probs_.clear();
   }
-  if (log_probs) {
-    choice->log_probs = log_probs_;
-  }
-  if (adjusted > 0) {
-    TUTTI_RETURN_IF_ERROR(place_adjusted(rank, batch));
-    choice->adjusted = adjusts_;
-    choice->adjusted_draws = adjusted_draws_;
-    choice->tables = adjusted_.tables();
-  }
-  return choice;
+  return adjusted <= adjusted_.capacity();
 }
 
-Status TokenChooser::place_adjusted(RankContext& rank, const Batch& batch) {
+void TokenChooser::choose(const Batch& batch, StepPlan& plan, std::vector<ChosenRow>& rows) {
+  choose_greedily(plan);
+  rows.clear();
+  host_chose_last_ = !choose_on_device(batch);
+  plan.host_chooses = host_chose_last_;
+  if (host_chose_last_) {
+    choose_greedily(plan);
+    return;
+  }
+  for (const BatchSequence& s : batch.sequences) {
+    if (s.sample) {
+      rows.push_back({.sequence_id = s.sequence_id,
+                      .slot = s.slot,
+                      .tenant = rows_.tenant(s.slot),
+                      .top_logprobs = rows_.at(s).params.top_logprobs});
+      ++unread_[usize(s.slot)].count;
+    }
+  }
+  place_adjusted(batch, plan);
+}
+
+void TokenChooser::choose_greedily(StepPlan& plan) {
+  draws_.clear();
+  log_probs_.clear();
   adjusts_.clear();
   adjusted_draws_.clear();
+  plan.choices.clear();
+}
+
+void TokenChooser::pack(StepPlan& plan) {
+  const size_t rows = usize(plan.rows.logits);
+  if (!draws_.empty()) {
+    draws_.resize(rows);
+  }
+  if (!log_probs_.empty()) {
+    log_probs_.resize(rows, -1);
+  }
+  plan.rows.draws = ssize(draws_.size());
+  plan.rows.log_probs = ssize(log_probs_.size());
+  plan.rows.adjusted = ssize(adjusts_.size());
+  // The order of lay_out_choices.
+  plan.choices.insert(plan.choices.end(), log_probs_.begin(), log_probs_.end());
+  append_words(draws_, plan.choices);
+  append_words(adjusts_, plan.choices);
+  append_words(adjusted_draws_, plan.choices);
+}
+
+void TokenChooser::place_adjusted(const Batch& batch, StepPlan& plan) {
+  const auto changed = [this](const BatchSequence& s) {
+    return s.sample && adjusts(s, rows_.of_slot(s.slot));
+  };
+  if (std::none_of(batch.sequences.begin(), batch.sequences.end(), changed)) {
+    return;
+  }
   for (const BatchSequence& s : batch.sequences) {
-    if (s.sample && adjusts(s, rows_.at(s))) {
+    if (changed(s)) {
       adjusted_.keep(s.slot);
     }
   }
   int32_t sampled = 0;
   for (const BatchSequence& s : batch.sequences) {
-    if (!s.sample) {
-      continue;
-    }
-    const SampleRow& row = rows_.at(s);
-    if (adjusts(s, row)) {
-      if (adjusted_.reads_tokens(s.slot, row) && unread(s.slot)) {
-        TUTTI_RETURN_IF_ERROR(learn(step_));
-      }
-      TUTTI_TRY(AdjustParams params, adjusted_.place(rank, s.slot, row, batch.mask_of(s)));
+    if (changed(s)) {
+      const SampleRow& row = rows_.at(s);
+      AdjustParams params = adjusted_.place(s.slot, row, batch.mask_of(s), plan);
       params.row = sampled;
       adjusts_.push_back(params);
       adjusted_draws_.push_back(draw_of(row));
     }
-    ++sampled;
+    sampled += s.sample ? 1 : 0;
   }
   adjusted_.end_step();
-  const int64_t padded = AdjustedRows::padded(ssize(adjusts_), adjusted_.capacity());
+  const int64_t padded = AdjustedRows::padded(ssize(adjusts_.size()), adjusted_.capacity());
   adjusts_.resize(usize(padded));
   adjusted_draws_.resize(usize(padded));
-  return ok_status();
 }
 
-Status TokenChooser::fetch(RankContext& rank,
-                           const Batch& batch,
-                           const RankWorker::StepResult& result,
-                           ChosenTokens& to) {
-  to.rows.clear();
-  bool read = false;
-  for (const BatchSequence& s : batch.sequences) {
-    if (s.sample) {
-      const SampleRow& row = rows_.at(s);
-      to.rows.push_back({.sequence_id = s.sequence_id,
-                         .slot = s.slot,
-                         .tenant = rows_.tenant(s.slot),
-                         .top_logprobs = row.params.top_logprobs});
-      read = read || row.reads_output();
-    }
-  }
-  if (read) {
-    unread_.push_back({.step = step_, .chosen = &to});
-  }
-  const auto copy = [&rank](const HostBuffer& buffer, const TensorView& from) {
-    return rank.device.copy_to_host(buffer.data(), from.raw(), from.bytes(), rank.stream);
-  };
-  TUTTI_RETURN_IF_ERROR(copy(to.tokens, result.chosen));
-  if (result.log_probs.defined()) {
-    TUTTI_RETURN_IF_ERROR(copy(to.top_ids, result.top_ids));
-    TUTTI_RETURN_IF_ERROR(copy(to.log_probs, result.log_probs));
-  }
-  return to.done->record(rank.stream);
-}
-
-Status TokenChooser::on_host(RankContext& rank,
-                             const Batch& batch,
-                             ConstTensorView logits,
-                             std::vector<int32_t>& sampled,
-                             StepOutput& output) {
-  TUTTI_CHECK_EQ(logits.dim(1), vocab_size_);
-  logits_.resize(usize(logits.numel()));
-  TUTTI_RETURN_IF_ERROR(
-      rank.device.copy_to_host(logits_.data(), logits.raw(), logits.bytes(), rank.stream));
-  TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
-  TUTTI_RETURN_IF_ERROR(learn(step_));
+void TokenChooser::choose_on_host(const Batch& batch,
+                                  std::span<const float> logits,
+                                  StepOutput& output) {
   size_t row = 0;
   for (const BatchSequence& sequence : batch.sequences) {
     if (sequence.yields()) {
-      output.rows.push_back(read_row(batch, sequence, row, sampled, output));
+      output.rows.push_back(
+          read_row(batch, sequence, logits.subspan(row * usize(vocab_size_)), output));
       row += usize(batch.scores_of(sequence).count) + (sequence.sample ? 1 : 0);
     }
   }
-  return ok_status();
 }
 
 RowOutput TokenChooser::read_row(const Batch& batch,
                                  const BatchSequence& sequence,
-                                 size_t row,
-                                 std::vector<int32_t>& sampled,
+                                 std::span<const float> logits,
                                  StepOutput& out) {
   const size_t vocab = usize(vocab_size_);
-  const auto logits = [&](int64_t i) {
-    return std::span<const float>(logits_).subspan((row + usize(i)) * vocab, vocab);
-  };
+  const auto logits_of = [&](int64_t i) { return logits.subspan(usize(i) * vocab, vocab); };
   const SampleRow& wants = rows_.at(sequence);
   RowOutput made{.sequence_id = sequence.sequence_id,
                  .token_begin = narrow<int32_t>(ssize(out.tokens.size())),
@@ -261,7 +224,7 @@ RowOutput TokenChooser::read_row(const Batch& batch,
   };
   const int64_t scores = batch.scores_of(sequence).count;
   for (int64_t i = 0; i < scores && made.failure < 0; ++i) {
-    Result<PromptScore> scored = score(logits(i),
+    Result<PromptScore> scored = score(logits_of(i),
                                        vocab_limit_,
                                        batch.scored_token(sequence, i),
                                        wants.params.prompt_logprobs,
@@ -275,9 +238,9 @@ RowOutput TokenChooser::read_row(const Batch& batch,
   }
   if (sequence.sample) {
     Result<SampledToken> token =
-        sample(logits(scores), vocab_limit_, wants, scratch_, batch.mask_of(sequence));
+        sample(logits_of(scores), vocab_limit_, wants, scratch_, batch.mask_of(sequence));
     // A row that failed ends; should the next step hold it already, any legal token will do there.
-    sampled[usize(sequence.slot)] = token.ok() ? token->token : 0;
+    host_tokens_[usize(sequence.slot)] = token.ok() ? token->token : 0;
     if (token.ok()) {
       rows_.took(sequence.slot, token->token);
       adjusted_.outdate(sequence.slot);

@@ -176,6 +176,19 @@ void CpuOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView row
   });
 }
 
+void CpuOps::do_shard_argmax(const ShardArgmax& args) {
+  for_rows(args.logits.dim(0), args.logits.dim(1) * kFloatBytes, [&](int64_t begin, int64_t count) {
+    ref_.shard_argmax({.best = args.best.slice(0, begin, count),
+                       .logits = args.logits.slice(0, begin, count),
+                       .first_id = args.first_id,
+                       .limit = args.limit});
+  });
+}
+
+void CpuOps::do_merge_argmax(const MergeArgmax& args) {
+  ref_.merge_argmax(args);
+}
+
 void CpuOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
   for_rows(logits.dim(0), limit * kFloatBytes, [&](int64_t begin, int64_t count) {
     ref_.argmax(tokens.slice(0, begin, count), logits.slice(0, begin, count), limit);

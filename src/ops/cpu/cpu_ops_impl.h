@@ -81,6 +81,8 @@ class CpuOps final : public Ops {
                       ConstTensorView weights) override;
   void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override;
   void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override;
+  void do_shard_argmax(const ShardArgmax& args) override;
+  void do_merge_argmax(const MergeArgmax& args) override;
   void do_draw(TensorView tokens,
                ConstTensorView logits,
                int64_t limit,

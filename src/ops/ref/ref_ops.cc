@@ -234,6 +234,46 @@ void RefOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit)
   }
 }
 
+void RefOps::do_shard_argmax(const ShardArgmax& args) {
+  const int64_t columns = std::clamp<int64_t>(args.limit - args.first_id, 0, args.logits.dim(1));
+  for (int64_t r = 0; r < args.logits.dim(0); ++r) {
+    const float* row = row_of<float>(args.logits, r);
+    int32_t id = -1;
+    float largest = -std::numeric_limits<float>::infinity();
+    for (int64_t i = 0; i < columns; ++i) {
+      if (!(row[i] < std::numeric_limits<float>::infinity())) {
+        largest = std::numeric_limits<float>::quiet_NaN();
+        id = -1;
+        break;
+      }
+      if (row[i] > largest) {
+        largest = row[i];
+        id = narrow<int32_t>(args.first_id + i);
+      }
+    }
+    float* best = row_of<float>(args.best, r);
+    best[0] = largest;
+    std::memcpy(best + 1, &id, sizeof id);
+  }
+}
+
+void RefOps::do_merge_argmax(const MergeArgmax& args) {
+  for (int64_t r = 0; r < args.best.dim(0); ++r) {
+    const float* best = row_of<float>(args.best, r);
+    int32_t token = -1;
+    float largest = -std::numeric_limits<float>::infinity();
+    bool finite = true;
+    for (int64_t i = 0; i < args.best.dim(1); i += 2) {
+      finite = finite && !std::isnan(best[i]);
+      if (best[i] > largest) {
+        largest = best[i];
+        std::memcpy(&token, best + i + 1, sizeof token);
+      }
+    }
+    args.tokens.data<int32_t>()[r] = finite ? token : -1;
+  }
+}
+
 void RefOps::do_draw(TensorView tokens,
                      ConstTensorView logits,
                      int64_t limit,
