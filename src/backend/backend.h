@@ -71,9 +71,11 @@ class Backend {
   /// Memory that one rank takes for itself beside weights, KV cache and activations: workspaces,
   /// the code of kernels, state of libraries.
   virtual int64_t rank_overhead_bytes() const = 0;
+
   /// What measurements of this backend depend on besides their shapes: GPU, driver, libraries,
   /// build. Empty: it measures nothing worth keeping.
   virtual std::string tuning_identity() const { return {}; }
+
   /// Measured now, with matrix products in `compute`.
   virtual Result<Ceilings> measure_ceilings(DType compute) = 0;
   /// The type of activations and KV cache if nobody asks for another.
