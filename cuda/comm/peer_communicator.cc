@@ -133,8 +133,9 @@ void PeerCommunicator::broadcast(const Broadcast& args) {
 
 void PeerCommunicator::tune() {
   enter();
-  PeerTuner tuner(*this, device_, stream_);
-  const std::vector<PeerSample> samples = tuner.measure();
+  // The tuner's memory is freed before the barrier: freeing waits for the device, where nobody may
+  // wait for this rank by then.
+  const std::vector<PeerSample> samples = PeerTuner(*this, device_, stream_).measure();
   if (rank_ == 0) {
     group_.agreed = choose_thresholds(samples);
   }
