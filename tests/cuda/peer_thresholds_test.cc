@@ -66,12 +66,12 @@ TEST(PeerThresholds, CrossingsAreFoundDespiteNoise) {
       samples.push_back({bytes,
                          {(2.0 + b * 22e-6) * noise(random),
                           (4.0 + b * 6e-6) * noise(random),
-                          (7.0 + b * 3e-6) * noise(random)}});
+                          (6.0 + b * 3e-6) * noise(random)}});
     }
     samples[2].seconds[0] *= 1.3;  // one bad median
     const PeerThresholds found = choose_thresholds(samples);
     EXPECT_EQ(found.flagged_bytes, int64_t{64} << 10);  // crossing at 125,000
-    EXPECT_EQ(found.push_bytes, int64_t{512} << 10);    // at 1,000,000
+    EXPECT_EQ(found.push_bytes, int64_t{512} << 10);    // at 667,000
   }
 }
 
