@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "base/units.h"
-#include "comm/self_communicator.h"
 #include "cuda/ceilings.h"
+#include "cuda/cublas.h"
 #include "cuda/cuda_device.h"
 #include "cuda/cuda_error.h"
-#include "cuda/cuda_ops.h"
+#include "cuda/cuda_ranks.h"
 #include "cuda/device_probe.h"
 
 namespace tutti::cuda {
@@ -15,45 +15,6 @@ namespace tutti::cuda {
 namespace {
 
 constexpr int kOldestCapability = 80;  // Ampere: the first with bf16 matrix units
-// What NVIDIA recommends for Hopper; less excludes fast algorithms.
-constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
-// Code of the kernels and of cuBLASLt's, loaded when first used. Measured, not known.
-constexpr int64_t kLibraryBytes = int64_t{128} << 20;
-constexpr int64_t kArrivalBytes = kMaxDecodePairs * static_cast<int64_t>(sizeof(int32_t));
-
-class OneRank final : public RankSet {
- public:
-  static Result<std::unique_ptr<RankSet>> create(const CudaDeviceInfo& gpu) {
-    auto set = std::make_unique<OneRank>();
-    RankResources rank;
-    auto device = std::make_unique<CudaDevice>(gpu.index, gpu.name);
-    TUTTI_TRY(std::unique_ptr<CudaStream> stream, CudaStream::create(gpu.index));
-    CudaOpsOptions options{.gpu = gpu, .stream = stream->handle()};
-    TUTTI_TRY(options.cublas, CublasLt::open(cublas_directories()));
-    TUTTI_TRY(options.workspace,
-              Buffer::allocate(*device, kWorkspaceBytes, "workspace of matrix products"));
-    TUTTI_TRY(options.decode_partials,
-              Buffer::allocate(*device, kDecodePartialBytes, "workspace of attention"));
-    TUTTI_TRY(options.decode_arrivals,
-              Buffer::allocate(*device, kArrivalBytes, "workspace of attention"));
-    TUTTI_RETURN_IF_ERROR(check(
-        cudaMemsetAsync(options.decode_arrivals.data(), 0, usize(kArrivalBytes), stream->handle()),
-        "cudaMemsetAsync"));
-    rank.ops = std::make_unique<CudaOps>(std::move(options));
-    rank.device = std::move(device);
-    rank.stream = std::move(stream);
-    rank.tp = std::make_unique<SelfCommunicator>();
-    set->ranks_.push_back(std::move(rank));
-    return std::unique_ptr<RankSet>(std::move(set));
-  }
-
-  std::vector<RankResources>& ranks() override { return ranks_; }
-
-  void abort(const std::string&) override {}  // nobody waits in a group of one
-
- private:
-  std::vector<RankResources> ranks_;
-};
 
 class CudaBackend final : public Backend {
  public:
@@ -64,17 +25,24 @@ class CudaBackend final : public Backend {
                              : fmt::format("{} x {}", gpus_.size(), gpus_.front().name);
   }
 
-  std::vector<MemoryPool> memory_pools(int) const override {
-    // It counts what other programs and models have taken by now.
-    const CudaDevice gpu(gpus_.front().index, gpus_.front().name);
-    return {{.name = gpu.name(), .free = gpu.free_bytes(), .ranks = {0}}};
+  std::vector<MemoryPool> memory_pools(int ranks) const override {
+    const int gpus = std::min(static_cast<int>(gpus_.size()), ranks);
+    std::vector<MemoryPool> pools;
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto place = static_cast<size_t>(rank / std::max(ranks / gpus, 1));
+      if (place == pools.size()) {
+        // It counts what other programs and models have taken by now.
+        const CudaDevice gpu(gpus_[place].index, gpus_[place].name);
+        pools.push_back({.name = gpu.name(), .free = gpu.free_bytes(), .ranks = {}});
+      }
+      pools.back().ranks.push_back(rank);
+    }
+    return pools;
   }
 
   bool ranks_share_memory() const override { return false; }
 
-  int64_t rank_overhead_bytes() const override {
-    return kWorkspaceBytes + kDecodePartialBytes + kArrivalBytes + kLibraryBytes;
-  }
+  int64_t rank_overhead_bytes() const override { return cuda_rank_overhead_bytes(); }
 
   Result<Ceilings> measure_ceilings(DType compute) override {
     return cuda::measure_ceilings(gpus_.front(), compute);
@@ -91,14 +59,19 @@ class CudaBackend final : public Backend {
   }
 
   Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
-    if (request.ranks != 1) {
-      return error(
-          StatusCode::kUnsupported,
-          "--tp {}: this version runs a model on one GPU; the collectives between GPUs are "
-          "not part of it yet. Use --tp 1, or --device cpu",
-          request.ranks);
+    // Rank r of n on G GPUs runs on GPU r / (n / G).
+    const auto gpus = std::min(static_cast<int>(gpus_.size()), request.ranks);
+    if (request.ranks % gpus != 0) {
+      return error(StatusCode::kUnsupported,
+                   "--tp {}: not a multiple of the {} GPUs in use",
+                   request.ranks,
+                   gpus);
     }
-    return OneRank::create(gpus_.front());
+    std::vector<CudaDeviceInfo> placement;
+    for (int rank = 0; rank < request.ranks; ++rank) {
+      placement.push_back(gpus_[static_cast<size_t>(rank / (request.ranks / gpus))]);
+    }
+    return make_cuda_ranks({.placement = placement, .request = request});
   }
 
  private:

@@ -1,5 +1,6 @@
 // The entry of libtutti_cuda.so. The plugin has its own copy of the small core libraries it links;
 // the only state among them, what to do when a check fails, is handed over here (ADR 10).
+#include <cstdlib>
 #include <cstring>
 
 #include "backend/cuda_plugin.h"
@@ -20,6 +21,10 @@ Result<std::unique_ptr<Backend>> open_backend(const CudaPluginRequest& request) 
                  request.build_id);
   }
   set_check_handler(request.on_check_failed);
+  // Before the first call of CUDA. Streams beyond this number (8 unless told otherwise) share
+  // queues of the hardware: a rank's work could lie behind a kernel that waits for it. 32 is the
+  // most.
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);  // NOLINT(concurrency-mt-unsafe): at the start
   return cuda::make_cuda_backend({.gpu_count = request.gpu_count, .gpus = request.gpus});
 }
 

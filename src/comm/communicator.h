@@ -5,7 +5,9 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
+#include "base/status.h"
 #include "tensor/tensor_view.h"
 
 namespace tutti {
@@ -60,6 +62,18 @@ class Communicator {
 
   /// Of the ranks' threads; says nothing about what is queued on devices.
   virtual void barrier() = 0;
+
+  /// Measures which way of doing collectives is fastest for which size, where there are several.
+  /// All ranks call it at the same time, once at load; it takes up to a few seconds, waits for the
+  /// stream and needs 32 MiB of the device for as long. Which way was taken changes no bits.
+  virtual void tune() {}
+
+  /// What tune() found, in one line that set_tuning() takes on another start with the same devices,
+  /// driver and build; empty where there is nothing to choose.
+  virtual std::string tuning() const { return {}; }
+
+  /// Instead of tune(), on all ranks alike. kCorrupt shows a line that tuning() did not write.
+  virtual Status set_tuning(std::string_view /*text*/) { return ok_status(); }
 };
 
 /// The groups one rank belongs to. Data, expert and pipeline parallel groups have size 1 for now;

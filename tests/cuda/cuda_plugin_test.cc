@@ -81,9 +81,6 @@ TEST(CudaPlugin, MoreGpusThanThereAre) {
       {.device = DeviceChoice::kCuda, .gpus = {.count = 64}, .plugin_paths = plugin_paths()});
   ASSERT_FALSE(more.ok());
   EXPECT_THAT(more.status().message(), HasSubstr("--gpus 64"));
-  const auto two = backend.make_ranks({.ranks = 2});
-  ASSERT_FALSE(two.ok());
-  EXPECT_THAT(two.status().message(), HasSubstr("--tp 2"));
 }
 
 }  // namespace
