@@ -260,11 +260,15 @@ TEST(RankGroupTimeout, ARankThatNeverReturnsIsLeftBehind) {
 TEST(RankGroupTimeout, JobsOfRunHaveLongerToReturn) {
   const auto group =
       start({.request = {.ranks = 2}, .job_timeout = kLong, .grace = milliseconds(1)});
+  std::atomic<bool> begun{false};
   std::atomic<bool> finished{false};
   const Status status = group->run([&](RankContext& context) -> Status {
     if (context.rank == 1) {
+      begun.wait(false);  // else the other would not run its job at all
       return error(StatusCode::kCorrupt, "a tensor is bad");
     }
+    begun = true;
+    begun.notify_all();
     std::this_thread::sleep_for(2 * kShort);  // as one that reads many tensors
     finished = true;
     return ok_status();
