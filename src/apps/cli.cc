@@ -35,6 +35,11 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
          m.tp,
          "Ranks to split the model over; an impossible number is refused with the legal ones")
       ->check(CLI::Range(1, 64));
+  app.add_option("--collective-timeout",
+                 m.collective_timeout_seconds,
+                 "Seconds a rank waits for the others before the model is given up")
+      ->capture_default_str()
+      ->check(CLI::Range(0.05, 86400.0));
   app.add_option("--threads", m.threads, "CPU threads over all ranks (default: every CPU)")
       ->check(CLI::Range(1, 1024));
   app.add_option("--context",
@@ -51,6 +56,8 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
          "--mla-form", m.mla_form, "How MLA attention computes: absorbed or expanded (same result)")
       ->capture_default_str()
       ->group("For tests");
+  app.add_option("--fault-stall", m.fault_stall, "RANK@JOB: that rank stops before that job")
+      ->group("");  // for tests; not in --help
   app.add_flag("--reference-ops", m.reference_ops, "Use the slow reference operations")
       ->group("For tests");
 }

@@ -1,8 +1,10 @@
 // tutti serve: the HTTP server, one model behind it.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include <pthread.h>
@@ -15,6 +17,11 @@
 namespace tutti {
 
 namespace {
+
+constexpr int kFailedWhileServing = 74;  // sysexits.h EX_IOERR; documented in docs/serving.md
+constexpr std::chrono::milliseconds kHealthPoll{200};
+// After a failure, for probes and clients that come back: they are told the cause.
+constexpr std::chrono::milliseconds kLastWords{2000};
 
 // SIGINT, SIGTERM and SIGHUP (the terminal is gone) are taken from here by wait(), never by a
 // handler. Made before any thread starts, since threads inherit the mask.
@@ -60,15 +67,41 @@ class Shutdown {
 
   void loaded() { loaded_ = true; }
 
-  int wait() { return signal_.get_future().get(); }
+  /// nullopt: none came within `time`.
+  std::optional<int> wait_for(std::chrono::milliseconds time) {
+    return came_.wait_for(time) == std::future_status::ready ? std::optional(came_.get())
+                                                             : std::nullopt;
+  }
 
  private:
   std::atomic<bool> loaded_ = false;
   std::promise<int> signal_;
+  std::shared_future<int> came_ = signal_.get_future();
 };
 
 const char* signal_name(int signal) {
   return signal == SIGINT ? "Ctrl-C" : signal == SIGHUP ? "SIGHUP" : "SIGTERM";
+}
+
+// Until a signal comes, or nullopt: the model has failed for good.
+std::optional<int> serve_until_the_end(Shutdown& shutdown, const ServedModels& served) {
+  std::optional<int> signal;
+  while (!signal && served.live().ok()) {
+    signal = shutdown.wait_for(kHealthPoll);
+  }
+  return signal;
+}
+
+// Requests under way have got their error from the engine. The process ends here and now: what
+// would be freed on the way out may hang in the driver of a device that failed.
+[[noreturn]] void end_after_failure(const ServeOptions& options,
+                                    HttpServer& server,
+                                    const ServedModels& served) {
+  log_error("{}", served.live().message());
+  log_error("ending with exit code {}", kFailedWhileServing);
+  std::this_thread::sleep_for(std::min(kLastWords, options.limits.drain_timeout));
+  server.drain(options.limits.drain_timeout);
+  std::_Exit(kFailedWhileServing);
 }
 
 // Each connection is a descriptor; the soft limit of most shells (1024) is for programs that use
@@ -105,9 +138,12 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   TUTTI_RETURN_IF_ERROR(served->add({.model = model.engine, .prompts = model.prompts}));
   log_info("ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id);
 
-  const int signal = shutdown.wait();
+  const std::optional<int> signal = serve_until_the_end(shutdown, *served);
+  if (!signal) {
+    end_after_failure(options, *server, *served);
+  }
   log_info("{}: finishing open requests (at most {} s; the same again ends at once)",
-           signal_name(signal),
+           signal_name(*signal),
            std::chrono::duration_cast<std::chrono::seconds>(options.limits.drain_timeout).count());
   server->drain(options.limits.drain_timeout);
   server->stop();

@@ -1,6 +1,9 @@
 #include "apps/common.h"
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -59,6 +62,19 @@ bool plain_name(const std::string& name) {
   }
   return slashes <= 1 && !name.empty() && name.front() != '/' &&
          name.find("..") == std::string::npos;
+}
+
+// "1@200": rank 1, before its job 200.
+Result<RankStall> parse_stall(const std::string& text) {
+  const char* end = text.data() + text.size();
+  RankStall stall;
+  const auto rank = std::from_chars(text.data(), end, stall.rank);
+  const bool marked = rank.ec == std::errc() && rank.ptr != end && *rank.ptr == '@';
+  const auto job = marked ? std::from_chars(rank.ptr + 1, end, stall.job) : rank;
+  if (!marked || job.ec != std::errc() || job.ptr != end) {
+    return invalid("--fault-stall {}: wanted RANK@JOB, for example 1@200", text);
+  }
+  return stall;
 }
 
 void draw_progress(const LoadProgress& p) {
@@ -171,6 +187,11 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   ModelLoadOptions options;
   TUTTI_TRY(options.directory, find_model(flags.model, read_environment()));
   options.ranks = flags.tp > 0 ? flags.tp : 1;
+  options.collective_timeout =
+      std::chrono::milliseconds(std::llround(flags.collective_timeout_seconds * 1000));
+  if (!flags.fault_stall.empty()) {
+    TUTTI_TRY(options.stall, parse_stall(flags.fault_stall));
+  }
   options.context = flags.context;
   if (!flags.kv_memory.empty()) {
     TUTTI_TRY(options.kv_memory, parse_bytes(flags.kv_memory));

@@ -15,10 +15,12 @@ struct ModelFlags {
   std::string device = "auto";
   std::string gpus = "auto";  ///< auto, all, a number, or ids such as 0,2,3
   int tp = 0;                 ///< 0 = chosen by the program
-  int threads = 0;            ///< 0 = all CPUs
-  int64_t context = 0;        ///< tokens; 0 = chosen
-  std::string kv_memory;      ///< "2GiB"; empty = chosen
-  std::string compute;        ///< "f32" or "bf16"; empty = the device's default
+  double collective_timeout_seconds = 30;
+  std::string fault_stall;  ///< for tests: "1@200" stops rank 1 before its job 200
+  int threads = 0;          ///< 0 = all CPUs
+  int64_t context = 0;      ///< tokens; 0 = chosen
+  std::string kv_memory;    ///< "2GiB"; empty = chosen
+  std::string compute;      ///< "f32" or "bf16"; empty = the device's default
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
   bool no_prefix_cache = false;

@@ -31,8 +31,9 @@ class RankSet {
   /// queued on devices, end there at once. Any thread.
   virtual void abort(const std::string& reason) = 0;
 
-  /// kDevice once a collective has failed on a device: names operation, rank and peer. What was
-  /// computed since is worthless. Any thread; does not wait.
+  /// kDevice once a collective has failed (a time-out, on a device or among threads) or the ranks
+  /// were aborted: names operation, rank and peer, or says why. What was computed since is
+  /// worthless. Any thread; does not wait.
   virtual Status health() const { return ok_status(); }
 };
 

@@ -17,8 +17,9 @@ namespace {
 
 class CpuRankSet final : public RankSet {
  public:
-  CpuRankSet(int ranks, int threads_per_rank, bool reference) : group_(ranks) {
-    for (int r = 0; r < ranks; ++r) {
+  CpuRankSet(const RankRequest& request, int threads_per_rank, bool reference)
+      : group_(request.ranks, request.collective_timeout) {
+    for (int r = 0; r < request.ranks; ++r) {
       RankResources rank;
       rank.device = std::make_unique<CpuDevice>();
       rank.stream = rank.device->new_stream();
@@ -31,6 +32,8 @@ class CpuRankSet final : public RankSet {
   std::vector<RankResources>& ranks() override { return ranks_; }
 
   void abort(const std::string& reason) override { group_.abort(reason); }
+
+  Status health() const override { return group_.health(); }
 
  private:
   ThreadGroup group_;
@@ -80,8 +83,8 @@ class CpuBackend final : public Backend {
   }
 
   Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
-    return std::unique_ptr<RankSet>(std::make_unique<CpuRankSet>(
-        request.ranks, std::max(1, threads_ / request.ranks), reference_));
+    return std::unique_ptr<RankSet>(
+        std::make_unique<CpuRankSet>(request, std::max(1, threads_ / request.ranks), reference_));
   }
 
  private:

@@ -1,8 +1,13 @@
 // N ranks as N threads of this process. Each thread owns its device, ops and communicator; others
 // hand it jobs. Knows nothing of tokens, so that any model that runs on ranks can use it.
 #pragma once
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,54 +26,111 @@ struct RankContext {
   Stream& stream;
 };
 
+/// A fault for tests: the thread of `rank` stops before its job number `job` (from 0, all jobs
+/// count) until the group is aborted; then the job fails there.
+struct RankStall {
+  int rank = 0;
+  int64_t job = 0;
+};
+
+struct RankGroupOptions {
+  RankRequest request;
+  /// How long a rank may be behind the first that has done the same job. Ranks that all compute may
+  /// take any time: nobody knows how long a job is.
+  std::chrono::milliseconds job_timeout{600'000};
+  /// How long ranks may take to return from a submitted job after the group was aborted. Those in
+  /// a job of run(), which may load weights for minutes, have job_timeout.
+  std::chrono::milliseconds grace{5'000};
+  std::optional<RankStall> stall;
+};
+
 class RankGroup {
  public:
   using Job = std::function<Status(RankContext&)>;
 
-  static Result<std::unique_ptr<RankGroup>> start(Backend& backend, int ranks);
+  /// Errors: those of Backend::make_ranks; kInvalidArgument for a stall of a rank there is not.
+  static Result<std::unique_ptr<RankGroup>> start(Backend& backend,
+                                                  const RankGroupOptions& options);
   ~RankGroup();
   RankGroup(const RankGroup&) = delete;
   RankGroup& operator=(const RankGroup&) = delete;
 
   /// Runs what was submitted, then joins the threads; the devices stay until the destructor, so
-  /// that what was allocated on them can be freed in between. Idempotent.
-  void stop();
+  /// that what was allocated on them can be freed in between. Idempotent. False if a rank never
+  /// came back: its thread and the RankSet are left behind, and so must be what its job uses;
+  /// freeing that might wait for its device for ever.
+  bool stop();
 
   /// kDevice once a collective has failed on a device; see RankSet::health().
-  Status health() const { return set_->health(); }
+  Status health() const { return ranks_->set->health(); }
 
-  int size() const { return static_cast<int>(workers_.size()); }
+  int size() const { return static_cast<int>(ranks_->workers.size()); }
 
   /// Every rank runs `job`, after all jobs submitted before. Never blocks for long. One thread
-  /// submits and waits.
+  /// submits and waits. kDevice once the group is broken or stopped.
   Status submit(Job job);
 
-  /// Waits for the oldest submitted job on all ranks; the first error of any rank. After an error
-  /// the group is broken: its collectives are aborted and later jobs fail.
-  Status wait();
+  /// Waits for the oldest submitted job on all ranks. Fails if the group has failed by then, in
+  /// this job or a later one: with the first error of any rank, not that of one that was only
+  /// interrupted by it. After an error the group is broken: its collectives are aborted, later jobs
+  /// are not run and fail with kDevice. A rank that lags (RankGroupOptions), or a collective that
+  /// failed on a device, is kDevice as well.
+  Status wait() { return wait_for_job(options_.grace); }
 
   Status run(Job job) {
     TUTTI_RETURN_IF_ERROR(submit(std::move(job)));
-    return wait();
+    return wait_for_job(std::max(options_.grace, options_.job_timeout));
   }
 
  private:
+  struct Done {};
+
   struct Worker {
     BoundedQueue<Job> jobs{kMaxPending};
-    BoundedQueue<Status> done{kMaxPending};
-    std::jthread thread;
+    BoundedQueue<Done> done{kMaxPending};  // one per job; closed when the thread has ended
+    std::thread thread;
+    bool abandoned = false;  // belongs to the thread that submits and waits
+  };
+
+  // What the threads use. Each holds it, so that it outlives the group where one never returns.
+  struct Ranks {
+    std::unique_ptr<RankSet> set;
+    std::vector<std::unique_ptr<Worker>> workers;
+    std::optional<RankStall> stall;
+    std::atomic<bool> broken{false};
+    std::mutex mutex;
+    Status cause;  // under the mutex; the first failure
+
+    void work(int rank);
+    Status run_job(const Job& job, RankContext& context) const;
+    void stall_until_aborted() const;
+    /// Keeps the first cause and wakes the ranks.
+    void fail(const Status& status);
+    Status first_cause();
+  };
+
+  // Of one wait; counted in polls, so that time in which the process stood still does not count.
+  struct Patience {
+    std::chrono::milliseconds behind{0};   // since a rank was seen to have done the job
+    std::chrono::milliseconds aborted{0};  // since the group was seen to be aborted
+    std::chrono::milliseconds grace{0};
   };
 
   static constexpr size_t kMaxPending = 8;
 
-  explicit RankGroup(std::unique_ptr<RankSet> set) : set_(std::move(set)) {}
+  RankGroup(std::unique_ptr<RankSet> set, const RankGroupOptions& options);
 
-  void work(int rank, Worker& worker);
-  Status run_job(const Job& job, RankContext& context);
+  Status wait_for_job(std::chrono::milliseconds grace);
+  /// Waits for the oldest job of rank `rank`. False: it was abandoned, or its thread has ended.
+  bool job_done(int rank, bool others_done, Patience& patience);
+  bool any_done_after(int rank) const;
+  /// After each poll in which `rank` was not done: false if it is time to abandon it.
+  bool keep_waiting(int rank, bool others_done, Patience& patience);
+  void abandon(int rank);
   Status failed_before() const;
 
-  std::unique_ptr<RankSet> set_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  const RankGroupOptions options_;
+  std::shared_ptr<Ranks> ranks_;
   Status failure_;  // the first; belongs to the thread that submits and waits
 };
 

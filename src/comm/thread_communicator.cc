@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/checked.h"
+#include "base/futex.h"
 
 namespace tutti {
 
@@ -13,6 +14,11 @@ namespace {
 // A collective inside a decode step follows within microseconds when every rank has a core of its
 // own; with fewer cores than ranks spinning only keeps the late rank from running.
 constexpr int kSpins = 4000;
+// Before the system puts the rank to sleep: with fewer cores than ranks the late one may run now.
+constexpr int kYields = 4;
+// Of a wait at most this much is counted at a time, so that a process that was stopped for an hour
+// and goes on has not waited for an hour.
+constexpr auto kLongestNap = std::chrono::milliseconds(250);
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -22,9 +28,11 @@ inline void pause_cpu() {
 
 }  // namespace
 
-ThreadGroup::ThreadGroup(int size)
+ThreadGroup::ThreadGroup(int size, std::chrono::milliseconds timeout)
     : size_(size),
       spins_(static_cast<unsigned>(size) <= std::thread::hardware_concurrency() ? kSpins : 0),
+      timeout_(timeout),
+      progress_(size),
       slots_(usize(size)) {
   TUTTI_CHECK_GT(size, 0);
 }
@@ -33,35 +41,78 @@ void ThreadGroup::abort(const std::string& reason) {
   if (!abort_once_.test_and_set()) {
     abort_reason_ = reason;
     aborted_.store(true, std::memory_order_release);
-    generation_.fetch_add(1, std::memory_order_release);
-    generation_.notify_all();
+    wake_all();
   }
 }
 
-void ThreadGroup::wait_for_all() {
-  const auto check_abort = [this] {
-    if (aborted_.load(std::memory_order_acquire)) {
-      throw DeviceError("collective stopped: " + abort_reason_);
-    }
-  };
+Status ThreadGroup::health() const {
+  return aborted_.load(std::memory_order_acquire) ? Status(StatusCode::kDevice, abort_reason_)
+                                                  : ok_status();
+}
+
+void ThreadGroup::check_abort() const {
+  if (aborted_.load(std::memory_order_acquire)) {
+    throw DeviceError("collective stopped: " + abort_reason_);
+  }
+}
+
+// In this order: a rank counts itself as a sleeper before the kernel looks at the generation, so
+// either it is counted here or it sees the new one.
+void ThreadGroup::wake_all() {
+  generation_.fetch_add(1);
+  if (sleepers_.load() > 0) {
+    futex_wake_all(generation_);
+  }
+}
+
+void ThreadGroup::meet(int rank, const CollectiveCall& call) {
+  progress_.enter(rank, call);
+  wait_for_all(rank);
+  if (const std::optional<std::string> difference = progress_.disagreement(rank)) {
+    abort(*difference);
+    check_abort();
+  }
+}
+
+void ThreadGroup::wait_for_all(int rank) {
+  progress_.arrive(rank);
   // In this order: an abort after the load changes the generation and so ends the wait below; one
   // before it is seen by the check.
   const uint32_t generation = generation_.load(std::memory_order_acquire);
   check_abort();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
     arrived_.store(0, std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_acq_rel);
-    generation_.notify_all();
+    wake_all();
     check_abort();
     return;
   }
-  for (int i = 0; i < spins_ && generation_.load(std::memory_order_acquire) == generation; ++i) {
+  const auto waiting = [&] { return generation_.load(std::memory_order_acquire) == generation; };
+  for (int i = 0; i < spins_ && waiting(); ++i) {
     pause_cpu();
   }
-  while (generation_.load(std::memory_order_acquire) == generation) {
-    generation_.wait(generation, std::memory_order_acquire);
+  for (int i = 0; i < kYields && waiting(); ++i) {
+    std::this_thread::yield();
+  }
+  if (waiting()) {
+    sleep_until_all(rank, generation);
   }
   check_abort();
+}
+
+void ThreadGroup::sleep_until_all(int rank, uint32_t generation) {
+  using std::chrono::nanoseconds;
+  nanoseconds waited{0};
+  sleepers_.fetch_add(1);
+  while (generation_.load() == generation && waited < timeout_) {
+    const nanoseconds nap = std::min<nanoseconds>(kLongestNap, timeout_ - waited);
+    const auto begin = std::chrono::steady_clock::now();
+    futex_wait(generation_, generation, nap);
+    waited += std::min<nanoseconds>(nap, std::chrono::steady_clock::now() - begin);
+  }
+  sleepers_.fetch_sub(1);
+  if (generation_.load(std::memory_order_acquire) == generation) {
+    abort(progress_.missing(rank, std::chrono::duration<double>(waited).count()));
+  }
 }
 
 class ThreadCommunicator final : public Communicator {
@@ -79,13 +130,13 @@ class ThreadCommunicator final : public Communicator {
     TUTTI_CHECK(x.contiguous());
     const int64_t n = x.numel();
     group_.slots_[usize(rank_)] = x;
-    group_.wait_for_all();
+    group_.meet(rank_, {.op = CollectiveOp::kAllReduceSum, .bytes = x.bytes()});
     if (n > capacity_) {
       // Past the first barrier no rank still reads the old result, so it may move.
       if (rank_ == 0) {
         group_.sum_.resize(usize(n));
       }
-      group_.wait_for_all();
+      group_.wait_for_all(rank_);
       capacity_ = n;
     }
     const int64_t begin = n * rank_ / size();
@@ -99,7 +150,7 @@ class ThreadCommunicator final : public Communicator {
         sum[i] += part[i];
       }
     }
-    group_.wait_for_all();
+    group_.wait_for_all(rank_);
     // The next reduction writes sum_ only after all ranks passed its first barrier, that is after
     // this copy.
     std::copy_n(sum, n, x.data<float>());
@@ -110,27 +161,28 @@ class ThreadCommunicator final : public Communicator {
                           std::span<const int64_t> widths) override {
     TUTTI_CHECK_EQ(ssize(widths.size()), int64_t{size()});
     group_.slots_[usize(rank_)] = in;
-    group_.wait_for_all();
+    group_.meet(rank_, {.op = CollectiveOp::kAllGatherColumns, .bytes = out.bytes()});
     for (int64_t row = 0; row < in.dim(0); ++row) {
       float* to = out.at(row).data<float>();
       for (size_t r = 0; r < widths.size(); ++r) {
         to = std::copy_n(group_.slots_[r].at(row).data<float>(), widths[r], to);
       }
     }
-    group_.wait_for_all();  // nobody may overwrite its input while another rank still reads it
+    group_.wait_for_all(rank_);  // nobody may overwrite its input while another rank still reads it
   }
 
   void broadcast(const Broadcast& args) override {
     TUTTI_CHECK(args.root >= 0 && args.root < size() && args.x.contiguous());
     group_.slots_[usize(rank_)] = args.x;
-    group_.wait_for_all();
+    group_.meet(rank_,
+                {.op = CollectiveOp::kBroadcast, .root = args.root, .bytes = args.x.bytes()});
     if (rank_ != args.root) {
       std::memcpy(args.x.raw(), group_.slots_[usize(args.root)].raw(), usize(args.x.bytes()));
     }
-    group_.wait_for_all();
+    group_.wait_for_all(rank_);
   }
 
-  void barrier() override { group_.wait_for_all(); }
+  void barrier() override { group_.meet(rank_, {.op = CollectiveOp::kBarrier}); }
 
  private:
   ThreadGroup& group_;

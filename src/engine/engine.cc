@@ -145,7 +145,8 @@ void Engine::shutdown() {
 }
 
 Status Engine::health() const {
-  return inbox_.status();
+  const std::lock_guard lock(state_mutex_);
+  return device_failure_.ok() ? inbox_.status() : device_failure_;
 }
 
 EngineStats Engine::stats() const {
@@ -257,9 +258,13 @@ void Engine::step_failed(const Status& status) {
   scheduler_.fail_step(status, turn_->events);
   if (status.code() == StatusCode::kDevice) {
     runner_failure_ = status;
-    inbox_.close(error(StatusCode::kUnavailable,
-                       "the model stopped after a device failure: {}; restart it",
-                       status.message()));
+    const std::string why =
+        fmt::format("the model stopped after a device failure: {}; restart it", status.message());
+    {
+      const std::lock_guard lock(state_mutex_);
+      device_failure_ = Status(StatusCode::kDevice, why);
+    }
+    inbox_.close(Status(StatusCode::kUnavailable, why));
     scheduler_.fail_all(status, turn_->events);
   }
 }

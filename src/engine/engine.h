@@ -64,7 +64,7 @@ class Engine {
   /// Ends live requests with kUnavailable and joins the threads. Idempotent.
   void shutdown();
 
-  /// Ok while requests are taken.
+  /// Ok while requests are taken; kDevice with the cause after a device failure, else kUnavailable.
   Status health() const;
 
   /// Requests here are sequences. Finished, cancelled, failed and prompt_tokens count ended ones.
@@ -113,6 +113,7 @@ class Engine {
   std::chrono::steady_clock::time_point lap_;  // end of the last timed phase
 
   mutable std::mutex state_mutex_;  // guards the block below
+  Status device_failure_;           // what health() says about runner_failure_
   std::condition_variable ended_;
   EngineStats published_;
   bool busy_ = false;  // as of the last turn

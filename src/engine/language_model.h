@@ -148,7 +148,8 @@ class LanguageModel {
   /// Stops a generation; its sink gets on_error(kCancelled) unless it already ended. Any thread.
   virtual void cancel(uint64_t generation) = 0;
 
-  virtual Status health() const = 0;  ///< ok while it can take requests
+  /// Ok while it can take requests; kDevice once a device failed, which only loading again mends.
+  virtual Status health() const = 0;
   virtual EngineStats stats() const = 0;
 };
 

@@ -31,7 +31,8 @@ class ModelRunner {
   virtual Status submit(const Batch& batch) = 0;
 
   /// Waits for the oldest submitted step and replaces `output` by its result. A kDevice error means
-  /// that this runner is unusable from now on; any other loses this step only.
+  /// that this runner is unusable from now on; any other loses this step only, and may be returned
+  /// only if every rank is where it was before the step. Does not wait for ever for a rank.
   virtual Status collect(StepOutput& output) = 0;
 };
 

@@ -219,7 +219,7 @@ HttpResponse HttpApi::get(const RouteMatch& match) const {
     case RouteId::kModel:
       return show_model(match.name);
     case RouteId::kLive:
-      return json_response(R"({"status":"ok"})");
+      return live();
     case RouteId::kReady:
       return ready();
     case RouteId::kMetrics: {
@@ -251,6 +251,11 @@ HttpResponse HttpApi::show_model(const std::string& id) const {
     return error_response(to_api_error(served.status()));
   }
   return json_response(model_json(served->model->info()));
+}
+
+HttpResponse HttpApi::live() const {
+  const Status status = models_->live();
+  return status.ok() ? json_response(R"({"status":"ok"})") : error_response(to_api_error(status));
 }
 
 HttpResponse HttpApi::ready() const {

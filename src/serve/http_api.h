@@ -82,6 +82,7 @@ class HttpApi {
  private:
   HttpResponse list_models() const;
   HttpResponse show_model(const std::string& id) const;
+  HttpResponse live() const;
   HttpResponse ready() const;
   Result<std::unique_ptr<GenerationReply>> generate(RouteId route,
                                                     std::string_view body,

@@ -76,4 +76,14 @@ Status ServedModels::ready() const {
   return last;
 }
 
+Status ServedModels::live() const {
+  for (const ServedModel& served : all()) {
+    Status health = served.model->health();
+    if (health.code() == StatusCode::kDevice) {
+      return health;
+    }
+  }
+  return ok_status();
+}
+
 }  // namespace tutti

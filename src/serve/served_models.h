@@ -33,6 +33,8 @@ class ServedModels {
   std::vector<ServedModel> all() const;
   /// ok if at least one model takes requests.
   Status ready() const;
+  /// kDevice with the cause if one of the models has failed for good: only a new process mends it.
+  Status live() const;
 
  private:
   mutable std::mutex mutex_;

@@ -109,7 +109,7 @@ TEST(TextEngineEnd, ADeviceFailureEndsEverythingWithAReason) {
     EXPECT_NE(sink->status().message().find("rank 3"), std::string::npos);
     EXPECT_TRUE(sink->well_behaved());
   }
-  EXPECT_EQ(h.engine->health().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(h.engine->health().code(), StatusCode::kDevice);
   EXPECT_NE(h.engine->health().message().find("rank 3"), std::string::npos);
   const auto later = h.engine->generate(prompt(), sinks[0]);
   EXPECT_EQ(later.status().code(), StatusCode::kUnavailable);

@@ -188,7 +188,15 @@ TEST(Api, TellsWhileTheModelLoads) {
   const RawResponse sick = ask(port, make_request("GET", "/ready"));
   EXPECT_EQ(sick.status, 503);
   EXPECT_NE(sick.body.find("rank 3 is gone"), std::string::npos);
-  EXPECT_EQ(ask(port, make_request("GET", "/health")).status, 200);
+  for (const char* path : {"/health", "/health/live"}) {
+    const RawResponse dead = ask(port, make_request("GET", path));
+    EXPECT_EQ(dead.status, 503);
+    EXPECT_NE(dead.body.find("rank 3 is gone"), std::string::npos);
+  }
+  // One that merely takes no requests lives.
+  model->fail_health(Status(StatusCode::kUnavailable, "shutting down"));
+  EXPECT_EQ(ask(port, make_request("GET", "/ready")).status, 503);
+  EXPECT_EQ(ask(port, make_request("GET", "/health/live")).body, R"({"status":"ok"})");
   EXPECT_FALSE(models->add({.model = model, .prompts = nullptr}).ok());
   EXPECT_TRUE(models->remove("fake/model 1"));
   EXPECT_FALSE(models->remove("fake/model 1"));

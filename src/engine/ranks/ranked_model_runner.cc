@@ -16,6 +16,12 @@ constexpr int kMaxRanks = 64;
 constexpr int64_t kReserveBytes = int64_t{256} << 20;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
+// Moved to where nobody frees it.
+template <class T>
+void leave_behind(T& value) {
+  static_cast<void>(new T(std::move(value)));  // NOLINT(cppcoreguidelines-owning-memory)
+}
+
 Status illegal_ranks(const HfConfig& config,
                      const ModelOptions& options,
                      int ranks,
@@ -45,7 +51,11 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
                               ? 0
                               : std::min(options.max_adjusted_rows, options.max_batch_sequences);
   TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
-  TUTTI_TRY(runner->group_, RankGroup::start(backend, options.ranks));
+  TUTTI_TRY(runner->group_,
+            RankGroup::start(backend,
+                             {.request = {.ranks = options.ranks,
+                                          .collective_timeout = options.collective_timeout},
+                              .stall = options.stall}));
   TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
   const StepShape shape = runner->step_shape(options);
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
@@ -146,8 +156,11 @@ void RankedModelRunner::log_memory(Backend& backend) {
 
 RankedModelRunner::~RankedModelRunner() {
   // The threads use the workers, the workers' memory belongs to the group's devices.
-  if (group_) {
-    group_->stop();
+  if (group_ && !group_->stop()) {
+    // A rank never came back: it may still use all this, and freeing might wait for its device.
+    leave_behind(workers_);
+    leave_behind(chooser_);
+    leave_behind(pending_);
   }
   workers_.clear();
   for (Pending& step : pending_) {

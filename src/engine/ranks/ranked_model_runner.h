@@ -2,8 +2,10 @@
 // come to the same tokens; rank 0 reports them.
 #pragma once
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,8 @@ enum class LoadFormat { kCheckpoint, kDummy };
 struct ModelLoadOptions {
   std::string directory;
   int ranks = 1;
+  std::chrono::milliseconds collective_timeout{30'000};  ///< see RankRequest
+  std::optional<RankStall> stall;                        ///< for tests
   int64_t context = 0;  ///< tokens; 0 = as much of the model's context as memory allows
   int64_t kv_memory =
       0;  ///< bytes for the KV cache in each memory pool; 0 = chosen from free memory

@@ -2,8 +2,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <string>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/checked.h"
@@ -163,7 +166,142 @@ TEST_P(ThreadGroupTest, AbortAtAnyMomentEndsAllRanks) {
   }
 }
 
+// Ranks that come late again and again, also with more ranks than cores: nobody is lost asleep.
+TEST_P(ThreadGroupTest, LateRanksAreWaitedFor) {
+  const int size = GetParam();
+  ThreadGroup group(size, std::chrono::seconds(60));
+  on_all_ranks(group, [&](Communicator& comm) {
+    for (int round = 0; round < 100; ++round) {
+      if (round % size == comm.rank()) {
+        std::this_thread::sleep_for(std::chrono::microseconds(50 * (round % 7)));
+      }
+      float x = 1;
+      comm.all_reduce_sum({&x, DType::kF32, {1}});
+      ASSERT_EQ(x, static_cast<float>(size));
+    }
+  });
+  EXPECT_TRUE(group.health().ok());
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, ThreadGroupTest, ::testing::Values(1, 2, 3, 8));
+
+using Call = std::function<void(Communicator&)>;
+
+void reduce(Communicator& comm, int64_t n) {
+  std::vector<float> x(usize(n), 1.0F);
+  comm.all_reduce_sum({x.data(), DType::kF32, {n}});
+}
+
+void broadcast(Communicator& comm, int root) {
+  std::vector<float> x(4, 1.0F);
+  comm.broadcast({.x = {x.data(), DType::kF32, {4}}, .root = root});
+}
+
+struct Failures {
+  std::vector<std::string> said;  // by rank; empty: its calls all returned
+  Status health;
+  std::chrono::steady_clock::duration took;
+};
+
+Failures run_calls(std::chrono::milliseconds timeout, const std::vector<Call>& calls) {
+  Failures out;
+  out.said.resize(calls.size());
+  ThreadGroup group(static_cast<int>(calls.size()), timeout);
+  const auto begin = std::chrono::steady_clock::now();
+  on_all_ranks(group, [&](Communicator& comm) {
+    try {
+      calls[usize(comm.rank())](comm);
+    } catch (const DeviceError& e) {
+      out.said[usize(comm.rank())] = e.what();
+    }
+  });
+  out.took = std::chrono::steady_clock::now() - begin;
+  out.health = group.health();
+  return out;
+}
+
+constexpr auto kShort = std::chrono::milliseconds(200);
+constexpr auto kLong = std::chrono::seconds(60);
+
+TEST(ThreadGroupTimeout, NamesOperationRankAndPeer) {
+  const auto passed = [](Communicator& comm) {
+    reduce(comm, 7);
+    comm.barrier();
+    reduce(comm, 3);
+  };
+  const Failures out = run_calls(kShort,
+                                 {[&](Communicator& comm) {
+                                    passed(comm);
+                                    reduce(comm, 3584);
+                                  },
+                                  passed});
+  EXPECT_EQ(out.said[0],
+            "collective stopped: all_reduce_sum (14,336 bytes): rank 0 waited 0.2 s for rank 1, "
+            "which did not arrive (it last passed all_reduce_sum 3)");
+  EXPECT_EQ(out.said[1], "");
+  EXPECT_EQ(out.health.code(), StatusCode::kDevice);
+  EXPECT_EQ("collective stopped: " + out.health.message(), out.said[0]);
+  EXPECT_GE(out.took, kShort);
+  EXPECT_LT(out.took, std::chrono::seconds(10));
+}
+
+TEST(ThreadGroupTimeout, NamesAllThatAreMissing) {
+  const auto nothing = [](Communicator&) {};
+  const Failures out =
+      run_calls(kShort, {nothing, [](Communicator& comm) { comm.barrier(); }, nothing});
+  EXPECT_EQ(out.said[1],
+            "collective stopped: barrier: rank 1 waited 0.2 s for ranks 0, 2, which did not arrive "
+            "(rank 0 has called no collective yet)");
+}
+
+TEST(ThreadGroupTimeout, EndsEverybodyThatWaits) {
+  const auto barrier = [](Communicator& comm) { comm.barrier(); };
+  const Failures out = run_calls(kShort, {barrier, barrier, [](Communicator&) {}, barrier});
+  for (const int rank : {0, 1, 3}) {
+    EXPECT_THAT(out.said[usize(rank)], ::testing::HasSubstr("for rank 2, which did not arrive"));
+    EXPECT_EQ(out.said[usize(rank)], out.said[0]) << "one cause";
+  }
+}
+
+TEST(ThreadGroupTimeout, DifferentCallsInOnePlaceAreFoundAtOnce) {
+  const struct {
+    Call first;
+    Call second;
+    const char* want;
+  } cases[] = {
+      {[](Communicator& c) { reduce(c, 4); },
+       [](Communicator& c) { broadcast(c, 0); },
+       "the ranks disagree on collective 2: rank 0 calls all_reduce_sum (16 bytes), rank 1 calls "
+       "broadcast (16 bytes of rank 0)"},
+      {[](Communicator& c) { reduce(c, 4); },
+       [](Communicator& c) { reduce(c, 5); },
+       "the ranks disagree on collective 2: rank 0 calls all_reduce_sum (16 bytes), rank 1 calls "
+       "all_reduce_sum (20 bytes)"},
+      {[](Communicator& c) { broadcast(c, 1); },
+       [](Communicator& c) { broadcast(c, 0); },
+       "the ranks disagree on collective 2: rank 0 calls broadcast (16 bytes of rank 1), rank 1 "
+       "calls broadcast (16 bytes of rank 0)"},
+      {[](Communicator& c) { c.barrier(); },
+       [](Communicator& c) { reduce(c, 1); },
+       "the ranks disagree on collective 2: rank 0 calls barrier, rank 1 calls all_reduce_sum (4 "
+       "bytes)"},
+  };
+
+  for (const auto& c : cases) {
+    const auto after_one = [](const Call& call) {
+      return [call](Communicator& comm) {
+        comm.barrier();
+        call(comm);
+      };
+    };
+    const Failures out =
+        run_calls(kLong, {after_one(c.first), after_one(c.second), after_one(c.second)});
+    for (const std::string& said : out.said) {
+      EXPECT_EQ(said, std::string("collective stopped: ") + c.want);
+    }
+    EXPECT_LT(out.took, kLong / 2);
+  }
+}
 
 TEST(SelfCommunicatorTest, CollectivesOfOne) {
   SelfCommunicator self;
