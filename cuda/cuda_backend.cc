@@ -1,20 +1,21 @@
 #include "cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
+#include "base/checked.h"
 #include "base/units.h"
 #include "comm/self_communicator.h"
 #include "cuda/ceilings.h"
 #include "cuda/cuda_device.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
-#include "cuda/device_probe.h"
 
 namespace tutti::cuda {
 
 namespace {
 
-constexpr int kOldestCapability = 80;  // Ampere: the first with bf16 matrix units
 // What NVIDIA recommends for Hopper; less excludes fast algorithms.
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
 // Code of the kernels and of cuBLASLt's, loaded when first used. Measured, not known.
@@ -57,17 +58,28 @@ class OneRank final : public RankSet {
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(std::vector<CudaDeviceInfo> gpus) : gpus_(std::move(gpus)) {}
+  explicit CudaBackend(GpuGroup gpus) : gpus_(std::move(gpus)) {}
 
-  std::string describe() const override {
-    return gpus_.size() == 1 ? gpus_.front().name
-                             : fmt::format("{} x {}", gpus_.size(), gpus_.front().name);
+  Result<RankChoice> choose_ranks(int tp, const LegalRanks& legal) override {
+    return gpus_.choose_ranks(tp, legal);
   }
 
-  std::vector<MemoryPool> memory_pools(int) const override {
-    // It counts what other programs and models have taken by now.
-    const CudaDevice gpu(gpus_.front().index, gpus_.front().name);
-    return {{.name = gpu.name(), .free = gpu.free_bytes(), .ranks = {0}}};
+  std::string describe(const RankChoice& choice) const override { return gpus_.describe(choice); }
+
+  std::vector<MemoryPool> memory_pools(int ranks) const override {
+    const Result<std::vector<CudaDeviceInfo>> gpus = gpus_.used(ranks);
+    TUTTI_CHECK_MSG(gpus.ok(), "{} ranks", ranks);
+    std::vector<MemoryPool> pools;
+    for (const CudaDeviceInfo& info : *gpus) {
+      // It counts what other programs and models have taken by now.
+      const CudaDevice gpu(info.index, info.name);
+      const int first = narrow<int>(pools.size()) * gpus_.ranks_per_gpu();
+      MemoryPool pool{.name = gpu.name(), .free = gpu.free_bytes()};
+      pool.ranks.resize(usize(gpus_.ranks_per_gpu()));
+      std::iota(pool.ranks.begin(), pool.ranks.end(), first);
+      pools.push_back(std::move(pool));
+    }
+    return pools;
   }
 
   bool ranks_share_memory() const override { return false; }
@@ -76,8 +88,16 @@ class CudaBackend final : public Backend {
     return kWorkspaceBytes + kDecodePartialBytes + kArrivalBytes + kLibraryBytes;
   }
 
-  Result<Ceilings> measure_ceilings(DType compute) override {
-    return cuda::measure_ceilings(gpus_.front(), compute);
+  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
+    Ceilings all;
+    TUTTI_TRY(const std::vector<CudaDeviceInfo> gpus, gpus_.used(choice.ranks));
+    for (const CudaDeviceInfo& gpu : gpus) {
+      TUTTI_TRY(const Ceilings one, cuda::measure_ceilings(gpu, compute));
+      all.read += one.read;
+      all.copy += one.copy;
+      all.flops += one.flops;
+    }
+    return all;
   }
 
   DType default_compute() const override { return DType::kBF16; }
@@ -98,53 +118,18 @@ class CudaBackend final : public Backend {
           "not part of it yet. Use --tp 1, or --device cpu",
           request.ranks);
     }
-    return OneRank::create(gpus_.front());
+    TUTTI_TRY(const std::vector<CudaDeviceInfo> placement, gpus_.placement(request.ranks));
+    return OneRank::create(placement.front());
   }
 
  private:
-  std::vector<CudaDeviceInfo> gpus_;
+  GpuGroup gpus_;
 };
-
-// The GPUs that were asked for, of those there are.
-Result<std::vector<CudaDeviceInfo>> choose(const std::vector<CudaDeviceInfo>& present,
-                                           const CudaBackendOptions& options) {
-  const int count = static_cast<int>(present.size());
-  if (options.gpu_count > count) {
-    return error(
-        StatusCode::kUnavailable, "--gpus {}: {} GPU(s) are visible", options.gpu_count, count);
-  }
-  if (options.gpus.empty()) {
-    const int take = options.gpu_count > 0 ? options.gpu_count : count;
-    return std::vector<CudaDeviceInfo>(present.begin(), present.begin() + take);
-  }
-  std::vector<CudaDeviceInfo> chosen;
-  for (const int id : options.gpus) {
-    if (id < 0 || id >= count) {
-      return error(StatusCode::kUnavailable,
-                   "--gpus: there is no GPU {}; visible are 0 to {}",
-                   id,
-                   count - 1);
-    }
-    chosen.push_back(present[static_cast<size_t>(id)]);
-  }
-  return chosen;
-}
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaBackendOptions& options) {
-  TUTTI_TRY(const std::vector<CudaDeviceInfo> present, probe_cuda_devices());
-  TUTTI_TRY(std::vector<CudaDeviceInfo> gpus, choose(present, options));
-  for (const CudaDeviceInfo& gpu : gpus) {
-    if (gpu.compute_capability < kOldestCapability) {
-      return error(StatusCode::kUnavailable,
-                   "{} has compute capability {}.{}; tutti needs 8.0 (Ampere) or later",
-                   gpu.name,
-                   gpu.compute_capability / 10,
-                   gpu.compute_capability % 10);
-    }
-    TUTTI_RETURN_IF_ERROR(check_kernels_run(gpu));
-  }
+Result<std::unique_ptr<Backend>> make_cuda_backend(GpuGroupOptions options) {
+  TUTTI_TRY(GpuGroup gpus, GpuGroup::open(std::move(options)));
   // Missing libraries are found now, not at the first matrix product.
   TUTTI_RETURN_IF_ERROR(CublasLt::open(cublas_directories()).status());
   return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(std::move(gpus)));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/rank_choice.h"
 #include "base/status.h"
 #include "comm/communicator.h"
 #include "device/device.h"
@@ -59,8 +60,17 @@ struct Ceilings {
 class Backend {
  public:
   virtual ~Backend() = default;
-  /// "cpu (AVX-512, 16 threads)" or "8 x NVIDIA H200": for people.
-  virtual std::string describe() const = 0;
+
+  /// How many ranks a model gets that can be split over `legal` of them, and on what; `tp`: asked
+  /// for, 0 = chosen. kInvalidArgument and kUnavailable say what to type.
+  virtual Result<RankChoice> choose_ranks(int tp, const LegalRanks& legal) {
+    static_cast<void>(legal);
+    return RankChoice{.ranks = tp > 0 ? tp : 1};
+  }
+
+  /// What `choice` uses and what it leaves out: "cpu (16 threads)", "4 x NVIDIA H200 (cuda:0-3)".
+  /// For people.
+  virtual std::string describe(const RankChoice& choice) const = 0;
   /// The memory of `ranks` ranks, which make_ranks() would accept; every rank is in one pool.
   virtual std::vector<MemoryPool> memory_pools(int ranks) const = 0;
   /// Whether there is one pool, which other programs use too: the host's memory.
@@ -68,8 +78,8 @@ class Backend {
   /// Memory that one rank takes for itself beside weights, KV cache and activations: workspaces,
   /// the code of kernels, state of libraries.
   virtual int64_t rank_overhead_bytes() const = 0;
-  /// Measured now, with matrix products in `compute`.
-  virtual Result<Ceilings> measure_ceilings(DType compute) = 0;
+  /// Measured now on what `choice` uses, with matrix products in `compute`.
+  virtual Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) = 0;
   /// The type of activations and KV cache if nobody asks for another.
   virtual DType default_compute() const = 0;
   /// kUnsupported says which types this backend computes in.

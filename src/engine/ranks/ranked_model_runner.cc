@@ -30,13 +30,20 @@ Status illegal_ranks(const HfConfig& config,
 
 }  // namespace
 
-Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
-    Backend& backend, const ModelLoadOptions& options) {
+Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& backend,
+                                                                   const ModelLoadOptions& wanted) {
   std::unique_ptr<RankedModelRunner> runner(new RankedModelRunner());
+  ModelLoadOptions options = wanted;
   TUTTI_TRY(runner->config_, HfConfig::load(options.directory));
   const DType compute = options.compute.value_or(backend.default_compute());
   TUTTI_RETURN_IF_ERROR(backend.check_compute(compute));
+  if (wanted.ranks == 0) {
+    TUTTI_RETURN_IF_ERROR(runner->choose_ranks(backend, options));
+  }
   TUTTI_RETURN_IF_ERROR(runner->declare(options, compute));
+  if (wanted.ranks != 0) {  // behind declare(), which says why a number of ranks is illegal
+    TUTTI_RETURN_IF_ERROR(runner->choose_ranks(backend, options));
+  }
   std::unique_ptr<Checkpoint> checkpoint;
   if (options.format == LoadFormat::kCheckpoint) {
     TUTTI_TRY(checkpoint, Checkpoint::open(options.directory));
@@ -113,6 +120,17 @@ RankedModelRunner::~RankedModelRunner() {
   for (Pending& step : pending_) {
     step = {};
   }
+}
+
+Status RankedModelRunner::choose_ranks(Backend& backend, ModelLoadOptions& options) {
+  TUTTI_TRY(rank_choice_, backend.choose_ranks(options.ranks, [&] {
+    return legal_rank_counts(config_, options.model, kMaxRanks);
+  }));
+  if (!rank_choice_.left_out.empty()) {
+    log_info("{}", rank_choice_.left_out);
+  }
+  options.ranks = rank_choice_.ranks;
+  return ok_status();
 }
 
 Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute) {

@@ -39,7 +39,7 @@ enum class LoadFormat { kCheckpoint, kDummy };
 
 struct ModelLoadOptions {
   std::string directory;
-  int ranks = 1;
+  int ranks = 1;        ///< 0 = as many as the backend chooses
   int64_t context = 0;  ///< tokens; 0 = as much of the model's context as memory allows
   int64_t kv_memory =
       0;  ///< bytes for the KV cache in each memory pool; 0 = chosen from free memory
@@ -87,6 +87,9 @@ class RankedModelRunner final : public ModelRunner {
 
   int ranks() const { return group_->size(); }
 
+  /// On what they run, and what is left out.
+  const RankChoice& rank_choice() const { return rank_choice_; }
+
   int64_t weight_bytes() const;
 
   /// Bytes of the KV cache over all ranks.
@@ -121,6 +124,8 @@ class RankedModelRunner final : public ModelRunner {
   };
 
   RankedModelRunner() = default;
+  /// Sets rank_choice_, and options.ranks to what it says.
+  Status choose_ranks(Backend& backend, ModelLoadOptions& options);
   Status declare(const ModelLoadOptions& options, DType compute);
   Result<int64_t> plan(const Checkpoint* checkpoint,
                        Backend& backend,
@@ -144,6 +149,7 @@ class RankedModelRunner final : public ModelRunner {
   Status tell_ranks(Pending& step, uint64_t number);
 
   HfConfig config_;
+  RankChoice rank_choice_;
   RunnerLimits limits_;
   MemoryPlan memory_;
   int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
