@@ -1,7 +1,7 @@
 # TUTTI_BUILD_ID: what the program and libtutti_cuda.so compare before they talk. Objects of C++ classes cross that door,
 # so both must have been compiled from the same declarations: version, compiler, and a hash of those headers.
 file(GLOB door_headers
-  ${CMAKE_SOURCE_DIR}/src/backend/backend.h ${CMAKE_SOURCE_DIR}/src/backend/cuda_plugin.h ${CMAKE_SOURCE_DIR}/src/base/*.h
+  ${CMAKE_SOURCE_DIR}/src/backend/*.h ${CMAKE_SOURCE_DIR}/src/base/*.h
   ${CMAKE_SOURCE_DIR}/src/comm/*.h ${CMAKE_SOURCE_DIR}/src/device/*.h ${CMAKE_SOURCE_DIR}/src/ops/*.h
   ${CMAKE_SOURCE_DIR}/src/tensor/*.h)
 set(all "")

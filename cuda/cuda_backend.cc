@@ -1,41 +1,45 @@
 #include "cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
+#include "base/checked.h"
 #include "base/units.h"
 #include "cuda/ceilings.h"
 #include "cuda/cublas.h"
 #include "cuda/cuda_device.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ranks.h"
-#include "cuda/device_probe.h"
 
 namespace tutti::cuda {
 
 namespace {
 
-constexpr int kOldestCapability = 80;  // Ampere: the first with bf16 matrix units
-
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(std::vector<CudaDeviceInfo> gpus) : gpus_(std::move(gpus)) {}
+  /// `libraries`: what measurements depend on besides the GPUs.
+  CudaBackend(GpuGroup gpus, std::string libraries)
+      : gpus_(std::move(gpus)), libraries_(std::move(libraries)) {}
 
-  std::string describe() const override {
-    return gpus_.size() == 1 ? gpus_.front().name
-                             : fmt::format("{} x {}", gpus_.size(), gpus_.front().name);
+  Result<RankChoice> choose_ranks(int tp, const LegalRanks& legal) override {
+    return gpus_.choose_ranks(tp, legal);
   }
 
+  std::string describe(const RankChoice& choice) const override { return gpus_.describe(choice); }
+
   std::vector<MemoryPool> memory_pools(int ranks) const override {
-    const int gpus = std::min(static_cast<int>(gpus_.size()), ranks);
+    const Result<std::vector<CudaDeviceInfo>> gpus = gpus_.used(ranks);
+    TUTTI_CHECK_MSG(gpus.ok(), "{} ranks", ranks);
     std::vector<MemoryPool> pools;
-    for (int rank = 0; rank < ranks; ++rank) {
-      const auto place = static_cast<size_t>(rank / std::max(ranks / gpus, 1));
-      if (place == pools.size()) {
-        // It counts what other programs and models have taken by now.
-        const CudaDevice gpu(gpus_[place].index, gpus_[place].name);
-        pools.push_back({.name = gpu.name(), .free = gpu.free_bytes(), .ranks = {}});
-      }
-      pools.back().ranks.push_back(rank);
+    for (const CudaDeviceInfo& info : *gpus) {
+      // It counts what other programs and models have taken by now.
+      const CudaDevice gpu(info.index, info.name);
+      const int first = narrow<int>(pools.size()) * gpus_.ranks_per_gpu();
+      MemoryPool pool{.name = gpu.name(), .free = gpu.free_bytes()};
+      pool.ranks.resize(usize(gpus_.ranks_per_gpu()));
+      std::iota(pool.ranks.begin(), pool.ranks.end(), first);
+      pools.push_back(std::move(pool));
     }
     return pools;
   }
@@ -44,8 +48,20 @@ class CudaBackend final : public Backend {
 
   int64_t rank_overhead_bytes() const override { return cuda_rank_overhead_bytes(); }
 
-  Result<Ceilings> measure_ceilings(DType compute) override {
-    return cuda::measure_ceilings(gpus_.front(), compute);
+  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
+    Ceilings all;
+    TUTTI_TRY(const std::vector<CudaDeviceInfo> gpus, gpus_.used(choice.ranks));
+    for (const CudaDeviceInfo& gpu : gpus) {
+      TUTTI_TRY(const Ceilings one, cuda::measure_ceilings(gpu, compute));
+      all.read += one.read;
+      all.copy += one.copy;
+      all.flops += one.flops;
+    }
+    return all;
+  }
+
+  std::string tuning_identity() const override {
+    return fmt::format("{}; {}", gpus_.models(), libraries_);
   }
 
   DType default_compute() const override { return DType::kBF16; }
@@ -59,68 +75,32 @@ class CudaBackend final : public Backend {
   }
 
   Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
-    // Rank r of n on G GPUs runs on GPU r / (n / G).
-    const auto gpus = std::min(static_cast<int>(gpus_.size()), request.ranks);
-    if (request.ranks % gpus != 0) {
-      return error(StatusCode::kUnsupported,
-                   "--tp {}: not a multiple of the {} GPUs in use",
-                   request.ranks,
-                   gpus);
-    }
-    std::vector<CudaDeviceInfo> placement;
-    for (int rank = 0; rank < request.ranks; ++rank) {
-      placement.push_back(gpus_[static_cast<size_t>(rank / (request.ranks / gpus))]);
-    }
-    return make_cuda_ranks({.placement = placement, .request = request});
+    TUTTI_TRY(const std::vector<CudaDeviceInfo> placement, gpus_.placement(request.ranks));
+    return make_cuda_ranks({.placement = placement,
+                            .request = request,
+                            .peer_access = gpus_.peers_usable(request.ranks)});
   }
 
  private:
-  std::vector<CudaDeviceInfo> gpus_;
+  GpuGroup gpus_;
+  std::string libraries_;
 };
-
-// The GPUs that were asked for, of those there are.
-Result<std::vector<CudaDeviceInfo>> choose(const std::vector<CudaDeviceInfo>& present,
-                                           const CudaBackendOptions& options) {
-  const int count = static_cast<int>(present.size());
-  if (options.gpu_count > count) {
-    return error(
-        StatusCode::kUnavailable, "--gpus {}: {} GPU(s) are visible", options.gpu_count, count);
-  }
-  if (options.gpus.empty()) {
-    const int take = options.gpu_count > 0 ? options.gpu_count : count;
-    return std::vector<CudaDeviceInfo>(present.begin(), present.begin() + take);
-  }
-  std::vector<CudaDeviceInfo> chosen;
-  for (const int id : options.gpus) {
-    if (id < 0 || id >= count) {
-      return error(StatusCode::kUnavailable,
-                   "--gpus: there is no GPU {}; visible are 0 to {}",
-                   id,
-                   count - 1);
-    }
-    chosen.push_back(present[static_cast<size_t>(id)]);
-  }
-  return chosen;
-}
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaBackendOptions& options) {
-  TUTTI_TRY(const std::vector<CudaDeviceInfo> present, probe_cuda_devices());
-  TUTTI_TRY(std::vector<CudaDeviceInfo> gpus, choose(present, options));
-  for (const CudaDeviceInfo& gpu : gpus) {
-    if (gpu.compute_capability < kOldestCapability) {
-      return error(StatusCode::kUnavailable,
-                   "{} has compute capability {}.{}; tutti needs 8.0 (Ampere) or later",
-                   gpu.name,
-                   gpu.compute_capability / 10,
-                   gpu.compute_capability % 10);
-    }
-    TUTTI_RETURN_IF_ERROR(check_kernels_run(gpu));
-  }
+Result<std::unique_ptr<Backend>> make_cuda_backend(GpuGroupOptions options) {
+  TUTTI_TRY(GpuGroup gpus, GpuGroup::open(std::move(options)));
   // Missing libraries are found now, not at the first matrix product.
-  TUTTI_RETURN_IF_ERROR(CublasLt::open(cublas_directories()).status());
-  return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(std::move(gpus)));
+  TUTTI_TRY(const std::unique_ptr<CublasLt> cublas, CublasLt::open(cublas_directories()));
+  int driver = 0;
+  TUTTI_RETURN_IF_ERROR(check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion"));
+  return std::unique_ptr<Backend>(
+      std::make_unique<CudaBackend>(std::move(gpus),
+                                    fmt::format("driver of CUDA {}.{}; {}; build {}",
+                                                driver / 1000,
+                                                driver % 1000 / 10,
+                                                cublas->version(),
+                                                TUTTI_BUILD_ID)));
 }
 
 }  // namespace tutti::cuda

@@ -18,12 +18,12 @@ constexpr int64_t kLibraryBytes = int64_t{128} << 20;
 constexpr int64_t kArrivalBytes = kMaxDecodePairs * static_cast<int64_t>(sizeof(int32_t));
 
 // All of a rank but its communicator.
-Result<RankResources> make_rank(const CudaDeviceInfo& gpu) {
+Result<RankResources> make_rank(const CudaDeviceInfo& gpu, TuningCache* tuning) {
   RankResources rank;
   auto device = std::make_unique<CudaDevice>(gpu.index, gpu.name);
   TUTTI_TRY(std::unique_ptr<CudaStream> stream, CudaStream::create(gpu.index));
   CudaOpsOptions options{.gpu = gpu, .stream = stream->handle()};
-  TUTTI_TRY(options.cublas, CublasLt::open(cublas_directories()));
+  TUTTI_TRY(options.cublas, CublasLt::open(cublas_directories(), tuning));
   TUTTI_TRY(options.workspace,
             Buffer::allocate(*device, kWorkspaceBytes, "workspace of matrix products"));
   TUTTI_TRY(options.decode_partials,
@@ -74,6 +74,8 @@ class PeerRanks final : public RankSet {
 
   void abort(const std::string& reason) override { group_->abort(reason); }
 
+  std::string describe() const override { return group_->describe(); }
+
   Status health() const override { return group_->health(); }
 
  private:
@@ -91,7 +93,7 @@ int64_t cuda_rank_overhead_bytes() {
 Result<std::unique_ptr<RankSet>> make_cuda_ranks(const CudaRanksOptions& options) {
   TUTTI_CHECK_EQ(options.request.ranks, static_cast<int>(options.placement.size()));
   if (options.placement.size() == 1) {
-    TUTTI_TRY(RankResources rank, make_rank(options.placement.front()));
+    TUTTI_TRY(RankResources rank, make_rank(options.placement.front(), options.request.tuning));
     return std::unique_ptr<RankSet>(std::make_unique<OneRank>(std::move(rank)));
   }
   TUTTI_TRY(std::unique_ptr<PeerGroup> group,
@@ -100,7 +102,7 @@ Result<std::unique_ptr<RankSet>> make_cuda_ranks(const CudaRanksOptions& options
                                .timeout = options.request.collective_timeout}));
   std::vector<RankResources> ranks;
   for (const CudaDeviceInfo& gpu : options.placement) {
-    TUTTI_TRY(RankResources rank, make_rank(gpu));
+    TUTTI_TRY(RankResources rank, make_rank(gpu, options.request.tuning));
     ranks.push_back(std::move(rank));
   }
   return std::unique_ptr<RankSet>(std::make_unique<PeerRanks>(std::move(group), std::move(ranks)));

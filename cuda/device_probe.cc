@@ -2,6 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "backend/gpu_choice.h"
 #include "cuda/cuda_error.h"
 #include "cuda/ops/rows.h"
 
@@ -14,31 +15,49 @@ Status unavailable(const char* call, cudaError_t code) {
   if (code == cudaErrorInsufficientDriver) {
     hint = "; the driver is older than CUDA 13.0 or not loaded: nvidia-smi shows its version";
   } else if (code == cudaErrorNoDevice) {
-    hint = "; the driver sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES";
+    hint = "; the driver sees no GPU: check nvidia-smi";
   }
   return error(StatusCode::kUnavailable, "{}: {}{}", call, describe(code), hint);
 }
 
+// As nvidia-smi -L prints it. CUDA tells a part of a GPU (MIG) by its name alone.
+std::string uuid_text(const cudaDeviceProp& properties) {
+  std::string text =
+      std::string(properties.name).find(" MIG ") == std::string::npos ? "GPU-" : "MIG-";
+  for (size_t i = 0; i < sizeof(properties.uuid.bytes); ++i) {
+    const bool dash = i == 4 || i == 6 || i == 8 || i == 10;
+    text += fmt::format(
+        "{}{:02x}", dash ? "-" : "", static_cast<unsigned char>(properties.uuid.bytes[i]));
+  }
+  return text;
+}
+
 }  // namespace
 
-Result<std::vector<CudaDeviceInfo>> probe_cuda_devices() {
+Result<std::vector<CudaDeviceInfo>> probe_cuda_devices(const std::optional<std::string>& mask) {
   int count = 0;
-  if (const cudaError_t code = cudaGetDeviceCount(&count); code != cudaSuccess) {
-    return unavailable("cudaGetDeviceCount", code);
+  cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaSuccess && count == 0) {
+    code = cudaErrorNoDevice;
   }
-  if (count == 0) {
-    return unavailable("cudaGetDeviceCount", cudaErrorNoDevice);
+  if (mask && (code == cudaErrorNoDevice || code == cudaErrorInvalidDevice)) {
+    return error(StatusCode::kUnavailable, "{}", mask_names_none(*mask));
+  }
+  if (code != cudaSuccess) {
+    return unavailable("cudaGetDeviceCount", code);
   }
   std::vector<CudaDeviceInfo> devices;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};
-    if (const cudaError_t code = cudaGetDeviceProperties(&properties, i); code != cudaSuccess) {
+    code = cudaGetDeviceProperties(&properties, i);
+    if (code != cudaSuccess) {
       return unavailable("cudaGetDeviceProperties", code);
     }
     devices.push_back({.index = i,
                        .name = properties.name,
                        .compute_capability = 10 * properties.major + properties.minor,
-                       .multiprocessors = properties.multiProcessorCount});
+                       .multiprocessors = properties.multiProcessorCount,
+                       .uuid = uuid_text(properties)});
   }
   return devices;
 }

@@ -6,6 +6,7 @@
 #include "backend/cuda_plugin.h"
 #include "base/check.h"
 #include "cuda/cuda_backend.h"
+#include "cuda/peer_test.h"
 
 namespace tutti {
 
@@ -13,7 +14,8 @@ namespace {
 
 constexpr const char* kBuildId = TUTTI_BUILD_ID;
 
-Result<std::unique_ptr<Backend>> open_backend(const CudaPluginRequest& request) {
+// Before anything else of a request is read.
+Status check_build(const CudaPluginRequest& request) {
   if (std::strcmp(request.build_id, kBuildId) != 0) {
     return error(StatusCode::kUnavailable,
                  "built for tutti {}, the program is {}; install both from one build",
@@ -25,7 +27,15 @@ Result<std::unique_ptr<Backend>> open_backend(const CudaPluginRequest& request) 
   // queues of the hardware: a rank's work could lie behind a kernel that waits for it. 32 is the
   // most.
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);  // NOLINT(concurrency-mt-unsafe): at the start
-  return cuda::make_cuda_backend({.gpu_count = request.gpu_count, .gpus = request.gpus});
+  return ok_status();
+}
+
+Result<std::unique_ptr<Backend>> open_backend(const CudaPluginRequest& request) {
+  TUTTI_RETURN_IF_ERROR(check_build(request));
+  return cuda::make_cuda_backend({.gpus = request.gpus,
+                                  .ranks_per_gpu = request.ranks_per_gpu,
+                                  .visible_devices = request.visible_devices,
+                                  .peers_usable = request.peers_usable});
 }
 
 }  // namespace
@@ -39,6 +49,17 @@ extern "C" __attribute__((visibility("default"))) void tutti_cuda_open(
   } else {
     backend->reset();
     *status = std::move(result).status();
+  }
+}
+
+extern "C" __attribute__((visibility("default"))) void tutti_cuda_check_peers(
+    const CudaPluginRequest& request,
+    const std::vector<PeerResult>& pairs,
+    const PeerSay& say,
+    Status* status) {
+  *status = check_build(request);
+  if (status->ok()) {
+    cuda::test_peers(pairs, say);
   }
 }
 

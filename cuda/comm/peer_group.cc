@@ -212,6 +212,15 @@ Status PeerGroup::allocate() {
   return ok_status();
 }
 
+std::string PeerGroup::describe() const {
+  const size_t count = gpus().size();
+  return fmt::format("{} ranks on {} GPU{}, {}",
+                     size(),
+                     count,
+                     count == 1 ? "" : "s",
+                     direct_ ? "direct" : "through host memory");
+}
+
 void PeerGroup::abandon() {
   if (shared_ != nullptr) {
     std::atomic_ref(shared_->aborted).store(1, std::memory_order_release);

@@ -54,6 +54,9 @@ class PeerGroup {
   /// Ends all waiting without a reason: what is queued is of no use any more. Any thread.
   void abandon();
 
+  /// "2 ranks on 1 GPU, direct"
+  std::string describe() const;
+
   /// Whether health() is an error. Cheap.
   bool failed() const;
 

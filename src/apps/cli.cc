@@ -28,18 +28,32 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
                  m.device,
                  "auto, cpu or cuda. auto never falls back from a broken GPU to the CPU")
       ->capture_default_str();
-  app.add_option("--gpus", m.gpus, "auto, all, a number of GPUs, or ids such as 0,2,3")
+  app.add_option("--gpus",
+                 m.gpus,
+                 "auto (as many as the model can use), all, a number of GPUs, or a list of indices "
+                 "and UUIDs such as 0,2,GPU-8932f937; indices are CUDA's, after "
+                 "CUDA_VISIBLE_DEVICES")
       ->capture_default_str();
-  app.add_option(
-         "--tp",
-         m.tp,
-         "Ranks to split the model over; an impossible number is refused with the legal ones")
+  app.add_option("--tp",
+                 m.tp,
+                 "Ranks to split the model over: the number of GPUs (default: all that the model "
+                 "can use; 1 on the CPU). An impossible number is refused with the legal ones")
       ->check(CLI::Range(1, 64));
   app.add_option("--collective-timeout",
                  m.collective_timeout_seconds,
                  "Seconds a rank waits for the others before the model is given up")
       ->capture_default_str()
       ->check(CLI::Range(0.05, 86400.0));
+  app.add_option("--p2p",
+                 m.p2p,
+                 "auto: GPUs use each other's memory if a test with moved data says that it works; "
+                 "off: they exchange data through host memory")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "off"}));
+  app.add_option("--ranks-per-gpu", m.ranks_per_gpu, "Several ranks on each GPU")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64))
+      ->group("For tests");
   app.add_option("--threads", m.threads, "CPU threads over all ranks (default: every CPU)")
       ->check(CLI::Range(1, 1024));
   app.add_option("--context",
@@ -101,6 +115,7 @@ struct Commands {
   TokenizeOptions tokenize;
   TokenizeOptions detokenize;
   TemplateOptions chat_template;
+  CheckPeersOptions check_peers;
   BenchLatencyOptions latency;
   BenchThroughputOptions throughput;
   BenchServeOptions bench_serve;
@@ -113,7 +128,7 @@ void add_run(CLI::App& app, Commands& c) {
       "Examples:\n  tutti run                          chat with tiny-r1, the model that ships "
       "with tutti\n"
       "  tutti run tiny-r1 \"What is 3+4?\"   answer once\n"
-      "  tutti run ./DeepSeek-R1 --tp 8     a checkpoint directory, split over 8 ranks");
+      "  tutti run ./DeepSeek-R1            a checkpoint directory, split over all GPUs");
   add_model_flags(*cmd, c.run.model, false);
   cmd->add_option("PROMPT", c.run.prompt, "Question; without one a chat starts");
   cmd->add_option("--system", c.run.system, "System message");
@@ -255,6 +270,19 @@ void add_text_tools(CLI::App& app, Commands& c) {
                  c.chat_template.no_generation_prompt,
                  "Do not open the assistant's turn");
   tmpl->callback([&c] { c.chosen = [&c] { return template_command(c.chat_template); }; });
+}
+
+// Not for people: loading a model over several GPUs starts it as a child.
+void add_check_peers(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("check-peers", "Test whether GPUs can use each other's memory");
+  cmd->group("");
+  cmd->add_option("--pairs", c.check_peers.pairs, "Pairs to test, such as 0:1,1:0")->required();
+  cmd->add_option("--pretend", c.check_peers.pretend, "Behave as a machine would, without GPUs")
+      ->check(CLI::IsMember(
+          {"ok", "unsupported", "wrong", "error", "hang", "crash", "hang-together", "failed"}));
+  cmd->add_option(
+      "--pretend-pairs", c.check_peers.pretend_pairs, "The pairs that do (default: all)");
+  cmd->callback([&c] { c.chosen = [&c] { return check_peers_command(c.check_peers); }; });
 }
 
 void add_bench_latency(CLI::App& bench, Commands& c) {
@@ -432,6 +460,7 @@ int run_cli(int argc, char** argv) {
   add_generate(app, commands);
   add_text_tools(app, commands);
   add_bench(app, commands);
+  add_check_peers(app, commands);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -18,6 +18,7 @@ struct Latency {
   LockstepRun::Times times;
   int64_t bytes_per_step = 0;  // weights and KV read by one decode step, at mid length
   int64_t flops_per_step = 0;
+  std::string devices;  // used, and left out
   Ceilings ceilings;
   std::vector<OpTiming> prompt_ops;  // of one step
   std::vector<OpTiming> decode_ops;
@@ -45,6 +46,7 @@ void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, 
                            runner.config().architecture,
                            runner.ranks(),
                            format_bytes(runner.weight_bytes()));
+  std::cout << fmt::format("devices          {}\n", l.devices);
   std::cout << fmt::format("prompt           {} x {} tokens in {}: {:.1f} tok/s\n",
                            o.batch,
                            o.prompt_tokens,
@@ -101,6 +103,7 @@ void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, c
   const double rate = static_cast<double>(l.bytes_per_step) / step;
   Json out = Json::object({{"architecture", runner.config().architecture},
                            {"ranks", runner.ranks()},
+                           {"devices", l.devices},
                            {"batch", o.batch},
                            {"prompt_tokens", o.prompt_tokens},
                            {"new_tokens", o.new_tokens},
@@ -161,7 +164,8 @@ Status measure(RankedModelRunner& runner,
       latency.prompt_flops += t.flops * o.batch;
     }
   }
-  TUTTI_TRY(latency.ceilings, backend.measure_ceilings(runner.compute()));
+  latency.devices = describe_devices(backend, runner);
+  TUTTI_TRY(latency.ceilings, backend.measure_ceilings(runner.rank_choice(), runner.compute()));
   return ok_status();
 }
 

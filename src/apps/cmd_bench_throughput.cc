@@ -126,6 +126,7 @@ double host_share(const EngineStats& s) {
 // The operations of a decode step of as many sequences as run at once, half way through their
 // answers.
 struct StepCosts {
+  std::string devices;  // used, and left out
   Ceilings ceilings;
   std::vector<OpTiming> decode_ops;
 };
@@ -134,7 +135,8 @@ Result<StepCosts> measure_steps(RankedModelRunner& runner,
                                 Backend& backend,
                                 const BenchThroughputOptions& o) {
   StepCosts out;
-  TUTTI_TRY(out.ceilings, backend.measure_ceilings(runner.compute()));
+  out.devices = describe_devices(backend, runner);
+  TUTTI_TRY(out.ceilings, backend.measure_ceilings(runner.rank_choice(), runner.compute()));
   const int64_t block_size = runner.limits().block_size;
   const int64_t fit =
       runner.limits().num_blocks / ceil_div(o.prompt_tokens + o.new_tokens, block_size);
@@ -165,6 +167,7 @@ void print(const BenchThroughputOptions& o,
     std::cout << to_string(
                      Json::object({{"architecture", runner.config().architecture},
                                    {"ranks", runner.ranks()},
+                                   {"devices", costs.devices},
                                    {"requests", o.requests},
                                    {"concurrency", o.concurrency},
                                    {"prompt_tokens", o.prompt_tokens},
@@ -191,6 +194,7 @@ void print(const BenchThroughputOptions& o,
                            runner.config().architecture,
                            runner.ranks(),
                            format_bytes(runner.weight_bytes()));
+  std::cout << fmt::format("devices          {}\n", costs.devices);
   std::cout << fmt::format("job              {} requests of {} + {} tokens, at most {} at once\n",
                            o.requests,
                            o.prompt_tokens,

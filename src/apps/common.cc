@@ -23,10 +23,16 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kDefaultModel = "tiny-r1";
+// Even if another version has been installed over it meanwhile.
+constexpr const char* kThisProgram = "/proc/self/exe";
+
+std::optional<std::string> env_if_set(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread starts
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
 
 std::string env(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread starts
-  return value == nullptr ? "" : value;
+  return env_if_set(name).value_or("");
 }
 
 bool looks_like_model(const std::string& directory) {
@@ -128,6 +134,7 @@ Environment read_environment() {
   std::error_code ec;
   e.program = fs::read_symlink("/proc/self/exe", ec).parent_path().string();
   e.api_key = env("TUTTI_API_KEY");
+  e.visible_devices = env_if_set("CUDA_VISIBLE_DEVICES");
   return e;
 }
 
@@ -167,18 +174,48 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
                join_path(environment.home, "models/" + name));
 }
 
+namespace {
+
+// Flags that mean nothing without GPUs.
+Status check_flags_of_gpus(const ModelFlags& flags, DeviceChoice device) {
+  if (device != DeviceChoice::kCpu && nvidia_device_present("/")) {
+    return ok_status();
+  }
+
+  struct Flag {
+    const char* name;
+    std::string value;
+    const char* unset;
+  };
+
+  for (const Flag& flag : {Flag{"--gpus", flags.gpus, "auto"},
+                           Flag{"--ranks-per-gpu", std::to_string(flags.ranks_per_gpu), "1"},
+                           Flag{"--p2p", flags.p2p, "auto"}}) {
+    if (flag.value != flag.unset) {
+      return error(StatusCode::kUnavailable,
+                   "{} {}: {}; leave {} out to run on the CPU",
+                   flag.name,
+                   flag.value,
+                   device == DeviceChoice::kCpu ? "contradicts --device cpu"
+                                                : "this machine shows no NVIDIA GPU",
+                   flag.name);
+    }
+  }
+  return ok_status();
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
   TUTTI_TRY(const DeviceChoice device, parse_device_choice(flags.device));
   TUTTI_TRY(const GpuChoice gpus, parse_gpu_choice(flags.gpus));
-  if (flags.gpus != "auto" && (device == DeviceChoice::kCpu || !nvidia_device_present("/"))) {
-    return error(StatusCode::kUnavailable,
-                 "--gpus {}: {}; leave --gpus out to run on the CPU",
-                 flags.gpus,
-                 device == DeviceChoice::kCpu ? "contradicts --device cpu"
-                                              : "this machine shows no NVIDIA GPU");
-  }
+  TUTTI_RETURN_IF_ERROR(check_flags_of_gpus(flags, device));
   return select_backend({.device = device,
                          .gpus = gpus,
+                         .ranks_per_gpu = flags.ranks_per_gpu,
+                         .peer_access = flags.p2p != "off",
+                         .visible_devices = read_environment().visible_devices,
+                         .program = kThisProgram,
                          .cpu = {.threads = flags.threads, .reference = flags.reference_ops},
                          .plugin_paths = default_plugin_paths()});
 }
@@ -186,7 +223,8 @@ Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
 Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   ModelLoadOptions options;
   TUTTI_TRY(options.directory, find_model(flags.model, read_environment()));
-  options.ranks = flags.tp > 0 ? flags.tp : 1;
+  options.ranks = flags.tp;
+  options.cache_directory = join_path(read_environment().home, "cache");
   options.collective_timeout =
       std::chrono::milliseconds(std::llround(flags.collective_timeout_seconds * 1000));
   if (!flags.fault_stall.empty()) {
@@ -216,6 +254,11 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   }
   options.model.mla_form = flags.mla_form == "expanded" ? MlaForm::kExpanded : MlaForm::kAbsorbed;
   return options;
+}
+
+std::string describe_devices(const Backend& backend, const RankedModelRunner& runner) {
+  const RankChoice& choice = runner.rank_choice();
+  return backend.describe(choice) + (choice.left_out.empty() ? "" : "; " + choice.left_out);
 }
 
 Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,

@@ -1,6 +1,7 @@
 // What the commands share: finding models, choosing a backend, reporting errors and progress.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Environment {
   std::string hf_cache;  ///< $HF_HUB_CACHE, $HF_HOME/hub, else ~/.cache/huggingface/hub
   std::string program;   ///< directory of the executable
   std::string api_key;   ///< $TUTTI_API_KEY
+  std::optional<std::string> visible_devices;  ///< $CUDA_VISIBLE_DEVICES; empty hides every GPU
 };
 
 Environment read_environment();
@@ -33,6 +35,10 @@ Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags);
 Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,
                                                        Backend& backend,
                                                        ModelLoadOptions options);
+
+/// What the model runs on, and what is left out and why: "4 x NVIDIA H200 (cuda:0-3); cuda:4-7 left
+/// out: --tp 4 takes 4 GPUs".
+std::string describe_devices(const Backend& backend, const RankedModelRunner& runner);
 
 /// ModelLoadOptions from the flags, with the directory resolved.
 Result<ModelLoadOptions> load_options(const ModelFlags& flags);

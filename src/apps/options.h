@@ -13,8 +13,10 @@ namespace tutti {
 struct ModelFlags {
   std::string model;  ///< directory or name; empty = tiny-r1
   std::string device = "auto";
-  std::string gpus = "auto";  ///< auto, all, a number, or ids such as 0,2,3
+  std::string gpus = "auto";  ///< auto, all, a number, or a list of indices and UUIDs
   int tp = 0;                 ///< 0 = chosen by the program
+  int ranks_per_gpu = 1;      ///< more than one is for tests
+  std::string p2p = "auto";   ///< auto or off: whether GPUs use each other's memory
   double collective_timeout_seconds = 30;
   std::string fault_stall;  ///< for tests: "1@200" stops rank 1 before its job 200
   int threads = 0;          ///< 0 = all CPUs
@@ -96,6 +98,12 @@ struct TemplateOptions {
   bool no_generation_prompt = false;
 };
 
+struct CheckPeersOptions {
+  std::string pairs;    ///< "0:1,1:0"
+  std::string pretend;  ///< ok, unsupported, wrong, error, hang, crash, hang-together or failed
+  std::string pretend_pairs;  ///< of which; empty = all. Others are ok
+};
+
 struct BenchLatencyOptions {
   ModelFlags model;
   int64_t prompt_tokens = 128;
@@ -158,6 +166,7 @@ int generate_command(const GenerateOptions& options);
 int tokenize_command(const TokenizeOptions& options);
 int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
+int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
 int bench_throughput_command(const BenchThroughputOptions& options);
 int bench_serve_command(const BenchServeOptions& options);

@@ -59,16 +59,18 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(flags));
   TUTTI_TRY(std::unique_ptr<RankedModelRunner> runner, load_runner(flags, *backend, options));
   const RunnerLimits& limits = runner->limits();
+  const std::string& left_out = runner->rank_choice().left_out;
   model.description =
-      fmt::format("{} on {}, {} rank{}, weights {}, KV cache {} ({} tokens), context {}",
+      fmt::format("{} on {}, {} rank{}, weights {}, KV cache {} ({} tokens), context {}{}",
                   runner->config().architecture,
-                  backend->describe(),
+                  backend->describe(runner->rank_choice()),
                   runner->ranks(),
                   runner->ranks() == 1 ? "" : "s",
                   format_bytes(runner->weight_bytes()),
                   format_bytes(runner->kv_bytes()),
                   limits.num_blocks * limits.block_size,
-                  limits.max_context);
+                  limits.max_context,
+                  left_out.empty() ? "" : "; " + left_out);
   TextEngineParts parts;
   parts.info = {.id = name.empty() ? display_name(flags) : name,
                 .created_unix = unix_now(),

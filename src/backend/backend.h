@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/rank_choice.h"
 #include "base/status.h"
 #include "base/tuning_cache.h"
 #include "comm/communicator.h"
@@ -30,6 +31,9 @@ class RankSet {
   /// Makes every pending and future collective throw DeviceError(reason), or, where collectives are
   /// queued on devices, end there at once. Any thread.
   virtual void abort(const std::string& reason) = 0;
+
+  /// "2 ranks on 1 GPU, direct": what collectives go through.
+  virtual std::string describe() const { return {}; }
 
   /// kDevice once a collective has failed (a time-out, on a device or among threads) or the ranks
   /// were aborted: names operation, rank and peer, or says why. What was computed since is
@@ -63,8 +67,17 @@ struct Ceilings {
 class Backend {
  public:
   virtual ~Backend() = default;
-  /// "cpu (AVX-512, 16 threads)" or "8 x NVIDIA H200": for people.
-  virtual std::string describe() const = 0;
+
+  /// How many ranks a model gets that can be split over `legal` of them, and on what; `tp`: asked
+  /// for, 0 = chosen. kInvalidArgument and kUnavailable say what to type.
+  virtual Result<RankChoice> choose_ranks(int tp, const LegalRanks& legal) {
+    static_cast<void>(legal);
+    return RankChoice{.ranks = tp > 0 ? tp : 1};
+  }
+
+  /// What `choice` uses and what it leaves out: "cpu (16 threads)", "4 x NVIDIA H200 (cuda:0-3)".
+  /// For people.
+  virtual std::string describe(const RankChoice& choice) const = 0;
   /// The memory of `ranks` ranks, which make_ranks() would accept; every rank is in one pool.
   virtual std::vector<MemoryPool> memory_pools(int ranks) const = 0;
   /// Whether there is one pool, which other programs use too: the host's memory.
@@ -77,8 +90,8 @@ class Backend {
   /// build. Empty: it measures nothing worth keeping.
   virtual std::string tuning_identity() const { return {}; }
 
-  /// Measured now, with matrix products in `compute`.
-  virtual Result<Ceilings> measure_ceilings(DType compute) = 0;
+  /// Measured now on what `choice` uses, with matrix products in `compute`.
+  virtual Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) = 0;
   /// The type of activations and KV cache if nobody asks for another.
   virtual DType default_compute() const = 0;
   /// kUnsupported says which types this backend computes in.

@@ -46,7 +46,7 @@ class CpuBackend final : public Backend {
       : threads_(options.threads > 0 ? options.threads : available_cpus()),
         reference_(options.reference) {}
 
-  std::string describe() const override {
+  std::string describe(const RankChoice&) const override {
     return fmt::format("cpu ({} thread{}{})",
                        threads_,
                        threads_ == 1 ? "" : "s",
@@ -65,7 +65,7 @@ class CpuBackend final : public Backend {
   int64_t rank_overhead_bytes() const override { return 0; }
 
   // No rate of matrix products: there is nothing but our own to measure.
-  Result<Ceilings> measure_ceilings(DType) override {
+  Result<Ceilings> measure_ceilings(const RankChoice&, DType) override {
     constexpr int64_t kBytes = int64_t{4} << 30;
     TUTTI_TRY(const MemoryBandwidth bandwidth, measure_bandwidth(threads_, kBytes));
     return Ceilings{.read = bandwidth.read, .copy = bandwidth.copy};

@@ -2,9 +2,14 @@
 // build id must be equal on both sides: the interfaces behind this door are C++ and change with
 // every build.
 #pragma once
+#include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/gpu_choice.h"
+#include "backend/peer_report.h"
 #include "base/check.h"
 
 namespace tutti {
@@ -12,8 +17,12 @@ namespace tutti {
 struct CudaPluginRequest {
   const char* build_id = nullptr;
   CheckHandler on_check_failed = nullptr;  ///< for the plugin's copy of base/check.h
-  int gpu_count = 0;                       ///< use this many GPUs, from the first on; 0 = all
-  std::vector<int> gpus;                   ///< or these; empty = by count
+  GpuChoice gpus;
+  int ranks_per_gpu = 1;
+  std::optional<std::string> visible_devices;  ///< CUDA_VISIBLE_DEVICES, for messages
+  /// Whether ranks on these GPUs (by CUDA's index) may use each other's memory. Several are tested,
+  /// which takes seconds, and the verdict is logged: ask once.
+  std::function<bool(const std::vector<int>& gpus)> peers_usable;
 };
 
 /// Fills *backend, or *status says why not.
@@ -21,8 +30,15 @@ using CudaPluginEntry = void (*)(const CudaPluginRequest& request,
                                  Status* status,
                                  std::unique_ptr<Backend>* backend);
 
+/// Tests each pair in this process and tells of it, or *status says why none was tested.
+using CudaPeerEntry = void (*)(const CudaPluginRequest& request,
+                               const std::vector<PeerResult>& pairs,
+                               const PeerSay& say,
+                               Status* status);
+
 inline constexpr const char* kCudaPluginLibrary = "libtutti_cuda.so";
 inline constexpr const char* kCudaPluginSymbol = "tutti_cuda_open";
+inline constexpr const char* kCudaPeerSymbol = "tutti_cuda_check_peers";
 
 /// Identifies this build: version, compiler, and a hash of the headers that cross the door
 /// (cmake/BuildId.cmake).

@@ -61,6 +61,9 @@ class RankGroup {
   /// freeing that might wait for its device for ever.
   bool stop();
 
+  /// What collectives go through, for people and as a key; see RankSet::describe().
+  std::string describe() const { return ranks_->set->describe(); }
+
   /// kDevice once a collective has failed on a device; see RankSet::health().
   Status health() const { return ranks_->set->health(); }
 

@@ -5,11 +5,13 @@
 //   cuda: CUDA, or a refusal that says what is missing
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu_backend.h"
+#include "backend/gpu_choice.h"
 
 namespace tutti {
 
@@ -17,18 +19,14 @@ enum class DeviceChoice { kAuto, kCpu, kCuda };
 
 Result<DeviceChoice> parse_device_choice(const std::string& text);
 
-/// Which GPUs to use: the first `count`, or those with these ids; neither = all.
-struct GpuChoice {
-  int count = 0;
-  std::vector<int> ids;
-};
-
-/// "auto" and "all", a number of GPUs ("2"), or ids ("0,2"; a single one with a comma: "2,").
-Result<GpuChoice> parse_gpu_choice(const std::string& text);
-
 struct BackendQuery {
   DeviceChoice device = DeviceChoice::kAuto;
   GpuChoice gpus;
+  int ranks_per_gpu = 1;
+  bool peer_access =
+      true;  ///< GPUs may use each other's memory where moved data proves that it works
+  std::optional<std::string> visible_devices;  ///< CUDA_VISIBLE_DEVICES, for messages
+  std::string program;  ///< path of this program, which tests peer access as its child; empty: here
   CpuBackendOptions cpu;
   std::string root = "/";  ///< where /dev and /proc are looked for; tests use another place
   std::vector<std::string> plugin_paths;  ///< where libtutti_cuda.so is looked for, in order

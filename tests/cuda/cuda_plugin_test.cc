@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 
+#include "backend/cuda_library.h"
 #include "cuda/cuda_testing.h"
 #include "unit/loader/checkpoint_files.h"
 
@@ -29,6 +30,12 @@ CudaPluginEntry entry() {
   return reinterpret_cast<CudaPluginEntry>(dlsym(library, kCudaPluginSymbol));
 }
 
+Result<std::unique_ptr<Backend>> open_gpus(const std::string& text) {
+  return select_backend({.device = DeviceChoice::kCuda,
+                         .gpus = parse_gpu_choice(text).value(),
+                         .plugin_paths = plugin_paths()});
+}
+
 TEST(CudaPlugin, AnotherBuildIsRefused) {
   const CudaPluginEntry open = entry();
   ASSERT_NE(open, nullptr);
@@ -50,6 +57,7 @@ TEST(CudaPlugin, NothingButTheEntryIsVisible) {
                   "IcESaIcEEEE"),
             nullptr);
   EXPECT_NE(dlsym(library, kCudaPluginSymbol), nullptr);
+  EXPECT_NE(dlsym(library, kCudaPeerSymbol), nullptr);
 }
 
 TEST(CudaPlugin, DeviceFileWithoutDriver) {
@@ -76,11 +84,101 @@ TEST(CudaPlugin, DeviceFileWithoutDriver) {
 
 TEST(CudaPlugin, MoreGpusThanThereAre) {
   TUTTI_NEEDS_GPU(backend);
-  EXPECT_THAT(backend.describe(), HasSubstr("NVIDIA"));
-  const auto more = select_backend(
-      {.device = DeviceChoice::kCuda, .gpus = {.count = 64}, .plugin_paths = plugin_paths()});
-  ASSERT_FALSE(more.ok());
-  EXPECT_THAT(more.status().message(), HasSubstr("--gpus 64"));
+  EXPECT_THAT(backend.describe({}), HasSubstr("NVIDIA"));
+  EXPECT_THAT(backend.describe({}), HasSubstr("(cuda:0)"));
+  for (const auto& [text, parts] : std::vector<std::pair<std::string, std::vector<std::string>>>{
+           {"64", {"--gpus 64: visible", "0 NVIDIA", "(GPU-"}},
+           {"0,63", {"there is no GPU 63", "0 NVIDIA", "(GPU-"}},
+           {"GPU-ffffffff-ffff", {"there is no GPU GPU-ffffffff-ffff", "0 NVIDIA"}}}) {
+    const auto more = open_gpus(text);
+    ASSERT_FALSE(more.ok());
+    EXPECT_EQ(more.status().code(), StatusCode::kUnavailable);
+    for (const std::string& part : parts) {
+      EXPECT_THAT(more.status().message(), HasSubstr(part));
+    }
+  }
+  const auto twice = open_gpus("0,0");
+  ASSERT_FALSE(twice.ok());
+  EXPECT_EQ(twice.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(twice.status().message(), HasSubstr("a second time"));
+}
+
+TEST(CudaPlugin, AGpuByItsUuid) {
+  TUTTI_NEEDS_GPU(backend);
+  const std::string message = open_gpus("64").status().message();
+  const size_t begin = message.find("(GPU-");
+  if (begin == std::string::npos) {
+    GTEST_SKIP() << "no whole GPU: " << message;
+  }
+  const std::string uuid = message.substr(begin + 1, 40);
+  for (const std::string& name : {uuid, uuid.substr(0, 23), uuid + ","}) {
+    const auto named = open_gpus(name);
+    ASSERT_TRUE(named.ok()) << named.status().message();
+    EXPECT_EQ((*named)->describe({}), backend.describe({}));
+  }
+}
+
+TEST(CudaPlugin, RanksOfAGpu) {
+  TUTTI_NEEDS_GPU(backend);
+  const auto two = select_backend({.device = DeviceChoice::kCuda,
+                                   .gpus = {.count = 1},
+                                   .ranks_per_gpu = 2,
+                                   .plugin_paths = plugin_paths()});
+  ASSERT_TRUE(two.ok()) << two.status().message();
+  const LegalRanks legal = [] { return std::vector<int>{1, 2, 4}; };
+  const auto choice = (*two)->choose_ranks(0, legal);
+  ASSERT_TRUE(choice.ok()) << choice.status().message();
+  EXPECT_EQ(choice->ranks, 2);
+  EXPECT_EQ(choice->gpus, 1);
+  EXPECT_EQ(choice->left_out, "");
+  EXPECT_FALSE((*two)->choose_ranks(1, legal).ok());
+  const std::vector<MemoryPool> pools = (*two)->memory_pools(2);
+  ASSERT_EQ(pools.size(), 1U);
+  EXPECT_EQ(pools[0].ranks, (std::vector<int>{0, 1}));
+  EXPECT_GT(pools[0].free, 0);
+  const auto one = open_gpus("1");
+  const auto refused = (*one)->choose_ranks(2, legal);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.status().message(), HasSubstr("--ranks-per-gpu 2"));
+}
+
+TEST(CudaPlugin, PairsOfGpus) {
+  TUTTI_NEEDS_GPU(backend);
+  const auto two = open_gpus("2");
+  if (!two.ok()) {
+    GTEST_SKIP() << "needs two GPUs: " << two.status().message();
+  }
+  std::vector<PeerResult> told;
+  const Status status = test_peers(
+      plugin_paths(), peer_pairs({0, 1}), [&](const PeerResult& r) { told.push_back(r); });
+  ASSERT_TRUE(status.ok()) << status.message();
+  ASSERT_EQ(told.size(), 4U);
+  for (size_t i = 0; i < told.size(); i += 2) {
+    EXPECT_EQ(told[i].verdict, PeerVerdict::kTrying);
+    EXPECT_TRUE(told[i + 1].verdict == PeerVerdict::kOk ||
+                told[i + 1].verdict == PeerVerdict::kUnsupported)
+        << peer_line(told[i + 1]);
+  }
+  const auto choice = (*two)->choose_ranks(0, [] { return std::vector<int>{1, 2}; });
+  ASSERT_TRUE(choice.ok()) << choice.status().message();
+  EXPECT_EQ(choice->ranks, 2);
+  EXPECT_THAT((*two)->describe(*choice), HasSubstr("cuda:0"));
+  const std::vector<MemoryPool> pools = (*two)->memory_pools(2);
+  ASSERT_EQ(pools.size(), 2U);
+  EXPECT_EQ(pools[1].ranks, std::vector<int>{1});
+}
+
+// A pair that no machine has: the call's error is the verdict, and the process goes on.
+TEST(CudaPlugin, APairThatIsNotThere) {
+  TUTTI_NEEDS_GPU(backend);
+  std::vector<PeerResult> told;
+  const Status status = test_peers(
+      plugin_paths(), {{.from = 0, .to = 63}}, [&](const PeerResult& r) { told.push_back(r); });
+  ASSERT_TRUE(status.ok()) << status.message();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1].verdict, PeerVerdict::kError);
+  EXPECT_THAT(told[1].text, HasSubstr("cudaDeviceCanAccessPeer"));
+  EXPECT_TRUE(backend.make_ranks({.ranks = 1}).ok());
 }
 
 }  // namespace

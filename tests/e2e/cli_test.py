@@ -59,13 +59,13 @@ class Case(unittest.TestCase):
             f.write(content)
         return self.path(name)
 
-    def start(self, *args, **kwargs):
+    def start(self, *args, variables=None, **kwargs):
         process = subprocess.Popen(
             [PROGRAM, *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(self.folder.name),
+            env={**environment(self.folder.name), **(variables or {})},
             **kwargs,
         )
         self.addCleanup(self.end, process)
@@ -77,9 +77,9 @@ class Case(unittest.TestCase):
             process.kill()
         process.communicate()
 
-    def run_tutti(self, *args, code=0):
+    def run_tutti(self, *args, code=0, variables=None):
         """(stdout, stderr) as text; the exit code must be `code` (None: any but 0)."""
-        process = self.start(*args)
+        process = self.start(*args, variables=variables)
         out, err = process.communicate(timeout=TIMEOUT)
         shown = f"{args}\n{out.decode()}\n{err.decode()}"
         if code is None:
@@ -88,14 +88,18 @@ class Case(unittest.TestCase):
             self.assertEqual(process.returncode, code, shown)
         return out.decode(), err.decode()
 
-    def refused(self, *args, code, parts):
+    def refused(self, *args, code, parts, variables=None):
         """One line on stderr that holds all `parts`; nothing on stdout."""
-        out, err = self.run_tutti(*args, code=code)
+        out, err = self.run_tutti(*args, code=code, variables=variables)
         self.assertEqual(out, "")
         self.assertEqual(err.count("\n"), 1, err)
         for part in parts:
             self.assertIn(part, err)
         return err
+
+
+def has_gpu():
+    return any(map(os.path.exists, ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")))
 
 
 def fixture(name):
@@ -114,7 +118,7 @@ def tiny_r1():
 class HelpTest(Case):
     def test_help_of_every_command(self):
         flags = {
-            "run": ["--system", "--max-tokens", "--temperature", "--device", "--tp"],
+            "run": ["--system", "--max-tokens", "--temperature", "--device", "--tp", "--gpus", "--p2p", "--ranks-per-gpu"],
             "serve": ["--host", "--port", "--api-key", "--insecure", "--served-model-name"],
             "score": ["--ids-file", "--logits-out", "--chunk", "--tp", "--context"],
             "generate": ["--ids-file", "--max-tokens", "--ignore-eos", "--json", "--seed"],
@@ -126,6 +130,7 @@ class HelpTest(Case):
         out, _ = self.run_tutti("--help")
         for command in flags:
             self.assertIn(command, out)
+        self.assertNotIn("check-peers", out, "a command that only the program itself uses")
         for command, names in flags.items():
             out, _ = self.run_tutti(command, "--help")
             for name in names:
@@ -154,6 +159,11 @@ class HelpTest(Case):
             ["serve", "--port", "70000"],
             ["serve", "--port", "x"],
             ["run", "--tp", "0"],
+            ["run", "--ranks-per-gpu", "0"],
+            ["run", "--p2p", "on"],
+            ["check-peers"],
+            ["check-peers", "--pairs", "0:0"],
+            ["check-peers", "--pairs", "0:1", "--pretend", "ok", "--pretend-pairs", "1"],
             ["run", "--temperature", "-1"],
             ["generate", "m", "--ids-file", "x", "--max-tokens", "0"],
             ["bench", "latency", "m", "--load-format", "other"],
@@ -307,6 +317,42 @@ class ScoreTest(Case):
                 "score", fixture(LLAMA), "--ids-file", ids, "--logits-out", self.path("x.npy"),
                 "--device", "cuda", code=75, parts=["--device cuda", "NVIDIA", "--device cpu"],
             )
+
+    def test_flags_of_gpus_on_the_cpu(self):
+        args = ("score", fixture(LLAMA), "--ids-file", self.ids_file([1]), "--logits-out", self.path("x.npy"))
+        for flag, value in (("--gpus", "all"), ("--gpus", "0,GPU-8932f937"), ("--ranks-per-gpu", "2"), ("--p2p", "off")):
+            parts = [f"{flag} {value}", f"leave {flag} out"]
+            self.refused(*args, "--device", "cpu", flag, value, code=75, parts=[*parts, "contradicts --device cpu"])
+            if not has_gpu():
+                self.refused(*args, flag, value, code=75, parts=[*parts, "no NVIDIA GPU"])
+        for value in ("none", "0", "0,x", "GPU-", "1, 2"):
+            self.refused(*args, "--gpus", value, code=64, parts=[f"--gpus {value}: wanted auto, all"])
+
+    def test_gpus_that_are_not_there(self):
+        plugin = os.path.join(os.path.dirname(PROGRAM), "libtutti_cuda.so")
+        if not has_gpu() or not os.path.exists(plugin):
+            self.skipTest("needs an NVIDIA GPU and libtutti_cuda.so beside the program")
+        args = ("score", fixture(LLAMA), "--ids-file", self.ids_file([1]), "--logits-out", self.path("x.npy"))
+        for mask in ("-1", "", "GPU-ffffffff", "no-such-name"):
+            self.refused(
+                *args, code=75, variables={"CUDA_VISIBLE_DEVICES": mask},
+                parts=[f'CUDA_VISIBLE_DEVICES="{mask}" names no GPU', "unset CUDA_VISIBLE_DEVICES", "nvidia-smi -L"],
+            )
+        self.refused(
+            *args, "--gpus", "0,63", code=75, variables={"CUDA_VISIBLE_DEVICES": "0"},
+            parts=["no GPU 63", "visible is 0 NVIDIA", "CUDA_VISIBLE_DEVICES=0"],
+        )
+        self.refused(*args, "--gpus", "0,0", code=64, parts=["--gpus 0,0", "cuda:0 a second time"])
+        self.refused(*args, "--gpus", "1", "--tp", "2", "-q", code=64, parts=["--gpus 1 --tp 2", "--tp 1"])
+        self.refused(*args, "--gpus", "1", "--ranks-per-gpu", "3", "-q", code=64, parts=["1, 2, 4, 8"])
+
+    def test_pairs_that_are_pretended(self):
+        out, _ = self.run_tutti("check-peers", "--pairs", "0:1,1:0", "--pretend", "wrong", "--pretend-pairs", "1:0")
+        lines = [line.strip() for line in out.splitlines()]
+        self.assertEqual(lines, ["trying 0 1", "ok 0 1", "trying 1 0", "wrong 1 0 pretended", "end"])
+        # For real: without the plugin no test, without a driver an error of each pair.
+        out, _ = self.start("check-peers", "--pairs", "0:1").communicate(timeout=TIMEOUT)
+        self.assertRegex(out.decode(), r"^(failed |trying 0 1 \n\w+ 0 1 [^\n]*\nend\n$)")
 
     def test_without_a_gpu_the_cpu_is_taken_and_one_line_says_so(self):
         if os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/nvidia0"):

@@ -447,7 +447,9 @@ class RecordingBackend final : public Backend {
   explicit RecordingBackend(std::shared_ptr<Recordings> recordings)
       : recordings_(std::move(recordings)) {}
 
-  std::string describe() const override { return "recording " + inner_->describe(); }
+  std::string describe(const RankChoice& choice) const override {
+    return "recording " + inner_->describe(choice);
+  }
 
   std::vector<MemoryPool> memory_pools(int ranks) const override {
     return inner_->memory_pools(ranks);
@@ -457,8 +459,8 @@ class RecordingBackend final : public Backend {
 
   int64_t rank_overhead_bytes() const override { return 0; }
 
-  Result<Ceilings> measure_ceilings(DType compute) override {
-    return inner_->measure_ceilings(compute);
+  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
+    return inner_->measure_ceilings(choice, compute);
   }
 
   DType default_compute() const override { return inner_->default_compute(); }

@@ -230,7 +230,7 @@ TEST(TinyR1Soak, EveryAnswerIsAsIfTheRequestWereAlone) {
   ASSERT_TRUE(backend.ok()) << backend.status().message();
   printf("soak: %d rank(s) on %s, %.0f s, seed %llu\n",
          ranks,
-         (*backend)->describe().c_str(),
+         (*backend)->describe({.ranks = ranks}).c_str(),
          seconds,
          static_cast<unsigned long long>(seed));
 

@@ -384,7 +384,7 @@ class MutatedBackend final : public Backend {
   explicit MutatedBackend(Mistake mistake)
       : inner_(make_cpu_backend({.threads = 1})), mistake_(mistake) {}
 
-  std::string describe() const override { return inner_->describe(); }
+  std::string describe(const RankChoice& choice) const override { return inner_->describe(choice); }
 
   std::vector<MemoryPool> memory_pools(int ranks) const override {
     return inner_->memory_pools(ranks);
@@ -394,8 +394,8 @@ class MutatedBackend final : public Backend {
 
   int64_t rank_overhead_bytes() const override { return inner_->rank_overhead_bytes(); }
 
-  Result<Ceilings> measure_ceilings(DType compute) override {
-    return inner_->measure_ceilings(compute);
+  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
+    return inner_->measure_ceilings(choice, compute);
   }
 
   DType default_compute() const override { return inner_->default_compute(); }

@@ -16,12 +16,6 @@ constexpr int kMaxRanks = 64;
 constexpr int64_t kReserveBytes = int64_t{256} << 20;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
-// Moved to where nobody frees it.
-template <class T>
-void leave_behind(T& value) {
-  static_cast<void>(new T(std::move(value)));  // NOLINT(cppcoreguidelines-owning-memory)
-}
-
 Status illegal_ranks(const HfConfig& config,
                      const ModelOptions& options,
                      int ranks,
@@ -36,13 +30,20 @@ Status illegal_ranks(const HfConfig& config,
 
 }  // namespace
 
-Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
-    Backend& backend, const ModelLoadOptions& options) {
+Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& backend,
+                                                                   const ModelLoadOptions& wanted) {
   std::unique_ptr<RankedModelRunner> runner(new RankedModelRunner());
+  ModelLoadOptions options = wanted;
   TUTTI_TRY(runner->config_, HfConfig::load(options.directory));
   const DType compute = options.compute.value_or(backend.default_compute());
   TUTTI_RETURN_IF_ERROR(backend.check_compute(compute));
+  if (wanted.ranks == 0) {
+    TUTTI_RETURN_IF_ERROR(runner->choose_ranks(backend, options));
+  }
   TUTTI_RETURN_IF_ERROR(runner->declare(options, compute));
+  if (wanted.ranks != 0) {  // behind declare(), which says why a number of ranks is illegal
+    TUTTI_RETURN_IF_ERROR(runner->choose_ranks(backend, options));
+  }
   std::unique_ptr<Checkpoint> checkpoint;
   if (options.format == LoadFormat::kCheckpoint) {
     TUTTI_TRY(checkpoint, Checkpoint::open(options.directory));
@@ -51,15 +52,18 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
                               ? 0
                               : std::min(options.max_adjusted_rows, options.max_batch_sequences);
   TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
+  runner->tuning_ =
+      std::make_unique<TuningCache>(options.cache_directory, backend.tuning_identity());
   TUTTI_TRY(runner->group_,
             RankGroup::start(backend,
                              {.request = {.ranks = options.ranks,
-                                          .collective_timeout = options.collective_timeout},
+                                          .collective_timeout = options.collective_timeout,
+                                          .tuning = runner->tuning_.get()},
                               .stall = options.stall}));
   TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
   const StepShape shape = runner->step_shape(options);
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
-    return runner->workers_[usize(rank.rank)]->allocate(rank, shape);
+    return runner->shared_->workers[usize(rank.rank)]->allocate(rank, shape);
   }));
   TUTTI_RETURN_IF_ERROR(runner->prepare_steps(shape, !backend.ranks_share_memory()));
   runner->log_memory(backend);
@@ -69,10 +73,10 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(
 Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sample) {
   std::vector<char> records(usize(group_->size()));
   const Status prepared = group_->run([&](RankContext& rank) -> Status {
-    const RankWorker& worker = *workers_[usize(rank.rank)];
+    const RankWorker& worker = *shared_->workers[usize(rank.rank)];
     records[usize(rank.rank)] = rank.device.records_graphs() && worker.steady() ? 1 : 0;
     if (rank.rank == 0) {
-      for (Pending& step : pending_) {
+      for (Pending& step : shared_->pending) {
         TUTTI_RETURN_IF_ERROR(step.chosen.allocate(rank.device, shape.max_sequences));
       }
     }
@@ -82,7 +86,7 @@ Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sam
   const bool all_record =
       std::all_of(records.begin(), records.end(), [](char r) { return r == 1; });
   planner_.configure({.shape = shape,
-                      .long_rope_from = workers_.front()->info().long_rope_from,
+                      .long_rope_from = shared_->workers.front()->info().long_rope_from,
                       .records = all_record,
                       .devices_sample = devices_sample});
   return all_record ? warm_up(shape) : ok_status();
@@ -90,9 +94,11 @@ Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sam
 
 Status RankedModelRunner::warm_up(const StepShape& shape) {
   const auto start = std::chrono::steady_clock::now();
+  TUTTI_RETURN_IF_ERROR(tune_collectives());
   StepPlan plan;
   const auto everywhere = [&](const std::function<Status(RankContext&, RankWorker&)>& work) {
-    return group_->run([&](RankContext& rank) { return work(rank, *workers_[usize(rank.rank)]); });
+    return group_->run(
+        [&](RankContext& rank) { return work(rank, *shared_->workers[usize(rank.rank)]); });
   };
   // Each job ends before the next one begins on any rank: none waits for another in a collective
   // while that one still measures, loads or records.
@@ -118,6 +124,35 @@ Status RankedModelRunner::warm_up(const StepShape& shape) {
            sizes.size(),
            format_seconds(
                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()));
+  if (const Status saved = tuning_->save(); !saved.ok()) {
+    log_warn("{}", saved.message());
+  }
+  return ok_status();
+}
+
+// From which size on collectives take another way: as measured before, or now.
+Status RankedModelRunner::tune_collectives() {
+  if (group_->size() == 1) {
+    return ok_status();
+  }
+  const std::string key = fmt::format("collectives of {}", group_->describe());
+  const std::optional<std::string> known = tuning_->find(key);
+  std::string found;
+  const Status tuned = group_->run([&](RankContext& rank) {
+    Communicator& group = rank.parallel.tp;
+    if (!known || !group.set_tuning(*known).ok()) {
+      group.tune();
+    }
+    if (rank.rank == 0) {
+      found = group.tuning();
+    }
+    return ok_status();
+  });
+  TUTTI_RETURN_IF_ERROR(tuned);
+  if (!found.empty()) {
+    tuning_->put(key, found);
+    log_info("collectives of {}: {}", group_->describe(), found);
+  }
   return ok_status();
 }
 
@@ -158,14 +193,20 @@ RankedModelRunner::~RankedModelRunner() {
   // The threads use the workers, the workers' memory belongs to the group's devices.
   if (group_ && !group_->stop()) {
     // A rank never came back: it may still use all this, and freeing might wait for its device.
-    leave_behind(workers_);
-    leave_behind(chooser_);
-    leave_behind(pending_);
+    static_cast<void>(shared_.release());
   }
-  workers_.clear();
-  for (Pending& step : pending_) {
-    step = {};
+  shared_.reset();
+}
+
+Status RankedModelRunner::choose_ranks(Backend& backend, ModelLoadOptions& options) {
+  TUTTI_TRY(rank_choice_, backend.choose_ranks(options.ranks, [&] {
+    return legal_rank_counts(config_, options.model, kMaxRanks);
+  }));
+  if (!rank_choice_.left_out.empty()) {
+    log_info("{}", rank_choice_.left_out);
   }
+  options.ranks = rank_choice_.ranks;
+  return ok_status();
 }
 
 Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute) {
@@ -181,9 +222,9 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
       return alone ? illegal_ranks(config_, options.model, options.ranks, worker.status())
                    : std::move(worker).status();
     }
-    workers_.push_back(std::move(worker).value());
+    shared_->workers.push_back(std::move(worker).value());
   }
-  const CausalLmInfo& info = workers_.front()->info();
+  const CausalLmInfo& info = shared_->workers.front()->info();
   limits_.block_size = options.block_size;
   limits_.max_batch_tokens = options.max_batch_tokens;
   limits_.max_batch_sequences = options.max_batch_sequences;
@@ -241,7 +282,7 @@ Result<int64_t> RankedModelRunner::add_rank(const Checkpoint* checkpoint,
                                             const StepShape& shape,
                                             const ModelLoadOptions& options,
                                             MemoryPlan& memory) {
-  RankWorker& worker = *workers_[usize(rank)];
+  RankWorker& worker = *shared_->workers[usize(rank)];
   TUTTI_TRY(LoadPlan plan, worker.plan(checkpoint, config_.quant));
   if (checkpoint == nullptr) {
     TUTTI_TRY(plan.weight_bytes, worker.dummy_bytes(options.dummy_dtype));
@@ -269,7 +310,7 @@ Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
   for (size_t p = 0; p < pools.size(); ++p) {
     int64_t token_bytes = 0;
     for (const int rank : pools[p].ranks) {
-      token_bytes += workers_[usize(rank)]->info().kv.bytes_per_token();
+      token_bytes += shared_->workers[usize(rank)]->info().kv.bytes_per_token();
     }
     // No real model comes near; beyond it the products below would leave 64 bits.
     constexpr int64_t kMaxTokenBytes = int64_t{1} << 32;
@@ -341,7 +382,7 @@ Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
   const int threads = upload_threads(options.ranks);
   const auto start = std::chrono::steady_clock::now();
   const Status status = group_->run([&](RankContext& rank) {
-    RankWorker& worker = *workers_[usize(rank.rank)];
+    RankWorker& worker = *shared_->workers[usize(rank.rank)];
     return checkpoint != nullptr ? worker.load(rank, *checkpoint, config_.quant, threads, done)
                                  : worker.load_dummy(rank, options.dummy_dtype, threads);
   });
@@ -364,24 +405,24 @@ Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
   return ok_status();
 }
 
-Status RankedModelRunner::run_step(RankContext& rank, uint64_t number) {
-  Pending& step = pending_[number % kMaxPending];
-  TUTTI_TRY(const RankWorker::StepResult result, workers_[usize(rank.rank)]->run(rank, step.plan));
+Status RankedModelRunner::Shared::run_step(RankContext& rank, uint64_t number) {
+  Pending& step = pending[number % kMaxPending];
+  TUTTI_TRY(const RankWorker::StepResult result, workers[usize(rank.rank)]->run(rank, step.plan));
   if (rank.rank != 0) {
     return ok_status();
   }
   if (!step.plan.host_chooses) {
     return step.chosen.fetch(rank, result);
   }
-  logits_.resize(usize(result.logits.numel()));
+  logits.resize(usize(result.logits.numel()));
   TUTTI_RETURN_IF_ERROR(rank.device.copy_to_host(
-      logits_.data(), result.logits.raw(), result.logits.bytes(), rank.stream));
+      logits.data(), result.logits.raw(), result.logits.bytes(), rank.stream));
   return rank.stream.synchronize();
 }
 
 Status RankedModelRunner::submit(const Batch& batch) {
   TUTTI_CHECK_LT(submitted_ - collected_, kMaxPending);
-  Pending& step = pending_[submitted_ % kMaxPending];
+  Pending& step = shared_->pending[submitted_ % kMaxPending];
   step.batch = &batch;
   step.output.clear(batch.step);
   const Status planned = planner_.plan(
@@ -389,15 +430,17 @@ Status RankedModelRunner::submit(const Batch& batch) {
   if (!planned.ok()) {
     return error(StatusCode::kDevice, "{}", planned.message());
   }
-  const Status status = group_->submit(
-      [this, number = submitted_](RankContext& rank) { return run_step(rank, number); });
+  const Status status =
+      group_->submit([shared = shared_.get(), number = submitted_](RankContext& rank) {
+        return shared->run_step(rank, number);
+      });
   submitted_ += status.ok() ? 1 : 0;
   return status;
 }
 
 Status RankedModelRunner::finish_before(uint64_t number) {
   while (finished_ < number) {
-    Pending& step = pending_[finished_++ % kMaxPending];
+    Pending& step = shared_->pending[finished_++ % kMaxPending];
     step.status = finish(step);
     if (!step.status.ok()) {
       return step.status;
@@ -410,7 +453,7 @@ Status RankedModelRunner::finish(Pending& step) {
   TUTTI_RETURN_IF_ERROR(group_->wait());
   TokenChooser& chooser = planner_.chooser();
   if (step.plan.host_chooses) {
-    chooser.choose_on_host(*step.batch, logits_, step.output);
+    chooser.choose_on_host(*step.batch, shared_->logits, step.output);
     return ok_status();
   }
   TUTTI_RETURN_IF_ERROR(step.chosen.read(step.rows, step.output));
@@ -423,7 +466,7 @@ Status RankedModelRunner::finish(Pending& step) {
 
 Status RankedModelRunner::collect(StepOutput& output) {
   TUTTI_CHECK_LT(collected_, submitted_);
-  Pending& step = pending_[collected_++ % kMaxPending];
+  Pending& step = shared_->pending[collected_++ % kMaxPending];
   if (finished_ < collected_) {
     const Status finished = finish_before(collected_);
     TUTTI_CHECK_EQ(finished.ok(), step.status.ok());  // the older ones are finished already
@@ -439,7 +482,8 @@ Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
   planner_.plan_logits(batch, rows, plan);
   std::vector<float> out(rows.size() * usize(limits_.vocab_size));
   const Status status = group_->run([&](RankContext& rank) -> Status {
-    TUTTI_TRY(const RankWorker::StepResult result, workers_[usize(rank.rank)]->run(rank, plan));
+    TUTTI_TRY(const RankWorker::StepResult result,
+              shared_->workers[usize(rank.rank)]->run(rank, plan));
     if (rank.rank != 0) {
       return ok_status();
     }
@@ -459,7 +503,8 @@ Result<std::vector<OpTiming>> RankedModelRunner::profile(const Batch& batch) {
   planner_.plan_logits(batch, {}, plan);
   std::vector<OpTiming> out;
   const Status status = group_->run([&](RankContext& rank) -> Status {
-    TUTTI_TRY(std::vector<OpTiming> timings, workers_[usize(rank.rank)]->profile(rank, plan));
+    TUTTI_TRY(std::vector<OpTiming> timings,
+              shared_->workers[usize(rank.rank)]->profile(rank, plan));
     if (rank.rank == 0) {
       out = std::move(timings);
     }
@@ -471,7 +516,7 @@ Result<std::vector<OpTiming>> RankedModelRunner::profile(const Batch& batch) {
 
 int64_t RankedModelRunner::weight_bytes() const {
   int64_t bytes = 0;
-  for (const auto& worker : workers_) {
+  for (const auto& worker : shared_->workers) {
     bytes += worker->weight_bytes();
   }
   return bytes;
@@ -479,7 +524,7 @@ int64_t RankedModelRunner::weight_bytes() const {
 
 int64_t RankedModelRunner::kv_bytes_per_token() const {
   int64_t bytes = 0;
-  for (const auto& worker : workers_) {
+  for (const auto& worker : shared_->workers) {
     bytes += worker->info().kv.bytes_per_token();
   }
   return bytes;
@@ -487,7 +532,7 @@ int64_t RankedModelRunner::kv_bytes_per_token() const {
 
 int64_t RankedModelRunner::decode_weight_bytes() const {
   int64_t bytes = 0;
-  for (const auto& worker : workers_) {
+  for (const auto& worker : shared_->workers) {
     bytes += worker->decode_weights().bytes;
   }
   return bytes;
@@ -495,7 +540,7 @@ int64_t RankedModelRunner::decode_weight_bytes() const {
 
 int64_t RankedModelRunner::decode_weight_elements() const {
   int64_t elements = 0;
-  for (const auto& worker : workers_) {
+  for (const auto& worker : shared_->workers) {
     elements += worker->decode_weights().elements;
   }
   return elements;
@@ -503,7 +548,7 @@ int64_t RankedModelRunner::decode_weight_elements() const {
 
 std::vector<int64_t> RankedModelRunner::read_bytes() const {
   std::vector<int64_t> bytes;
-  for (const auto& worker : workers_) {
+  for (const auto& worker : shared_->workers) {
     bytes.push_back(worker->read_bytes());
   }
   return bytes;

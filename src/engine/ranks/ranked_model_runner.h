@@ -42,7 +42,7 @@ enum class LoadFormat { kCheckpoint, kDummy };
 
 struct ModelLoadOptions {
   std::string directory;
-  int ranks = 1;
+  int ranks = 1;                                         ///< 0 = as many as the backend chooses
   std::chrono::milliseconds collective_timeout{30'000};  ///< see RankRequest
   std::optional<RankStall> stall;                        ///< for tests
   int64_t context = 0;  ///< tokens; 0 = as much of the model's context as memory allows
@@ -60,6 +60,7 @@ struct ModelLoadOptions {
   LoadFormat format = LoadFormat::kCheckpoint;
   DType dummy_dtype = DType::kBF16;
   std::optional<DType> compute;  ///< of activations and KV cache; unset = the backend's default
+  std::string cache_directory;   ///< where measurements are kept (TuningCache); empty: nowhere
   ModelOptions model;
   std::function<void(const LoadProgress&)>
       progress;  ///< called a few times per second from the loading thread
@@ -88,9 +89,12 @@ class RankedModelRunner final : public ModelRunner {
   const HfConfig& config() const { return config_; }
 
   /// Type of activations and KV cache.
-  DType compute() const { return workers_.front()->info().kv.dtype; }
+  DType compute() const { return shared_->workers.front()->info().kv.dtype; }
 
   int ranks() const { return group_->size(); }
+
+  /// On what they run, and what is left out.
+  const RankChoice& rank_choice() const { return rank_choice_; }
 
   int64_t weight_bytes() const;
 
@@ -127,7 +131,18 @@ class RankedModelRunner final : public ModelRunner {
     Status status;                // when finished
   };
 
+  // What the ranks' threads use. Left behind where one of them never returns.
+  struct Shared {
+    std::vector<std::unique_ptr<RankWorker>> workers;
+    std::array<Pending, kMaxPending> pending;  // by number of submission
+    std::vector<float> logits;                 // of the one step whose tokens the host chooses
+
+    Status run_step(RankContext& rank, uint64_t number);
+  };
+
   RankedModelRunner() = default;
+  /// Sets rank_choice_, and options.ranks to what it says.
+  Status choose_ranks(Backend& backend, ModelLoadOptions& options);
   Status declare(const ModelLoadOptions& options, DType compute);
   Result<int64_t> plan(const Checkpoint* checkpoint,
                        Backend& backend,
@@ -150,23 +165,23 @@ class RankedModelRunner final : public ModelRunner {
   Status prepare_steps(const StepShape& shape, bool devices_sample);
   /// Runs and records every padded size, so that no request pays for what is done once.
   Status warm_up(const StepShape& shape);
-  Status run_step(RankContext& rank, uint64_t number);
+  Status tune_collectives();
   /// Waits for the submitted steps before `number` and fills their outputs. The error of the last.
   Status finish_before(uint64_t number);
   Status finish(Pending& step);
 
   HfConfig config_;
+  RankChoice rank_choice_;
   RunnerLimits limits_;
   MemoryPlan memory_;
   int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
   double load_seconds_ = 0;
-  std::vector<std::unique_ptr<RankWorker>> workers_;
+  std::unique_ptr<TuningCache> tuning_;
+  std::unique_ptr<Shared> shared_ = std::make_unique<Shared>();
   StepPlanner planner_;
-  std::array<Pending, kMaxPending> pending_;  // by number of submission
   uint64_t submitted_ = 0;
   uint64_t finished_ = 0;
   uint64_t collected_ = 0;
-  std::vector<float> logits_;  // of the one step whose tokens the host chooses
   std::unique_ptr<RankGroup> group_;
 };
 

@@ -35,7 +35,7 @@ class SelectTest : public ::testing::Test {
   void expect_broken_gpu(const std::string& cause) {
     for (const DeviceChoice device : {DeviceChoice::kAuto, DeviceChoice::kCuda}) {
       const auto backend = select(device);
-      ASSERT_FALSE(backend.ok()) << backend.value()->describe();
+      ASSERT_FALSE(backend.ok()) << backend.value()->describe({});
       EXPECT_EQ(backend.status().code(), StatusCode::kUnavailable);
       EXPECT_THAT(backend.status().message(),
                   StartsWith("an NVIDIA GPU is present but cannot be used: "));
@@ -54,8 +54,11 @@ TEST_F(SelectTest, NoDeviceMeansCpu) {
   EXPECT_FALSE(nvidia_device_present(root_.path()));
   const auto backend = select(DeviceChoice::kAuto);
   ASSERT_TRUE(backend.ok());
-  EXPECT_EQ((*backend)->describe(), "cpu (2 threads)");
+  EXPECT_EQ((*backend)->describe({}), "cpu (2 threads)");
   EXPECT_TRUE((*backend)->ranks_share_memory());
+  const LegalRanks legal = [] { return std::vector<int>{1, 2, 4}; };
+  EXPECT_EQ((*backend)->choose_ranks(0, legal)->ranks, 1) << "not as many as CPUs";
+  EXPECT_EQ((*backend)->choose_ranks(4, legal)->ranks, 4);
 }
 
 TEST_F(SelectTest, CudaWithoutADeviceSaysWhatIsMissing) {
@@ -119,25 +122,6 @@ TEST(DeviceChoiceTest, Names) {
     ASSERT_FALSE(choice.ok()) << text;
     EXPECT_EQ(choice.status().message(),
               fmt::format("--device {}: wanted auto, cpu or cuda", text));
-  }
-}
-
-TEST(GpuChoiceTest, CountsAndIds) {
-  using Ids = std::vector<int>;
-  for (const char* text : {"auto", "all"}) {
-    EXPECT_EQ(parse_gpu_choice(text)->count, 0);
-    EXPECT_EQ(parse_gpu_choice(text)->ids, Ids{});
-  }
-  EXPECT_EQ(parse_gpu_choice("2")->count, 2);
-  EXPECT_EQ(parse_gpu_choice("2")->ids, Ids{});
-  EXPECT_EQ(parse_gpu_choice("0,2,3")->ids, (Ids{0, 2, 3}));
-  EXPECT_EQ(parse_gpu_choice("0,2,3")->count, 0);
-  EXPECT_EQ(parse_gpu_choice("2,")->ids, Ids{2});
-  EXPECT_EQ(parse_gpu_choice("99999999999")->count, 64) << "refused later by what is there";
-  for (const char* text : {"", ",", "0", "-1", "two", "1;2", "1, 2"}) {
-    const auto choice = parse_gpu_choice(text);
-    ASSERT_FALSE(choice.ok()) << text;
-    EXPECT_THAT(choice.status().message(), StartsWith(fmt::format("--gpus {}: wanted", text)));
   }
 }
 

@@ -1,0 +1,22 @@
+// The core's side of the door to libtutti_cuda.so (backend/cuda_plugin.h).
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/peer_report.h"
+#include "backend/select.h"
+
+namespace tutti {
+
+/// Opens the library and asks it for a backend. kNotFound and kInvalidArgument are about `gpus`,
+/// and the GPUs are sound; kUnavailable names the first thing that is wrong.
+Result<std::unique_ptr<Backend>> open_cuda_backend(const BackendQuery& query);
+
+/// Moves data between the GPUs of each pair, in this process, and tells of each. kUnavailable: no
+/// pair was tested.
+Status test_peers(const std::vector<std::string>& plugin_paths,
+                  const std::vector<PeerResult>& pairs,
+                  const PeerSay& say);
+
+}  // namespace tutti
