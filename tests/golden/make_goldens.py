@@ -451,7 +451,7 @@ FIXTURES = [
         "what": "shapes of the fast attention kernels: head_dim 128, norms of query and key heads, 4 query heads on 2 "
         "key-value heads, bfloat16; v4 configuration keys",
         "weights": "bf16",
-        "prompt": 0,
+        "prompt": 139,
         "config": qwen(
             "qwen3", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=128,
             intermediate_size=64, vocab_size=160, max_position_embeddings=256, rope_theta=10000.0, rope_scaling=None,
@@ -462,7 +462,7 @@ FIXTURES = [
         "what": "shapes of the fast attention kernels: head_dim 64, biases on q, k and v, 8 query heads on 2 key-value "
         "heads, tied head, bfloat16; v4 configuration keys",
         "weights": "bf16",
-        "prompt": 0,
+        "prompt": 5,
         "config": qwen(
             "qwen2", hidden_size=32, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, head_dim=64,
             intermediate_size=96, vocab_size=192, max_position_embeddings=256, tie_word_embeddings=True,
