@@ -73,14 +73,17 @@ void CudaOps::do_attention(TensorView out,
     if (decode_fits(p, batch)) {
       const DecodeScratch scratch{.partials = static_cast<float*>(o_.decode_partials.data()),
                                   .arrivals = static_cast<int32_t*>(o_.decode_arrivals.data())};
+      ++calls_.decode_attention;
       throw_if_failed(launch_decode_attention(p, scratch, o_.gpu.multiprocessors, o_.stream));
       return finish(cudaGetLastError(), "attention");
     }
     if (prefill_attention_fits(p, o_.gpu.compute_capability).ok()) {
+      ++calls_.prefill_attention;
       throw_if_failed(launch_prefill_attention(p, o_.stream));
       return finish(cudaGetLastError(), "attention");
     }
   }
+  ++calls_.simple_attention;
   finish(cuda::simple_attention(rows(out),
                                 const_rows(q),
                                 const_rows(k_cache),

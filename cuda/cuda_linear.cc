@@ -83,13 +83,16 @@ SkinnyGemm skinny_problem(const MatMul& p) {
 void CudaOps::run_matmul(const MatMul& p, const char* op) {
   enter();
   if (skinny_wins(p)) {
+    ++calls_.skinny_gemm;
     finish(skinny_gemm(skinny_problem(p), o_.stream), op);
     return;
   }
   if (!CublasLt::fits(p) || p.n * 2 > kBiasBytes) {
+    ++calls_.simple_matmul;
     finish(cuda::simple_matmul(p, o_.stream), op);
     return;
   }
+  ++calls_.cublaslt;
   // cuBLASLt wants a bias of y's type; the front part of the workspace takes the converted one.
   auto* workspace = static_cast<std::byte*>(o_.workspace.data());
   const void* bias = p.bias;
@@ -131,6 +134,7 @@ void CudaOps::do_gated_linear(TensorView y,
   enter();
   SkinnyGemm gated = skinny_problem(p);
   gated.gated = true;
+  ++calls_.skinny_gemm;
   finish(skinny_gemm(gated, o_.stream), "gated_linear");
 }
 

@@ -35,6 +35,15 @@ class CudaOps final : public Ops {
 
   const char* name() const override { return "cuda"; }
 
+  std::vector<KernelCalls> kernel_calls() const override {
+    return {{"decode_attention", calls_.decode_attention},
+            {"prefill_attention", calls_.prefill_attention},
+            {"simple_attention", calls_.simple_attention},
+            {"skinny_gemm", calls_.skinny_gemm},
+            {"cublaslt", calls_.cublaslt},
+            {"simple_matmul", calls_.simple_matmul}};
+  }
+
   /// f32 and bf16.
   Status check_compute(DType act) const override;
 
@@ -147,7 +156,17 @@ class CudaOps final : public Ops {
   void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override;
   void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) override;
 
+  struct Calls {
+    int64_t decode_attention = 0;
+    int64_t prefill_attention = 0;
+    int64_t simple_attention = 0;
+    int64_t skinny_gemm = 0;
+    int64_t cublaslt = 0;
+    int64_t simple_matmul = 0;
+  };
+
   CudaOpsOptions o_;
+  Calls calls_;
 };
 
 }  // namespace tutti::cuda

@@ -14,6 +14,7 @@
 //  * views may be strided in all but the last dimension
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "base/status.h"
 #include "ops/weight_view.h"
@@ -103,10 +104,20 @@ struct MergeArgmax {
 /// Ids that Ops::log_probs lists of a row at most.
 constexpr int64_t kMostLogProbs = 32;
 
+/// Calls that one of several kernels computed; a recorded call counts once, when it is recorded.
+struct KernelCalls {
+  const char* kernel = "";  ///< as in docs/kernels.md
+  int64_t calls = 0;
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
   virtual const char* name() const = 0;
+
+  /// What ran so far of the ops that a backend has several kernels for: none, unless it has. While
+  /// no op is being queued.
+  virtual std::vector<KernelCalls> kernel_calls() const { return {}; }
 
   /// kUnsupported says why this backend cannot compute with activations of `act`.
   virtual Status check_compute(DType act) const;

@@ -20,8 +20,17 @@ inline bool gpu_present() {
   return nvidia_device_present("/");
 }
 
-inline Result<std::unique_ptr<Backend>> open_cuda() {
-  return select_backend({.device = DeviceChoice::kCuda, .plugin_paths = plugin_paths()});
+struct CudaRanks {
+  int ranks = 1;            ///< all on the first GPU
+  bool peer_access = true;  ///< false: what they exchange goes through host memory
+};
+
+inline Result<std::unique_ptr<Backend>> open_cuda(const CudaRanks& wanted = {}) {
+  return select_backend({.device = DeviceChoice::kCuda,
+                         .gpus = {.count = 1},
+                         .ranks_per_gpu = wanted.ranks,
+                         .peer_access = wanted.peer_access,
+                         .plugin_paths = plugin_paths()});
 }
 
 /// First line of a test's body: skips where there is no GPU, fails where there is one that cannot

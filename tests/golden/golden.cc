@@ -50,6 +50,13 @@ Golden load_golden(const std::string& name) {
   for (const int32_t ranks : ints(*json.find("legal_tp"))) {
     golden.legal_ranks.push_back(ranks);
   }
+  golden.bf16 = {.nmse = json.find("bf16_nmse")->as_number(),
+                 .row_nmse = json.find("bf16_row_nmse")->as_number(),
+                 .gap = json.find("bf16_gap")->as_number()};
+  if (const Json* margin = json.find("router_margin")) {
+    // Two scores may each be off by the error, towards each other.
+    golden.steady_experts = margin->as_number() > 2 * json.find("bf16_router_error")->as_number();
+  }
   golden.logits = read_npy(join_path(golden.directory, "logits.npy")).value();
   return golden;
 }

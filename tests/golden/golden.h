@@ -10,6 +10,13 @@
 
 namespace tutti::testing {
 
+/// How far transformers' own bf16 run is from its f32 run.
+struct Bf16Error {
+  double nmse = 0;      ///< over all logits of the prompt
+  double row_nmse = 0;  ///< the median of the prompt's rows
+  double gap = 0;       ///< largest difference of a logit, over prompt and continuation
+};
+
 struct Golden {
   std::string directory;
   std::string weights;  ///< f32, bf16, f16 or fp8
@@ -17,6 +24,9 @@ struct Golden {
   std::vector<int32_t> greedy;
   std::vector<double> greedy_gap;
   std::vector<int64_t> legal_ranks;
+  Bf16Error bf16;
+  /// No run in bf16 chooses other experts: there are none, or their scores are far enough apart.
+  bool steady_experts = true;
   NpyMatrix logits;
 };
 

@@ -2,6 +2,8 @@
 """Write the golden fixtures: tiny random checkpoints and the logits transformers gives for them.
 
     make_goldens.py OUT_DIR [NAME ...] [--notes FILE] [--jobs N]
+    make_goldens.py OUT_DIR [NAME ...] --search N     the best of N prompts; writes nothing
+    make_goldens.py OUT_DIR [NAME ...] --measure-bf16 only the keys about bf16, into fixtures that are there
     make_goldens.py --plan                  sizes only; needs neither torch nor transformers
 
 Every expected value comes from Hugging Face transformers, run on the CPU in float32 with eager
@@ -19,6 +21,7 @@ import traceback
 
 MAX_BYTES = 300_000
 NEW_TOKENS = 32
+CLEAR_BF16 = 4.0  # a token is clear in bf16 if its gap is so many times the largest error of a logit
 BLOCK = 128
 TARGET_MAX_LOGIT = 8.0
 ITEM = {"f32": 4, "bf16": 2, "f16": 2, "fp8": 1}
@@ -430,6 +433,55 @@ FIXTURES = [
                           "short_factor": [1.2, 1.7, 2.4, 3.0], "long_factor": [1.5, 4.0, 9.0, 20.0]},
             torch_dtype="float32"),
     },
+    {
+        "name": "llama_d64_bf16",
+        "what": "shapes of the fast attention kernels: head_dim 64, 8 query heads on 4 key-value heads, bfloat16, llama3 "
+        "rope scaling; every width a multiple of 8 at 1, 2 and 4 ranks; v5 configuration keys",
+        "weights": "bf16",
+        "prompt": 52,
+        "config": llama(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4, head_dim=64,
+            intermediate_size=64, vocab_size=160, max_position_embeddings=512,
+            rope_parameters={"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
+                             "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+            dtype="bfloat16"),
+    },
+    {
+        "name": "qwen3_d128_bf16",
+        "what": "shapes of the fast attention kernels: head_dim 128, norms of query and key heads, 4 query heads on 2 "
+        "key-value heads, bfloat16; v4 configuration keys",
+        "weights": "bf16",
+        "prompt": 139,
+        "config": qwen(
+            "qwen3", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=128,
+            intermediate_size=64, vocab_size=160, max_position_embeddings=256, rope_theta=10000.0, rope_scaling=None,
+            torch_dtype="bfloat16"),
+    },
+    {
+        "name": "qwen2_d64_bf16",
+        "what": "shapes of the fast attention kernels: head_dim 64, biases on q, k and v, 8 query heads on 2 key-value "
+        "heads, tied head, bfloat16; v4 configuration keys",
+        "weights": "bf16",
+        "prompt": 5,
+        "config": qwen(
+            "qwen2", hidden_size=32, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, head_dim=64,
+            intermediate_size=96, vocab_size=192, max_position_embeddings=256, tie_word_embeddings=True,
+            rope_theta=10000.0, rope_scaling=None, max_window_layers=2, torch_dtype="bfloat16"),
+    },
+    {
+        "name": "qwen3moe_d128_bf16",
+        "what": "shapes of the fast attention kernels: head_dim 128 with 2 of 8 experts before a dense last layer, 4 query "
+        "heads on 2 key-value heads, bfloat16; no expert selection that bf16 could change; v5 configuration keys",
+        "weights": "bf16",
+        "prompt": 18,
+        "token_routes": 4.0,
+        "config": qwen(
+            "qwen3_moe", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            head_dim=128, intermediate_size=64, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=2,
+            norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[1], vocab_size=128,
+            max_position_embeddings=256,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, dtype="bfloat16"),
+    },
 ]
 for _spec in FIXTURES:
     for _key in _spec.get("without", []):
@@ -622,7 +674,25 @@ def draw(spec, gen):
                 for c in range(0, shape[1], BLOCK):
                     value[r : r + BLOCK, c : c + BLOCK] *= 0.6 + torch.rand((), generator=gen).item()
         tensors[name] = value.float()
+    if "token_routes" in spec:
+        route_by_token(tensors, spec["config"], spec["token_routes"], gen)
     return tensors
+
+
+def route_by_token(tensors, config, strength, gen):
+    """Lets every id prefer experts of its own, so clearly that rounding to bf16 changes no selection: they stand in the
+    first columns of its embedding, which the routers read."""
+    import torch
+
+    experts, top = config["num_experts"], config["num_experts_per_tok"]
+    embedding = tensors["model.embed_tokens.weight"]
+    chosen = torch.rand((len(embedding), experts), generator=gen).topk(top, dim=-1).indices
+    embedding *= 10
+    embedding[:, :experts] = torch.zeros((len(embedding), experts)).scatter_(1, chosen, strength)
+    for name, value in tensors.items():
+        if name.endswith("mlp.gate.weight"):
+            value *= 0.1
+            value[:, :experts] += 0.5 * torch.eye(experts)
 
 
 def encode(spec, tensors):
@@ -736,8 +806,9 @@ def reference_config(config):
     return plain
 
 
-def load_reference(config, values, note):
-    """The model, loaded by transformers from a float32 copy of the checkpoint."""
+def load_reference(config, values, note, bf16=False):
+    """The model, loaded by transformers from a float32 copy of the checkpoint; with `bf16` rounded to that as it loads,
+    to run in it."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -745,7 +816,8 @@ def load_reference(config, values, note):
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(folder, plain, values)
         model, info = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+            folder, dtype=torch.bfloat16 if bf16 else torch.float32, attn_implementation="eager",
+            output_loading_info=True)
     model.eval()
     if config["model_type"] in ("deepseek_v3", "qwen3_moe") and hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")
@@ -753,7 +825,7 @@ def load_reference(config, values, note):
     unexpected = problems.pop("unexpected_keys", [])
     assert all(is_mtp(config, name) for name in unexpected), unexpected  # the extra layer is not part of the model
     assert not problems, problems
-    assert all(p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters())
+    assert all((bf16 or p.dtype == torch.float32) and p.device.type == "cpu" for p in model.parameters())
     assert model.config._attn_implementation == "eager"
     note(f"class {type(model).__name__}, experts {getattr(model.config, '_experts_implementation', None)}, "
          f"{len(values)} tensors, {len(unexpected)} unexpected: {unexpected[:3]}")
@@ -778,6 +850,31 @@ def greedy(model, prompts):
     return [row[len(ids):] for row, ids in zip(rows, prompts)], gaps
 
 
+def router_inputs(model, ids):
+    """Per layer with experts its router's name and what it reads, [sequences, tokens, hidden] or flat."""
+    seen, hooks = [], []
+    for name, module in model.named_modules():
+        if name.endswith("mlp.gate"):
+            def hook(_, args, kwargs, name=name):
+                seen.append((name, (args or list(kwargs.values()))[0].detach()))
+
+            hooks.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+    forward(model, ids)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def router_error(model, rounded, config, values, ids):
+    """The largest difference between the router scores of the two models, f32 and bf16."""
+    def scores(run):
+        for name, states in router_inputs(run, ids):
+            logits = (states.flatten(0, -2) @ values[name + ".weight"].to(states.dtype).T).float()
+            yield logits.softmax(-1) if config["model_type"] == "qwen3_moe" else logits.sigmoid()
+
+    return max(float((a - b).abs().max()) for a, b in zip(scores(model), scores(rounded)))
+
+
 def routing(model, config, values, ids):
     """How clear the expert selection of these sequences is; used to choose a prompt and for notes.
 
@@ -788,16 +885,8 @@ def routing(model, config, values, ids):
 
     if config["model_type"] not in ("deepseek_v3", "qwen3_moe"):
         return None
-    seen, hooks, rows = [], [], []
-    for name, module in model.named_modules():
-        if name.endswith("mlp.gate"):
-            def hook(_, args, kwargs, name=name):
-                seen.append((name, (args or list(kwargs.values()))[0].detach()))
-
-            hooks.append(module.register_forward_pre_hook(hook, with_kwargs=True))
-    forward(model, ids)
-    for hook in hooks:
-        hook.remove()
+    rows = []
+    seen = router_inputs(model, ids)
     groups, keep, top = config.get("n_group", 8), config.get("topk_group", 4), config["num_experts_per_tok"]
 
     def choose(scores, mask):
@@ -881,6 +970,63 @@ def chunked(model, ids, size):
     return torch.cat(out)
 
 
+def measure_bf16(config, values, model, rounded, ids, tail):
+    """How far transformers' own bf16 run is from its f32 run: the keys of golden.json about it."""
+    difference = forward(rounded, [ids + tail])[0].float() - forward(model, [ids + tail])[0]
+    want = forward(model, [ids])[0]
+    rows = (difference[: len(ids)] ** 2).sum(-1) / (want ** 2).sum(-1)
+    found = {"bf16_nmse": nmse(want + difference[: len(ids)], want), "bf16_row_nmse": float(rows.median()),
+             "bf16_gap": float(difference.abs().max())}
+    routes = routing(model, config, values, [ids + tail])
+    if routes is not None:
+        found["router_margin"] = float(routes[..., 0].min())
+        found["bf16_router_error"] = router_error(model, rounded, config, values, [ids + tail])
+    return {key: float(f"{value:.4g}") for key, value in found.items()}
+
+
+def clear_in_bf16(gaps, found):
+    """Leading tokens that bf16 cannot change, all such tokens, and whether no expert can change either."""
+    clear = [gap >= CLEAR_BF16 * found["bf16_gap"] for gap in gaps] + [False]
+    # Two scores may each be off by the error, towards each other.
+    steady = found.get("router_margin", 9.0) > 2 * found.get("bf16_router_error", 0.0)
+    return clear.index(False), sum(clear), steady
+
+
+def search(spec, seed, count):
+    """The number of the prompt whose continuation bf16 disturbs least, with what was found about it."""
+    import torch
+
+    config, length = spec["config"], spec.get("length", 44)
+    tensors = draw(spec, torch.Generator().manual_seed(seed))
+    scale_last_norm(spec, tensors, seed)
+    values = decode(encode(spec, tensors))
+    model = load_reference(config, values, lambda text: None)
+    rounded = load_reference(config, values, lambda text: None, bf16=True)
+    rng = random.Random(seed)
+    prompts = [prompt(config["vocab_size"], length, rng) for _ in range(count)]
+    best, best_key = None, None
+    for begin in range(0, count, 64):
+        new, gaps = greedy(model, prompts[begin : begin + 64])
+        for i, (tail, gap) in enumerate(zip(new, gaps), begin):
+            if min(gap) <= 0.02 or config["eos_token_id"] in tail or sum(g > 0.5 for g in gap) < 12:
+                continue
+            found = measure_bf16(config, values, model, rounded, prompts[i], tail)
+            leading, clear, steady = clear_in_bf16(gap, found)
+            key = (steady, min(clear, 12), min(len(set(tail)), 16), min(leading, 4), clear)
+            if best_key is None or key > best_key:
+                best, best_key = (i, leading, clear, steady, len(set(tail)), min(gap), found), key
+                print(best, flush=True)
+    return best
+
+
+def scale_last_norm(spec, tensors, seed):
+    """Gives the logits of the first prompt the wanted spread."""
+    config, length = spec["config"], spec.get("length", 44)
+    model = load_reference(config, decode(encode(spec, tensors)), lambda text: None)
+    first = prompt(config["vocab_size"], length, random.Random(seed))
+    tensors["model.norm.weight"] *= TARGET_MAX_LOGIT / float(forward(model, [first]).abs().max())
+
+
 def choose_prompt(model, config, values, length, seed, note):
     """The prompt whose continuation has no near-tie, neither between tokens nor between experts."""
     rng = random.Random(seed)
@@ -912,10 +1058,7 @@ def make(spec, out, seed):
     gen = torch.Generator().manual_seed(seed)
     tensors = draw(spec, gen)
 
-    # Scale the last norm so that the logits have the wanted spread, then store.
-    model = load_reference(config, decode(encode(spec, tensors)), lambda text: None)
-    first = prompt(config["vocab_size"], length, random.Random(seed))
-    tensors["model.norm.weight"] *= TARGET_MAX_LOGIT / float(forward(model, [first]).abs().max())
+    scale_last_norm(spec, tensors, seed)
     folder = os.path.join(out, spec["name"])
     write_checkpoint(folder, config, encode(spec, tensors), spec.get("shards", 1))
     if spec.get("generation_config"):
@@ -925,11 +1068,20 @@ def make(spec, out, seed):
     # From here on only what is in the files counts.
     values = decode(read_checkpoint(folder))
     model = load_reference(config, values, note)
-    ids = choose_prompt(model, config, values, length, seed, note)
+    if "prompt" in spec:
+        rng = random.Random(seed)
+        ids = [prompt(config["vocab_size"], length, rng) for _ in range(spec["prompt"] + 1)][-1]
+    else:
+        ids = choose_prompt(model, config, values, length, seed, note)
     logits = forward(model, [ids])[0]
     assert logits.shape == (length, config["vocab_size"]) and torch.isfinite(logits).all()
     new, gaps = greedy(model, [ids])
     numpy.save(os.path.join(folder, "logits.npy"), logits.numpy().astype("<f4"))
+    rounded = load_reference(config, values, lambda text: None, bf16=True)
+    found = measure_bf16(config, values, model, rounded, ids, new[0])
+    leading, clear, steady = clear_in_bf16(gaps[0], found)
+    note(f"  bf16: {found}; {leading} leading and {clear} tokens are clear, experts {'steady' if steady else 'may change'}")
+    assert "prompt" not in spec or (clear >= 10 and steady and min(gaps[0]) > 0.02), "search another prompt"
     rotary, scaling = model.model.rotary_emb, float(model.model.layers[0].self_attn.scaling)
     write_golden(folder, {
         "architecture": config["architectures"][0],
@@ -943,6 +1095,7 @@ def make(spec, out, seed):
         "inv_freq": [float(f"{f:.9g}") for f in rotary.inv_freq.tolist()],
         "rope_multiplier": float(rotary.attention_scaling),
         "softmax_scale": scaling,
+        **found,
     })
 
     top = float(logits.abs().max())
@@ -963,13 +1116,26 @@ def make(spec, out, seed):
     return "\n".join(lines)
 
 
+def add_bf16(spec, out, seed):
+    """Measures bf16 for a fixture that is there and writes golden.json again with what it found."""
+    folder = os.path.join(out, spec["name"])
+    with open(os.path.join(folder, "golden.json")) as file:
+        golden = json.load(file)
+    values = decode(read_checkpoint(folder))
+    model = load_reference(spec["config"], values, lambda text: None)
+    rounded = load_reference(spec["config"], values, lambda text: None, bf16=True)
+    golden.update(measure_bf16(spec["config"], values, model, rounded, golden["ids"], golden["greedy"]))
+    write_golden(folder, golden)
+    return f"{spec['name']}: {dict(list(golden.items())[-5:])}"
+
+
 def guarded(job):
     import torch
 
     torch.set_num_threads(2)
-    spec, out, seed = job
+    work, spec, out, seed = job
     try:
-        return True, make(spec, out, seed)
+        return True, work(spec, out, seed)
     except Exception:
         return False, f"== {spec['name']} FAILED\n{traceback.format_exc()}"
 
@@ -981,7 +1147,9 @@ def main():
     parser.add_argument("--notes")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--plan", action="store_true")
-    args = parser.parse_args()
+    parser.add_argument("--search", type=int, default=0)
+    parser.add_argument("--measure-bf16", action="store_true")
+    args = parser.parse_intermixed_args()
     if args.plan:
         for spec in FIXTURES:
             edge = boundary_ids(spec["config"]["vocab_size"])
@@ -991,7 +1159,12 @@ def main():
     if not args.out:
         parser.error("OUT_DIR is missing")
     # The seed depends on the place in the list alone, so one fixture can be remade by itself.
-    jobs = [(spec, args.out, 1000 + i) for i, spec in enumerate(FIXTURES) if not args.names or spec["name"] in args.names]
+    work = add_bf16 if args.measure_bf16 else make
+    if args.search:
+        def work(spec, out, seed):
+            return f"{spec['name']}: {search(spec, seed, args.search)}"
+    jobs = [(work, spec, args.out, 1000 + i) for i, spec in enumerate(FIXTURES)
+            if not args.names or spec["name"] in args.names]
     if args.jobs > 1:
         import multiprocessing
 
@@ -1006,7 +1179,7 @@ def main():
         with open(args.notes, "w") as file:
             file.write(text)
     print(text)
-    failed = [job[0]["name"] for job, (ok, _) in zip(jobs, results) if not ok]
+    failed = [job[1]["name"] for job, (ok, _) in zip(jobs, results) if not ok]
     print(f"{len(jobs) - len(failed)} written, {len(failed)} failed: {failed}")
     return 1 if failed else 0
 

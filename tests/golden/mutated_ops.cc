@@ -3,18 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
+#include <map>
 #include <numeric>
 #include <utility>
 #include <vector>
 
 #include "backend/cpu_backend.h"
+#include "golden/forwarding_ops.h"
+#include "golden/wrapped_backend.h"
 
 namespace tutti::testing {
 
 namespace {
 
-constexpr std::array<std::pair<Mistake, const char*>, 21> kNames{{
+constexpr std::array<std::pair<Mistake, const char*>, 22> kNames{{
     {Mistake::kNone, "none"},
     {Mistake::kNormsDropped, "norms dropped"},
     {Mistake::kNormWeightsOne, "norm weights ignored"},
@@ -28,6 +30,7 @@ constexpr std::array<std::pair<Mistake, const char*>, 21> kNames{{
     {Mistake::kRopeMultiplierOne, "rope multiplier ignored"},
     {Mistake::kSoftmaxScale, "softmax scale"},
     {Mistake::kKvHeads, "KV head mapping"},
+    {Mistake::kOwnKeyUnseen, "attention one key short"},
     {Mistake::kRouterNormalize, "normalisation of expert weights"},
     {Mistake::kRouterScaleOne, "routed scaling ignored"},
     {Mistake::kRouterBiasIgnored, "selection bias ignored"},
@@ -38,16 +41,8 @@ constexpr std::array<std::pair<Mistake, const char*>, 21> kNames{{
     {Mistake::kScaleBlocksFirst, "scale blocks of the first rows"},
 }};
 
-void copy_rows(TensorView to, ConstTensorView from) {
-  if (to.raw() == from.raw()) {
-    return;
-  }
-  for (int64_t t = 0; t < from.dim(0); ++t) {
-    std::copy_n(from.at(t).data<float>(), from.dim(1), to.at(t).data<float>());
-  }
-}
-
 // The weights of the experts chosen with 0 in place of -inf, sigmoid scoring; f32 as the real op.
+// In host memory only.
 void route_with_zero_mask(TensorView experts,
                           TensorView weights,
                           ConstTensorView logits,
@@ -89,56 +84,90 @@ void route_with_zero_mask(TensorView experts,
   }
 }
 
-class MutatedOps final : public Ops {
+// Wrong in one way on any device: tensors that a mistake changes pass through the host, so that
+// steps with it cannot be recorded.
+class MutatedOps final : public ForwardingOps {
  public:
-  MutatedOps(std::unique_ptr<Ops> inner, Mistake mistake)
-      : inner_(std::move(inner)), mistake_(mistake) {}
-
-  const char* name() const override { return "mutated"; }
+  MutatedOps(std::unique_ptr<Ops> inner, Device& device, Stream& stream, Mistake mistake)
+      : ForwardingOps(std::move(inner)), device_(device), stream_(stream), mistake_(mistake) {}
 
  private:
   bool is(Mistake mistake) const { return mistake_ == mistake; }
 
-  ConstTensorView ones(int64_t n) {
-    ones_.assign(usize(n), 1.0F);
-    return {ones_.data(), DType::kF32, {n}};
+  // On the device, [values] of their type; kept, for what is queued reads it later.
+  template <class T>
+  ConstTensorView to_device(const std::vector<T>& values) {
+    const Shape shape{ssize(values)};
+    kept_.push_back(Tensor::empty(device_, DTypeOf<T>::kValue, shape, "test tensor").value());
+    const TensorView view = kept_.back().view();
+    checked(device_.copy_from_host(view.raw(), values.data(), view.bytes(), stream_));
+    return view;
+  }
+
+  // A vector of one value, made once.
+  ConstTensorView all(float value, int64_t n) {
+    ConstTensorView& view = constants_[{value, n}];
+    return view.defined() ? view : view = to_device(std::vector<float>(usize(n), value));
+  }
+
+  // The values of a contiguous vector.
+  template <class T>
+  std::vector<T> to_host(ConstTensorView from) {
+    std::vector<T> out(usize(from.dim(0)));
+    checked(device_.copy_to_host(out.data(), from.raw(), from.bytes(), stream_));
+    checked(stream_.synchronize());
+    return out;
+  }
+
+  static void checked(const Status& status) { TUTTI_CHECK(status.ok()); }
+
+  // A norm with so large an epsilon and weight that it only copies, up to f32's rounding.
+  void copy_as_norm(TensorView y, ConstTensorView x) {
+    inner().rms_norm(y, x, all(1e6F, x.dim(-1)), 1e12F);
   }
 
   WeightView changed(WeightView weight) {
     if (is(Mistake::kScaleBlocksFirst) && weight.quantized()) {
-      zero_rows_.assign(usize(weight.rows()), 0);
-      weight.scale_row = ConstTensorView(zero_rows_.data(), DType::kI32, {weight.rows()});
+      weight.scale_row = to_device(std::vector<int32_t>(usize(weight.rows()), 0));
     }
     return weight;
   }
 
-  void do_embedding(TensorView y,
-                    ConstTensorView table,
-                    ConstTensorView ids,
-                    int64_t first_id) override {
-    inner_->embedding(y, table, ids, first_id);
+  RopeLayout changed(RopeLayout layout) const {
+    if (!is(Mistake::kRopePairing)) {
+      return layout;
+    }
+    return layout == RopeLayout::kHalfSplit ? RopeLayout::kInterleaved : RopeLayout::kHalfSplit;
+  }
+
+  ConstTensorView changed_bias(ConstTensorView bias) const {
+    return is(Mistake::kBiasIgnored) ? ConstTensorView() : bias;
+  }
+
+  float changed_scale(float scale) const {
+    return is(Mistake::kSoftmaxScale) ? 1.3F * scale : scale;
   }
 
   void do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) override {
     const bool heads = x.rank() == 3;
-    const bool inner = !heads && y.raw() == x.raw();
+    const bool inside = !heads && y.raw() == x.raw();
     if (heads && is(Mistake::kHeadNormsDropped)) {
       return;  // in place
     }
     if (!heads && is(Mistake::kNormsDropped)) {
-      copy_rows(y, x);
+      copy_as_norm(y, x);
       return;
     }
     if (is(heads ? Mistake::kHeadWeightsOne : Mistake::kNormWeightsOne)) {
-      weight = ones(x.dim(-1));
+      weight = all(1.0F, x.dim(-1));
     }
     if (heads && is(Mistake::kHeadEpsDefault)) {
       eps = 1e-6F;
     }
-    if (inner && is(Mistake::kInnerEpsOuter)) {
+    if (inside && is(Mistake::kInnerEpsOuter)) {
       eps = 1e-5F;
     }
-    inner_->rms_norm(y, x, weight, eps);
+    inner().rms_norm(y, x, weight, eps);
   }
 
   void do_add_rms_norm(TensorView y,
@@ -147,18 +176,20 @@ class MutatedOps final : public Ops {
                        ConstTensorView weight,
                        float eps) override {
     if (is(Mistake::kNormsDropped)) {
-      inner_->add(residual, x);
-      copy_rows(y, residual);
+      inner().add(residual, x);
+      copy_as_norm(y, residual);
       return;
     }
-    inner_->add_rms_norm(
-        y, residual, x, is(Mistake::kNormWeightsOne) ? ones(x.dim(-1)) : weight, eps);
+    if (is(Mistake::kNormWeightsOne)) {
+      weight = all(1.0F, x.dim(-1));
+    }
+    inner().add_rms_norm(y, residual, x, weight, eps);
   }
 
   void do_add(TensorView y, ConstTensorView x) override {
-    inner_->add(y, x);
+    inner().add(y, x);
     if (std::exchange(after_combine_, false) && is(Mistake::kSharedScaled)) {
-      inner_->add(y, x);
+      inner().add(y, x);
     }
   }
 
@@ -166,48 +197,54 @@ class MutatedOps final : public Ops {
                  ConstTensorView x,
                  const WeightView& weight,
                  ConstTensorView bias) override {
-    inner_->linear(y, x, changed(weight), is(Mistake::kBiasIgnored) ? ConstTensorView() : bias);
+    inner().linear(y, x, changed(weight), changed_bias(bias));
+  }
+
+  void do_gated_linear(TensorView y,
+                       ConstTensorView x,
+                       const WeightView& weight,
+                       ConstTensorView bias) override {
+    inner().gated_linear(y, x, changed(weight), changed_bias(bias));
   }
 
   void do_grouped_linear(TensorView y,
                          ConstTensorView x,
                          const WeightView& weight,
                          ConstTensorView offsets) override {
-    inner_->grouped_linear(y, x, changed(weight), offsets);
+    inner().grouped_linear(y, x, changed(weight), offsets);
   }
 
   void do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) override {
-    inner_->batched_linear(y, x, changed(weight));
-  }
-
-  void do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) override {
-    inner_->silu_mul(y, gate, up);
+    inner().batched_linear(y, x, changed(weight));
   }
 
   void do_rope_table(TensorView table,
                      ConstTensorView positions,
                      ConstTensorView inv_freq,
                      float scale) override {
-    std::vector<float> changed(inv_freq.data<float>(), inv_freq.data<float>() + inv_freq.dim(0));
     if (is(Mistake::kRopeBase)) {
+      std::vector<float> changed = to_host<float>(inv_freq);
       for (size_t i = 0; i < changed.size(); ++i) {
         changed[i] *= std::pow(10.0F, -static_cast<float>(i) / static_cast<float>(changed.size()));
       }
+      inv_freq = to_device(changed);
     }
-    inner_->rope_table(table,
-                       positions,
-                       {changed.data(), DType::kF32, inv_freq.shape()},
-                       is(Mistake::kRopeMultiplierOne) ? 1.0F : scale);
+    inner().rope_table(table, positions, inv_freq, is(Mistake::kRopeMultiplierOne) ? 1.0F : scale);
   }
 
   void do_rope(TensorView x, ConstTensorView table, RopeLayout layout) override {
-    const RopeLayout other =
-        layout == RopeLayout::kHalfSplit ? RopeLayout::kInterleaved : RopeLayout::kHalfSplit;
-    inner_->rope(x, table, is(Mistake::kRopePairing) ? other : layout);
+    inner().rope(x, table, changed(layout));
   }
 
-  void do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) override {
-    inner_->write_kv(cache, x, slots);
+  void do_rope_and_write_kv(TensorView q,
+                            TensorView k,
+                            ConstTensorView v,
+                            ConstTensorView table,
+                            RopeLayout layout,
+                            TensorView k_cache,
+                            TensorView v_cache,
+                            ConstTensorView slots) override {
+    inner().rope_and_write_kv(q, k, v, table, changed(layout), k_cache, v_cache, slots);
   }
 
   void do_attention(TensorView out,
@@ -216,36 +253,56 @@ class MutatedOps final : public Ops {
                     ConstTensorView v_cache,
                     const AttentionBatch& batch,
                     float scale) override {
-    if (!is(Mistake::kKvHeads)) {
-      inner_->attention(out, q, k_cache, v_cache, batch, changed_scale(scale));
+    if (is(Mistake::kKvHeads)) {
+      attend_to_other_heads(out, q, k_cache, v_cache, batch, scale);
       return;
     }
-    // The op gives KV head j / group to query head j; heads moved to such places read the wrong
-    // one.
-    const int64_t tokens = q.dim(0);
+    AttentionBatch seen = batch;
+    if (is(Mistake::kOwnKeyUnseen)) {
+      std::vector<int32_t> before = to_host<int32_t>(batch.context_before);
+      for (int32_t& count : before) {
+        count = std::max(count - 1, 0);  // a first row has no other key
+      }
+      seen.context_before = to_device(before);
+    }
+    inner().attention(out, q, k_cache, v_cache, seen, changed_scale(scale));
+  }
+
+  // The op gives KV head j / group to query head j; heads moved to such places read the wrong one.
+  void attend_to_other_heads(TensorView out,
+                             ConstTensorView q,
+                             ConstTensorView k_cache,
+                             ConstTensorView v_cache,
+                             const AttentionBatch& batch,
+                             float scale) {
     const int64_t heads = q.dim(1);
-    const int64_t dim = q.dim(2);
-    const int64_t kv_heads = k_cache.dim(2) / dim;
-    const auto place = [&](int64_t h) { return h % kv_heads * (heads / kv_heads) + h / kv_heads; };
-    std::vector<float> moved(usize(q.numel()));
-    std::vector<float> result(usize(q.numel()));
-    for (int64_t t = 0; t < tokens; ++t) {
+    const int64_t kv_heads = k_cache.dim(2) / q.dim(2);
+    std::vector<int64_t> place;
+    for (int64_t h = 0; h < heads; ++h) {
+      place.push_back(h % kv_heads * (heads / kv_heads) + h / kv_heads);
+    }
+    const Tensor moved = Tensor::empty(device_, q.dtype(), q.shape(), "test heads").value();
+    const Tensor result = Tensor::empty(device_, q.dtype(), q.shape(), "test heads").value();
+    for (int64_t t = 0; t < q.dim(0); ++t) {
       for (int64_t h = 0; h < heads; ++h) {
-        std::copy_n(q.at(t).at(h).data<float>(), dim, &moved[usize((t * heads + place(h)) * dim)]);
+        copy(moved.view().at(t).at(place[usize(h)]), q.at(t).at(h));
       }
     }
-    inner_->attention({result.data(), DType::kF32, q.shape()},
-                      {moved.data(), DType::kF32, q.shape()},
-                      k_cache,
-                      v_cache,
-                      batch,
-                      scale);
-    for (int64_t t = 0; t < tokens; ++t) {
+    inner().attention(result.view(), moved.view(), k_cache, v_cache, batch, scale);
+    for (int64_t t = 0; t < q.dim(0); ++t) {
       for (int64_t h = 0; h < heads; ++h) {
-        std::copy_n(
-            &result[usize((t * heads + place(h)) * dim)], dim, out.at(t).at(h).data<float>());
+        copy(out.at(t).at(h), result.view().at(t).at(place[usize(h)]));
       }
     }
+    checked(stream_.synchronize());  // before the memory goes
+  }
+
+  // One vector, through the host.
+  void copy(TensorView to, ConstTensorView from) {
+    std::vector<std::byte> bytes(usize(from.bytes()));
+    checked(device_.copy_to_host(bytes.data(), from.raw(), from.bytes(), stream_));
+    checked(stream_.synchronize());
+    checked(device_.copy_from_host(to.raw(), bytes.data(), to.bytes(), stream_));
   }
 
   void do_mla_attention(TensorView out,
@@ -254,14 +311,7 @@ class MutatedOps final : public Ops {
                         ConstTensorView cache,
                         const AttentionBatch& batch,
                         float scale) override {
-    inner_->mla_attention(out, q_latent, q_rope, cache, batch, changed_scale(scale));
-  }
-
-  void do_gather_kv(TensorView y,
-                    ConstTensorView cache,
-                    const AttentionBatch& batch,
-                    ConstTensorView key_begin) override {
-    inner_->gather_kv(y, cache, batch, key_begin);
+    inner().mla_attention(out, q_latent, q_rope, cache, batch, changed_scale(scale));
   }
 
   void do_mla_expanded_attention(TensorView out,
@@ -271,7 +321,7 @@ class MutatedOps final : public Ops {
                                  const AttentionBatch& batch,
                                  ConstTensorView key_begin,
                                  float scale) override {
-    inner_->mla_expanded_attention(out, q, kv, k_rope, batch, key_begin, changed_scale(scale));
+    inner().mla_expanded_attention(out, q, kv, k_rope, batch, key_begin, changed_scale(scale));
   }
 
   void do_moe_route(TensorView experts,
@@ -281,6 +331,7 @@ class MutatedOps final : public Ops {
                     const RouterParams& params) override {
     RouterParams p = params;
     if (is(Mistake::kRouterMaskZero)) {
+      TUTTI_CHECK(device_.kind() == DeviceKind::kCpu);
       route_with_zero_mask(experts, weights, logits, bias, p);
       return;
     }
@@ -298,121 +349,24 @@ class MutatedOps final : public Ops {
       p.scoring =
           p.scoring == RouterScoring::kSigmoid ? RouterScoring::kSoftmax : RouterScoring::kSigmoid;
     }
-    inner_->moe_route(
+    inner().moe_route(
         experts, weights, logits, is(Mistake::kRouterBiasIgnored) ? ConstTensorView() : bias, p);
-  }
-
-  void do_moe_permute(TensorView row_token,
-                      TensorView pair_row,
-                      TensorView offsets,
-                      ConstTensorView experts) override {
-    inner_->moe_permute(row_token, pair_row, offsets, experts);
   }
 
   void do_moe_combine(TensorView y,
                       ConstTensorView x,
                       ConstTensorView pair_row,
                       ConstTensorView weights) override {
-    inner_->moe_combine(y, x, pair_row, weights);
+    inner().moe_combine(y, x, pair_row, weights);
     after_combine_ = true;  // with shared experts, the next sum adds them
   }
 
-  void do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) override {
-    inner_->gather_rows(y, x, rows);
-  }
-
-  void do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) override {
-    inner_->argmax(tokens, logits, limit);
-  }
-
-  void do_shard_argmax(const ShardArgmax& args) override { inner_->shard_argmax(args); }
-
-  void do_merge_argmax(const MergeArgmax& args) override { inner_->merge_argmax(args); }
-
-  void do_draw(TensorView tokens,
-               ConstTensorView logits,
-               int64_t limit,
-               ConstTensorView rows) override {
-    inner_->draw(tokens, logits, limit, rows);
-  }
-
-  void do_log_probs(TensorView ids,
-                    TensorView values,
-                    ConstTensorView tokens,
-                    ConstTensorView logits,
-                    int64_t limit,
-                    ConstTensorView counts) override {
-    inner_->log_probs(ids, values, tokens, logits, limit, counts);
-  }
-
-  void do_adjust_logits(TensorView y,
-                        ConstTensorView logits,
-                        int64_t limit,
-                        const AdjustTables& tables,
-                        ConstTensorView rows) override {
-    inner_->adjust_logits(y, logits, limit, tables, rows);
-  }
-
-  void do_take_adjusted(TensorView chosen,
-                        const AdjustTables& tables,
-                        ConstTensorView tokens,
-                        ConstTensorView rows) override {
-    inner_->take_adjusted(chosen, tables, tokens, rows);
-  }
-
-  void do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) override {
-    inner_->fill_tokens(tokens, last, rows);
-  }
-
-  void do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) override {
-    inner_->scatter(y, values, at);
-  }
-
-  float changed_scale(float scale) const {
-    return is(Mistake::kSoftmaxScale) ? 1.3F * scale : scale;
-  }
-
-  std::unique_ptr<Ops> inner_;
+  Device& device_;
+  Stream& stream_;
   Mistake mistake_;
   bool after_combine_ = false;
-  std::vector<float> ones_;
-  std::vector<int32_t> zero_rows_;
-};
-
-class MutatedBackend final : public Backend {
- public:
-  explicit MutatedBackend(Mistake mistake)
-      : inner_(make_cpu_backend({.threads = 1})), mistake_(mistake) {}
-
-  std::string describe(const RankChoice& choice) const override { return inner_->describe(choice); }
-
-  std::vector<MemoryPool> memory_pools(int ranks) const override {
-    return inner_->memory_pools(ranks);
-  }
-
-  bool ranks_share_memory() const override { return inner_->ranks_share_memory(); }
-
-  int64_t rank_overhead_bytes() const override { return inner_->rank_overhead_bytes(); }
-
-  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
-    return inner_->measure_ceilings(choice, compute);
-  }
-
-  DType default_compute() const override { return inner_->default_compute(); }
-
-  Status check_compute(DType act) const override { return inner_->check_compute(act); }
-
-  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
-    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(request));
-    for (RankResources& rank : set->ranks()) {
-      rank.ops = std::make_unique<MutatedOps>(std::move(rank.ops), mistake_);
-    }
-    return set;
-  }
-
- private:
-  std::unique_ptr<Backend> inner_;
-  Mistake mistake_;
+  std::vector<Tensor> kept_;
+  std::map<std::pair<float, int64_t>, ConstTensorView> constants_;
 };
 
 }  // namespace
@@ -423,8 +377,14 @@ const char* mistake_name(Mistake mistake) {
   return it->second;
 }
 
+std::unique_ptr<Backend> make_mutated_backend(std::unique_ptr<Backend> inner, Mistake mistake) {
+  return std::make_unique<WrappedBackend>(std::move(inner), [mistake](RankResources& rank) {
+    return std::make_unique<MutatedOps>(std::move(rank.ops), *rank.device, *rank.stream, mistake);
+  });
+}
+
 std::unique_ptr<Backend> make_mutated_cpu_backend(Mistake mistake) {
-  return std::make_unique<MutatedBackend>(mistake);
+  return make_mutated_backend(make_cpu_backend({.threads = 1}), mistake);
 }
 
 }  // namespace tutti::testing

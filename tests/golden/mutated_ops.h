@@ -1,5 +1,5 @@
-// A CPU backend whose ops are wrong in one chosen way: the mistakes that a new model, a new kernel
-// or a misread configuration makes. Nothing in the server knows of it.
+// A backend whose ops are wrong in one chosen way: the mistakes that a new model, a new kernel or a
+// misread configuration makes. Nothing in the server knows of it.
 #pragma once
 #include <memory>
 
@@ -21,6 +21,7 @@ enum class Mistake {
   kRopeMultiplierOne,  ///< cos and sin are not scaled
   kSoftmaxScale,       ///< scores 1.3 times as large
   kKvHeads,            ///< query head h reads KV head h % hkv instead of h * hkv / hq
+  kOwnKeyUnseen,       ///< a step's queries see one key too few, if there is a context before them
   kRouterNormalize,    ///< chosen weights normalised although they should not be, or not although
   kRouterScaleOne,     ///< routed_scaling_factor ignored
   kRouterBiasIgnored,  ///< selection by scores alone
@@ -32,6 +33,10 @@ enum class Mistake {
 };
 
 const char* mistake_name(Mistake mistake);
+
+/// The ops of `inner` with the mistake, on any device (kRouterMaskZero: on the CPU alone). Its
+/// steps must not be recorded.
+std::unique_ptr<Backend> make_mutated_backend(std::unique_ptr<Backend> inner, Mistake mistake);
 
 std::unique_ptr<Backend> make_mutated_cpu_backend(Mistake mistake);
 
