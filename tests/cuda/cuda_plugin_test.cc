@@ -126,6 +126,7 @@ TEST(CudaPlugin, RanksOfAGpu) {
                                    .plugin_paths = plugin_paths()});
   ASSERT_TRUE(two.ok()) << two.status().message();
   const LegalRanks legal = [] { return std::vector<int>{1, 2, 4}; };
+  EXPECT_EQ(backend.choose_ranks(1, legal)->ranks, 1);
   const auto choice = (*two)->choose_ranks(0, legal);
   ASSERT_TRUE(choice.ok()) << choice.status().message();
   EXPECT_EQ(choice->ranks, 2);
@@ -148,6 +149,7 @@ TEST(CudaPlugin, PairsOfGpus) {
   if (!two.ok()) {
     GTEST_SKIP() << "needs two GPUs: " << two.status().message();
   }
+  EXPECT_THAT(backend.choose_ranks(1, {})->left_out, HasSubstr("left out: --tp 1 takes 1 GPU"));
   std::vector<PeerResult> told;
   const Status status = test_peers(
       plugin_paths(), peer_pairs({0, 1}), [&](const PeerResult& r) { told.push_back(r); });
