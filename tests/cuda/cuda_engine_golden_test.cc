@@ -21,8 +21,8 @@ constexpr std::array<int64_t, 3> kChunks{64, 7, 1};
 // The CUDA backend, and a look at the ops that its ranks use.
 class WatchedCuda {
  public:
-  WatchedCuda()
-      : backend_(test::open_cuda().value(), [this](RankResources& rank) {
+  explicit WatchedCuda(const test::CudaRanks& on)
+      : backend_(test::open_cuda(on).value(), [this](RankResources& rank) {
           ops_.push_back(rank.ops.get());
           device_ = rank.device->name();
           return std::move(rank.ops);
@@ -55,31 +55,47 @@ class WatchedCuda {
   WrappedBackend backend_;
 };
 
-// Loads the fixture in bf16 at the test's number of ranks, or skips where that many are refused.
-#define TUTTI_LOAD_RANKS(runner)                                                                 \
-  if (!::tutti::test::gpu_present()) {                                                           \
-    GTEST_SKIP() << "this machine shows no NVIDIA GPU";                                          \
-  }                                                                                              \
-  ASSERT_TRUE(::tutti::test::open_cuda().ok()) << ::tutti::test::open_cuda().status().message(); \
-  WatchedCuda cuda;                                                                              \
-  auto runner##_result = cuda.load(golden(), ranks());                                           \
-  if (ranks() > 1 && !runner##_result.ok() &&                                                    \
-      runner##_result.status().code() == StatusCode::kUnsupported) {                             \
-    GTEST_SKIP() << ranks() << " ranks: " << runner##_result.status().message();                 \
-  }                                                                                              \
-  ASSERT_TRUE(runner##_result.ok()) << runner##_result.status().message();                       \
+/// A fixture, and the ranks on one GPU that it is split over.
+struct Split {
+  std::string fixture;
+  test::CudaRanks on;
+};
+
+std::string name_of(const Split& split) {
+  return fmt::format(
+      "{}_ranks_{}{}", split.fixture, split.on.ranks, split.on.peer_access ? "" : "_host_memory");
+}
+
+std::vector<Split> splits() {
+  std::vector<Split> all;
+  for (const std::string& fixture : fast_attention_fixtures()) {
+    for (const int ranks : {1, 2, 4}) {
+      all.push_back({fixture, {.ranks = ranks}});
+      if (ranks > 1) {
+        all.push_back({fixture, {.ranks = ranks, .peer_access = false}});
+      }
+    }
+  }
+  return all;
+}
+
+// Loads the fixture in bf16 at the test's number of ranks.
+#define TUTTI_LOAD_RANKS(runner)                                           \
+  if (!::tutti::test::gpu_present()) {                                     \
+    GTEST_SKIP() << "this machine shows no NVIDIA GPU";                    \
+  }                                                                        \
+  WatchedCuda cuda(GetParam().on);                                         \
+  auto runner##_result = cuda.load(golden(), GetParam().on.ranks);         \
+  ASSERT_TRUE(runner##_result.ok()) << runner##_result.status().message(); \
   auto runner = std::move(runner##_result).value()
 
-class CudaEngineGolden : public ::testing::TestWithParam<std::tuple<std::string, int>> {
+class CudaEngineGolden : public ::testing::TestWithParam<Split> {
  protected:
-  Golden golden() const { return load_golden(std::get<0>(GetParam())); }
-
-  int ranks() const { return std::get<1>(GetParam()); }
+  Golden golden() const { return load_golden(GetParam().fixture); }
 
   // For the table of tools/gpu/run: how much of the bound is used.
   void report(const char* what, double share) const {
-    std::cout << fmt::format(
-        "ratio {:.3f} {} {} ranks {}\n", share, std::get<0>(GetParam()), what, ranks());
+    std::cout << fmt::format("ratio {:.3f} {} {}\n", share, name_of(GetParam()), what);
   }
 
   static void expect_fast(const KernelTotals& kernels, bool hopper) {
@@ -136,12 +152,8 @@ TEST_P(CudaEngineGolden, DecodeStepsAreReplayed) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures,
                          CudaEngineGolden,
-                         ::testing::Combine(::testing::ValuesIn(fast_attention_fixtures()),
-                                            ::testing::Values(1, 2, 4)),
-                         [](const auto& test) {
-                           return std::get<0>(test.param) + "_ranks_" +
-                                  std::to_string(std::get<1>(test.param));
-                         });
+                         ::testing::ValuesIn(splits()),
+                         [](const auto& test) { return name_of(test.param); });
 
 class CudaMutation : public ::testing::TestWithParam<std::string> {};
 

@@ -29,23 +29,51 @@ double relative_error(const std::vector<float>& got, const std::vector<float>& w
   return worst / largest;
 }
 
-std::unique_ptr<RankedModelRunner> load(Backend& backend,
-                                        const Golden& golden,
-                                        DType compute,
-                                        MlaForm form = MlaForm::kAbsorbed) {
-  Result<std::unique_ptr<RankedModelRunner>> runner =
-      load_model(backend, golden.directory, 1, {.mla_form = form}, compute);
-  EXPECT_TRUE(runner.ok()) << runner.status().message();
-  return runner.ok() ? std::move(runner).value() : nullptr;
+/// A fixture, and the ranks on one GPU that it is split over.
+struct Split {
+  std::string fixture;
+  test::CudaRanks on;
+};
+
+std::string name_of(const Split& split) {
+  return split.fixture + (split.on.ranks == 1 ? "" : fmt::format("_ranks_{}", split.on.ranks)) +
+         (split.on.peer_access ? "" : "_host_memory");
 }
 
-class CudaGolden : public ::testing::TestWithParam<std::string> {
+// On as many ranks as each fixture allows; at two and four once more without access to each other's
+// memory.
+std::vector<Split> splits() {
+  std::vector<Split> all;
+  for (const std::string& fixture : fixture_names()) {
+    for (const int ranks : load_golden(fixture).legal_ranks) {
+      if (ranks <= 8) {
+        all.push_back({fixture, {.ranks = ranks}});
+      }
+      if (ranks == 2 || ranks == 4) {
+        all.push_back({fixture, {.ranks = ranks, .peer_access = false}});
+      }
+    }
+  }
+  return all;
+}
+
+class CudaGolden : public ::testing::TestWithParam<Split> {
  protected:
-  static Golden golden() { return load_golden(GetParam()); }
+  static Golden golden() { return load_golden(GetParam().fixture); }
+
+  static std::unique_ptr<RankedModelRunner> load(Backend& backend,
+                                                 const Golden& golden,
+                                                 DType compute,
+                                                 MlaForm form = MlaForm::kAbsorbed) {
+    Result<std::unique_ptr<RankedModelRunner>> runner =
+        load_model(backend, golden.directory, GetParam().on.ranks, {.mla_form = form}, compute);
+    EXPECT_TRUE(runner.ok()) << runner.status().message();
+    return runner.ok() ? std::move(runner).value() : nullptr;
+  }
 };
 
 TEST_P(CudaGolden, LogitsInF32) {
-  TUTTI_NEEDS_GPU(backend);
+  TUTTI_NEEDS_GPU(backend, GetParam().on);
   const Golden g = golden();
   for (const MlaForm form : {MlaForm::kAbsorbed, MlaForm::kExpanded}) {
     const auto runner = load(backend, g, DType::kF32, form);
@@ -61,7 +89,7 @@ TEST_P(CudaGolden, LogitsInF32) {
 }
 
 TEST_P(CudaGolden, LogitsInBf16) {
-  TUTTI_NEEDS_GPU(backend);
+  TUTTI_NEEDS_GPU(backend, GetParam().on);
   const Golden g = golden();
   const auto runner = load(backend, g, DType::kBF16);
   ASSERT_NE(runner, nullptr);
@@ -69,7 +97,7 @@ TEST_P(CudaGolden, LogitsInBf16) {
     const std::vector<float> got = run_model(*runner, g.ids, 0, chunk);
     ASSERT_EQ(got.size(), g.logits.values.size());
     const double share = bf16_error_over_tolerance(g, got);
-    std::cout << fmt::format("ratio {:.3f} {} chunk {}\n", share, GetParam(), chunk);
+    std::cout << fmt::format("ratio {:.3f} {} chunk {}\n", share, name_of(GetParam()), chunk);
     EXPECT_LE(share, 1.0) << "chunk " << chunk;
     EXPECT_GT(nmse(got, g.logits.values), 1e-12)
         << "as exact as f32: did it compute in bf16 at all?";
@@ -77,7 +105,7 @@ TEST_P(CudaGolden, LogitsInBf16) {
 }
 
 TEST_P(CudaGolden, GreedyContinuation) {
-  TUTTI_NEEDS_GPU(backend);
+  TUTTI_NEEDS_GPU(backend, GetParam().on);
   const Golden g = golden();
   const auto runner = load(backend, g, DType::kF32);
   ASSERT_NE(runner, nullptr);
@@ -175,7 +203,7 @@ class StepsAhead {
 };
 
 TEST_P(CudaGolden, StepsAheadOfTheHost) {
-  TUTTI_NEEDS_GPU(backend);
+  TUTTI_NEEDS_GPU(backend, GetParam().on);
   const Golden g = golden();
   const auto runner = load(backend, g, DType::kF32);
   ASSERT_NE(runner, nullptr);
@@ -193,10 +221,9 @@ TEST_P(CudaGolden, StepsAheadOfTheHost) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures,
-                         CudaGolden,
-                         ::testing::ValuesIn(fixture_names()),
-                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Fixtures, CudaGolden, ::testing::ValuesIn(splits()), [](const auto& test) {
+  return name_of(test.param);
+});
 
 }  // namespace
 }  // namespace tutti::testing

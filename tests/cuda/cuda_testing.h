@@ -34,12 +34,12 @@ inline Result<std::unique_ptr<Backend>> open_cuda(const CudaRanks& wanted = {}) 
 }
 
 /// First line of a test's body: skips where there is no GPU, fails where there is one that cannot
-/// be used.
-#define TUTTI_NEEDS_GPU(backend)                                             \
+/// be used. What follows the name: see CudaRanks.
+#define TUTTI_NEEDS_GPU(backend, ...)                                        \
   if (!::tutti::test::gpu_present()) {                                       \
     GTEST_SKIP() << "this machine shows no NVIDIA GPU";                      \
   }                                                                          \
-  auto backend##_result = ::tutti::test::open_cuda();                        \
+  auto backend##_result = ::tutti::test::open_cuda(__VA_ARGS__);             \
   ASSERT_TRUE(backend##_result.ok()) << backend##_result.status().message(); \
   ::tutti::Backend& backend = **backend##_result
 

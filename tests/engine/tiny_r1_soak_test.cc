@@ -211,9 +211,9 @@ int64_t peak_rss_bytes() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
-Result<std::unique_ptr<Backend>> open_backend(bool cuda) {
+Result<std::unique_ptr<Backend>> open_backend(bool cuda, int ranks) {
   if (cuda) {
-    return open_cuda();
+    return open_cuda({.ranks = ranks});
   }
   return make_cpu_backend({.threads = 2});
 }
@@ -226,7 +226,7 @@ TEST(TinyR1Soak, EveryAnswerIsAsIfTheRequestWereAlone) {
   const bool cuda = setting("TUTTI_SOAK_DEVICE", "cpu") == "cuda";
   const int ranks = std::atoi(setting("TUTTI_SOAK_TP", "2").c_str());
   const uint64_t seed = std::strtoull(setting("TUTTI_SOAK_SEED", "1").c_str(), nullptr, 10);
-  auto backend = open_backend(cuda);
+  auto backend = open_backend(cuda, ranks);
   ASSERT_TRUE(backend.ok()) << backend.status().message();
   printf("soak: %d rank(s) on %s, %.0f s, seed %llu\n",
          ranks,

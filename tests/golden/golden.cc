@@ -76,6 +76,9 @@ Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
   options.max_logit_rows = 64;
   options.model = model;
   options.compute = compute;
+  // What one test measures the next need not measure again.
+  options.cache_directory =
+      (std::filesystem::temp_directory_path() / "tutti-golden-tuning").string();
   return RankedModelRunner::load(backend, options);
 }
 

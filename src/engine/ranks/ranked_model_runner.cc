@@ -106,7 +106,8 @@ Status RankedModelRunner::warm_up(const StepShape& shape) {
     return everywhere(
         [&](RankContext& rank, RankWorker& worker) { return worker.rehearse(rank, plan); });
   };
-  planner_.plan_padding(1, std::min({shape.max_tokens, shape.max_context}), plan);
+  planner_.plan_padding(
+      1, std::max<int64_t>(2, std::min(shape.max_tokens, shape.max_context)), plan);
   TUTTI_RETURN_IF_ERROR(rehearse());
   const std::vector<int64_t> sizes = padded_sizes(shape.max_sequences);
   for (auto size = sizes.rbegin(); size != sizes.rend(); ++size) {

@@ -92,6 +92,7 @@ void StepPlanner::plan_padding(int64_t sequences, int64_t tokens, StepPlan& plan
     if (config_.long_rope_from > 0) {
       words_.long_rope.assign(words_.tokens.size(), 0);
     }
+    chooser_.choose_everything(sequences, plan);
     plan.max_queries = tokens;
     plan.max_keys = tokens;
     plan.table_width = std::max<int64_t>(1, ceil_div(tokens, config_.shape.block_size));

@@ -40,7 +40,8 @@ class StepPlanner {
   void plan_logits(const Batch& batch, std::span<const int32_t> logit_rows, StepPlan& plan);
 
   /// Plans a step of `sequences` sequences of `tokens` tokens each that stores nothing and yields
-  /// nothing: as a decode step of a padded size, where `tokens` is 1.
+  /// nothing: as a decode step of a padded size, where `tokens` is 1. Longer ones choose tokens in
+  /// every way that devices may have to.
   void plan_padding(int64_t sequences, int64_t tokens, StepPlan& plan);
 
   TokenChooser& chooser() { return chooser_; }

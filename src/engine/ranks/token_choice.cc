@@ -148,6 +148,17 @@ void TokenChooser::choose_greedily(StepPlan& plan) {
   plan.choices.clear();
 }
 
+void TokenChooser::choose_everything(int64_t rows, StepPlan& plan) {
+  choose_greedily(plan);
+  if (devices_sample_) {
+    draws_.assign(usize(rows), {.temperature = 1.0F, .top_k = 50, .top_p = 0.9F});
+    log_probs_.assign(usize(rows), kMaxTopLogprobs);
+    adjusts_.resize(usize(
+        AdjustedRows::padded(std::min<int64_t>(1, adjusted_.capacity()), adjusted_.capacity())));
+    adjusted_draws_.resize(adjusts_.size());
+  }
+}
+
 void TokenChooser::pack(StepPlan& plan) {
   const size_t rows = usize(plan.rows.logits);
   if (!draws_.empty()) {

@@ -40,6 +40,10 @@ class TokenChooser {
   /// Plans the likeliest token for every row.
   void choose_greedily(StepPlan& plan);
 
+  /// Plans, for `rows` rows that yield nothing, all that devices may have to do: draws,
+  /// log-probabilities and changes of logits.
+  void choose_everything(int64_t rows, StepPlan& plan);
+
   /// Appends what was planned last to the plan, whose rows are complete by now.
   void pack(StepPlan& plan);
 
