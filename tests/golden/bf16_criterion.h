@@ -27,6 +27,9 @@ double bf16_clear_gap(const Golden& golden);
 /// The fixtures whose shapes the fast attention kernels take: head_dim 64 or 128, bf16.
 std::vector<std::string> fast_attention_fixtures();
 
+/// By how much the criterion must be missed, so that it is no accident.
+inline constexpr double kBf16Clearly = 4.0;
+
 /// What the criterion must notice in a fixture of fast_attention_fixtures().
 std::vector<Mistake> bf16_mistakes(const std::string& fixture);
 
