@@ -52,6 +52,7 @@ std::vector<std::string> split(const std::string& text) {
 std::string describe_visible(const std::vector<VisibleGpu>& visible,
                              const std::optional<std::string>& mask) {
   std::vector<std::string> lines;
+  lines.reserve(visible.size());
   for (const VisibleGpu& gpu : visible) {
     lines.push_back(fmt::format("{} {} ({})", gpu.index, gpu.name, gpu.uuid));
   }

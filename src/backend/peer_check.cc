@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -58,8 +59,9 @@ ChildTest test_in_child(std::vector<PeerResult>& pairs,
   switch (end.how) {
     case ChildEnd::How::kNotStarted:
       test.broken = true;
-      test.text =
-          fmt::format("the test {} does not start ({})", command.front(), std::strerror(end.code));
+      test.text = fmt::format("the test {} does not start ({})",
+                              command.front(),
+                              std::generic_category().message(end.code));
       break;
     case ChildEnd::How::kTimeout:
       test.verdict = PeerVerdict::kHang;

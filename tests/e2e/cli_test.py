@@ -162,8 +162,6 @@ class HelpTest(Case):
             ["run", "--ranks-per-gpu", "0"],
             ["run", "--p2p", "on"],
             ["check-peers"],
-            ["check-peers", "--pairs", "0:0"],
-            ["check-peers", "--pairs", "0:1", "--pretend", "ok", "--pretend-pairs", "1"],
             ["run", "--temperature", "-1"],
             ["generate", "m", "--ids-file", "x", "--max-tokens", "0"],
             ["bench", "latency", "m", "--load-format", "other"],
@@ -350,6 +348,9 @@ class ScoreTest(Case):
         out, _ = self.run_tutti("check-peers", "--pairs", "0:1,1:0", "--pretend", "wrong", "--pretend-pairs", "1:0")
         lines = [line.strip() for line in out.splitlines()]
         self.assertEqual(lines, ["trying 0 1", "ok 0 1", "trying 1 0", "wrong 1 0 pretended", "end"])
+        for args in (["--pairs", "0:0"], ["--pairs", "0:1", "--pretend", "ok", "--pretend-pairs", "1"]):
+            out, _ = self.run_tutti("check-peers", *args, code=64)
+            self.assertRegex(out, r"^failed --[a-z-]*pairs \S+: wanted pairs such as 0:1,1:0\n$")
         # For real: without the plugin no test, without a driver an error of each pair.
         out, _ = self.start("check-peers", "--pairs", "0:1").communicate(timeout=TIMEOUT)
         self.assertRegex(out.decode(), r"^(failed |trying 0 1 \n\w+ 0 1 [^\n]*\nend\n$)")
