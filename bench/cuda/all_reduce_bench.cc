@@ -63,7 +63,7 @@ struct Rank {
 class Bench {
  public:
   explicit Bench(const Options& options) {
-    const std::vector<CudaDeviceInfo> visible = value(probe_cuda_devices());
+    const std::vector<CudaDeviceInfo> visible = value(probe_cuda_devices({}));
     const auto present = static_cast<int>(visible.size());
     const int gpus = options.gpus > 0 ? std::min(options.gpus, present) : present;
     const int each = options.ranks_per_gpu > 0 ? options.ranks_per_gpu : gpus == 1 ? 2 : 1;

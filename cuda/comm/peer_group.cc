@@ -90,7 +90,7 @@ Result<PeerGroup::Pinned> PeerGroup::allocate_pinned(int64_t bytes, const char* 
                  "{}: {} of pinned host memory: {}",
                  what,
                  format_bytes(bytes),
-                 describe(code));
+                 cuda::describe(code));
   }
   std::fill_n(static_cast<char*>(memory), bytes, char{0});
   return Pinned(static_cast<char*>(memory));
@@ -167,7 +167,7 @@ Status PeerGroup::connect(bool peer_access) {
                      "GPU {} cannot reach the memory of GPU {}: {}",
                      from,
                      to,
-                     describe(code));
+                     cuda::describe(code));
       }
     }
   }

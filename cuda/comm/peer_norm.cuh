@@ -76,12 +76,11 @@ struct FlaggedReduceNorm {
     return static_cast<int64_t>(g) * blockDim.x + threadIdx.x;
   }
 
-  // residual += sum, into `values`; the sum of their squares.
-  __device__ __forceinline__ static float add_residual(const SumOf<T, 2>& sum,
-                                                       float* residual,
-                                                       bool aligned,
-                                                       float (&values)[kCount]) {
-    read_floats(residual, aligned, values);
+  // `values`, which hold the residual, += sum; the sum of their squares.
+  __device__ __forceinline__ static float add_sum(const SumOf<T, 2>& sum,
+                                                  float* residual,
+                                                  bool aligned,
+                                                  float (&values)[kCount]) {
     float squares = 0;
 #pragma unroll
     for (int u = 0; u < kCount; ++u) {
@@ -114,17 +113,24 @@ struct FlaggedReduceNorm {
     float values[kHeld][kCount];
     float squares = 0;
 #pragma unroll
+    for (int g = 0; g < kHeld; ++g) {  // on its way while the peers' parts are
+      if (line(g) < per_row) {
+        read_floats(residual + line(g) * kCount, residual_aligned, values[g]);
+      }
+    }
+#pragma unroll
     for (int g = 0; g < kHeld; ++g) {
       if (line(g) < per_row) {
-        squares += add_residual(lines.receive(row * per_row + line(g)),
-                                residual + line(g) * kCount,
-                                residual_aligned,
-                                values[g]);
+        squares += add_sum(lines.receive(row * per_row + line(g)),
+                           residual + line(g) * kCount,
+                           residual_aligned,
+                           values[g]);
       }
     }
     for (int64_t i = line(kHeld); i < per_row; i += blockDim.x) {
       float further[kCount];
-      squares += add_residual(
+      read_floats(residual + i * kCount, residual_aligned, further);
+      squares += add_sum(
           lines.receive(row * per_row + i), residual + i * kCount, residual_aligned, further);
     }
     squares = block_reduce<Sum>(squares);

@@ -122,7 +122,7 @@ TEST_P(CudaCollectivesFault, MemoryComesBackAndANewGroupWorks) {
 }
 
 TEST_P(CudaCollectivesFault, MoreRanksThanAGroupHas) {
-  const auto gpus = cuda::probe_cuda_devices().value();
+  const auto gpus = cuda::probe_cuda_devices({}).value();
   const auto group =
       cuda::PeerGroup::create({.placement = std::vector<cuda::CudaDeviceInfo>(9, gpus[0])});
   ASSERT_FALSE(group.ok());

@@ -13,7 +13,7 @@ constexpr PeerAlgorithm kAll[] = {
     PeerAlgorithm::kFlagged, PeerAlgorithm::kPush, PeerAlgorithm::kTwoShot};
 
 int gpu_count() {
-  const auto gpus = cuda::probe_cuda_devices();
+  const auto gpus = cuda::probe_cuda_devices({});
   EXPECT_TRUE(gpus.ok()) << gpus.status().message();
   return gpus.ok() ? static_cast<int>(gpus.value().size()) : 0;
 }

@@ -45,7 +45,8 @@ std::string name_of(const Split& split) {
 std::vector<Split> splits() {
   std::vector<Split> all;
   for (const std::string& fixture : fixture_names()) {
-    for (const int ranks : load_golden(fixture).legal_ranks) {
+    for (const int64_t legal : load_golden(fixture).legal_ranks) {
+      const int ranks = narrow<int>(legal);
       if (ranks <= 8) {
         all.push_back({fixture, {.ranks = ranks}});
       }

@@ -29,8 +29,8 @@ std::vector<float> sum_on(RankResources& rank, int64_t count, int rounds) {
 }
 
 TEST(CudaRanks, SumsAtEveryDegree) {
-  TUTTI_NEEDS_GPU(backend);
-  for (const int n : {1, 2, 4, 8}) {
+  for (const int n : {1, 2, 3, 4, 5, 6, 7, 8}) {
+    TUTTI_NEEDS_GPU(backend, {.ranks = n});
     auto made = backend.make_ranks({.ranks = n});
     ASSERT_TRUE(made.ok()) << made.status().message();
     RankSet& set = *made.value();
@@ -53,7 +53,7 @@ TEST(CudaRanks, SumsAtEveryDegree) {
 }
 
 TEST(CudaRanks, AbsentRankMakesTheSetUnhealthy) {
-  TUTTI_NEEDS_GPU(backend);
+  TUTTI_NEEDS_GPU(backend, {.ranks = 2});
   auto made =
       backend.make_ranks({.ranks = 2, .collective_timeout = std::chrono::milliseconds(300)});
   ASSERT_TRUE(made.ok()) << made.status().message();

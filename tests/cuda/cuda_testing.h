@@ -1,5 +1,6 @@
 // The CUDA backend as the program opens it, for tests that need a GPU.
 #pragma once
+#include <cstdlib>
 #include <filesystem>
 #include <unordered_map>
 
@@ -24,6 +25,10 @@ struct CudaRanks {
   int ranks = 1;            ///< all on the first GPU
   bool peer_access = true;  ///< false: what they exchange goes through host memory
 };
+
+// One process opens the backend for many numbers of ranks. What the plugin does for several on one
+// GPU (cuda/plugin.cc) has to be done before the first of them.
+inline const int kLoadAllKernels = setenv("CUDA_MODULE_LOADING", "EAGER", 0);
 
 inline Result<std::unique_ptr<Backend>> open_cuda(const CudaRanks& wanted = {}) {
   return select_backend({.device = DeviceChoice::kCuda,

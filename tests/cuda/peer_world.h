@@ -153,7 +153,7 @@ struct WorldOptions {
 class PeerWorld {
  public:
   explicit PeerWorld(const WorldOptions& options) {
-    const auto gpus = cuda::probe_cuda_devices().value();
+    const auto gpus = cuda::probe_cuda_devices({}).value();
     const int used = options.all_gpus ? static_cast<int>(gpus.size()) : 1;
     cuda::PeerGroupOptions group{.peer_access = options.direct, .timeout = options.timeout};
     for (int r = 0; r < options.ranks; ++r) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <stdexcept>
 
 #include "base/file.h"
 
@@ -65,7 +66,8 @@ Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
                                                       const std::string& directory,
                                                       int ranks,
                                                       const ModelOptions& model,
-                                                      std::optional<DType> compute) {
+                                                      std::optional<DType> compute,
+                                                      bool record_steps) {
   ModelLoadOptions options;
   options.directory = directory;
   options.ranks = ranks;
@@ -76,6 +78,7 @@ Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
   options.max_logit_rows = 64;
   options.model = model;
   options.compute = compute;
+  options.record_steps = record_steps;
   // What one test measures the next need not measure again.
   options.cache_directory =
       (std::filesystem::temp_directory_path() / "tutti-golden-tuning").string();
@@ -103,8 +106,11 @@ std::vector<float> run_model(RankedModelRunner& runner,
                                .context_before = at,
                                .prompt_tokens = ssize(ids.size())});
     batch.update_blocks(0, 0, blocks);
-    const std::vector<float> logits = runner.logits(batch, rows).value();
-    all.insert(all.end(), logits.begin(), logits.end());
+    const Result<std::vector<float>> logits = runner.logits(batch, rows);
+    if (!logits.ok()) {
+      throw std::runtime_error(logits.status().message());
+    }
+    all.insert(all.end(), logits->begin(), logits->end());
   }
   return all;
 }

@@ -37,12 +37,14 @@ std::string fixtures_directory();
 std::vector<std::string> fixture_names();
 Golden load_golden(const std::string& name);
 
-/// The checkpoint in `directory`, with limits that every fixture fits.
+/// The checkpoint in `directory`, with limits that every fixture fits. `record_steps`: see
+/// ModelLoadOptions.
 Result<std::unique_ptr<RankedModelRunner>> load_model(Backend& backend,
                                                       const std::string& directory,
                                                       int ranks,
                                                       const ModelOptions& model = {},
-                                                      std::optional<DType> compute = {});
+                                                      std::optional<DType> compute = {},
+                                                      bool record_steps = true);
 
 /// Runs `ids` from position `begin` in steps of `chunk`; the logits of every token.
 std::vector<float> run_model(RankedModelRunner& runner,

@@ -65,12 +65,13 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
     return runner->shared_->workers[usize(rank.rank)]->allocate(rank, shape);
   }));
-  TUTTI_RETURN_IF_ERROR(runner->prepare_steps(shape, !backend.ranks_share_memory()));
+  TUTTI_RETURN_IF_ERROR(
+      runner->prepare_steps(shape, !backend.ranks_share_memory(), options.record_steps));
   runner->log_memory(backend);
   return runner;
 }
 
-Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sample) {
+Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sample, bool record) {
   std::vector<char> records(usize(group_->size()));
   const Status prepared = group_->run([&](RankContext& rank) -> Status {
     const RankWorker& worker = *shared_->workers[usize(rank.rank)];
@@ -84,7 +85,7 @@ Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sam
   });
   TUTTI_RETURN_IF_ERROR(prepared);
   const bool all_record =
-      std::all_of(records.begin(), records.end(), [](char r) { return r == 1; });
+      record && std::all_of(records.begin(), records.end(), [](char r) { return r == 1; });
   planner_.configure({.shape = shape,
                       .long_rope_from = shared_->workers.front()->info().long_rope_from,
                       .records = all_record,

@@ -60,6 +60,8 @@ struct ModelLoadOptions {
   LoadFormat format = LoadFormat::kCheckpoint;
   DType dummy_dtype = DType::kBF16;
   std::optional<DType> compute;  ///< of activations and KV cache; unset = the backend's default
+  /// Whether decode steps are recorded where devices can. Not with operations of tests that wait.
+  bool record_steps = true;
   std::string cache_directory;   ///< where measurements are kept (TuningCache); empty: nowhere
   ModelOptions model;
   std::function<void(const LoadProgress&)>
@@ -162,7 +164,7 @@ class RankedModelRunner final : public ModelRunner {
   void log_memory(Backend& backend);
   /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
   Status load_weights(const Checkpoint* checkpoint, int64_t total, const ModelLoadOptions& options);
-  Status prepare_steps(const StepShape& shape, bool devices_sample);
+  Status prepare_steps(const StepShape& shape, bool devices_sample, bool record);
   /// Runs and records every padded size, so that no request pays for what is done once.
   Status warm_up(const StepShape& shape);
   Status tune_collectives();
