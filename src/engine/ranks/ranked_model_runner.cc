@@ -16,6 +16,20 @@ constexpr int kMaxRanks = 64;
 constexpr int64_t kReserveBytes = int64_t{256} << 20;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
+// Numbers of tokens at which prompts are tried at load, descending: two for each doubling.
+std::vector<int64_t> prompt_sizes(int64_t longest) {
+  std::vector<int64_t> sizes{longest};
+  for (int64_t size = 16; size < longest; size *= 2) {
+    for (const int64_t tokens : {size, size + size / 2}) {
+      if (tokens < longest) {
+        sizes.push_back(tokens);
+      }
+    }
+  }
+  std::sort(sizes.begin(), sizes.end(), std::greater<>());
+  return sizes;
+}
+
 Status illegal_ranks(const HfConfig& config,
                      const ModelOptions& options,
                      int ranks,
@@ -107,9 +121,12 @@ Status RankedModelRunner::warm_up(const StepShape& shape) {
     return everywhere(
         [&](RankContext& rank, RankWorker& worker) { return worker.rehearse(rank, plan); });
   };
-  planner_.plan_padding(
-      1, std::max<int64_t>(2, std::min(shape.max_tokens, shape.max_context)), plan);
-  TUTTI_RETURN_IF_ERROR(rehearse());
+  // Libraries have other code for other numbers of rows: prompts of all sizes find theirs loaded.
+  const int64_t longest = std::max<int64_t>(2, std::min(shape.max_tokens, shape.max_context));
+  for (const int64_t tokens : prompt_sizes(longest)) {
+    planner_.plan_padding(1, tokens, plan);
+    TUTTI_RETURN_IF_ERROR(rehearse());
+  }
   const std::vector<int64_t> sizes = padded_sizes(shape.max_sequences);
   for (auto size = sizes.rbegin(); size != sizes.rend(); ++size) {
     planner_.plan_padding(*size, 1, plan);
