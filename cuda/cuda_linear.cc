@@ -59,7 +59,7 @@ bool skinny_wins(const MatMul& p) {
   return skinny_fits(p) && (p.m <= kAlwaysRows || p.k < 2 * p.n);
 }
 
-// Decode steps come in few sizes, prompts in any: what a measurement costs must be paid back.
+// Large products are close to their limit whichever way they are computed.
 bool worth_measuring(const MatMul& p) {
   constexpr int64_t kMostRows = 512;
   return p.x_type == ElementType::kBF16 && p.m % 8 == 0 && p.m <= kMostRows;
@@ -103,7 +103,7 @@ void CudaOps::run_matmul(const MatMul& p, const char* op) {
   CublasLt::Workspace space{.data = workspace + kBiasBytes,
                             .bytes = o_.workspace.bytes() - kBiasBytes,
                             .stream = o_.stream};
-  if (worth_measuring(p)) {
+  if (rehearsal_ && worth_measuring(p)) {
     space.spoiler = o_.decode_partials.data();
     space.spoiler_bytes = o_.decode_partials.bytes();
   }

@@ -44,6 +44,8 @@ class CudaOps final : public Ops {
             {"simple_matmul", calls_.simple_matmul}};
   }
 
+  void set_rehearsal(bool on) override { rehearsal_ = on; }
+
   /// f32 and bf16.
   Status check_compute(DType act) const override;
 
@@ -167,6 +169,7 @@ class CudaOps final : public Ops {
 
   CudaOpsOptions o_;
   Calls calls_;
+  bool rehearsal_ = false;
 };
 
 }  // namespace tutti::cuda

@@ -43,7 +43,12 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
                  m.collective_timeout_seconds,
                  "Seconds a rank waits for the others before the model is given up")
       ->capture_default_str()
-      ->check(CLI::Range(0.05, 86400.0));
+      ->check([](const std::string& text) {  // CLI::Range lets "nan" through
+        double seconds = 0;
+        return CLI::detail::lexical_cast(text, seconds) && seconds >= 0.05 && seconds <= 86400.0
+                   ? std::string()
+                   : text + ": wanted seconds from 0.05 to 86400";
+      });
   app.add_option("--p2p",
                  m.p2p,
                  "auto: GPUs use each other's memory if a test with moved data says that it works; "

@@ -207,7 +207,9 @@ void Engine::turn() {
   lap();
   const int64_t depth = scheduler_config_.run_ahead ? Scheduler::kMaxInFlight : 1;
   const bool submitted = scheduler_.in_flight() < depth && submit_step();
-  counters_.step_schedule_seconds += lap();
+  const double waited = submitted ? runner_->waited_seconds() : 0;
+  counters_.step_schedule_seconds += lap() - waited;
+  counters_.step_model_seconds += waited;
   if (scheduler_.in_flight() > 0 && (!submitted || scheduler_.in_flight() == depth)) {
     collect_step();
   }

@@ -25,10 +25,14 @@ class ModelRunner {
   virtual ~ModelRunner() = default;
   virtual const RunnerLimits& limits() const = 0;
 
-  /// Starts a step; does not wait for it. Two steps may be in flight. They are executed in the
-  /// order of submission: whatever a step reads or writes, the one before has written. `batch` must
-  /// not change until the step has been collected. Called by the engine thread only.
+  /// Starts a step and does not wait for it, though perhaps for earlier ones, if it needs their
+  /// tokens to be known. Two steps may be in flight. They are executed in the order of submission:
+  /// whatever a step reads or writes, the one before has written. `batch` must not change until the
+  /// step has been collected. Called by the engine thread only.
   virtual Status submit(const Batch& batch) = 0;
+
+  /// How long the last submit() waited for earlier steps.
+  virtual double waited_seconds() const { return 0; }
 
   /// Waits for the oldest submitted step and replaces `output` by its result. A kDevice error means
   /// that this runner is unusable from now on; any other loses this step only, and may be returned

@@ -119,6 +119,10 @@ class Ops {
   /// no op is being queued.
   virtual std::vector<KernelCalls> kernel_calls() const { return {}; }
 
+  /// While it is on, results are of no worth, and what runs may take the time to measure which of
+  /// several kernels is fastest for its shape. Off, nothing is measured. Off at first.
+  virtual void set_rehearsal(bool /*on*/) {}
+
   /// kUnsupported says why this backend cannot compute with activations of `act`.
   virtual Status check_compute(DType act) const;
 

@@ -25,7 +25,8 @@ StepShape shape() {
           .num_blocks = 200,
           .max_adjusted = 6,
           .vocab_size = 700,
-          .vocab_limit = 690};
+          .vocab_limit = 690,
+          .long_ropes = true};
 }
 
 // A random but legal life of batches: sequences join, prefill in chunks, decode, and leave.
@@ -232,6 +233,12 @@ TEST(StepPlan, WhatPassesTheCheckStaysWithinBounds) {
       ASSERT_GE(context[q], 0);
       ASSERT_LE(context[q] + begin[q + 1] - begin[q], plan->table_width * s.block_size);
     }
+    if (plan->recorded) {
+      ASSERT_EQ(rows.tokens, rows.sequences);
+      ASSERT_LE(rows.sequences, 12);
+      ASSERT_EQ(plan->table_width, 13);
+    }
+    ASSERT_EQ(rows.ropes, rows.tokens);
     for (const int32_t place : plan->table_places) {
       ASSERT_LT(static_cast<uint32_t>(place), 12U * 13U);
     }

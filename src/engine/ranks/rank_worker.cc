@@ -232,7 +232,12 @@ Result<RankWorker::StepResult> RankWorker::run(RankContext& rank, const StepPlan
   if (!plan.recorded) {
     return choose(rank, plan, in, forward(rank, in));
   }
-  const DecodeGraph& decode = graphs_.at(plan.rows.sequences);
+  const auto recorded = graphs_.find(plan.rows.sequences);
+  if (recorded == graphs_.end()) {
+    return error(
+        StatusCode::kInternal, "no step of {} sequences was recorded", plan.rows.sequences);
+  }
+  const DecodeGraph& decode = recorded->second;
   TUTTI_RETURN_IF_ERROR(decode.graph->launch(rank.stream));
   arena_->resume(decode.used);
   return choose(rank, plan, in, decode.logits);
@@ -244,7 +249,10 @@ Status RankWorker::rehearse(RankContext& rank, const StepPlan& plan) {
       .tp = tp, .dp = rank.parallel.dp, .ep = rank.parallel.ep, .pp = rank.parallel.pp};
   RankContext alone{rank.rank, rank.device, rank.ops, parallel, rank.stream};
   TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
-  TUTTI_RETURN_IF_ERROR(choose(alone, plan, in, forward(alone, in)).status());
+  rank.ops.set_rehearsal(true);
+  const Status status = choose(alone, plan, in, forward(alone, in)).status();
+  rank.ops.set_rehearsal(false);
+  TUTTI_RETURN_IF_ERROR(status);
   return rank.stream.synchronize();
 }
 

@@ -46,6 +46,7 @@ class RankWorker {
   Status load_dummy(RankContext& rank, DType dtype, int threads);
 
   /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
+  /// MLA's expanded form gathers keys: here those of one sequence of full length.
   int64_t measure_arena(const StepShape& shape);
 
   /// Bytes that are kept from step to step: block tables, the slots' last tokens, and what is known

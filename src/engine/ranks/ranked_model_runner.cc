@@ -66,13 +66,13 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
                               ? 0
                               : std::min(options.max_adjusted_rows, options.max_batch_sequences);
   TUTTI_TRY(const int64_t total, runner->plan(checkpoint.get(), backend, options));
-  runner->tuning_ =
+  runner->shared_->tuning =
       std::make_unique<TuningCache>(options.cache_directory, backend.tuning_identity());
   TUTTI_TRY(runner->group_,
             RankGroup::start(backend,
                              {.request = {.ranks = options.ranks,
                                           .collective_timeout = options.collective_timeout,
-                                          .tuning = runner->tuning_.get()},
+                                          .tuning = runner->shared_->tuning.get()},
                               .stall = options.stall}));
   TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
   const StepShape shape = runner->step_shape(options);
@@ -104,26 +104,33 @@ Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sam
                       .long_rope_from = shared_->workers.front()->info().long_rope_from,
                       .records = all_record,
                       .devices_sample = devices_sample});
-  return all_record ? warm_up(shape) : ok_status();
+  return devices_sample ? warm_up(shape, all_record) : ok_status();
 }
 
-Status RankedModelRunner::warm_up(const StepShape& shape) {
+Status RankedModelRunner::warm_up(const StepShape& shape, bool record) {
   const auto start = std::chrono::steady_clock::now();
   TUTTI_RETURN_IF_ERROR(tune_collectives());
-  StepPlan plan;
+  StepPlan& plan = shared_->warm_up_plan;
   const auto everywhere = [&](const std::function<Status(RankContext&, RankWorker&)>& work) {
     return group_->run(
         [&](RankContext& rank) { return work(rank, *shared_->workers[usize(rank.rank)]); });
   };
   // Each job ends before the next one begins on any rank: none waits for another in a collective
   // while that one still measures, loads or records.
-  const auto rehearse = [&] {
-    return everywhere(
-        [&](RankContext& rank, RankWorker& worker) { return worker.rehearse(rank, plan); });
+  // Rank 0 before the others, which find what it has measured: products that every rank makes alike
+  // (of routers, for one) must give the same bits everywhere.
+  const auto rehearse = [&]() -> Status {
+    for (const bool first : {true, false}) {
+      const Status status = everywhere([&](RankContext& rank, RankWorker& worker) {
+        return (rank.rank == 0) == first ? worker.rehearse(rank, plan) : ok_status();
+      });
+      TUTTI_RETURN_IF_ERROR(status);
+    }
+    return ok_status();
   };
   // Libraries have other code for other numbers of rows: prompts of all sizes find theirs loaded.
-  const int64_t longest = std::max<int64_t>(2, std::min(shape.max_tokens, shape.max_context));
-  for (const int64_t tokens : prompt_sizes(longest)) {
+  const int64_t longest = std::min(shape.max_tokens, shape.max_context);
+  for (const int64_t tokens : longest > 1 ? prompt_sizes(longest) : std::vector<int64_t>{}) {
     planner_.plan_padding(1, tokens, plan);
     TUTTI_RETURN_IF_ERROR(rehearse());
   }
@@ -131,6 +138,9 @@ Status RankedModelRunner::warm_up(const StepShape& shape) {
   for (auto size = sizes.rbegin(); size != sizes.rend(); ++size) {
     planner_.plan_padding(*size, 1, plan);
     TUTTI_RETURN_IF_ERROR(rehearse());
+    if (!record) {
+      continue;
+    }
     TUTTI_RETURN_IF_ERROR(everywhere(
         [&](RankContext& rank, RankWorker& worker) { return worker.record(rank, plan); }));
     const Status ran = everywhere([&](RankContext& rank, RankWorker& worker) -> Status {
@@ -139,11 +149,12 @@ Status RankedModelRunner::warm_up(const StepShape& shape) {
     });
     TUTTI_RETURN_IF_ERROR(ran);
   }
-  log_info("warm-up: {} sizes of decode steps recorded in {}",
+  log_info("warm-up: {} sizes of decode steps {} in {}",
            sizes.size(),
+           record ? "recorded" : "tried",
            format_seconds(
                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()));
-  if (const Status saved = tuning_->save(); !saved.ok()) {
+  if (const Status saved = shared_->tuning->save(); !saved.ok()) {
     log_warn("{}", saved.message());
   }
   return ok_status();
@@ -155,7 +166,7 @@ Status RankedModelRunner::tune_collectives() {
     return ok_status();
   }
   const std::string key = fmt::format("collectives of {}", group_->describe());
-  const std::optional<std::string> known = tuning_->find(key);
+  const std::optional<std::string> known = shared_->tuning->find(key);
   std::string found;
   const Status tuned = group_->run([&](RankContext& rank) {
     Communicator& group = rank.parallel.tp;
@@ -169,23 +180,26 @@ Status RankedModelRunner::tune_collectives() {
   });
   TUTTI_RETURN_IF_ERROR(tuned);
   if (!found.empty()) {
-    tuning_->put(key, found);
+    shared_->tuning->put(key, found);
     log_info("collectives of {}: {}", group_->describe(), found);
   }
   return ok_status();
 }
 
 StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
+  // A running sequence has at least one token in a step, and may want its logits.
+  const int64_t sequences = std::min(options.max_batch_sequences, options.max_batch_tokens);
   return {.max_tokens = options.max_batch_tokens,
-          .max_sequences = options.max_batch_sequences,
-          .max_logit_rows = options.max_logit_rows + options.max_score_rows,
+          .max_sequences = sequences,
+          .max_logit_rows = std::max(options.max_logit_rows, sequences) + options.max_score_rows,
           .max_context = limits_.max_context,
           .block_size = options.block_size,
           .num_blocks = limits_.num_blocks,
-          .max_adjusted = max_adjusted_,
+          .max_adjusted = std::min(max_adjusted_, sequences),
           .vocab_size = limits_.vocab_size,
           .vocab_limit = options.vocab_limit > 0 ? std::min(options.vocab_limit, limits_.vocab_size)
-                                                 : limits_.vocab_size};
+                                                 : limits_.vocab_size,
+          .long_ropes = shared_->workers.front()->info().long_rope_from > 0};
 }
 
 void RankedModelRunner::log_memory(Backend& backend) {
@@ -415,7 +429,7 @@ Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
     options.progress({total, total});
   }
   const int64_t bytes = checkpoint != nullptr ? total : weight_bytes();
-  log_info("weights: {} {} in {}, {:.1f} GB/s, {} threads per rank",
+  log_info("weights: {} {} in {}, {:.1f} GB/s, {} thread(s) per rank",
            format_bytes(bytes),
            checkpoint != nullptr ? "read" : "made up",
            format_seconds(load_seconds_),
@@ -440,12 +454,19 @@ Status RankedModelRunner::Shared::run_step(RankContext& rank, uint64_t number) {
 }
 
 Status RankedModelRunner::submit(const Batch& batch) {
+  waited_seconds_ = 0;
   TUTTI_CHECK_LT(submitted_ - collected_, kMaxPending);
   Pending& step = shared_->pending[submitted_ % kMaxPending];
   step.batch = &batch;
   step.output.clear(batch.step);
-  const Status planned = planner_.plan(
-      batch, [this] { return finish_before(submitted_); }, step.plan, step.rows);
+  const auto finish_earlier = [this] {
+    const auto start = std::chrono::steady_clock::now();
+    const Status finished = finish_before(submitted_);
+    waited_seconds_ +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return finished;
+  };
+  const Status planned = planner_.plan(batch, finish_earlier, step.plan, step.rows);
   if (!planned.ok()) {
     return error(StatusCode::kDevice, "{}", planned.message());
   }

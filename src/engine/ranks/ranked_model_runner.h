@@ -62,7 +62,7 @@ struct ModelLoadOptions {
   std::optional<DType> compute;  ///< of activations and KV cache; unset = the backend's default
   /// Whether decode steps are recorded where devices can. Not with operations of tests that wait.
   bool record_steps = true;
-  std::string cache_directory;   ///< where measurements are kept (TuningCache); empty: nowhere
+  std::string cache_directory;  ///< where measurements are kept (TuningCache); empty: nowhere
   ModelOptions model;
   std::function<void(const LoadProgress&)>
       progress;  ///< called a few times per second from the loading thread
@@ -80,6 +80,8 @@ class RankedModelRunner final : public ModelRunner {
 
   Status submit(const Batch& batch) override;
   Status collect(StepOutput& output) override;
+
+  double waited_seconds() const override { return waited_seconds_; }
 
   /// Runs the batch alone and returns the logits of `rows`, [rows, vocab]. No step may be pending.
   Result<std::vector<float>> logits(const Batch& batch, const std::vector<int32_t>& rows);
@@ -138,6 +140,8 @@ class RankedModelRunner final : public ModelRunner {
     std::vector<std::unique_ptr<RankWorker>> workers;
     std::array<Pending, kMaxPending> pending;  // by number of submission
     std::vector<float> logits;                 // of the one step whose tokens the host chooses
+    std::unique_ptr<TuningCache> tuning;
+    StepPlan warm_up_plan;
 
     Status run_step(RankContext& rank, uint64_t number);
   };
@@ -165,8 +169,9 @@ class RankedModelRunner final : public ModelRunner {
   /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
   Status load_weights(const Checkpoint* checkpoint, int64_t total, const ModelLoadOptions& options);
   Status prepare_steps(const StepShape& shape, bool devices_sample, bool record);
-  /// Runs and records every padded size, so that no request pays for what is done once.
-  Status warm_up(const StepShape& shape);
+  /// Runs, and records if steps are recorded, every padded size and prompts of all sizes, so that
+  /// no request pays for what is done once.
+  Status warm_up(const StepShape& shape, bool record);
   Status tune_collectives();
   /// Waits for the submitted steps before `number` and fills their outputs. The error of the last.
   Status finish_before(uint64_t number);
@@ -178,12 +183,12 @@ class RankedModelRunner final : public ModelRunner {
   MemoryPlan memory_;
   int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
   double load_seconds_ = 0;
-  std::unique_ptr<TuningCache> tuning_;
   std::unique_ptr<Shared> shared_ = std::make_unique<Shared>();
   StepPlanner planner_;
   uint64_t submitted_ = 0;
   uint64_t finished_ = 0;
   uint64_t collected_ = 0;
+  double waited_seconds_ = 0;  // in the last submit()
   std::unique_ptr<RankGroup> group_;
 };
 

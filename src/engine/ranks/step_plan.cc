@@ -148,6 +148,29 @@ Status check_offsets(const char* what, std::span<const int32_t> values, int64_t 
   return check_range(what, values.back(), end, end);
 }
 
+// Of places that are written at once: none twice; negative ones are left out.
+Status check_distinct(const char* what, std::span<const int32_t> places) {
+  std::vector<int32_t> sorted(places.begin(), places.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    if (sorted[i] >= 0 && sorted[i] == sorted[i - 1]) {
+      return invalid("step plan: {} {} comes twice", what, sorted[i]);
+    }
+  }
+  return ok_status();
+}
+
+// What was recorded is a decode step of a padded size over the whole block tables.
+Status check_recorded(const StepPlan& plan, const StepShape& shape) {
+  const StepRows& rows = plan.rows;
+  const std::vector<int64_t> sizes = padded_sizes(shape.max_sequences);
+  const bool fits = std::binary_search(sizes.begin(), sizes.end(), rows.sequences) &&
+                    rows.tokens == rows.sequences && rows.logits == rows.sequences &&
+                    plan.max_queries == 1 && plan.table_width == shape.table_width() &&
+                    plan.max_keys == plan.table_width * shape.block_size && !plan.host_chooses;
+  return fits ? ok_status() : invalid("step plan: no such step is recorded");
+}
+
 Status check_inputs(const StepPlan& plan, const StepShape& shape) {
   const StepRows& rows = plan.rows;
   const int64_t slots = shape.max_sequences;
@@ -176,8 +199,9 @@ Status check_inputs(const StepPlan& plan, const StepShape& shape) {
   }
   TUTTI_RETURN_IF_ERROR(check_all("a sequence's slot", parts.next(rows.sequences), 0, slots - 1));
   TUTTI_RETURN_IF_ERROR(check_all("a row of logits", parts.next(rows.logits), 0, rows.tokens - 1));
-  TUTTI_RETURN_IF_ERROR(
-      check_all("the slot of a chosen token", parts.next(rows.logits), -1, slots - 1));
+  const std::span<const int32_t> chosen = parts.next(rows.logits);
+  TUTTI_RETURN_IF_ERROR(check_all("the slot of a chosen token", chosen, -1, slots - 1));
+  TUTTI_RETURN_IF_ERROR(check_distinct("the slot of a chosen token", chosen));
   return check_all("a rotary row", parts.next(rows.ropes), 0, 2 * rows.tokens - 1);
 }
 
@@ -188,6 +212,7 @@ Status check_choices(const StepPlan& plan, const StepShape& shape) {
       check_all("a number of log-probabilities", parts.next(rows.log_probs), -1, kMostLogProbs));
   parts.next(kDrawWords * rows.draws);
   std::vector<bool> taken(usize(shape.max_adjusted));
+  std::vector<int32_t> changed;
   for (int64_t i = 0; i < rows.adjusted; ++i) {
     const std::span<const int32_t> words = parts.next(kAdjustWords);
     AdjustParams params;
@@ -203,8 +228,9 @@ Status check_choices(const StepPlan& plan, const StepShape& shape) {
       return invalid("step plan: two changed rows share state {}", params.state);
     }
     taken[usize(params.state)] = true;
+    changed.push_back(params.row);
   }
-  return ok_status();
+  return check_distinct("the changed row", changed);
 }
 
 Status check_states(const StepPlan& plan, const StepShape& shape) {
@@ -229,6 +255,17 @@ Status check_states(const StepPlan& plan, const StepShape& shape) {
 }
 
 }  // namespace
+
+std::vector<int64_t> padded_sizes(int64_t most) {
+  std::vector<int64_t> sizes;
+  for (int64_t size = 1; size < most;) {
+    sizes.push_back(size);
+    const int64_t step = size < 8 ? size : size < 64 ? 8 : size < 256 ? 16 : 64;
+    size += step;
+  }
+  sizes.push_back(most);
+  return sizes;
+}
 
 int64_t StepShape::table_width() const {
   return std::max<int64_t>(1, ceil_div(max_context, block_size));
@@ -330,7 +367,8 @@ Status check_plan(const StepPlan& plan, const StepShape& shape) {
   TUTTI_RETURN_IF_ERROR(check_optional("the number of draws", rows.draws, rows.logits));
   TUTTI_RETURN_IF_ERROR(
       check_optional("the number of rows with log-probabilities", rows.log_probs, rows.logits));
-  TUTTI_RETURN_IF_ERROR(check_optional("the number of rotary rows", rows.ropes, rows.tokens));
+  const int64_t ropes = shape.long_ropes ? rows.tokens : 0;
+  TUTTI_RETURN_IF_ERROR(check_range("the number of rotary rows", rows.ropes, ropes, ropes));
   TUTTI_RETURN_IF_ERROR(
       check_range("the width of block tables", plan.table_width, 1, shape.table_width()));
   TUTTI_RETURN_IF_ERROR(
@@ -348,6 +386,10 @@ Status check_plan(const StepPlan& plan, const StepShape& shape) {
   const int64_t places = shape.max_sequences * shape.table_width();
   for (const int32_t place : plan.table_places) {
     TUTTI_RETURN_IF_ERROR(check_range("a place in the block tables", place, 0, places - 1));
+  }
+  TUTTI_RETURN_IF_ERROR(check_distinct("the place in the block tables", plan.table_places));
+  if (plan.recorded) {
+    TUTTI_RETURN_IF_ERROR(check_recorded(plan, shape));
   }
   TUTTI_RETURN_IF_ERROR(
       check_all("a block of the KV cache", plan.table_blocks, 0, shape.num_blocks - 1));

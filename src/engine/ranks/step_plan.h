@@ -23,10 +23,15 @@ struct StepShape {
   int64_t max_adjusted = 0;  ///< rows of logits that requests may change; see AdjustedRows
   int64_t vocab_size = 0;
   int64_t vocab_limit = 0;  ///< ids from here on are never chosen
+  bool long_ropes = false;  ///< the model has two sets of rotary frequencies
 
   /// Columns of the ranks' block tables.
   int64_t table_width() const;
 };
+
+/// Sizes that decode steps of up to `most` sequences are padded to, ascending. Finer where a row
+/// costs more: small batches are waiting for weights, and each further eight rows cost them little.
+std::vector<int64_t> padded_sizes(int64_t most);
 
 /// Rows of a step's tensors, padding included.
 struct StepRows {

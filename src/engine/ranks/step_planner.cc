@@ -6,17 +6,6 @@
 
 namespace tutti {
 
-std::vector<int64_t> padded_sizes(int64_t most) {
-  std::vector<int64_t> sizes;
-  for (int64_t size = 1; size < most;) {
-    sizes.push_back(size);
-    const int64_t step = size < 8 ? size : size < 64 ? 8 : size < 256 ? 16 : 64;
-    size += step;
-  }
-  sizes.push_back(most);
-  return sizes;
-}
-
 void StepPlanner::configure(const PlannerConfig& config) {
   config_ = config;
   const int64_t slots = config.shape.max_sequences;

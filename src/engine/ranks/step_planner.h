@@ -18,10 +18,6 @@ struct PlannerConfig {
   bool devices_sample = false;  ///< see TokenChooser::configure
 };
 
-/// Sizes that decode steps of up to `most` sequences are padded to, ascending. Finer where a row
-/// costs more: small batches are waiting for weights, and each further eight rows cost them little.
-std::vector<int64_t> padded_sizes(int64_t most);
-
 class StepPlanner {
  public:
   void configure(const PlannerConfig& config);

@@ -317,7 +317,7 @@ class DeviceLikeSet final : public RankSet {
 
 class DeviceLikeBackend final : public Backend {
  public:
-  std::string describe() const override { return inner_->describe(); }
+  std::string describe(const RankChoice& choice) const override { return inner_->describe(choice); }
 
   std::vector<MemoryPool> memory_pools(int ranks) const override {
     return inner_->memory_pools(ranks);
@@ -327,8 +327,8 @@ class DeviceLikeBackend final : public Backend {
 
   int64_t rank_overhead_bytes() const override { return 0; }
 
-  Result<Ceilings> measure_ceilings(DType compute) override {
-    return inner_->measure_ceilings(compute);
+  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
+    return inner_->measure_ceilings(choice, compute);
   }
 
   DType default_compute() const override { return DType::kF32; }
