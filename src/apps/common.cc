@@ -178,7 +178,9 @@ namespace {
 
 // Flags that mean nothing without GPUs.
 Status check_flags_of_gpus(const ModelFlags& flags, DeviceChoice device) {
-  if (device != DeviceChoice::kCpu && nvidia_device_present("/")) {
+  // With --device cuda, that there is no GPU is all there is to say: select_backend() does.
+  if (device == DeviceChoice::kCuda ||
+      (device != DeviceChoice::kCpu && nvidia_device_present("/"))) {
     return ok_status();
   }
 
@@ -193,11 +195,13 @@ Status check_flags_of_gpus(const ModelFlags& flags, DeviceChoice device) {
                            Flag{"--p2p", flags.p2p, "auto"}}) {
     if (flag.value != flag.unset) {
       return error(StatusCode::kUnavailable,
-                   "{} {}: {}; leave {} out to run on the CPU",
+                   "{} {}: {}. Leave {} out to run on the CPU",
                    flag.name,
                    flag.value,
                    device == DeviceChoice::kCpu ? "contradicts --device cpu"
-                                                : "this machine shows no NVIDIA GPU",
+                                                : "this machine shows no NVIDIA GPU (no "
+                                                  "/dev/nvidia0 and no loaded driver); in a "
+                                                  "container start it with --gpus all",
                    flag.name);
     }
   }
