@@ -195,7 +195,7 @@ Status check_flags_of_gpus(const ModelFlags& flags, DeviceChoice device) {
                            Flag{"--p2p", flags.p2p, "auto"}}) {
     if (flag.value != flag.unset) {
       return error(StatusCode::kUnavailable,
-                   "{} {}: {}. Leave {} out to run on the CPU",
+                   "{} {}: {}; leave {} out to run on the CPU",
                    flag.name,
                    flag.value,
                    device == DeviceChoice::kCpu ? "contradicts --device cpu"
