@@ -28,9 +28,10 @@ Status check_build(const CudaPluginRequest& request) {
   // most.
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);  // NOLINT(concurrency-mt-unsafe): at the start
   if (request.ranks_per_gpu > 1) {
-    // A kernel's code, loaded when it is first launched, may wait for all that runs on the GPU: also
-    // for a rank that waits there for the one that loads. Ranks on GPUs of their own need not care,
-    // since they launch in the same order. Costs 2 s and 40 MB on an H200, most of it cuBLASLt's.
+    // A kernel's code, loaded when it is first launched, may wait for all that runs on the GPU:
+    // also for a rank that waits there for the one that loads. Ranks on GPUs of their own need not
+    // care, since they launch in the same order. Costs 2 s and 40 MB on an H200, most of it
+    // cuBLASLt's.
     setenv("CUDA_MODULE_LOADING", "EAGER", 0);  // NOLINT(concurrency-mt-unsafe): at the start
   }
   return ok_status();

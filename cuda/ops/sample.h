@@ -15,10 +15,7 @@ cudaError_t shard_argmax(const TypedRows<float>& best,
                          cudaStream_t s);
 
 /// `best`: [r, 2 * shards].
-cudaError_t merge_argmax(int32_t* tokens,
-                         const TypedRows<const float>& best,
-                         int64_t rows,
-                         int shards,
-                         cudaStream_t s);
+cudaError_t merge_argmax(
+    int32_t* tokens, const TypedRows<const float>& best, int64_t rows, int shards, cudaStream_t s);
 
 }  // namespace tutti::cuda
