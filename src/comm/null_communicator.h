@@ -1,4 +1,4 @@
-// Has a size but moves nothing: for passes that only measure memory.
+// Has a size but moves nothing: for passes that only measure memory, and for rehearsals.
 #pragma once
 #include "comm/communicator.h"
 
