@@ -22,9 +22,10 @@ namespace tutti::cuda {
 namespace {
 
 constexpr int64_t kWidth = 3584;  // elements of a row: 7 KiB
-constexpr int64_t kRows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 9362};
-constexpr int64_t kMostRows = 9362;  // 64 MiB
-constexpr int64_t kFusedRows[] = {1, 2, 4, 8, 16};
+constexpr int64_t kRows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 9362, 37449};
+constexpr int64_t kMostRows = 37449;  // 256 MiB
+constexpr int64_t kFusedRows[] = {1, 2, 4, 8, 16, 32};
+constexpr int64_t kMostFusedRows = 32;
 constexpr int kPairs = 122;    // of a decode step of 61 layers
 constexpr int kFewPairs = 16;  // of large messages
 constexpr int kRuns = 5;
@@ -33,6 +34,12 @@ void check(const Status& status) {
   if (!status.ok()) {
     std::fprintf(stderr, "%s\n", status.message().c_str());
     std::_Exit(1);  // other ranks' threads may be waiting
+  }
+}
+
+void check_fused(bool fused) {
+  if (!fused) {
+    check(error(StatusCode::kInternal, "a size that the fused kernel does not take"));
   }
 }
 
@@ -53,9 +60,9 @@ struct Rank {
   std::unique_ptr<CudaStream> stream;
   Buffer x;         ///< [rows, kWidth] bf16
   Buffer addend;    ///< the same, all zero
-  Buffer residual;  ///< [16, kWidth] f32
+  Buffer residual;  ///< [kMostFusedRows, kWidth] f32
   Buffer weight;    ///< [kWidth] f32
-  Buffer y;         ///< [16, kWidth] bf16
+  Buffer y;         ///< [kMostFusedRows, kWidth] bf16
   std::vector<std::unique_ptr<Timer>> timers;
   std::unique_ptr<PeerCommunicator> comm;
 };
@@ -125,7 +132,7 @@ class Bench {
       const double fused = microseconds(rows, [&](Rank& rank) {
         rank.comm->force(PeerAlgorithm::kFlagged);
         add_zero(rank, rows);
-        TUTTI_CHECK(rank.comm->all_reduce_add_rms_norm(
+        check_fused(rank.comm->all_reduce_add_rms_norm(
             {.y = {rank.y.data(), DType::kBF16, {rows, kWidth}},
              .residual = {rank.residual.data(), DType::kF32, {rows, kWidth}},
              .x = x_of(rank, rows),
@@ -173,9 +180,9 @@ class Bench {
     };
     rank.x = allocate(kMostRows * kWidth * 2);
     rank.addend = allocate(kMostRows * kWidth * 2);
-    rank.residual = allocate(16 * kWidth * 4);
+    rank.residual = allocate(kMostFusedRows * kWidth * 4);
     rank.weight = allocate(kWidth * 4);
-    rank.y = allocate(16 * kWidth * 2);
+    rank.y = allocate(kMostFusedRows * kWidth * 2);
     check(cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"));
     for (int i = 0; i < kRuns; ++i) {
       rank.timers.push_back(rank.device->new_timer());

@@ -1,5 +1,6 @@
 // The CUDA backend as the program opens it, for tests that need a GPU.
 #pragma once
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <unordered_map>
@@ -22,7 +23,7 @@ inline bool gpu_present() {
 }
 
 struct CudaRanks {
-  int ranks = 1;            ///< all on the first GPU
+  int ranks = 1;            ///< spread evenly over test_gpus() GPUs, or over as many as divide them
   bool peer_access = true;  ///< false: what they exchange goes through host memory
 };
 
@@ -30,10 +31,20 @@ struct CudaRanks {
 // GPU (cuda/plugin.cc) has to be done before the first of them.
 inline const int kLoadAllKernels = setenv("CUDA_MODULE_LOADING", "EAGER", 0);
 
+/// GPUs that tests may use: TUTTI_TEST_GPUS, by default one.
+inline int test_gpus() {
+  const char* set = std::getenv("TUTTI_TEST_GPUS");
+  return std::max(set == nullptr ? 1 : std::atoi(set), 1);
+}
+
 inline Result<std::unique_ptr<Backend>> open_cuda(const CudaRanks& wanted = {}) {
+  int gpus = std::min(test_gpus(), wanted.ranks);
+  while (wanted.ranks % gpus != 0) {
+    --gpus;
+  }
   return select_backend({.device = DeviceChoice::kCuda,
-                         .gpus = {.count = 1},
-                         .ranks_per_gpu = wanted.ranks,
+                         .gpus = {.count = gpus},
+                         .ranks_per_gpu = wanted.ranks / gpus,
                          .peer_access = wanted.peer_access,
                          .plugin_paths = plugin_paths()});
 }
