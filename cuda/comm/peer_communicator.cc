@@ -91,19 +91,18 @@ void PeerCommunicator::gather(const PeerGather& call, const char* op) {
   throw_if_failed(peer_gather(call, by, stream_.handle()), op);
 }
 
-void PeerCommunicator::all_gather_columns(TensorView out,
-                                          ConstTensorView in,
-                                          std::span<const int64_t> widths) {
+PeerGather PeerCommunicator::columns(TensorView out,
+                                     ConstTensorView in,
+                                     std::span<const int64_t> widths) const {
   TUTTI_CHECK_EQ(ssize(widths.size()), int64_t{size()});
   TUTTI_CHECK_EQ(in.dim(1), widths[usize(rank_)]);
-  TUTTI_CHECK_EQ(in.dim(0), out.dim(0));
   TUTTI_CHECK(dtype_size(in.dtype()) == 4 && dtype_size(out.dtype()) == 4);
   PeerGather call{.peer = group_.endpoint(rank_),
                   .in = in.raw(),
                   .in_stride = in.stride(0),
                   .out = out.raw(),
                   .out_stride = out.stride(0),
-                  .rows = out.dim(0)};
+                  .rows = in.dim(0)};
   int64_t offset = 0;
   for (size_t r = 0; r < widths.size(); ++r) {
     call.width[r] = widths[r];
@@ -111,7 +110,23 @@ void PeerCommunicator::all_gather_columns(TensorView out,
     offset += widths[r];
   }
   TUTTI_CHECK_EQ(out.dim(1), offset);
-  gather(call, "all_gather_columns");
+  return call;
+}
+
+void PeerCommunicator::all_gather_columns(TensorView out,
+                                          ConstTensorView in,
+                                          std::span<const int64_t> widths) {
+  TUTTI_CHECK_EQ(in.dim(0), out.dim(0));
+  gather(columns(out, in, widths), "all_gather_columns");
+}
+
+void PeerCommunicator::exchange_rows(const ExchangeRows& args) {
+  PeerGather call = columns(args.out, args.in, args.widths);
+  call.op = PeerOp::kExchangeRows;
+  TUTTI_CHECK_EQ(args.out.dim(0), row_share(call.rows, rank_, size()).count);
+  TUTTI_CHECK_LE(call.rows * call.out_stride, kMostElements);
+  enter();
+  throw_if_failed(peer_exchange_rows(call, stream_.handle()), "exchange_rows");
 }
 
 void PeerCommunicator::broadcast(const Broadcast& args) {

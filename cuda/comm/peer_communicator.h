@@ -22,6 +22,7 @@ class PeerCommunicator final : public Communicator {
   void all_gather_columns(TensorView out,
                           ConstTensorView in,
                           std::span<const int64_t> widths) override;
+  void exchange_rows(const ExchangeRows& args) override;
   void broadcast(const Broadcast& args) override;
 
   /// Takes rows of whole 8-byte lines, up to the size that travels as flagged data.
@@ -45,6 +46,7 @@ class PeerCommunicator final : public Communicator {
   /// Before every collective: threads have a current device each.
   void enter() const;
   PeerAlgorithm choose(int64_t bytes) const;
+  PeerGather columns(TensorView out, ConstTensorView in, std::span<const int64_t> widths) const;
   void gather(const PeerGather& call, const char* op);
 
   PeerGroup& group_;

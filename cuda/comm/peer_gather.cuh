@@ -157,40 +157,50 @@ struct FlaggedGather {
   }
 };
 
+/// A part of a message that fits into a half of the mailbox.
+struct GatherPiece {
+  int64_t begin;  ///< vectors
+  int64_t most;
+  int64_t slot;  ///< bytes
+  uint32_t epoch;
+
+  /// How many of `count` vectors are in it.
+  __device__ int64_t of(int64_t count) const {
+    const int64_t left = count - begin;
+    return left < 0 ? 0 : (left < most ? left : most);
+  }
+};
+
+/// move(piece) for each part of a message of at most `bytes` from a rank to another, until one
+/// fails.
+template <class Move>
+__device__ void move_in_pieces(const PeerGather& a, int64_t bytes, const Move& move) {
+  PeerTurn turn(a.peer, a.op, bytes);
+  const int64_t slot = slot_bytes(a.peer.layout, a.peer.layout.ranks);
+  const int64_t all = (bytes + 15) / 16;  // vectors of the rank that sends most
+  const int64_t most = slot / 16;
+  int64_t pieces = 0;
+  bool sound = !turn.gave_up();
+  for (int64_t done = 0; done < all; done += most, ++pieces) {
+    if (sound) {
+      sound = move(turn, GatherPiece{done, most, slot, turn.epoch(pieces)});
+    }
+  }
+  turn.finish(pieces);
+}
+
 template <class T>
 struct PushGather {
   using Arguments = PeerGather;
 
   __device__ static void run(const PeerGather& a) {
-    PeerTurn turn(a.peer, a.op, a.bytes());
-    const int64_t slot = slot_bytes(a.peer.layout, a.peer.layout.ranks);
-    const int64_t all = (a.bytes() + 15) / 16;  // vectors of the rank that sends most
-    const int64_t most = slot / 16;
-    int64_t pieces = 0;
-    bool sound = !turn.gave_up();
-    for (int64_t done = 0; done < all; done += most, ++pieces) {
-      if (sound) {
-        sound = piece(a, turn, {done, most, slot, turn.epoch(pieces)});
-      }
-    }
-    turn.finish(pieces);
+    move_in_pieces(a, a.bytes(), [&a](PeerTurn& turn, const GatherPiece& piece) {
+      return move(a, turn, piece);
+    });
   }
 
  private:
-  struct Piece {
-    int64_t begin;  ///< vectors
-    int64_t most;
-    int64_t slot;  ///< bytes
-    uint32_t epoch;
-
-    // How many of `count` vectors are in it.
-    __device__ int64_t of(int64_t count) const {
-      const int64_t left = count - begin;
-      return left < 0 ? 0 : (left < most ? left : most);
-    }
-  };
-
-  __device__ static bool piece(const PeerGather& a, PeerTurn& turn, const Piece& piece) {
+  __device__ static bool move(const PeerGather& a, PeerTurn& turn, const GatherPiece& piece) {
     const PeerEndpoint& peer = a.peer;
     const int64_t bulk = peer.layout.bulk(piece.epoch);
     if (a.width[peer.rank] > 0) {

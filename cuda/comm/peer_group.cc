@@ -40,6 +40,8 @@ const char* name_of(PeerOp op) {
       return "all_reduce_sum";
     case PeerOp::kAllGatherColumns:
       return "all_gather_columns";
+    case PeerOp::kExchangeRows:
+      return "exchange_rows";
     case PeerOp::kBroadcast:
       return "broadcast";
     case PeerOp::kAllReduceAddRmsNorm:

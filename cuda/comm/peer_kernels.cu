@@ -2,7 +2,7 @@
 // to wait there together and leave room for what the waited-for still have to compute.
 #include <algorithm>
 
-#include "cuda/comm/peer_gather.cuh"
+#include "cuda/comm/peer_exchange.cuh"
 #include "cuda/comm/peer_kernels.h"
 #include "cuda/comm/peer_norm.cuh"
 #include "cuda/comm/peer_reduce.cuh"
@@ -132,6 +132,16 @@ cudaError_t gather(const PeerGather* ranks, int together, PeerAlgorithm by, cuda
   return a.element_bytes == 4 ? gather_of<uint32_t>(launch, by) : gather_of<uint8_t>(launch, by);
 }
 
+cudaError_t exchange(const PeerGather* ranks, int together, cudaStream_t s) {
+  const PeerGather& a = ranks[0];
+  if (a.bytes() == 0) {
+    return cudaSuccess;
+  }
+  const Launch<PeerGather> launch{
+      ranks, together, grid_of(a.share_bytes(), PeerAlgorithm::kPush, a.peer.max_blocks), s};
+  return launch.template run<PushExchange<uint32_t>>();
+}
+
 template <class... Bodies>
 cudaError_t load_bodies() {
   cudaError_t code = cudaSuccess;
@@ -166,6 +176,10 @@ cudaError_t peer_gather(const PeerGather& a, PeerAlgorithm by, cudaStream_t s) {
   return gather(&a, 0, by, s);
 }
 
+cudaError_t peer_exchange_rows(const PeerGather& a, cudaStream_t s) {
+  return exchange(&a, 0, s);
+}
+
 cudaError_t load_peer_kernels() {
   return load_bodies<FlaggedReduce<float>,
                      FlaggedReduce<bf16>,
@@ -178,7 +192,8 @@ cudaError_t load_peer_kernels() {
                      FlaggedGather<uint32_t>,
                      FlaggedGather<uint8_t>,
                      PushGather<uint32_t>,
-                     PushGather<uint8_t>>();
+                     PushGather<uint8_t>,
+                     PushExchange<uint32_t>>();
 }
 
 cudaError_t peer_all_reduce_together(const PeerReduce* ranks, PeerAlgorithm by, cudaStream_t s) {
@@ -191,6 +206,10 @@ cudaError_t peer_all_reduce_add_rms_norm_together(const PeerReduceNorm* ranks, c
 
 cudaError_t peer_gather_together(const PeerGather* ranks, PeerAlgorithm by, cudaStream_t s) {
   return gather(ranks, ranks->peer.layout.ranks, by, s);
+}
+
+cudaError_t peer_exchange_rows_together(const PeerGather* ranks, cudaStream_t s) {
+  return exchange(ranks, ranks->peer.layout.ranks, s);
 }
 
 }  // namespace tutti::cuda

@@ -17,6 +17,9 @@ cudaError_t peer_all_reduce_add_rms_norm(const PeerReduceNorm& a, cudaStream_t s
 /// `by`: kFlagged or kPush.
 cudaError_t peer_gather(const PeerGather& a, PeerAlgorithm by, cudaStream_t s);
 
+/// Words of 4 bytes, pushed.
+cudaError_t peer_exchange_rows(const PeerGather& a, cudaStream_t s);
+
 /// Loads the code of all kernels above onto the current device. Loading may wait for the device,
 /// where a peer's kernel may be waiting for this rank: so it comes first.
 cudaError_t load_peer_kernels();
@@ -26,5 +29,6 @@ cudaError_t load_peer_kernels();
 cudaError_t peer_all_reduce_together(const PeerReduce* ranks, PeerAlgorithm by, cudaStream_t s);
 cudaError_t peer_all_reduce_add_rms_norm_together(const PeerReduceNorm* ranks, cudaStream_t s);
 cudaError_t peer_gather_together(const PeerGather* ranks, PeerAlgorithm by, cudaStream_t s);
+cudaError_t peer_exchange_rows_together(const PeerGather* ranks, cudaStream_t s);
 
 }  // namespace tutti::cuda

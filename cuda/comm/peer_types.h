@@ -22,6 +22,7 @@ inline constexpr int kMaxPeerBlocks = 64;  ///< of one collective on one rank
 enum class PeerOp : int32_t {
   kAllReduceSum,
   kAllGatherColumns,
+  kExchangeRows,
   kBroadcast,
   kAllReduceAddRmsNorm,
 };
@@ -126,7 +127,7 @@ struct PeerReduceNorm {
 };
 
 /// out[:, offset[r] : offset[r] + width[r]] = in of rank r, bits as they are. A broadcast is the
-/// case of one rank with a width.
+/// case of one rank with a width. Where rows are exchanged, `out` has this rank's share of them.
 struct PeerGather {
   PeerEndpoint peer;
   PeerOp op = PeerOp::kAllGatherColumns;
@@ -148,6 +149,19 @@ struct PeerGather {
       most = w > most ? w : most;
     }
     return rows * most * element_bytes;
+  }
+
+  /// Where rows are exchanged: the first of rank `p`'s, or their end for p + 1.
+  __host__ __device__ int64_t share_begin(int p) const { return rows * p / peer.layout.ranks; }
+
+  __host__ __device__ int64_t share_rows(int p) const {
+    return share_begin(p + 1) - share_begin(p);
+  }
+
+  /// The most that one rank then sends to another.
+  __host__ __device__ int64_t share_bytes() const {
+    const int64_t ranks = peer.layout.ranks;
+    return rows == 0 ? 0 : bytes() / rows * ((rows + ranks - 1) / ranks);
   }
 };
 

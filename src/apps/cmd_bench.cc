@@ -26,6 +26,14 @@ struct Latency {
   int64_t memory_after = 0;  // device memory taken by the end of the run; 0: not known
 };
 
+// What each of `ranks` equal ranks has of the machine.
+Ceilings share_of(Ceilings all, int ranks) {
+  all.read /= ranks;
+  all.copy /= ranks;
+  all.flops /= ranks;
+  return all;
+}
+
 double step_seconds(const BenchLatencyOptions& o, const Latency& l) {
   return l.times.decode_seconds / static_cast<double>(o.new_tokens - 1);
 }
@@ -84,8 +92,10 @@ void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, 
                              format_bytes(m.measured),
                              format_bytes(l.memory_after));
   }
-  std::cout << "\n" << ops_table("one prompt step, each op alone", l.prompt_ops, l.ceilings);
-  std::cout << "\n" << ops_table("one decode step, each op alone", l.decode_ops, l.ceilings);
+  const Ceilings rank = share_of(l.ceilings, runner.ranks());
+  const char* of = runner.ranks() == 1 ? "each op alone" : "ops of one rank";
+  std::cout << "\n" << ops_table(fmt::format("one prompt step, {}", of), l.prompt_ops, rank);
+  std::cout << "\n" << ops_table(fmt::format("one decode step, {}", of), l.decode_ops, rank);
 }
 
 Json memory_json(const MemoryPlan& m, int64_t after) {
@@ -126,8 +136,9 @@ void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, c
   if (l.memory_after > 0) {
     members.set("device_memory", memory_json(runner.memory(), l.memory_after));
   }
-  members.set("prompt_ops", ops_json(l.prompt_ops, l.ceilings));
-  members.set("decode_ops", ops_json(l.decode_ops, l.ceilings));
+  const Ceilings rank = share_of(l.ceilings, runner.ranks());
+  members.set("prompt_ops", ops_json(l.prompt_ops, rank));
+  members.set("decode_ops", ops_json(l.decode_ops, rank));
   std::cout << to_string(out) << "\n";
 }
 
@@ -158,10 +169,10 @@ Status measure(RankedModelRunner& runner,
   latency.bytes_per_step =
       runner.decode_weight_bytes() + runner.kv_bytes_per_token() * middle * o.batch;
   latency.flops_per_step = 2 * runner.decode_weight_elements() * o.batch;
-  // With several ranks the operations are those of one of them.
-  if (run.prompt_step_tokens() == o.prompt_tokens && runner.ranks() == 1) {
+  // The operations are those of one rank; the others have as many.
+  if (run.prompt_step_tokens() == o.prompt_tokens) {
     for (const OpTiming& t : latency.prompt_ops) {
-      latency.prompt_flops += t.flops * o.batch;
+      latency.prompt_flops += t.flops * o.batch * runner.ranks();
     }
   }
   latency.devices = describe_devices(backend, runner);

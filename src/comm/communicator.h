@@ -29,6 +29,25 @@ struct AllReduceAddRmsNorm {
   float eps = 0;
 };
 
+/// Rows [begin, begin + count) of `rows` that fall to one rank of `ranks`; they differ by one at
+/// most.
+struct RowShare {
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+
+constexpr RowShare row_share(int64_t rows, int rank, int ranks) {
+  const int64_t begin = rows * rank / ranks;
+  return {.begin = begin, .count = rows * (rank + 1) / ranks - begin};
+}
+
+/// Every rank has some columns of all rows and gets all columns of some rows: those of row_share().
+struct ExchangeRows {
+  TensorView out;                   ///< [row_share(rows, rank).count, sum(widths)] f32
+  ConstTensorView in;               ///< [rows, widths[rank]] f32
+  std::span<const int64_t> widths;  ///< one per rank
+};
+
 /// Every rank's x becomes that of rank `root`.
 struct Broadcast {
   TensorView x;  ///< contiguous, any type
@@ -53,6 +72,8 @@ class Communicator {
   virtual void all_gather_columns(TensorView out,      // [rows, sum(widths)] f32
                                   ConstTensorView in,  // [rows, widths[rank()]] f32
                                   std::span<const int64_t> widths) = 0;  // one per rank
+
+  virtual void exchange_rows(const ExchangeRows& args) = 0;
 
   virtual void broadcast(const Broadcast& args) = 0;
 

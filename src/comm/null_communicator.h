@@ -16,6 +16,8 @@ class NullCommunicator final : public Communicator {
 
   void all_gather_columns(TensorView, ConstTensorView, std::span<const int64_t>) override {}
 
+  void exchange_rows(const ExchangeRows&) override {}
+
   void broadcast(const Broadcast&) override {}
 
   void barrier() override {}

@@ -48,6 +48,8 @@ const char* collective_name(CollectiveOp op) {
       return "all_reduce_sum";
     case CollectiveOp::kAllGatherColumns:
       return "all_gather_columns";
+    case CollectiveOp::kExchangeRows:
+      return "exchange_rows";
     case CollectiveOp::kBroadcast:
       return "broadcast";
   }

@@ -10,7 +10,14 @@
 
 namespace tutti {
 
-enum class CollectiveOp : uint8_t { kNone, kBarrier, kAllReduceSum, kAllGatherColumns, kBroadcast };
+enum class CollectiveOp : uint8_t {
+  kNone,
+  kBarrier,
+  kAllReduceSum,
+  kAllGatherColumns,
+  kExchangeRows,
+  kBroadcast,
+};
 
 /// "all_reduce_sum"
 const char* collective_name(CollectiveOp op);

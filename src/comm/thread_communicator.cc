@@ -171,6 +171,27 @@ class ThreadCommunicator final : public Communicator {
     group_.wait_for_all(rank_);  // nobody may overwrite its input while another rank still reads it
   }
 
+  void exchange_rows(const ExchangeRows& args) override {
+    TUTTI_CHECK_EQ(ssize(args.widths.size()), int64_t{size()});
+    const int64_t rows = args.in.dim(0);
+    int64_t columns = 0;
+    for (const int64_t width : args.widths) {
+      columns += width;
+    }
+    group_.slots_[usize(rank_)] = args.in;
+    // Results differ in size; what they are parts of does not.
+    group_.meet(
+        rank_, {.op = CollectiveOp::kExchangeRows, .bytes = rows * columns * ssize(sizeof(float))});
+    const RowShare mine = row_share(rows, rank_, size());
+    for (int64_t row = 0; row < mine.count; ++row) {
+      float* to = args.out.at(row).data<float>();
+      for (size_t r = 0; r < args.widths.size(); ++r) {
+        to = std::copy_n(group_.slots_[r].at(mine.begin + row).data<float>(), args.widths[r], to);
+      }
+    }
+    group_.wait_for_all(rank_);
+  }
+
   void broadcast(const Broadcast& args) override {
     TUTTI_CHECK(args.root >= 0 && args.root < size() && args.x.contiguous());
     group_.slots_[usize(rank_)] = args.x;

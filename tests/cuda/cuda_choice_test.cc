@@ -8,7 +8,12 @@
 namespace tutti::test {
 namespace {
 
-class CudaChoice : public ::testing::TestWithParam<std::string> {
+struct Case {
+  std::string fixture;
+  int ranks;
+};
+
+class CudaChoice : public ::testing::TestWithParam<Case> {
  protected:
   static constexpr uint64_t kSeed = 20250318;
 
@@ -16,7 +21,8 @@ class CudaChoice : public ::testing::TestWithParam<std::string> {
     EngineConfig engine;
     engine.prefix_cache = false;
     return run_load({.fixtures = testing::fixtures_directory(),
-                     .fixture = GetParam(),
+                     .fixture = GetParam().fixture,
+                     .ranks = GetParam().ranks,
                      .blocks = 64,
                      .sequences = 4,
                      .adjusted = adjusted,
@@ -29,7 +35,7 @@ class CudaChoice : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(CudaChoice, IsTheHosts) {
-  TUTTI_NEEDS_GPU(backend);
+  TUTTI_NEEDS_GPU(backend, {.ranks = GetParam().ranks});
   const LoadRun device = run(backend, AdjustedRows::kMaxRows);
   const LoadRun host = run(backend, 0);  // no room on the device
   ASSERT_EQ(device.codes, host.codes) << "seed=" << kSeed;
@@ -45,8 +51,13 @@ TEST_P(CudaChoice, IsTheHosts) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures,
                          CudaChoice,
-                         ::testing::Values("dsv3_base_f32", "llama_base_f32"),
-                         [](const auto& test) { return test.param; });
+                         ::testing::Values(Case{"dsv3_base_f32", 1},
+                                           Case{"dsv3_base_f32", 2},
+                                           Case{"llama_base_f32", 1},
+                                           Case{"llama_base_f32", 2}),
+                         [](const auto& test) {
+                           return fmt::format("{}_ranks_{}", test.param.fixture, test.param.ranks);
+                         });
 
 }  // namespace
 }  // namespace tutti::test

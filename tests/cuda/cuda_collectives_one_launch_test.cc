@@ -49,7 +49,7 @@ class CudaCollectivesOneLaunch : public ::testing::TestWithParam<int> {
     finish(call, cuda::peer_all_reduce_together(calls.data(), *call.by, stream()));
   }
 
-  // Also broadcasts: see PeerCommunicator.
+  // Also exchanges, and broadcasts: see PeerCommunicator.
   void gather(const Call& call) {
     prepare(call);
     const bool broadcast = call.kind == Call::Kind::kBroadcast;
@@ -71,7 +71,10 @@ class CudaCollectivesOneLaunch : public ::testing::TestWithParam<int> {
       }
       calls.push_back(one);
     }
-    finish(call, cuda::peer_gather_together(calls.data(), *call.by, stream()));
+    finish(call,
+           call.kind == Call::Kind::kExchange
+               ? cuda::peer_exchange_rows_together(calls.data(), stream())
+               : cuda::peer_gather_together(calls.data(), *call.by, stream()));
   }
 
   std::unique_ptr<PeerWorld> ranks_;
@@ -95,6 +98,16 @@ TEST_P(CudaCollectivesOneLaunch, Pieces) {
   const int64_t count = (int64_t{10} << 20) / 4 + 1;
   sum({.widths = {count}, .by = PeerAlgorithm::kPush, .seed = 4});
   sum({.widths = {count}, .by = PeerAlgorithm::kTwoShot, .seed = 5});
+}
+
+TEST_P(CudaCollectivesOneLaunch, Exchanges) {
+  std::vector<int64_t> widths(static_cast<size_t>(ranks_->size()), 24);
+  for (const int64_t rows : {1, 5, 16}) {
+    gather({.kind = Call::Kind::kExchange, .rows = rows, .widths = widths, .seed = 9});
+  }
+  widths[0] = 0;
+  widths[1] = 7;
+  gather({.kind = Call::Kind::kExchange, .rows = 5, .widths = widths, .seed = 10});
 }
 
 TEST_P(CudaCollectivesOneLaunch, GathersAndBroadcasts) {

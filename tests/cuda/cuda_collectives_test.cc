@@ -123,7 +123,7 @@ TEST_P(CudaCollectives, LargeSums) {
 }
 
 // Widths that differ, also none at all; rows that lie apart in `out` and in no vectors.
-TEST_P(CudaCollectives, GathersOfAllSizes) {
+TEST_P(CudaCollectives, GathersAndExchangesOfAllSizes) {
   PeerWorld ranks = world(int64_t{24} << 20);
   const auto n = static_cast<size_t>(ranks.size());
   const uint64_t seed = std::random_device{}();
@@ -142,6 +142,8 @@ TEST_P(CudaCollectives, GathersOfAllSizes) {
         if (rows * width * static_cast<int64_t>(n) * 4 > int64_t{24} << 20) {
           continue;
         }
+        ranks.check(
+            {{.kind = Call::Kind::kExchange, .rows = rows, .widths = widths, .seed = seed}});
         for (const PeerAlgorithm by : {PeerAlgorithm::kFlagged, PeerAlgorithm::kPush}) {
           ranks.check({{.kind = Call::Kind::kGather,
                         .rows = rows,
@@ -205,7 +207,7 @@ std::vector<Call> random_calls(std::mt19937_64& random, int ranks, int count, in
         call.by = kAll[below(3)];
       }
     } else if (kind == 2) {
-      call.kind = Call::Kind::kGather;
+      call.kind = below(2) == 0 ? Call::Kind::kGather : Call::Kind::kExchange;
       call.rows = 1 + below(4);
       for (int r = 0; r < ranks; ++r) {
         call.widths.push_back(below(elements / ranks / call.rows + 2));

@@ -22,12 +22,12 @@ using cuda::PeerAlgorithm;
 
 /// One collective. Its input and its result lie `at` bytes into the buffers of each rank.
 struct Call {
-  enum class Kind { kSum, kGather, kBroadcast };
+  enum class Kind { kSum, kGather, kExchange, kBroadcast };
 
   Kind kind = Kind::kSum;
   DType type = DType::kF32;     ///< of a sum
-  int64_t rows = 1;             ///< of a gather
-  std::vector<int64_t> widths;  ///< of a gather, in words; else one: elements, or bytes
+  int64_t rows = 1;             ///< of a gather or an exchange
+  std::vector<int64_t> widths;  ///< of these, in words; else one: elements, or bytes
   int root = 0;
   int64_t at = 0;
   std::optional<PeerAlgorithm> by;
@@ -42,17 +42,21 @@ struct Call {
   }
 
   int64_t element_bytes() const {
-    return kind == Kind::kSum ? dtype_size(type) : kind == Kind::kGather ? 4 : 1;
+    return kind == Kind::kSum ? dtype_size(type) : columns() ? 4 : 1;
   }
 
-  /// Of the result, which no input exceeds.
+  /// Each rank brings columns, which end up in another buffer.
+  bool columns() const { return kind == Kind::kGather || kind == Kind::kExchange; }
+
+  /// Of the largest result, which no input exceeds.
   int64_t bytes() const { return rows * total_width() * element_bytes(); }
 
   std::string describe() const {
     return fmt::format("{} of {} x {} {}, at {}, by {}, seed {}",
-                       kind == Kind::kSum      ? "sum"
-                       : kind == Kind::kGather ? "gather"
-                                               : "broadcast",
+                       kind == Kind::kSum        ? "sum"
+                       : kind == Kind::kGather   ? "gather"
+                       : kind == Kind::kExchange ? "exchange"
+                                                 : "broadcast",
                        rows,
                        fmt::join(widths, "+"),
                        kind == Kind::kSum ? dtype_name(type) : "",
@@ -85,7 +89,7 @@ void put(Bytes& to, int64_t i, T value) {
 
 /// What rank `rank` brings to a call.
 inline Bytes input_of(const Call& call, int rank) {
-  const bool gather = call.kind == Call::Kind::kGather;
+  const bool gather = call.columns();
   const int64_t width = call.widths[gather ? usize(rank) : 0];
   Bytes bytes(usize(call.rows * width * call.element_bytes()));
   for (int64_t i = 0; i < call.rows * width; ++i) {
@@ -119,7 +123,7 @@ inline Bytes expected_sum(const Call& call, int ranks) {
   return bytes;
 }
 
-/// What every rank must hold afterwards.
+/// What every rank must hold afterwards; of an exchange, what they hold together.
 inline Bytes expected_of(const Call& call, int ranks) {
   if (call.kind == Call::Kind::kSum) {
     return expected_sum(call, ranks);
@@ -201,7 +205,7 @@ class PeerWorld {
   }
 
   std::byte* result(int r, const Call& call) {
-    const Buffer& buffer = call.kind == Call::Kind::kGather ? rank(r).out : rank(r).x;
+    const Buffer& buffer = call.columns() ? rank(r).out : rank(r).x;
     return static_cast<std::byte*>(buffer.data()) + call.at;
   }
 
@@ -255,6 +259,11 @@ class PeerWorld {
       comm.all_reduce_sum({input(r, call), call.type, {call.widths[0]}});
     } else if (call.kind == Call::Kind::kBroadcast) {
       comm.broadcast({.x = {input(r, call), DType::kU8, {call.widths[0]}}, .root = call.root});
+    } else if (call.kind == Call::Kind::kExchange) {
+      const int64_t share = row_share(call.rows, r, size()).count;
+      comm.exchange_rows({.out = {result(r, call), DType::kF32, {share, call.total_width()}},
+                          .in = {input(r, call), DType::kF32, {call.rows, call.widths[usize(r)]}},
+                          .widths = call.widths});
     } else {
       comm.all_gather_columns({result(r, call), DType::kF32, {call.rows, call.total_width()}},
                               {input(r, call), DType::kF32, {call.rows, call.widths[usize(r)]}},
@@ -262,9 +271,15 @@ class PeerWorld {
     }
   }
 
-  /// Compares what rank `r` holds.
-  void compare(int r, const Call& call, const Bytes& expected) {
-    const Bytes got = download(r, result(r, call), call.bytes());
+  /// Compares what rank `r` holds with its part of `all`.
+  void compare(int r, const Call& call, const Bytes& all) {
+    Bytes expected = all;
+    if (call.kind == Call::Kind::kExchange) {
+      const RowShare share = row_share(call.rows, r, size());
+      const auto begin = all.begin() + share.begin * call.total_width() * 4;
+      expected.assign(begin, begin + share.count * call.total_width() * 4);
+    }
+    const Bytes got = download(r, result(r, call), ssize(expected.size()));
     if (got == expected) {
       return;
     }

@@ -238,6 +238,12 @@ class TapedCommunicator final : public Communicator {
     });
   }
 
+  void exchange_rows(const ExchangeRows& args) override {
+    queue([this, args, copy = std::vector<int64_t>(args.widths.begin(), args.widths.end())] {
+      inner_->exchange_rows({.out = args.out, .in = args.in, .widths = copy});
+    });
+  }
+
   void broadcast(const Broadcast& args) override {
     queue([this, args] { inner_->broadcast(args); });
   }

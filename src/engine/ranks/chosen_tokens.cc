@@ -22,7 +22,7 @@ Status ChosenTokens::allocate(Device& device, int64_t max_sequences) {
   return ok_status();
 }
 
-Status ChosenTokens::fetch(RankContext& rank, const RankWorker::StepResult& result) {
+Status ChosenTokens::fetch(RankContext& rank, const StepResult& result) {
   const auto copy = [&rank](const HostBuffer& buffer, const TensorView& from) {
     return rank.device.copy_to_host(buffer.data(), from.raw(), from.bytes(), rank.stream);
   };

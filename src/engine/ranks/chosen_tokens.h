@@ -17,7 +17,7 @@ class ChosenTokens {
   Status allocate(Device& device, int64_t max_sequences);
 
   /// Queues the copies of what the device of this rank chose.
-  Status fetch(RankContext& rank, const RankWorker::StepResult& result);
+  Status fetch(RankContext& rank, const StepResult& result);
 
   /// Waits, and adds a row to `output` for each of `rows`, which the step has chosen tokens for.
   Status read(std::span<const ChosenRow> rows, StepOutput& output) const;

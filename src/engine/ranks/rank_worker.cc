@@ -6,38 +6,9 @@
 #include "base/checked.h"
 #include "comm/null_communicator.h"
 #include "comm/self_communicator.h"
-#include "nn/embedding.h"
 #include "ops/null_ops.h"
-#include "sched/sampling_params.h"
 
 namespace tutti {
-
-namespace {
-
-static_assert(kMaxTopLogprobs <= kMostLogProbs);
-
-// Where a step puts what it chooses. Log-probabilities are only allocated where they are wanted.
-RankWorker::StepResult allocate_choice(Arena& arena, int64_t rows, bool log_probs) {
-  RankWorker::StepResult out;
-  out.chosen = arena.alloc(DType::kI32, {rows});
-  if (log_probs) {
-    out.top_ids = arena.alloc(DType::kI32, {rows, kMaxTopLogprobs});
-    out.log_probs = arena.alloc(DType::kF32, {rows, 1 + kMaxTopLogprobs});
-  }
-  return out;
-}
-
-struct Adjusted {
-  TensorView logits;
-  TensorView tokens;
-};
-
-Adjusted allocate_adjusted(Arena& arena, int64_t rows, int64_t vocab_size) {
-  return {.logits = arena.alloc(DType::kF32, {rows, vocab_size}),
-          .tokens = arena.alloc(DType::kI32, {rows})};
-}
-
-}  // namespace
 
 Result<std::unique_ptr<RankWorker>> RankWorker::create(
     const HfConfig& config, const ModelOptions& options, int rank, int ranks, DType compute) {
@@ -82,12 +53,8 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   in.step.total_keys = shape.max_context;
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
   const StepContext ctx{ops, parallel, arena, kv, in.step, info_.kv.dtype};
-  const TensorView part = model_->forward(ctx);
-  // The order of choose().
-  gather_logits({.group = tp, .arena = arena, .part = part, .vocab_size = info_.vocab_size});
-  lay_out_choices(arena, rows);
-  allocate_choice(arena, rows.logits, /*log_probs=*/true);
-  allocate_adjusted(arena, rows.adjusted, info_.vocab_size);
+  model_->forward(ctx);
+  DeviceSampler::measure(arena, rows, info_.vocab_size, ranks_);
   return arena.peak();
 }
 
@@ -156,77 +123,23 @@ TensorView RankWorker::forward(RankContext& rank, const DeviceInputs& in) {
   return model_->forward({rank.ops, rank.parallel, *arena_, *kv_, in.step, info_.kv.dtype});
 }
 
-void RankWorker::choose_largest(RankContext& rank, TensorView tokens, ConstTensorView logits) {
-  Communicator& group = rank.parallel.tp;
-  if (group.size() == 1) {
-    rank.ops.argmax(tokens, logits, shape_.vocab_limit);
-    return;
-  }
-  // Two words of each rank instead of its logits.
-  const int64_t rows = logits.dim(0);
-  const TensorView mine = arena_->alloc(DType::kF32, {rows, 2});
-  const TensorView all = arena_->alloc(DType::kF32, {rows, 2 * group.size()});
-  rank.ops.shard_argmax({.best = mine,
-                         .logits = logits,
-                         .first_id = info_.logit_ids.begin,
-                         .limit = shape_.vocab_limit});
-  const std::vector<int64_t> widths(usize(group.size()), 2);
-  group.all_gather_columns(all, mine, widths);
-  rank.ops.merge_argmax({.tokens = tokens, .best = all});
-}
-
-void RankWorker::choose_adjusted(RankContext& rank,
-                                 const DeviceChoices& choices,
-                                 const StepResult& out) {
-  const AdjustTables tables = adjusted_.view();
-  const int64_t limit = shape_.vocab_limit;
-  const Adjusted adjusted = allocate_adjusted(*arena_, choices.adjusted.dim(0), out.logits.dim(1));
-  rank.ops.adjust_logits(adjusted.logits, out.logits, limit, tables, choices.adjusted);
-  rank.ops.draw(adjusted.tokens, adjusted.logits, limit, choices.adjusted_draws);
-  rank.ops.take_adjusted(out.chosen, tables, adjusted.tokens, choices.adjusted);
-}
-
-Result<RankWorker::StepResult> RankWorker::choose(RankContext& rank,
-                                                  const StepPlan& plan,
-                                                  const DeviceInputs& in,
-                                                  TensorView logits) {
-  StepResult out;
-  if (!plan.host_chooses && plan.rows.greedy()) {
-    out = allocate_choice(*arena_, plan.rows.logits, /*log_probs=*/false);
-    choose_largest(rank, out.chosen, logits);
+Result<StepResult> RankWorker::choose(RankContext& rank,
+                                      const StepPlan& plan,
+                                      const DeviceInputs& in,
+                                      TensorView logits) {
+  DeviceSampler sampler(
+      rank,
+      *arena_,
+      {.size = info_.vocab_size, .limit = shape_.vocab_limit, .first_id = info_.logit_ids.begin},
+      adjusted_.view());
+  TUTTI_TRY(const StepResult out, sampler.choose(plan, logits));
+  if (out.chosen.defined()) {
     rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
-    return out;
   }
-  // Every rank draws from the same logits with the same numbers.
-  const TensorView all = gather_logits({.group = rank.parallel.tp,
-                                        .arena = *arena_,
-                                        .part = logits,
-                                        .vocab_size = info_.vocab_size});
-  if (!plan.host_chooses) {
-    const DeviceChoices choices = lay_out_choices(*arena_, plan.rows);
-    TUTTI_RETURN_IF_ERROR(rank.device.copy_from_host(
-        choices.packed.raw(), plan.choices.data(), choices.packed.bytes(), rank.stream));
-    out = allocate_choice(*arena_, plan.rows.logits, plan.rows.log_probs > 0);
-    out.logits = all;
-    if (plan.rows.draws > 0) {
-      rank.ops.draw(out.chosen, all, shape_.vocab_limit, choices.draws);
-    } else {
-      rank.ops.argmax(out.chosen, all, shape_.vocab_limit);
-    }
-    if (plan.rows.adjusted > 0) {
-      choose_adjusted(rank, choices, out);
-    }
-    rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
-    if (plan.rows.log_probs > 0) {
-      rank.ops.log_probs(
-          out.top_ids, out.log_probs, out.chosen, all, shape_.vocab_limit, choices.log_probs);
-    }
-  }
-  out.logits = all;
   return out;
 }
 
-Result<RankWorker::StepResult> RankWorker::run(RankContext& rank, const StepPlan& plan) {
+Result<StepResult> RankWorker::run(RankContext& rank, const StepPlan& plan) {
   const TraceScope trace("step", static_cast<long long>(plan.step));
   TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
   if (!plan.recorded) {

@@ -10,6 +10,7 @@
 
 #include "backend/rank_group.h"
 #include "engine/ranks/adjusted_tables.h"
+#include "engine/ranks/device_sampler.h"
 #include "engine/ranks/op_timer.h"
 #include "engine/ranks/rank_inputs.h"
 #include "engine/ranks/step_plan.h"
@@ -60,15 +61,6 @@ class RankWorker {
   /// expanded form allocates by the lengths of the contexts.
   bool steady() const { return steady_; }
 
-  /// On the device; valid until the next step.
-  struct StepResult {
-    TensorView logits;  ///< [rows, vocab]; undefined where the largest were enough
-    TensorView chosen;  ///< [rows] i32, or more: padding; undefined where the host chooses
-    // Of the rows that want log-probabilities, if there are any; see Ops::log_probs.
-    TensorView top_ids;    ///< [rows, kMaxTopLogprobs] i32, or more: padding
-    TensorView log_probs;  ///< [rows, 1 + kMaxTopLogprobs] f32, or more: padding
-  };
-
   /// Queues the step. Every rank comes to the same result.
   Result<StepResult> run(RankContext& rank, const StepPlan& plan);
 
@@ -111,8 +103,6 @@ class RankWorker {
                             const StepPlan& plan,
                             const DeviceInputs& in,
                             TensorView logits);
-  void choose_largest(RankContext& rank, TensorView tokens, ConstTensorView logits);
-  void choose_adjusted(RankContext& rank, const DeviceChoices& choices, const StepResult& out);
 
   int rank_ = 0;
   int ranks_ = 1;

@@ -440,7 +440,7 @@ Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
 
 Status RankedModelRunner::Shared::run_step(RankContext& rank, uint64_t number) {
   Pending& step = pending[number % kMaxPending];
-  TUTTI_TRY(const RankWorker::StepResult result, workers[usize(rank.rank)]->run(rank, step.plan));
+  TUTTI_TRY(const StepResult result, workers[usize(rank.rank)]->run(rank, step.plan));
   if (rank.rank != 0) {
     return ok_status();
   }
@@ -522,8 +522,7 @@ Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
   planner_.plan_logits(batch, rows, plan);
   std::vector<float> out(rows.size() * usize(limits_.vocab_size));
   const Status status = group_->run([&](RankContext& rank) -> Status {
-    TUTTI_TRY(const RankWorker::StepResult result,
-              shared_->workers[usize(rank.rank)]->run(rank, plan));
+    TUTTI_TRY(const StepResult result, shared_->workers[usize(rank.rank)]->run(rank, plan));
     if (rank.rank != 0) {
       return ok_status();
     }

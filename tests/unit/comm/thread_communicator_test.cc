@@ -62,6 +62,57 @@ TEST_P(ThreadGroupTest, AllReduceSumsInRankOrderOnEveryRank) {
   });
 }
 
+TEST_P(ThreadGroupTest, ExchangeOfRows) {
+  const int size = GetParam();
+  ThreadGroup group(size);
+  on_all_ranks(group, [&](Communicator& comm) {
+    for (const int64_t rows : {1, 5, 16}) {
+      std::vector<int64_t> widths;
+      int64_t total = 0;
+      for (int r = 0; r < size; ++r) {
+        widths.push_back((r * 3 + rows) % 4);
+        total += widths.back();
+      }
+      const int64_t mine = widths[usize(comm.rank())];
+      std::vector<float> in;
+      for (int64_t i = 0; i < rows * mine; ++i) {
+        in.push_back(value(comm.rank(), i));
+      }
+      in.push_back(0);  // so that there is an address where there is no column
+      const RowShare share = row_share(rows, comm.rank(), size);
+      std::vector<float> out(usize(share.count * total + 1), -1.0F);
+      comm.exchange_rows({.out = {out.data(), DType::kF32, {share.count, total}},
+                          .in = {in.data(), DType::kF32, {rows, mine}},
+                          .widths = widths});
+      size_t at = 0;
+      for (int64_t row = share.begin; row < share.begin + share.count; ++row) {
+        for (int r = 0; r < size; ++r) {
+          for (int64_t c = 0; c < widths[usize(r)]; ++c) {
+            ASSERT_EQ(out[at++], value(r, row * widths[usize(r)] + c))
+                << "rank " << comm.rank() << " row " << row << " part " << r << " column " << c;
+          }
+        }
+      }
+      EXPECT_EQ(out[at], -1.0F);
+    }
+  });
+}
+
+TEST(RowShareTest, EveryRowIsOneRanks) {
+  for (const int64_t rows : {0, 1, 7, 64}) {
+    for (const int ranks : {1, 2, 3, 8}) {
+      int64_t next = 0;
+      for (int r = 0; r < ranks; ++r) {
+        const RowShare share = row_share(rows, r, ranks);
+        EXPECT_EQ(share.begin, next);
+        EXPECT_LE(share.count, (rows + ranks - 1) / ranks);
+        next += share.count;
+      }
+      EXPECT_EQ(next, rows);
+    }
+  }
+}
+
 TEST_P(ThreadGroupTest, AllGatherOfUnequalWidths) {
   const int size = GetParam();
   ThreadGroup group(size);
