@@ -16,16 +16,26 @@ namespace tutti::cuda {
 namespace {
 
 constexpr int kUnit = 16;  // keys of a piece
-constexpr int kWarps = 4;
-constexpr int kThreads = kWarps * 32;
-constexpr int kStages = 3;
-constexpr int kBlocksPerSm = 2;
+constexpr int kMostBlocksPerSm = 2;
 constexpr int kMinUnits = 16;  // fewer for a block cost more in merging than they save
 // What going from one pair to the next costs a block, as if the pair were so many pieces longer.
 constexpr int kPairCost = 8;
 constexpr int kWholeUnits = 32;
 constexpr int kMaxGroup = 16;
 constexpr int kMaxSequences = 4096;  // prefix sums in shared memory
+
+// Many pairs take two blocks of four warps per multiprocessor. Where each pair can have a
+// multiprocessor to itself, eight warps get through its keys sooner (a step of 7B at batch 1 and 192
+// keys: 28 times 2.5 us).
+template <int kHeadDim_, int kWarps_, int kStages_>
+struct Plan {
+  static constexpr int kHeadDim = kHeadDim_;
+  static constexpr int kWarps = kWarps_;
+  static constexpr int kStages = kStages_;
+  static constexpr int kThreads = kWarps * 32;
+  static constexpr int kBlocksPerSm = 8 / kWarps;
+  static_assert(kBlocksPerSm <= kMostBlocksPerSm);
+};
 
 struct Params {
   __nv_bfloat16* out;
@@ -47,21 +57,22 @@ struct Params {
   float scale_log2;
 };
 
-template <int kHeadDim>
+template <class P>
 struct Shared {
   // Rows of head_dim values; the 16-byte chunk c of row r lies at c ^ (r % 8).
-  __nv_bfloat16 k[kWarps][kStages][kUnit * kHeadDim];
-  __nv_bfloat16 v[kWarps][kStages][kUnit * kHeadDim];
-  float largest[kWarps][kMaxGroup];
-  float sum[kWarps][kMaxGroup];
-  int warp_units[kWarps];
+  __nv_bfloat16 k[P::kWarps][P::kStages][kUnit * P::kHeadDim];
+  __nv_bfloat16 v[P::kWarps][P::kStages][kUnit * P::kHeadDim];
+  float largest[P::kWarps][kMaxGroup];
+  float sum[P::kWarps][kMaxGroup];
+  float weight[P::kWarps][kMaxGroup];
+  int warp_units[P::kWarps];
   int last;
   int prefix[1];  // [sequences + 1], cost of one KV head of each sequence, summed up
 };
 
-template <int kHeadDim>
+template <class P>
 __device__ __forceinline__ int swizzled(int row, int chunk) {
-  return row * kHeadDim + ((chunk ^ (row & 7)) << 3);
+  return row * P::kHeadDim + ((chunk ^ (row & 7)) << 3);
 }
 
 __device__ __forceinline__ int units_of(const Params& p, int sequence) {
@@ -69,11 +80,11 @@ __device__ __forceinline__ int units_of(const Params& p, int sequence) {
 }
 
 // prefix[i] = cost of sequences 0 .. i - 1. A pair's pieces come first, then its kPairCost.
-template <int kHeadDim>
-__device__ void count_units(const Params& p, Shared<kHeadDim>& s) {
+template <class P>
+__device__ void count_units(const Params& p, Shared<P>& s) {
   const int t = static_cast<int>(threadIdx.x);
   const int lane = t % 32;
-  const int each = (p.sequences + kThreads - 1) / kThreads;
+  const int each = (p.sequences + P::kThreads - 1) / P::kThreads;
   const int begin = min(t * each, p.sequences);
   const int end = min(begin + each, p.sequences);
   int mine = 0;
@@ -98,7 +109,7 @@ __device__ void count_units(const Params& p, Shared<kHeadDim>& s) {
     s.prefix[i] = before;
     before += units_of(p, i) + kPairCost;
   }
-  if (t == kThreads - 1) {
+  if (t == P::kThreads - 1) {
     s.prefix[p.sequences] = before;
   }
   __syncthreads();
@@ -128,6 +139,7 @@ __device__ __forceinline__ int64_t share_count(const Params& p, int64_t cost) {
 // One (sequence, KV head) pair, and which of its pieces this block computes.
 struct Item {
   int sequence;
+  int query;  ///< its row
   int kv_head;
   int keys;
   int begin;
@@ -135,17 +147,17 @@ struct Item {
 };
 
 // Softmax state of a warp: two rows per thread.
-template <int kHeadDim>
+template <class P>
 struct State {
-  float o[kHeadDim / 8][4];
+  float o[P::kHeadDim / 8][4];
   float largest[2];
   float sum[2];
 };
 
-template <int kHeadDim>
+template <class P>
 class Pieces {
  public:
-  __device__ Pieces(const Params& p, const Item& item, Shared<kHeadDim>& s)
+  __device__ Pieces(const Params& p, const Item& item, Shared<P>& s)
       : p_(p),
         item_(item),
         s_(s),
@@ -154,27 +166,27 @@ class Pieces {
         lane_(static_cast<int>(threadIdx.x) % 32),
         table_(p.block_table + static_cast<int64_t>(item.sequence) * p.table_stride) {}
 
-  __device__ int count() const { return max(0, (item_.end - first_ + kWarps - 1) / kWarps); }
+  __device__ int count() const { return max(0, (item_.end - first_ + P::kWarps - 1) / P::kWarps); }
 
   // Starts the copy of this warp's i-th piece; always commits a group, so that counting works.
   __device__ void fetch(int i) {
     if (i < count()) {
-      const int unit = first_ + i * kWarps;
+      const int unit = first_ + i * P::kWarps;
       const int key0 = unit * kUnit;
       if (key0 + kUnit >= item_.keys) {
         wait_for_previous_kernel();  // the newest key may be its work; older ones are long there
       }
       if (i % 32 == 0) {
-        const int ahead = unit + lane_ * kWarps;
+        const int ahead = unit + lane_ * P::kWarps;
         block_ = ahead < item_.end ? table_[(ahead * kUnit) >> p_.block_shift] : 0;
       }
       const int64_t block = __shfl_sync(0xFFFFFFFF, block_, i % 32);
       const int64_t row0 = (block << p_.block_shift) + (key0 & ((1 << p_.block_shift) - 1));
-      const int64_t stride = int64_t{p_.kv_heads} * kHeadDim;
-      const int64_t base = row0 * stride + int64_t{item_.kv_head} * kHeadDim;
-      __nv_bfloat16* k = s_.k[warp_][i % kStages];
-      __nv_bfloat16* v = s_.v[warp_][i % kStages];
-      constexpr int kChunks = kHeadDim / 8;
+      const int64_t stride = int64_t{p_.kv_heads} * P::kHeadDim;
+      const int64_t base = row0 * stride + int64_t{item_.kv_head} * P::kHeadDim;
+      __nv_bfloat16* k = s_.k[warp_][i % P::kStages];
+      __nv_bfloat16* v = s_.v[warp_][i % P::kStages];
+      constexpr int kChunks = P::kHeadDim / 8;
 #pragma unroll
       for (int j = 0; j < kUnit * kChunks / 32; ++j) {
         const int index = j * 32 + lane_;
@@ -183,26 +195,26 @@ class Pieces {
         const int64_t from = base + row * stride + chunk * 8;
         // Rows past the end may hold anything, NaN included; they become zeros.
         const bool valid = key0 + row < item_.keys;
-        copy_async_16(k + swizzled<kHeadDim>(row, chunk), p_.k + from, valid);
-        copy_async_16(v + swizzled<kHeadDim>(row, chunk), p_.v + from, valid);
+        copy_async_16(k + swizzled<P>(row, chunk), p_.k + from, valid);
+        copy_async_16(v + swizzled<P>(row, chunk), p_.v + from, valid);
       }
     }
     copy_async_commit();
   }
 
-  __device__ void compute(int i, const uint32_t (&q)[kHeadDim / 16][4], State<kHeadDim>& state) {
-    const uint32_t k = smem_address(s_.k[warp_][i % kStages]);
-    const uint32_t v = smem_address(s_.v[warp_][i % kStages]);
+  __device__ void compute(int i, const uint32_t (&q)[P::kHeadDim / 16][4], State<P>& state) {
+    const uint32_t k = smem_address(s_.k[warp_][i % P::kStages]);
+    const uint32_t v = smem_address(s_.v[warp_][i % P::kStages]);
     float scores[2][4] = {};
     const int k_row = (lane_ / 16) * 8 + lane_ % 8;
 #pragma unroll
-    for (int step = 0; step < kHeadDim / 16; ++step) {
+    for (int step = 0; step < P::kHeadDim / 16; ++step) {
       uint32_t b[4];
-      load_matrix_x4(b, k + 2 * swizzled<kHeadDim>(k_row, step * 2 + (lane_ / 8) % 2));
+      load_matrix_x4(b, k + 2 * swizzled<P>(k_row, step * 2 + (lane_ / 8) % 2));
       mma_bf16(scores[0], q[step], b[0], b[1]);
       mma_bf16(scores[1], q[step], b[2], b[3]);
     }
-    const int key0 = (first_ + i * kWarps) * kUnit + 2 * (lane_ % 4);
+    const int key0 = (first_ + i * P::kWarps) * kUnit + 2 * (lane_ % 4);
     float factor[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -237,7 +249,7 @@ class Pieces {
     }
     if (__any_sync(0xFFFFFFFF, factor[0] != 1.0F || factor[1] != 1.0F)) {
 #pragma unroll
-      for (int n = 0; n < kHeadDim / 8; ++n) {
+      for (int n = 0; n < P::kHeadDim / 8; ++n) {
         state.o[n][0] *= factor[0];
         state.o[n][1] *= factor[0];
         state.o[n][2] *= factor[1];
@@ -250,9 +262,9 @@ class Pieces {
                            pack_bf16(scores[1][2], scores[1][3])};
     const int v_row = ((lane_ / 8) % 2) * 8 + lane_ % 8;
 #pragma unroll
-    for (int n = 0; n < kHeadDim / 16; ++n) {
+    for (int n = 0; n < P::kHeadDim / 16; ++n) {
       uint32_t b[4];
-      load_matrix_x4_transposed(b, v + 2 * swizzled<kHeadDim>(v_row, n * 2 + lane_ / 16));
+      load_matrix_x4_transposed(b, v + 2 * swizzled<P>(v_row, n * 2 + lane_ / 16));
       mma_bf16(state.o[2 * n], a, b[0], b[1]);
       mma_bf16(state.o[2 * n + 1], a, b[2], b[3]);
     }
@@ -261,7 +273,7 @@ class Pieces {
  private:
   const Params& p_;
   const Item& item_;
-  Shared<kHeadDim>& s_;
+  Shared<P>& s_;
   const int warp_;
   const int first_;  // this warp's first piece
   const int lane_;
@@ -269,34 +281,34 @@ class Pieces {
   int block_ = 0;
 };
 
-template <int kHeadDim>
-__device__ void load_query(const Params& p, const Item& item, uint32_t (&q)[kHeadDim / 16][4]) {
+template <class P>
+__device__ void load_query(const Params& p,
+                           const __nv_bfloat16* rows,
+                           uint32_t (&q)[P::kHeadDim / 16][4]) {
   wait_for_previous_kernel();
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const __nv_bfloat16* rows = p.q +
-                              static_cast<int64_t>(p.query_begin[item.sequence]) * p.q_stride +
-                              static_cast<int64_t>(item.kv_head) * p.group * kHeadDim;
 #pragma unroll
-  for (int step = 0; step < kHeadDim / 16; ++step) {
+  for (int step = 0; step < P::kHeadDim / 16; ++step) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const int row = lane / 4 + (j % 2) * 8;
       const int column = step * 16 + (j / 2) * 8 + 2 * (lane % 4);
-      q[step][j] =
-          row < p.group ? *reinterpret_cast<const uint32_t*>(rows + row * kHeadDim + column) : 0U;
+      q[step][j] = row < p.group
+                       ? *reinterpret_cast<const uint32_t*>(rows + row * P::kHeadDim + column)
+                       : 0U;
     }
   }
 }
 
 // Where a warp leaves its sums once its copies are used up: [group][head_dim] f32.
-template <int kHeadDim>
-__device__ float* warp_area(Shared<kHeadDim>& s, int warp) {
-  static_assert(sizeof(s.k[0]) >= kMaxGroup * kHeadDim * sizeof(float));
+template <class P>
+__device__ float* warp_area(Shared<P>& s, int warp) {
+  static_assert(sizeof(s.k[0]) >= kMaxGroup * P::kHeadDim * sizeof(float));
   return reinterpret_cast<float*>(s.k[warp][0]);
 }
 
-template <int kHeadDim>
-__device__ void publish(const Params& p, const State<kHeadDim>& state, Shared<kHeadDim>& s) {
+template <class P>
+__device__ void publish(const Params& p, const State<P>& state, Shared<P>& s) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   float* area = warp_area(s, warp);
@@ -314,8 +326,8 @@ __device__ void publish(const Params& p, const State<kHeadDim>& state, Shared<kH
       s.sum[warp][row] = sum;
     }
 #pragma unroll
-    for (int n = 0; n < kHeadDim / 8; ++n) {
-      *reinterpret_cast<float2*>(area + row * kHeadDim + n * 8 + 2 * (lane % 4)) =
+    for (int n = 0; n < P::kHeadDim / 8; ++n) {
+      *reinterpret_cast<float2*>(area + row * P::kHeadDim + n * 8 + 2 * (lane % 4)) =
           float2{state.o[n][2 * r], state.o[n][2 * r + 1]};
     }
   }
@@ -326,62 +338,84 @@ __device__ __forceinline__ float weight_of(float largest, float of_all, float sc
 }
 
 // The last block of a pair adds up what all of its blocks found, in their order.
-template <int kHeadDim>
+template <class P>
 __device__ void merge(const Params& p, const Item& item, int item_index, int first, int last) {
-  const int width = kHeadDim + 2;
+  const int width = P::kHeadDim + 2;
   const int64_t slot_floats = int64_t{p.group} * width;
-  __nv_bfloat16* out = p.out + static_cast<int64_t>(p.query_begin[item.sequence]) * p.out_stride +
-                       static_cast<int64_t>(item.kv_head) * p.group * kHeadDim;
-  for (int i = static_cast<int>(threadIdx.x); i < p.group * kHeadDim; i += kThreads) {
-    const int row = i / kHeadDim;
-    const int column = i % kHeadDim;
+  __nv_bfloat16* out = p.out + static_cast<int64_t>(item.query) * p.out_stride +
+                       static_cast<int64_t>(item.kv_head) * p.group * P::kHeadDim;
+  for (int i = static_cast<int>(threadIdx.x); i < p.group * P::kHeadDim; i += P::kThreads) {
+    const int row = i / P::kHeadDim;
+    const int column = i % P::kHeadDim;
     const float* rows = p.partials + (int64_t{first} + item_index) * slot_floats + row * width;
     float of_all = -INFINITY;
     for (int c = first; c <= last; ++c) {
-      of_all = fmaxf(of_all, __ldcg(rows + (c - first) * slot_floats + kHeadDim));
+      of_all = fmaxf(of_all, __ldcg(rows + (c - first) * slot_floats + P::kHeadDim));
     }
     float sum = 0.0F;
     float value = 0.0F;
     for (int c = first; c <= last; ++c) {
       const float* part = rows + (c - first) * slot_floats;
-      const float w = weight_of(__ldcg(part + kHeadDim), of_all, p.scale_log2);
-      sum += w * __ldcg(part + kHeadDim + 1);
+      const float w = weight_of(__ldcg(part + P::kHeadDim), of_all, p.scale_log2);
+      sum += w * __ldcg(part + P::kHeadDim + 1);
       value += w * __ldcg(part + column);
     }
     out[i] = __float2bfloat16(value / sum);
   }
 }
 
-template <int kHeadDim>
+template <class P>
 __device__ void finish(
-    const Params& p, const Item& item, int item_index, int first, int last, Shared<kHeadDim>& s) {
-  const int width = kHeadDim + 2;
-  __nv_bfloat16* out = p.out + static_cast<int64_t>(p.query_begin[item.sequence]) * p.out_stride +
-                       static_cast<int64_t>(item.kv_head) * p.group * kHeadDim;
+    const Params& p, const Item& item, int item_index, int first, int last, Shared<P>& s) {
+  constexpr int kVector = 4;  // columns of a thread
+  const int width = P::kHeadDim + 2;
   float* slot = p.partials + (int64_t{blockIdx.x} + item_index) * p.group * width;
-  for (int i = static_cast<int>(threadIdx.x); i < p.group * kHeadDim; i += kThreads) {
-    const int row = i / kHeadDim;
+  // What each warp's sums count in each row; P::kThreads suffice for kMaxGroup rows.
+  for (int i = static_cast<int>(threadIdx.x); i < P::kWarps * p.group; i += P::kThreads) {
+    const int row = i / P::kWarps;
     float of_all = -INFINITY;
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) {
+    for (int w = 0; w < P::kWarps; ++w) {
       of_all = fmaxf(of_all, s.largest[w][row]);
     }
     float sum = 0.0F;
-    float value = 0.0F;
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) {
-      const float weight = weight_of(s.largest[w][row], of_all, p.scale_log2);
-      sum += weight * s.sum[w][row];
-      value += weight * warp_area(s, w)[i];
+    for (int w = 0; w < P::kWarps; ++w) {
+      sum += weight_of(s.largest[w][row], of_all, p.scale_log2) * s.sum[w][row];
+    }
+    const int warp = i % P::kWarps;
+    const float weight = weight_of(s.largest[warp][row], of_all, p.scale_log2);
+    s.weight[warp][row] = first == last ? weight / sum : weight;
+    if (first != last && warp == 0) {
+      slot[row * width + P::kHeadDim] = of_all;
+      slot[row * width + P::kHeadDim + 1] = sum;
+    }
+  }
+  __syncthreads();
+  __nv_bfloat16* out = p.out + static_cast<int64_t>(item.query) * p.out_stride +
+                       static_cast<int64_t>(item.kv_head) * p.group * P::kHeadDim;
+  for (int i = static_cast<int>(threadIdx.x) * kVector; i < p.group * P::kHeadDim;
+       i += P::kThreads * kVector) {
+    const int row = i / P::kHeadDim;
+    float4 value{0, 0, 0, 0};
+#pragma unroll
+    for (int w = 0; w < P::kWarps; ++w) {
+      const float4 part = *reinterpret_cast<const float4*>(warp_area(s, w) + i);
+      const float weight = s.weight[w][row];
+      value.x += weight * part.x;
+      value.y += weight * part.y;
+      value.z += weight * part.z;
+      value.w += weight * part.w;
     }
     if (first == last) {
-      out[i] = __float2bfloat16(value / sum);
-      continue;
-    }
-    slot[row * width + i % kHeadDim] = value;
-    if (i % kHeadDim == 0) {
-      slot[row * width + kHeadDim] = of_all;
-      slot[row * width + kHeadDim + 1] = sum;
+      *reinterpret_cast<uint2*>(out + i) =
+          uint2{pack_bf16(value.x, value.y), pack_bf16(value.z, value.w)};
+    } else {
+      float* to = slot + row * width + i % P::kHeadDim;
+      to[0] = value.x;
+      to[1] = value.y;
+      to[2] = value.z;
+      to[3] = value.w;
     }
   }
   if (first == last) {
@@ -399,45 +433,48 @@ __device__ void finish(
   __syncthreads();
   if (s.last != 0) {
     __threadfence();
-    merge<kHeadDim>(p, item, item_index, first, last);
+    merge<P>(p, item, item_index, first, last);
   }
 }
 
-template <int kHeadDim>
+template <class P>
 __device__ void work_on(
-    const Params& p, const Item& item, int item_index, int first, int last, Shared<kHeadDim>& s) {
-  Pieces<kHeadDim> pieces(p, item, s);
+    const Params& p, const Item& item, int item_index, int first, int last, Shared<P>& s) {
+  Pieces<P> pieces(p, item, s);
+  const __nv_bfloat16* query = p.q + static_cast<int64_t>(item.query) * p.q_stride +
+                               static_cast<int64_t>(item.kv_head) * p.group * P::kHeadDim;
 #pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
+  for (int i = 0; i < P::kStages; ++i) {
     pieces.fetch(i);
   }
-  uint32_t q[kHeadDim / 16][4];
-  load_query<kHeadDim>(p, item, q);
-  State<kHeadDim> state{};
+  // Not earlier: the weights that the next kernel asks for would be ahead of these keys and values.
+  let_next_kernel_start();
+  uint32_t q[P::kHeadDim / 16][4];
+  load_query<P>(p, query, q);
+  State<P> state{};
   state.largest[0] = -INFINITY;
   state.largest[1] = -INFINITY;
   const int count = pieces.count();
   for (int i = 0; i < count; ++i) {
-    copy_async_wait<kStages - 2>();
+    copy_async_wait<P::kStages - 1>();
     __syncwarp();
     pieces.compute(i, q, state);
     __syncwarp();
-    pieces.fetch(i + kStages - 1);
+    pieces.fetch(i + P::kStages);
   }
   copy_async_wait<0>();
   __syncthreads();
-  publish<kHeadDim>(p, state, s);
+  publish<P>(p, state, s);
   __syncthreads();
-  finish<kHeadDim>(p, item, item_index, first, last, s);
+  finish<P>(p, item, item_index, first, last, s);
   __syncthreads();
 }
 
-template <int kHeadDim>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
+template <class P>
+__global__ void __launch_bounds__(P::kThreads, P::kBlocksPerSm)
     decode_attention_kernel(const __grid_constant__ Params p) {
   extern __shared__ __align__(128) uint8_t raw[];
-  Shared<kHeadDim>& s = *reinterpret_cast<Shared<kHeadDim>*>(raw);
-  let_next_kernel_start();
+  Shared<P>& s = *reinterpret_cast<Shared<P>*>(raw);
   count_units(p, s);
   const int64_t cost = int64_t{s.prefix[p.sequences]} * p.kv_heads;
   const int64_t share = blockIdx.x;
@@ -466,6 +503,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     const int64_t pair_begin = sequence_begin + int64_t{kv_head} * pair_cost;
     const bool whole = units <= whole_limit;
     Item item{.sequence = sequence,
+              .query = p.query_begin[sequence],
               .kv_head = kv_head,
               .keys = p.context_before[sequence] + 1,
               .begin = static_cast<int>(at - pair_begin),
@@ -476,7 +514,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     if (item.begin < item.end) {
       const int first = share_of(pair_begin, cost, shares);
       const int last = whole ? first : share_of(pair_begin + units - 1, cost, shares);
-      work_on<kHeadDim>(p, item, sequence * p.kv_heads + kv_head, first, last, s);
+      work_on<P>(p, item, sequence * p.kv_heads + kv_head, first, last, s);
     }
     at = pair_begin + pair_cost;
     if (at == sequence_begin + int64_t{pair_cost} * p.kv_heads) {
@@ -485,12 +523,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
   }
 }
 
-template <int kHeadDim>
-cudaError_t launch(const Params& params, int grid, cudaStream_t stream) {
-  const int shared_bytes = static_cast<int>(sizeof(Shared<kHeadDim>) +
-                                            sizeof(int) * static_cast<size_t>(params.sequences));
+template <class P>
+cudaError_t launch(const Params& params, int sms, cudaStream_t stream) {
+  const int shared_bytes =
+      static_cast<int>(sizeof(Shared<P>) + sizeof(int) * static_cast<size_t>(params.sequences));
   const cudaError_t code = cudaFuncSetAttribute(
-      decode_attention_kernel<kHeadDim>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+      decode_attention_kernel<P>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
   if (code != cudaSuccess) {
     return code;
   }
@@ -498,19 +536,19 @@ cudaError_t launch(const Params& params, int grid, cudaStream_t stream) {
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(grid));
-  config.blockDim = dim3(kThreads);
+  config.gridDim = dim3(static_cast<unsigned>(sms * P::kBlocksPerSm));
+  config.blockDim = dim3(P::kThreads);
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream;
   config.attrs = &overlap;
   config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, decode_attention_kernel<kHeadDim>, params);
+  return cudaLaunchKernelEx(&config, decode_attention_kernel<P>, params);
 }
 
 }  // namespace
 
 int64_t decode_partials(int sequences, int heads, int kv_heads, int head_dim, int sms) {
-  const int64_t slots = int64_t{sms} * kBlocksPerSm + int64_t{sequences} * kv_heads;
+  const int64_t slots = int64_t{sms} * kMostBlocksPerSm + int64_t{sequences} * kv_heads;
   return slots * (heads / kv_heads) * (head_dim + 2);
 }
 
@@ -538,8 +576,13 @@ cudaError_t decode_attention(const PagedAttention& a,
                       .kv_heads = a.kv_heads,
                       .block_shift = __builtin_ctz(static_cast<unsigned>(a.block_size)),
                       .scale_log2 = a.scale * kLog2E};
-  return a.head_dim == 128 ? launch<128>(params, sms * kBlocksPerSm, stream)
-                           : launch<64>(params, sms * kBlocksPerSm, stream);
+  const bool wide = int64_t{a.sequences} * a.kv_heads <= sms;
+  if (a.head_dim == 128) {
+    return wide ? launch<Plan<128, 8, 2>>(params, sms, stream)
+                : launch<Plan<128, 4, 3>>(params, sms, stream);
+  }
+  return wide ? launch<Plan<64, 8, 2>>(params, sms, stream)
+              : launch<Plan<64, 4, 3>>(params, sms, stream);
 }
 
 }  // namespace tutti::cuda

@@ -23,7 +23,8 @@ Status check_common(const PagedAttention& a, int min_block, int max_block) {
                  min_block,
                  max_block);
   }
-  if (a.q_stride % 8 != 0 || reinterpret_cast<uintptr_t>(a.q) % 16 != 0 || a.out_stride % 2 != 0) {
+  if (a.q_stride % 8 != 0 || reinterpret_cast<uintptr_t>(a.q) % 16 != 0 || a.out_stride % 4 != 0 ||
+      reinterpret_cast<uintptr_t>(a.out) % 8 != 0) {
     return error(StatusCode::kUnsupported, "query rows are not 16-byte aligned");
   }
   return ok_status();
