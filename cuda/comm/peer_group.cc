@@ -119,6 +119,8 @@ Result<std::unique_ptr<PeerGroup>> PeerGroup::create(const PeerGroupOptions& opt
   endpoint.timeout_ns = std::chrono::nanoseconds(options.timeout).count();
   endpoint.layout = layout_of(ranks);
   endpoint.max_blocks = max_blocks(options.placement);
+  endpoint.alone = ssize(group->gpus()) == ranks;
+  endpoint.direct = group->direct();
   for (int rank = 0; rank < ranks; ++rank) {
     endpoint.rank = rank;
     group->endpoints_.push_back(endpoint);
@@ -208,7 +210,7 @@ Status PeerGroup::allocate() {
   }
   for (const int gpu : gpus()) {
     TUTTI_RETURN_IF_ERROR(check(cudaSetDevice(gpu), "cudaSetDevice"));
-    TUTTI_RETURN_IF_ERROR(check(load_peer_kernels(), "loading the kernels of collectives"));
+    TUTTI_RETURN_IF_ERROR(check(load_peer_kernels(size()), "loading the kernels of collectives"));
     TUTTI_RETURN_IF_ERROR(check(cudaDeviceSynchronize(), "clearing mailboxes"));
   }
   return ok_status();

@@ -1,7 +1,9 @@
 // Launches of the collectives: grids are small, since all blocks of all ranks on a GPU must be able
 // to wait there together and leave room for what the waited-for still have to compute.
 #include <algorithm>
+#include <type_traits>
 
+#include "cuda/comm/peer_direct.cuh"
 #include "cuda/comm/peer_exchange.cuh"
 #include "cuda/comm/peer_kernels.h"
 #include "cuda/comm/peer_norm.cuh"
@@ -88,6 +90,16 @@ struct Launch {
   }
 };
 
+// f(std::integral_constant): at least `ranks`, of the numbers that bodies are compiled for.
+template <class F>
+cudaError_t with_ranks(int ranks, const F& f) {
+  if (ranks <= 2) {
+    return f(std::integral_constant<int, 2>());
+  }
+  return ranks <= 4 ? f(std::integral_constant<int, 4>())
+                    : f(std::integral_constant<int, kMaxPeers>());
+}
+
 cudaError_t all_reduce(const PeerReduce* ranks, int together, PeerAlgorithm by, cudaStream_t s) {
   const PeerReduce& a = ranks[0];
   if (a.count == 0) {
@@ -98,11 +110,14 @@ cudaError_t all_reduce(const PeerReduce* ranks, int together, PeerAlgorithm by, 
     using T = decltype(act);
     switch (by) {
       case PeerAlgorithm::kFlagged:
-        return launch.template run<FlaggedReduce<T>>();
+        return with_ranks(a.peer.layout.ranks, [&](auto most) {
+          return launch.template run<FlaggedReduce<T, most()>>();
+        });
       case PeerAlgorithm::kPush:
         return launch.template run<PushReduce<T>>();
       default:
-        return launch.template run<TwoShotReduce<T>>();
+        return a.peer.direct ? launch.template run<DirectReduce<T>>()
+                             : launch.template run<TwoShotReduce<T>>();
     }
   });
 }
@@ -113,8 +128,11 @@ cudaError_t reduce_norm(const PeerReduceNorm* ranks, int together, cudaStream_t 
     return cudaSuccess;
   }
   const Launch<PeerReduceNorm> launch{ranks, together, grid_of(a), s};
-  return with_act(
-      a.x.type, [&](auto act) { return launch.template run<FlaggedReduceNorm<decltype(act)>>(); });
+  return with_act(a.x.type, [&](auto act) {
+    return with_ranks(a.x.peer.layout.ranks, [&](auto most) {
+      return launch.template run<FlaggedReduceNorm<decltype(act), most()>>();
+    });
+  });
 }
 
 template <class T>
@@ -180,15 +198,22 @@ cudaError_t peer_exchange_rows(const PeerGather& a, cudaStream_t s) {
   return exchange(&a, 0, s);
 }
 
-cudaError_t load_peer_kernels() {
-  return load_bodies<FlaggedReduce<float>,
-                     FlaggedReduce<bf16>,
-                     PushReduce<float>,
+cudaError_t load_peer_kernels(int ranks) {
+  const cudaError_t code = with_ranks(ranks, [](auto most) {
+    return load_bodies<FlaggedReduce<float, most()>,
+                       FlaggedReduce<bf16, most()>,
+                       FlaggedReduceNorm<float, most()>,
+                       FlaggedReduceNorm<bf16, most()>>();
+  });
+  if (code != cudaSuccess) {
+    return code;
+  }
+  return load_bodies<PushReduce<float>,
                      PushReduce<bf16>,
                      TwoShotReduce<float>,
                      TwoShotReduce<bf16>,
-                     FlaggedReduceNorm<float>,
-                     FlaggedReduceNorm<bf16>,
+                     DirectReduce<float>,
+                     DirectReduce<bf16>,
                      FlaggedGather<uint32_t>,
                      FlaggedGather<uint8_t>,
                      PushGather<uint32_t>,

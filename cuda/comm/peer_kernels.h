@@ -20,9 +20,9 @@ cudaError_t peer_gather(const PeerGather& a, PeerAlgorithm by, cudaStream_t s);
 /// Words of 4 bytes, pushed.
 cudaError_t peer_exchange_rows(const PeerGather& a, cudaStream_t s);
 
-/// Loads the code of all kernels above onto the current device. Loading may wait for the device,
-/// where a peer's kernel may be waiting for this rank: so it comes first.
-cudaError_t load_peer_kernels();
+/// Loads the code of all kernels above for groups of `ranks` onto the current device. Loading may
+/// wait for the device, where a peer's kernel may be waiting for this rank: so it comes first.
+cudaError_t load_peer_kernels(int ranks);
 
 /// All ranks' blocks of a collective in one grid, which needs no streams beside each other: for
 /// tools that run one kernel at a time. `ranks`: one entry per rank, of one GPU.

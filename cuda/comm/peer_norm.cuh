@@ -39,10 +39,10 @@ __device__ __forceinline__ void write_floats(float* to, bool aligned, const floa
 }
 
 /// The rows' widths are whole lines.
-template <class T>
+template <class T, int kMost>
 struct FlaggedReduceNorm {
   using Arguments = PeerReduceNorm;
-  static constexpr int kCount = FlaggedLines<T>::kCount;
+  static constexpr int kCount = FlaggedLines<T, kMost>::kCount;
   static constexpr int kHeld = 4;  ///< lines of a row that a thread keeps in registers
 
   __device__ static void run(const PeerReduceNorm& a) {
@@ -56,15 +56,41 @@ struct FlaggedReduceNorm {
       }
     }
     PeerTurn turn(a.x.peer, a.x.op, a.x.bytes());
-    FlaggedLines<T> lines(a.x, turn);
+    FlaggedLines<T, kMost> lines(a.x, turn);
+    // Under way before the first look at the turn, which comes from as far.
+    Words<2> held[kHeld];
+#pragma unroll
+    for (int g = 0; g < kHeld; ++g) {
+      if (line(g) < per_row) {
+        held[g] = lines.own(blockIdx.x * per_row + line(g));
+      }
+    }
     if (!turn.gave_up()) {
-      for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
-        for (int64_t i = threadIdx.x; i < per_row; i += blockDim.x) {
-          lines.send(row * per_row + i);
+#pragma unroll
+      for (int g = 0; g < kHeld; ++g) {
+        if (line(g) < per_row) {
+          lines.send(blockIdx.x * per_row + line(g), held[g]);
         }
       }
+      for (int64_t i = line(kHeld); i < per_row; i += blockDim.x) {
+        lines.send(blockIdx.x * per_row + i, lines.own(blockIdx.x * per_row + i));
+      }
+      for (int64_t row = blockIdx.x + gridDim.x; row < a.rows; row += gridDim.x) {
+        for (int64_t i = threadIdx.x; i < per_row; i += blockDim.x) {
+          lines.send(row * per_row + i, lines.own(row * per_row + i));
+        }
+      }
+      turn.sent();
       for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
-        normalise(a, lines, row, per_row, weights);
+        if (row > blockIdx.x) {
+#pragma unroll
+          for (int g = 0; g < kHeld; ++g) {
+            if (line(g) < per_row) {
+              held[g] = lines.own(row * per_row + line(g));
+            }
+          }
+        }
+        normalise(a, lines, row, per_row, held, weights);
       }
     }
     turn.finish(1);
@@ -102,9 +128,10 @@ struct FlaggedReduceNorm {
   }
 
   __device__ static void normalise(const PeerReduceNorm& a,
-                                   FlaggedLines<T>& lines,
+                                   FlaggedLines<T, kMost>& lines,
                                    int64_t row,
                                    int64_t per_row,
+                                   const Words<2> (&held)[kHeld],
                                    const float (&weights)[kHeld][kCount]) {
     float* residual = a.residual.data + row * a.residual.stride;
     T* y = static_cast<T*>(a.y.data) + row * a.y.stride;
@@ -121,7 +148,7 @@ struct FlaggedReduceNorm {
 #pragma unroll
     for (int g = 0; g < kHeld; ++g) {
       if (line(g) < per_row) {
-        squares += add_sum(lines.receive(row * per_row + line(g)),
+        squares += add_sum(lines.receive(row * per_row + line(g), held[g]),
                            residual + line(g) * kCount,
                            residual_aligned,
                            values[g]);
@@ -130,8 +157,10 @@ struct FlaggedReduceNorm {
     for (int64_t i = line(kHeld); i < per_row; i += blockDim.x) {
       float further[kCount];
       read_floats(residual + i * kCount, residual_aligned, further);
-      squares += add_sum(
-          lines.receive(row * per_row + i), residual + i * kCount, residual_aligned, further);
+      squares += add_sum(lines.receive(row * per_row + i, lines.own(row * per_row + i)),
+                         residual + i * kCount,
+                         residual_aligned,
+                         further);
     }
     squares = block_reduce<Sum>(squares);
     const float by = 1.0F / sqrtf(squares / static_cast<float>(a.width) + a.eps);

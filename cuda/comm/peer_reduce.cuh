@@ -8,9 +8,12 @@
 
 namespace tutti::cuda {
 
-/// Flagged data: lines of 8 bytes.
-template <class T>
+/// Flagged data: lines of 8 bytes. `kMost`: ranks at most; fewer are fewer instructions between
+/// arrival and result.
+template <class T, int kMost>
 class FlaggedLines {
+  static_assert(kMost <= kMaxPeers);
+
  public:
   static constexpr int kCount = kPer<T, 2>;
 
@@ -21,29 +24,31 @@ class FlaggedLines {
         count_(a.count),
         aligned_(aligned_to(a.x, 8)) {}
 
-  /// Line `i` of this rank's x to all peers.
-  __device__ __forceinline__ void send(int64_t i) const {
-    const Words<2> own = read(i);
+  __device__ __forceinline__ Words<2> own(int64_t i) const {
+    return read_elements<T, 2>(x_ + i * kCount, count_ - i * kCount, aligned_);
+  }
+
+  /// own(i) to all peers.
+  __device__ __forceinline__ void send(int64_t i, const Words<2>& own) const {
     const int64_t at = peer_.layout.line(turn_.epoch(), peer_.rank, i);
     for (int step = 1; step < peer_.layout.ranks; ++step) {
       store_line(peer_.mailbox[peer_after(peer_, step)] + at, own, turn_.epoch());
     }
   }
 
-  /// The sum of line `i` over all ranks.
-  __device__ __forceinline__ SumOf<T, 2> receive(int64_t i) {
+  /// The sum of line `i` over all ranks; `own`: this rank's.
+  __device__ __forceinline__ SumOf<T, 2> receive(int64_t i, const Words<2>& own) {
     const char* mail = peer_.mailbox[peer_.rank];
-    uint4 lines[kMaxPeers];
+    uint4 lines[kMost];
 #pragma unroll
-    for (int p = 0; p < kMaxPeers; ++p) {  // all loads are under way before the first is needed
+    for (int p = 0; p < kMost; ++p) {  // all loads are under way before the first is needed
       if (p < peer_.layout.ranks && p != peer_.rank) {
         lines[p] = load_line(mail + peer_.layout.line(turn_.epoch(), p, i));
       }
     }
     SumOf<T, 2> sum;
-    const Words<2> own = read(i);
 #pragma unroll
-    for (int p = 0; p < kMaxPeers; ++p) {
+    for (int p = 0; p < kMost; ++p) {
       if (p == peer_.rank) {
         sum.add(own);
       } else if (p < peer_.layout.ranks) {
@@ -59,10 +64,6 @@ class FlaggedLines {
   }
 
  private:
-  __device__ __forceinline__ Words<2> read(int64_t i) const {
-    return read_elements<T, 2>(x_ + i * kCount, count_ - i * kCount, aligned_);
-  }
-
   const PeerEndpoint& peer_;
   PeerTurn& turn_;
   T* x_;
@@ -70,22 +71,46 @@ class FlaggedLines {
   bool aligned_;
 };
 
-template <class T>
+template <class T, int kMost>
 struct FlaggedReduce {
   using Arguments = PeerReduce;
+  static constexpr int kHeld = 2;  ///< lines that a thread keeps in registers
 
   __device__ static void run(const PeerReduce& a) {
     PeerTurn turn(a.peer, a.op, a.bytes());
-    FlaggedLines<T> lines(a, turn);
-    const int64_t count = (a.count + FlaggedLines<T>::kCount - 1) / FlaggedLines<T>::kCount;
+    using Lines = FlaggedLines<T, kMost>;
+    Lines lines(a, turn);
+    const int64_t count = (a.count + Lines::kCount - 1) / Lines::kCount;
     const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
     const int64_t begin = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (!turn.gave_up()) {
-      for (int64_t i = begin; i < count; i += stride) {
-        lines.send(i);
+    // Loads of x are under way before the first look at the turn, which comes from as far.
+    Words<2> held[kHeld];
+#pragma unroll
+    for (int g = 0; g < kHeld; ++g) {
+      if (begin + g * stride < count) {
+        held[g] = lines.own(begin + g * stride);
       }
-      for (int64_t i = begin; i < count; i += stride) {
-        lines.write(i, lines.receive(i));
+    }
+    if (!turn.gave_up()) {
+#pragma unroll
+      for (int g = 0; g < kHeld; ++g) {
+        if (begin + g * stride < count) {
+          lines.send(begin + g * stride, held[g]);
+        }
+      }
+      for (int64_t i = begin + kHeld * stride; i < count; i += stride) {
+        lines.send(i, lines.own(i));
+      }
+      turn.sent();
+#pragma unroll
+      for (int g = 0; g < kHeld; ++g) {
+        const int64_t i = begin + g * stride;
+        if (i < count) {
+          lines.write(i, lines.receive(i, held[g]));
+        }
+      }
+      for (int64_t i = begin + kHeld * stride; i < count; i += stride) {
+        lines.write(i, lines.receive(i, lines.own(i)));
       }
     }
     turn.finish(1);

@@ -101,7 +101,9 @@ struct PeerEndpoint {
   int64_t timeout_ns = 0;
   MailboxLayout layout;
   int rank = 0;
-  int max_blocks = 1;  ///< so many blocks of every rank on a GPU can wait there together
+  int max_blocks = 1;   ///< so many blocks of every rank on a GPU can wait there together
+  bool alone = false;   ///< no GPU has two ranks: what is queued here keeps nobody waited for out
+  bool direct = false;  ///< kernels may use the memory of every rank's GPU
 };
 
 /// x = sum over ranks of x.
