@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include <cublasLt.h>
@@ -140,6 +141,8 @@ struct CublasLt::Impl {
   cublasLtHandle_t handle = nullptr;
   TuningCache* cache = nullptr;
   std::map<ProblemKey, Plan> plans;
+  std::set<ProblemKey> prepared;             // with 0 rows: see load_kernels
+  std::set<std::array<uint64_t, 8>> loaded;  // algorithms that have run
 
   Status check(cublasStatus_t code, const char* what) const {
     if (code == CUBLAS_STATUS_SUCCESS) {
@@ -165,6 +168,7 @@ struct CublasLt::Impl {
   Result<Plan*> plan_for(const MatMul& p, bool bias, int64_t workspace_bytes);
   Status run(Plan& plan, const MatMul& p, const void* bias, const Workspace& w, int algorithm);
   Status measure(Plan& plan, const MatMul& p, const void* bias, const Workspace& w);
+  Status load_kernels(const MatMul& p, const void* bias, const Workspace& w);
   bool recall(Plan& plan, const std::string& name) const;
 };
 
@@ -402,6 +406,28 @@ Status CublasLt::Impl::measure(Plan& plan, const MatMul& p, const void* bias, co
   return ok_status();
 }
 
+// The library has kernels for many heights of tiles, and loads each when it first runs: 1 to 4 ms
+// in the middle of somebody's prompt. Asking which one a number of rows takes costs microseconds.
+Status CublasLt::Impl::load_kernels(const MatMul& p, const void* bias, const Workspace& w) {
+  constexpr int64_t kFine = 512;
+  constexpr int64_t kMiddle = 2048;
+  MatMul smaller = p;
+  smaller.m = 0;
+  if (!prepared.insert(key_of(smaller, bias != nullptr)).second) {
+    return ok_status();
+  }
+  while (smaller.m < p.m) {
+    const int64_t step = smaller.m < kFine ? 8 : smaller.m < kMiddle ? 32 : 128;
+    smaller.m = std::min(p.m, smaller.m + step);
+    TUTTI_TRY(Plan * plan, plan_for(smaller, bias != nullptr, w.bytes));
+    static_assert(sizeof(cublasLtMatmulAlgo_t::data) == sizeof(std::array<uint64_t, 8>));
+    if (loaded.insert(std::to_array(plan->algorithms.front().data)).second) {
+      TUTTI_RETURN_IF_ERROR(run(*plan, smaller, bias, w, 0));
+    }
+  }
+  return ok_status();
+}
+
 Result<int> CublasLt::algorithms(const MatMul& p, bool bias, int64_t workspace_bytes) {
   TUTTI_TRY(const Impl::Plan* plan, impl_->plan_for(p, bias, workspace_bytes));
   return static_cast<int>(plan->algorithms.size());
@@ -411,6 +437,9 @@ Status CublasLt::matmul(const MatMul& p,
                         const void* bias,
                         const Workspace& w,
                         std::optional<int> algorithm) {
+  if (w.rehearsal) {
+    TUTTI_RETURN_IF_ERROR(impl_->load_kernels(p, bias, w));
+  }
   TUTTI_TRY(Impl::Plan * plan, impl_->plan_for(p, bias != nullptr, w.bytes));
   if (!algorithm && !plan->measured && w.spoiler != nullptr) {
     cudaStreamCaptureStatus capture{};

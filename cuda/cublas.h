@@ -39,6 +39,9 @@ class CublasLt {
     /// holds, and waits for that. Not while the stream is recorded.
     void* spoiler = nullptr;
     int64_t spoiler_bytes = 0;
+    /// Results are of no worth: code that products of the same matrix with fewer rows will want is
+    /// loaded now, by running it.
+    bool rehearsal = false;
   };
 
   /// `bias`: [n] of the type of y, or null; the f32 one of `problem` is not looked at. f32 sums,

@@ -102,7 +102,8 @@ void CudaOps::run_matmul(const MatMul& p, const char* op) {
   }
   CublasLt::Workspace space{.data = workspace + kBiasBytes,
                             .bytes = o_.workspace.bytes() - kBiasBytes,
-                            .stream = o_.stream};
+                            .stream = o_.stream,
+                            .rehearsal = rehearsal_};
   if (rehearsal_ && worth_measuring(p)) {
     space.spoiler = o_.decode_partials.data();
     space.spoiler_bytes = o_.decode_partials.bytes();
