@@ -57,8 +57,8 @@ class Decoder final : public CausalLm {
   const CausalLmInfo& info() const override { return info_; }
 
   TensorView forward(const StepContext& ctx) const override {
-    Residual h(ctx, embed_(ctx));
-    const TensorView rope_table = rotary_.table(ctx);
+    Residual h(ctx, embed_(ctx, ctx.in.tokens));
+    const TensorView rope_table = rotary_.table(ctx, ctx.in.positions, ctx.in.rope_rows);
     for (size_t i = 0; i < layers_.size(); ++i) {
       const TraceScope trace("layer", static_cast<long long>(i));
       const Arena::Scope scratch(ctx.arena);
