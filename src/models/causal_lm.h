@@ -1,5 +1,5 @@
 // A decoder-only language model on one rank. Built through a Scope, which declares its parameters;
-// a WeightLoader fills them; then forward() runs steps.
+// a WeightLoader fills them; then forward() runs steps and logits() ends those that choose tokens.
 #pragma once
 #include <memory>
 #include <string>
@@ -27,13 +27,27 @@ struct CausalLmInfo {
   std::vector<std::string> ignored_prefixes;
 };
 
+/// The tokens of a step whose hidden states forward() returns.
+enum class HiddenRows {
+  kLogitRows,  ///< those of StepInputs::logit_rows
+  kAll,
+};
+
 class CausalLm {
  public:
   virtual ~CausalLm() = default;
   virtual const CausalLmInfo& info() const = 0;
-  /// Logits of the wanted rows for this rank's ids; lives in the step's arena. gather_logits() in
+
+  /// Runs the step. Returns hidden states, equal on all ranks, after the final norm: there heads,
+  /// embeddings and DeepSeek's MTP layers read them, and the sum over ranks that completes them
+  /// makes the norm in passing (ADR 25). They live in the step's arena.
+  virtual TensorView forward(const StepContext& ctx,
+                             HiddenRows rows) const = 0;  // -> [r, hidden] act
+
+  /// Logits of any such rows for this rank's ids; live in the arena. gather_logits() in
   /// nn/embedding.h brings them together.
-  virtual TensorView forward(const StepContext& ctx) const = 0;  // -> [r, logit_ids.count] f32
+  virtual TensorView logits(const ComputeContext& ctx,
+                            ConstTensorView hidden) const = 0;  // -> [r, logit_ids.count] f32
 };
 
 }  // namespace tutti

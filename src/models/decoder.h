@@ -42,7 +42,7 @@ class Decoder final : public CausalLm {
     if (!c.tied) {
       head_ = std::make_unique<VocabParallelEmbedding>(scope / "lm_head", c.vocab, c.hidden);
     }
-    info_.logit_ids = (head_ ? *head_ : embed_).ids();
+    info_.logit_ids = head().ids();
   }
 
   /// The checkpoint also holds `count` layers after the last one (multi-token prediction); they are
@@ -56,18 +56,25 @@ class Decoder final : public CausalLm {
 
   const CausalLmInfo& info() const override { return info_; }
 
-  TensorView forward(const StepContext& ctx) const override {
-    Residual h(ctx, embed_(ctx));
-    const TensorView rope_table = rotary_.table(ctx);
+  TensorView forward(const StepContext& ctx, HiddenRows rows) const override {
+    Residual h(ctx, embed_(ctx, ctx.in.tokens));
+    const TensorView rope_table = rotary_.table(ctx, ctx.in.positions, ctx.in.rope_rows);
     for (size_t i = 0; i < layers_.size(); ++i) {
       const TraceScope trace("layer", static_cast<long long>(i));
       const Arena::Scope scratch(ctx.arena);
       layers_[i](ctx, h, rope_table);
     }
-    return (head_ ? *head_ : embed_).logits(ctx, h.norm_rows(ctx, norm_, ctx.in.logit_rows));
+    return rows == HiddenRows::kAll ? h.norm(ctx, norm_)
+                                    : h.norm_rows(ctx, norm_, ctx.in.logit_rows);
+  }
+
+  TensorView logits(const ComputeContext& ctx, ConstTensorView hidden) const override {
+    return head().logits(ctx, hidden);
   }
 
  private:
+  const VocabParallelEmbedding& head() const { return head_ ? *head_ : embed_; }
+
   CausalLmInfo info_;
   VocabParallelEmbedding embed_;
   RotaryEmbedding rotary_;

@@ -4,6 +4,7 @@
 
 #include "nn/linear.h"
 #include "nn/norm.h"
+#include "nn/step_context.h"
 
 namespace tutti {
 

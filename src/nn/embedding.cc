@@ -15,14 +15,15 @@ VocabParallelEmbedding::VocabParallelEmbedding(const Scope& scope, int64_t vocab
   weight_ = scope.registry().add(std::move(spec));
 }
 
-TensorView VocabParallelEmbedding::operator()(const StepContext& ctx) const {
-  TensorView y = ctx.alloc_f32({ctx.in.num_tokens(), width_});
-  ctx.ops.embedding(y, weight_->tensor(), ctx.in.tokens, rows_.begin);
+TensorView VocabParallelEmbedding::operator()(const ComputeContext& ctx,
+                                              ConstTensorView tokens) const {
+  TensorView y = ctx.alloc_f32({tokens.dim(0), width_});
+  ctx.ops.embedding(y, weight_->tensor(), tokens, rows_.begin);
   ctx.parallel.tp.all_reduce_sum(y);
   return y;
 }
 
-TensorView VocabParallelEmbedding::logits(const StepContext& ctx, ConstTensorView x) const {
+TensorView VocabParallelEmbedding::logits(const ComputeContext& ctx, ConstTensorView x) const {
   const TensorView part = ctx.alloc_f32({x.dim(0), rows_.count});
   ctx.ops.linear(part, x, weight_->weight(), {});
   return part;

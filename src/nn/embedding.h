@@ -1,7 +1,7 @@
 // Token embedding and output head, split over ranks by vocabulary rows.
 #pragma once
+#include "nn/compute_context.h"
 #include "nn/scope.h"
-#include "nn/step_context.h"
 
 namespace tutti {
 
@@ -9,11 +9,12 @@ class VocabParallelEmbedding {
  public:
   VocabParallelEmbedding(const Scope& scope, int64_t vocab, int64_t width);
 
-  /// Rows of this step's tokens; each comes from the one rank that has it.
-  TensorView operator()(const StepContext& ctx) const;  // -> [t, width] f32, a residual stream
+  /// Rows of the tokens ([t] i32); each comes from the one rank that has it.
+  TensorView operator()(const ComputeContext& ctx,
+                        ConstTensorView tokens) const;  // -> [t, width] f32, a residual stream
 
   /// x times the transposed table, for the ids this rank has: the head of a model, tied or not.
-  TensorView logits(const StepContext& ctx,
+  TensorView logits(const ComputeContext& ctx,
                     ConstTensorView x) const;  // [r, width] -> [r, ids().count] f32
 
   /// The ids whose rows of the table, and whose logits, this rank has.

@@ -34,20 +34,20 @@ Linear::Linear(
   }
 }
 
-TensorView Linear::operator()(const StepContext& ctx, ConstTensorView x) const {
+TensorView Linear::operator()(const ComputeContext& ctx, ConstTensorView x) const {
   return into(ctx.alloc({x.dim(0), out_}), ctx, x);
 }
 
-TensorView Linear::f32(const StepContext& ctx, ConstTensorView x) const {
+TensorView Linear::f32(const ComputeContext& ctx, ConstTensorView x) const {
   return into(ctx.alloc_f32({x.dim(0), out_}), ctx, x);
 }
 
-TensorView Linear::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
+TensorView Linear::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
   ctx.ops.linear(y, x, weight_->weight(), bias());
   return y;
 }
 
-TensorView Linear::gated(const StepContext& ctx, ConstTensorView x) const {
+TensorView Linear::gated(const ComputeContext& ctx, ConstTensorView x) const {
   const TensorView y = ctx.alloc({x.dim(0), out_});
   ctx.ops.gated_linear(y, x, weight_->weight(), bias());
   return y.slice(1, 0, out_ / 2);
@@ -83,13 +83,13 @@ RowParallelLinear::RowParallelLinear(
     const Scope& scope, const std::string& name, int64_t in, int64_t out, Range take_in, bool bias)
     : linear_(scope, {{name, out, {0, out}}}, in, take_in, bias) {}
 
-TensorView RowParallelLinear::operator()(const StepContext& ctx, ConstTensorView x) const {
+TensorView RowParallelLinear::operator()(const ComputeContext& ctx, ConstTensorView x) const {
   const TensorView y = ctx.alloc({x.dim(0), linear_.out()});
   into(y, ctx, x);
   return y;
 }
 
-void RowParallelLinear::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
+void RowParallelLinear::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
   // The bias belongs to the sum, so exactly one rank adds it to its part.
   const bool add_bias = ctx.parallel.tp.rank() == 0;
   ctx.ops.linear(y, x, linear_.weight_->weight(), add_bias ? linear_.bias() : ConstTensorView());

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "nn/compute_context.h"
 #include "nn/scope.h"
-#include "nn/step_context.h"
 
 namespace tutti {
 
@@ -25,14 +25,14 @@ class Linear {
   /// `take_in`: input columns this rank owns. With `bias`, every part has one.
   Linear(const Scope& scope, std::vector<LinearPart> parts, int64_t in, Range take_in, bool bias);
 
-  TensorView operator()(const StepContext& ctx,
+  TensorView operator()(const ComputeContext& ctx,
                         ConstTensorView x) const;  // [t, in local] -> [t, out local]
 
   /// The same, with the result in f32 whatever the compute type (router logits).
-  TensorView f32(const StepContext& ctx, ConstTensorView x) const;
+  TensorView f32(const ComputeContext& ctx, ConstTensorView x) const;
 
   /// silu(first half of the outputs) * second half.
-  TensorView gated(const StepContext& ctx,
+  TensorView gated(const ComputeContext& ctx,
                    ConstTensorView x) const;  // [t, in local] -> [t, out local / 2]
 
   int64_t out() const { return out_; }
@@ -42,7 +42,7 @@ class Linear {
  private:
   friend class RowParallelLinear;
 
-  TensorView into(TensorView y, const StepContext& ctx, ConstTensorView x) const;
+  TensorView into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const;
 
   ConstTensorView bias() const { return bias_ != nullptr ? bias_->tensor() : ConstTensorView(); }
 
@@ -75,11 +75,11 @@ class RowParallelLinear {
                     bool bias = false);
 
   /// This rank's part of the sum.
-  TensorView operator()(const StepContext& ctx,
+  TensorView operator()(const ComputeContext& ctx,
                         ConstTensorView x) const;  // [t, in local] -> [t, out]
 
   /// The same, to y: [t, out].
-  void into(TensorView y, const StepContext& ctx, ConstTensorView x) const;
+  void into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const;
 
  private:
   Linear linear_;

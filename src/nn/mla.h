@@ -10,6 +10,7 @@
 
 #include "nn/linear.h"
 #include "nn/norm.h"
+#include "nn/step_context.h"
 
 namespace tutti {
 

@@ -8,11 +8,11 @@ GatedMlp::GatedMlp(const Scope& scope, const GatedMlpConfig& c)
           scope, {"gate_proj", "up_proj"}, c.hidden, c.width, take_, c.bias)),
       down_(scope, "down_proj", c.width, c.hidden, take_, c.bias) {}
 
-TensorView GatedMlp::operator()(const StepContext& ctx, ConstTensorView x) const {
+TensorView GatedMlp::operator()(const ComputeContext& ctx, ConstTensorView x) const {
   return down_(ctx, gate_up_.gated(ctx, x));
 }
 
-void GatedMlp::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
+void GatedMlp::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
   down_.into(y, ctx, gate_up_.gated(ctx, x));
 }
 

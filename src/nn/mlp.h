@@ -14,11 +14,11 @@ class GatedMlp {
  public:
   GatedMlp(const Scope& scope, const GatedMlpConfig& config);
   /// This rank's part of the sum over ranks.
-  TensorView operator()(const StepContext& ctx,
+  TensorView operator()(const ComputeContext& ctx,
                         ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
 
   /// The same, to y.
-  void into(TensorView y, const StepContext& ctx, ConstTensorView x) const;
+  void into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const;
 
  private:
   Range take_;

@@ -41,7 +41,7 @@ Param* Moe::stacked(const Scope& scope,
   return scope.registry().add(std::move(spec));
 }
 
-void Moe::into(TensorView y, const StepContext& ctx, ConstTensorView x) const {
+void Moe::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
   const int64_t t = x.dim(0);
   const int64_t k = c_.router.top_k;
   Ops& ops = ctx.ops;

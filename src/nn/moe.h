@@ -22,7 +22,7 @@ class Moe {
   /// This rank's part of the sum over ranks; shared experts' parts are in it, so that one
   /// collective serves both.
   void into(TensorView y,
-            const StepContext& ctx,
+            const ComputeContext& ctx,
             ConstTensorView x) const;  // [t, hidden] -> [t, hidden]
 
  private:

@@ -1,7 +1,7 @@
 // RMSNorm (arXiv:1910.07467): x / sqrt(mean(x^2) + eps) * weight.
 #pragma once
+#include "nn/compute_context.h"
 #include "nn/scope.h"
-#include "nn/step_context.h"
 
 namespace tutti {
 
@@ -15,19 +15,19 @@ class RmsNorm {
     weight_ = scope.registry().add(std::move(spec));
   }
 
-  TensorView operator()(const StepContext& ctx, ConstTensorView x) const {  // [t, d] -> [t, d]
+  TensorView operator()(const ComputeContext& ctx, ConstTensorView x) const {  // [t, d] -> [t, d]
     TensorView y = ctx.alloc(x.shape());
     ctx.ops.rms_norm(y, x, weight_->tensor(), eps_);
     return y;
   }
 
-  void in_place(const StepContext& ctx, TensorView x) const {
+  void in_place(const ComputeContext& ctx, TensorView x) const {
     ctx.ops.rms_norm(x, x, weight_->tensor(), eps_);
   }
 
   /// residual += the sum of all ranks' x; returns the norm of the result, [t, d] act. `residual`:
   /// [t, d] f32; `x`: [t, d] act, contiguous, lost afterwards.
-  TensorView add_parts(const StepContext& ctx, TensorView residual, TensorView x) const {
+  TensorView add_parts(const ComputeContext& ctx, TensorView residual, TensorView x) const {
     const TensorView y = ctx.alloc(x.shape());
     Communicator& group = ctx.parallel.tp;
     if (group.all_reduce_add_rms_norm(

@@ -127,19 +127,21 @@ RotaryEmbedding::RotaryEmbedding(const Scope& scope, const RopeConfig& config, i
   }
 }
 
-TensorView RotaryEmbedding::table(const StepContext& ctx) const {
-  const int64_t t = ctx.in.num_tokens();
+TensorView RotaryEmbedding::table(const ComputeContext& ctx,
+                                  ConstTensorView positions,
+                                  ConstTensorView rope_rows) const {
+  const int64_t t = positions.dim(0);
   const TensorView table = ctx.alloc_f32({t, dim_});
   if (long_inv_freq_ == nullptr) {
-    ctx.ops.rope_table(table, ctx.in.positions, inv_freq_->tensor(), multiplier_);
+    ctx.ops.rope_table(table, positions, inv_freq_->tensor(), multiplier_);
     return table;
   }
   // Once per step and small: both tables, then of each token the row it wants.
   const Arena::Scope scratch(ctx.arena);
   const TensorView both = ctx.alloc_f32({2 * t, dim_});
-  ctx.ops.rope_table(both.slice(0, 0, t), ctx.in.positions, inv_freq_->tensor(), multiplier_);
-  ctx.ops.rope_table(both.slice(0, t, t), ctx.in.positions, long_inv_freq_->tensor(), multiplier_);
-  ctx.ops.gather_rows(table, both, ctx.in.rope_rows);
+  ctx.ops.rope_table(both.slice(0, 0, t), positions, inv_freq_->tensor(), multiplier_);
+  ctx.ops.rope_table(both.slice(0, t, t), positions, long_inv_freq_->tensor(), multiplier_);
+  ctx.ops.gather_rows(table, both, rope_rows);
   return table;
 }
 

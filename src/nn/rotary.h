@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "loader/hf_config.h"
+#include "nn/compute_context.h"
 #include "nn/scope.h"
-#include "nn/step_context.h"
 
 namespace tutti {
 
@@ -29,8 +29,11 @@ class RotaryEmbedding {
  public:
   RotaryEmbedding(const Scope& scope, const RopeConfig& config, int64_t dim);
 
-  /// cos | sin of this step's positions; one table serves all layers.
-  TensorView table(const StepContext& ctx) const;  // [t, dim] f32
+  /// cos | sin of the positions ([t] i32); one table serves all layers. `rope_rows`: as in
+  /// StepInputs, for LongRoPE only.
+  TensorView table(const ComputeContext& ctx,
+                   ConstTensorView positions,
+                   ConstTensorView rope_rows = {}) const;  // [t, dim] f32
 
  private:
   Param* inv_freq_;

@@ -52,8 +52,8 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   in.step.attention.max_keys = shape.max_context;
   in.step.total_keys = shape.max_context;
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
-  const StepContext ctx{ops, parallel, arena, kv, in.step, info_.kv.dtype};
-  model_->forward(ctx);
+  const StepContext ctx{{ops, parallel, arena, info_.kv.dtype}, kv, in.step};
+  forward(ctx);
   DeviceSampler::measure(arena, rows, info_.vocab_size, ranks_);
   return arena.peak();
 }
@@ -117,10 +117,14 @@ Result<DeviceInputs> RankWorker::upload(RankContext& rank, const StepPlan& plan)
   return in;
 }
 
+TensorView RankWorker::forward(const StepContext& ctx) const {
+  return model_->logits(ctx, model_->forward(ctx, HiddenRows::kLogitRows));
+}
+
 TensorView RankWorker::forward(RankContext& rank, const DeviceInputs& in) {
   rank.ops.fill_tokens(in.tokens, last_tokens_.view(), in.token_rows);
   rank.ops.gather_rows(in.block_table, tables_.columns(in.block_table.dim(1)), in.table_rows);
-  return model_->forward({rank.ops, rank.parallel, *arena_, *kv_, in.step, info_.kv.dtype});
+  return forward({{rank.ops, rank.parallel, *arena_, info_.kv.dtype}, *kv_, in.step});
 }
 
 Result<StepResult> RankWorker::choose(RankContext& rank,

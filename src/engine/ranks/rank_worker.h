@@ -68,8 +68,9 @@ class RankWorker {
   /// what they need and measure their products while no other rank waits.
   Status rehearse(RankContext& rank, const StepPlan& plan);
 
-  /// Records the step's forward pass, for run() to replay when a plan of as many sequences says
-  /// that it is recorded. Waits for what was queued before. No rank may be waiting for this one.
+  /// Records the step's forward pass, logits and all, for run() to replay when a plan of as many
+  /// sequences says that it is recorded. Waits for what was queued before. No rank may be waiting
+  /// for this one.
   Status record(RankContext& rank, const StepPlan& plan);
 
   /// Runs the step a few times, operation by operation, and says how long each took.
@@ -98,6 +99,8 @@ class RankWorker {
   RankWorker() = default;
   Result<DeviceInputs> upload(RankContext& rank, const StepPlan& plan);
   DeviceInputs lay_out(const StepPlan& plan);
+  // From a step's inputs to the logits of this rank's ids: what is measured, run and recorded.
+  TensorView forward(const StepContext& ctx) const;
   TensorView forward(RankContext& rank, const DeviceInputs& in);
   Result<StepResult> choose(RankContext& rank,
                             const StepPlan& plan,
