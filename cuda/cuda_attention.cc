@@ -61,16 +61,12 @@ bool CudaOps::decode_fits(const PagedAttention& p, const AttentionBatch& batch) 
              kDecodePartialBytes;
 }
 
-void CudaOps::do_attention(TensorView out,
-                           ConstTensorView q,
-                           ConstTensorView k_cache,
-                           ConstTensorView v_cache,
-                           const AttentionBatch& batch,
-                           float scale) {
+void CudaOps::run(const op::Attention& args) {
   enter();
-  if (is_plain(out, q, k_cache, v_cache)) {
-    const PagedAttention p = problem_of(out, q, k_cache, v_cache, batch, scale);
-    if (decode_fits(p, batch)) {
+  if (is_plain(args.out, args.q, args.k_cache, args.v_cache)) {
+    const PagedAttention p =
+        problem_of(args.out, args.q, args.k_cache, args.v_cache, args.batch, args.scale);
+    if (decode_fits(p, args.batch)) {
       const DecodeScratch scratch{.partials = static_cast<float*>(o_.decode_partials.data()),
                                   .arrivals = static_cast<int32_t*>(o_.decode_arrivals.data())};
       ++calls_.decode_attention;
@@ -84,48 +80,37 @@ void CudaOps::do_attention(TensorView out,
     }
   }
   ++calls_.simple_attention;
-  finish(cuda::simple_attention(rows(out),
-                                const_rows(q),
-                                const_rows(k_cache),
-                                const_rows(v_cache),
-                                sequences(batch),
-                                scale,
+  finish(cuda::simple_attention(rows(args.out),
+                                const_rows(args.q),
+                                const_rows(args.k_cache),
+                                const_rows(args.v_cache),
+                                sequences(args.batch),
+                                args.scale,
                                 o_.stream),
          "attention");
 }
 
-void CudaOps::do_mla_attention(TensorView out,
-                               ConstTensorView q_latent,
-                               ConstTensorView q_rope,
-                               ConstTensorView cache,
-                               const AttentionBatch& batch,
-                               float scale) {
+void CudaOps::run(const op::MlaAttention& args) {
   enter();
-  finish(cuda::mla_attention(rows(out),
-                             const_rows(q_latent),
-                             const_rows(q_rope),
-                             const_rows(cache),
-                             sequences(batch),
-                             scale,
+  finish(cuda::mla_attention(rows(args.out),
+                             const_rows(args.q_latent),
+                             const_rows(args.q_rope),
+                             const_rows(args.cache),
+                             sequences(args.batch),
+                             args.scale,
                              o_.stream),
          "mla_attention");
 }
 
-void CudaOps::do_mla_expanded_attention(TensorView out,
-                                        ConstTensorView q,
-                                        ConstTensorView kv,
-                                        ConstTensorView k_rope,
-                                        const AttentionBatch& batch,
-                                        ConstTensorView key_begin,
-                                        float scale) {
+void CudaOps::run(const op::MlaExpandedAttention& args) {
   enter();
-  finish(cuda::mla_expanded_attention(rows(out),
-                                      const_rows(q),
-                                      const_rows(kv),
-                                      const_rows(k_rope),
-                                      sequences(batch),
-                                      key_begin.data<int32_t>(),
-                                      scale,
+  finish(cuda::mla_expanded_attention(rows(args.out),
+                                      const_rows(args.q),
+                                      const_rows(args.kv),
+                                      const_rows(args.k_rope),
+                                      sequences(args.batch),
+                                      args.key_begin.data<int32_t>(),
+                                      args.scale,
                                       o_.stream),
          "mla_expanded_attention");
 }

@@ -115,22 +115,16 @@ void CudaOps::run_matmul(const MatMul& p, const char* op) {
   finish(cudaGetLastError(), op);
 }
 
-void CudaOps::do_linear(TensorView y,
-                        ConstTensorView x,
-                        const WeightView& weight,
-                        ConstTensorView bias) {
-  MatMul p = problem_of(y, x, weight);
-  p.bias = floats(bias);
+void CudaOps::run(const op::Linear& args) {
+  MatMul p = problem_of(args.y, args.x, args.weight);
+  p.bias = floats(args.bias);
   run_matmul(p, "linear");
 }
 
-void CudaOps::do_gated_linear(TensorView y,
-                              ConstTensorView x,
-                              const WeightView& weight,
-                              ConstTensorView bias) {
-  const MatMul p = problem_of(y, x, weight);
-  if (!skinny_wins(p) || bias.defined()) {
-    return Ops::do_gated_linear(y, x, weight, bias);
+void CudaOps::run(const op::GatedLinear& args) {
+  const MatMul p = problem_of(args.y, args.x, args.weight);
+  if (!skinny_wins(p) || args.bias.defined()) {
+    return run_in_parts(*this, args);
   }
   enter();
   SkinnyGemm gated = skinny_problem(p);
@@ -139,21 +133,18 @@ void CudaOps::do_gated_linear(TensorView y,
   finish(skinny_gemm(gated, o_.stream), "gated_linear");
 }
 
-void CudaOps::do_grouped_linear(TensorView y,
-                                ConstTensorView x,
-                                const WeightView& weight,
-                                ConstTensorView offsets) {
-  MatMul p = problem_of(y, x, weight);
-  p.batches = weight.groups();
-  p.offsets = offsets.data<int32_t>();
+void CudaOps::run(const op::GroupedLinear& args) {
+  MatMul p = problem_of(args.y, args.x, args.weight);
+  p.batches = args.weight.groups();
+  p.offsets = args.offsets.data<int32_t>();
   run_matmul(p, "grouped_linear");
 }
 
-void CudaOps::do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) {
-  MatMul p = problem_of(y, x, weight);
-  p.batches = weight.groups();
-  p.y_batch = y.stride(1);
-  p.x_batch = x.stride(1);
+void CudaOps::run(const op::BatchedLinear& args) {
+  MatMul p = problem_of(args.y, args.x, args.weight);
+  p.batches = args.weight.groups();
+  p.y_batch = args.y.stride(1);
+  p.x_batch = args.x.stride(1);
   run_matmul(p, "batched_linear");
 }
 

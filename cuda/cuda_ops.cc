@@ -60,156 +60,149 @@ void CudaOps::finish(cudaError_t code, const char* op) const {
 #endif
 }
 
-void CudaOps::do_embedding(TensorView y,
-                           ConstTensorView table,
-                           ConstTensorView ids,
-                           int64_t first_id) {
+void CudaOps::run(const op::Embedding& args) {
   enter();
-  finish(cuda::embedding(rows(y), const_rows(table), ids.data<int32_t>(), first_id, o_.stream),
-         "embedding");
+  finish(
+      cuda::embedding(
+          rows(args.y), const_rows(args.table), args.ids.data<int32_t>(), args.first_id, o_.stream),
+      "embedding");
 }
 
-void CudaOps::do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) {
+void CudaOps::run(const op::RmsNorm& args) {
   enter();
-  finish(cuda::rms_norm(rows(y), const_rows(x), weight.data<float>(), eps, o_.stream), "rms_norm");
+  finish(cuda::rms_norm(
+             rows(args.y), const_rows(args.x), args.weight.data<float>(), args.eps, o_.stream),
+         "rms_norm");
 }
 
-void CudaOps::do_add_rms_norm(
-    TensorView y, TensorView residual, ConstTensorView x, ConstTensorView weight, float eps) {
+void CudaOps::run(const op::AddRmsNorm& args) {
   enter();
-  finish(cuda::add_rms_norm(
-             rows(y), rows(residual), const_rows(x), weight.data<float>(), eps, o_.stream),
+  finish(cuda::add_rms_norm(rows(args.y),
+                            rows(args.residual),
+                            const_rows(args.x),
+                            args.weight.data<float>(),
+                            args.eps,
+                            o_.stream),
          "add_rms_norm");
 }
 
-void CudaOps::do_add(TensorView y, ConstTensorView x) {
+void CudaOps::run(const op::Add& args) {
   enter();
-  finish(cuda::add(rows(y), const_rows(x), o_.stream), "add");
+  finish(cuda::add(rows(args.y), const_rows(args.x), o_.stream), "add");
 }
 
-void CudaOps::do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) {
+void CudaOps::run(const op::SiluMul& args) {
   enter();
-  finish(cuda::silu_mul(rows(y), const_rows(gate), const_rows(up), o_.stream), "silu_mul");
+  finish(cuda::silu_mul(rows(args.y), const_rows(args.gate), const_rows(args.up), o_.stream),
+         "silu_mul");
 }
 
-void CudaOps::do_rope_table(TensorView table,
-                            ConstTensorView positions,
-                            ConstTensorView inv_freq,
-                            float scale) {
+void CudaOps::run(const op::RopeTable& args) {
   enter();
-  finish(cuda::rope_table(
-             rows(table), positions.data<int32_t>(), inv_freq.data<float>(), scale, o_.stream),
+  finish(cuda::rope_table(rows(args.table),
+                          args.positions.data<int32_t>(),
+                          args.inv_freq.data<float>(),
+                          args.scale,
+                          o_.stream),
          "rope_table");
 }
 
-void CudaOps::do_rope(TensorView x, ConstTensorView table, RopeLayout layout) {
+void CudaOps::run(const op::Rope& args) {
   enter();
-  finish(cuda::rope(rows(x), const_rows(table), layout == RopeLayout::kInterleaved, o_.stream),
-         "rope");
+  finish(
+      cuda::rope(
+          rows(args.x), const_rows(args.table), args.layout == RopeLayout::kInterleaved, o_.stream),
+      "rope");
 }
 
-void CudaOps::do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) {
+void CudaOps::run(const op::WriteKv& args) {
   enter();
-  finish(cuda::write_kv(rows(cache), const_rows(x), slots.data<int32_t>(), o_.stream), "write_kv");
+  finish(
+      cuda::write_kv(rows(args.cache), const_rows(args.x), args.slots.data<int32_t>(), o_.stream),
+      "write_kv");
 }
 
-void CudaOps::do_rope_and_write_kv(TensorView q,
-                                   TensorView k,
-                                   ConstTensorView v,
-                                   ConstTensorView table,
-                                   RopeLayout layout,
-                                   TensorView k_cache,
-                                   TensorView v_cache,
-                                   ConstTensorView slots) {
+void CudaOps::run(const op::RopeAndWriteKv& args) {
   enter();
-  finish(cuda::rope_and_write_kv(rows(q),
-                                 rows(k),
-                                 const_rows(v),
-                                 const_rows(table),
-                                 layout == RopeLayout::kInterleaved,
-                                 rows(k_cache),
-                                 rows(v_cache),
-                                 slots.data<int32_t>(),
+  finish(cuda::rope_and_write_kv(rows(args.q),
+                                 rows(args.k),
+                                 const_rows(args.v),
+                                 const_rows(args.table),
+                                 args.layout == RopeLayout::kInterleaved,
+                                 rows(args.k_cache),
+                                 rows(args.v_cache),
+                                 args.slots.data<int32_t>(),
                                  o_.stream),
          "rope_and_write_kv");
 }
 
-void CudaOps::do_gather_kv(TensorView y,
-                           ConstTensorView cache,
-                           const AttentionBatch& batch,
-                           ConstTensorView key_begin) {
+void CudaOps::run(const op::GatherKv& args) {
   enter();
-  finish(cuda::gather_kv(
-             rows(y), const_rows(cache), sequences(batch), key_begin.data<int32_t>(), o_.stream),
+  finish(cuda::gather_kv(rows(args.y),
+                         const_rows(args.cache),
+                         sequences(args.batch),
+                         args.key_begin.data<int32_t>(),
+                         o_.stream),
          "gather_kv");
 }
 
-void CudaOps::do_moe_route(TensorView experts,
-                           TensorView weights,
-                           ConstTensorView logits,
-                           ConstTensorView bias,
-                           const RouterParams& params) {
+void CudaOps::run(const op::MoeRoute& args) {
   enter();
-  const Router router{.sigmoid = params.scoring == RouterScoring::kSigmoid,
-                      .top_k = static_cast<int>(params.top_k),
-                      .num_groups = static_cast<int>(params.num_groups),
-                      .top_groups = static_cast<int>(params.top_groups),
-                      .normalize = params.normalize,
-                      .scale = params.scale};
-  finish(cuda::moe_route(experts.data<int32_t>(),
-                         experts.stride(0),
-                         rows(weights),
-                         const_rows(logits),
-                         floats(bias),
+  const Router router{.sigmoid = args.params.scoring == RouterScoring::kSigmoid,
+                      .top_k = static_cast<int>(args.params.top_k),
+                      .num_groups = static_cast<int>(args.params.num_groups),
+                      .top_groups = static_cast<int>(args.params.top_groups),
+                      .normalize = args.params.normalize,
+                      .scale = args.params.scale};
+  finish(cuda::moe_route(args.experts.data<int32_t>(),
+                         args.experts.stride(0),
+                         rows(args.weights),
+                         const_rows(args.logits),
+                         floats(args.bias),
                          router,
                          o_.stream),
          "moe_route");
 }
 
-void CudaOps::do_moe_permute(TensorView row_token,
-                             TensorView pair_row,
-                             TensorView offsets,
-                             ConstTensorView experts) {
+void CudaOps::run(const op::MoePermute& args) {
   enter();
-  const PermuteProblem problem{.row_token = row_token.data<int32_t>(),
-                               .pair_row = pair_row.data<int32_t>(),
-                               .offsets = offsets.data<int32_t>(),
-                               .chosen = experts.data<int32_t>(),
-                               .pair_stride = pair_row.stride(0),
-                               .chosen_stride = experts.stride(0),
-                               .tokens = static_cast<int>(experts.dim(0)),
-                               .top_k = static_cast<int>(experts.dim(1)),
-                               .experts = static_cast<int>(offsets.dim(0) - 1)};
+  const PermuteProblem problem{.row_token = args.row_token.data<int32_t>(),
+                               .pair_row = args.pair_row.data<int32_t>(),
+                               .offsets = args.offsets.data<int32_t>(),
+                               .chosen = args.experts.data<int32_t>(),
+                               .pair_stride = args.pair_row.stride(0),
+                               .chosen_stride = args.experts.stride(0),
+                               .tokens = static_cast<int>(args.experts.dim(0)),
+                               .top_k = static_cast<int>(args.experts.dim(1)),
+                               .experts = static_cast<int>(args.offsets.dim(0) - 1)};
   finish(cuda::moe_permute(problem, o_.stream), "moe_permute");
 }
 
-void CudaOps::do_moe_combine(TensorView y,
-                             ConstTensorView x,
-                             ConstTensorView pair_row,
-                             ConstTensorView weights) {
+void CudaOps::run(const op::MoeCombine& args) {
   enter();
-  finish(cuda::moe_combine(rows(y),
-                           const_rows(x),
-                           pair_row.data<int32_t>(),
-                           pair_row.stride(0),
-                           const_rows(weights),
+  finish(cuda::moe_combine(rows(args.y),
+                           const_rows(args.x),
+                           args.pair_row.data<int32_t>(),
+                           args.pair_row.stride(0),
+                           const_rows(args.weights),
                            o_.stream),
          "moe_combine");
 }
 
-void CudaOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows_wanted) {
+void CudaOps::run(const op::GatherRows& args) {
   enter();
   finish(cuda::gather_rows(
-             rows(as_words(y)), rows(as_words(x)), rows_wanted.data<int32_t>(), o_.stream),
+             rows(as_words(args.y)), rows(as_words(args.x)), args.rows.data<int32_t>(), o_.stream),
          "gather_rows");
 }
 
-void CudaOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
+void CudaOps::run(const op::Argmax& args) {
   enter();
-  finish(cuda::argmax(tokens.data<int32_t>(), const_rows(logits), limit, o_.stream), "argmax");
+  finish(cuda::argmax(args.tokens.data<int32_t>(), const_rows(args.logits), args.limit, o_.stream),
+         "argmax");
 }
 
-void CudaOps::do_shard_argmax(const ShardArgmax& args) {
+void CudaOps::run(const op::ShardArgmax& args) {
   enter();
   finish(cuda::shard_argmax({args.best.data<float>(), args.best.stride(0)},
                             const_rows(args.logits),
@@ -219,7 +212,7 @@ void CudaOps::do_shard_argmax(const ShardArgmax& args) {
          "shard_argmax");
 }
 
-void CudaOps::do_merge_argmax(const MergeArgmax& args) {
+void CudaOps::run(const op::MergeArgmax& args) {
   enter();
   finish(cuda::merge_argmax(args.tokens.data<int32_t>(),
                             {args.best.data<float>(), args.best.stride(0)},
@@ -229,79 +222,67 @@ void CudaOps::do_merge_argmax(const MergeArgmax& args) {
          "merge_argmax");
 }
 
-void CudaOps::do_draw(TensorView tokens,
-                      ConstTensorView logits,
-                      int64_t limit,
-                      ConstTensorView rows) {
+void CudaOps::run(const op::Draw& args) {
   static_assert(sizeof(DrawParams) == sizeof(DrawRow));
   enter();
-  finish(cuda::draw(tokens.data<int32_t>(),
-                    const_rows(logits),
-                    limit,
-                    reinterpret_cast<const DrawRow*>(rows.data<int32_t>()),
+  finish(cuda::draw(args.tokens.data<int32_t>(),
+                    const_rows(args.logits),
+                    args.limit,
+                    reinterpret_cast<const DrawRow*>(args.rows.data<int32_t>()),
                     o_.stream),
          "draw");
 }
 
-void CudaOps::do_log_probs(TensorView ids,
-                           TensorView values,
-                           ConstTensorView tokens,
-                           ConstTensorView logits,
-                           int64_t limit,
-                           ConstTensorView counts) {
+void CudaOps::run(const op::LogProbs& args) {
   enter();
-  finish(cuda::log_probs({ids.data<int32_t>(), ids.stride(0)},
-                         {values.data<float>(), values.stride(0)},
-                         tokens.data<int32_t>(),
-                         const_rows(logits),
-                         limit,
-                         counts.data<int32_t>(),
+  finish(cuda::log_probs({args.ids.data<int32_t>(), args.ids.stride(0)},
+                         {args.values.data<float>(), args.values.stride(0)},
+                         args.tokens.data<int32_t>(),
+                         const_rows(args.logits),
+                         args.limit,
+                         args.counts.data<int32_t>(),
                          o_.stream),
          "log_probs");
 }
 
-void CudaOps::do_adjust_logits(TensorView y,
-                               ConstTensorView logits,
-                               int64_t limit,
-                               const AdjustTables& tables,
-                               ConstTensorView rows) {
+void CudaOps::run(const op::AdjustLogits& args) {
   enter();
-  finish(cuda::adjust_logits({y.data<float>(), y.stride(0)},
-                             const_rows(logits),
-                             limit,
-                             adjust_memory(tables),
-                             adjust_rows(rows),
+  finish(cuda::adjust_logits({args.y.data<float>(), args.y.stride(0)},
+                             const_rows(args.logits),
+                             args.limit,
+                             adjust_memory(args.tables),
+                             adjust_rows(args.rows),
                              o_.stream),
          "adjust_logits");
 }
 
-void CudaOps::do_take_adjusted(TensorView chosen,
-                               const AdjustTables& tables,
-                               ConstTensorView tokens,
-                               ConstTensorView rows) {
+void CudaOps::run(const op::TakeAdjusted& args) {
   enter();
-  finish(cuda::take_adjusted(chosen.data<int32_t>(),
-                             adjust_memory(tables),
-                             tokens.data<int32_t>(),
-                             adjust_rows(rows),
+  finish(cuda::take_adjusted(args.chosen.data<int32_t>(),
+                             adjust_memory(args.tables),
+                             args.tokens.data<int32_t>(),
+                             adjust_rows(args.rows),
                              o_.stream),
          "take_adjusted");
 }
 
-void CudaOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
+void CudaOps::run(const op::FillTokens& args) {
   enter();
-  finish(cuda::fill_tokens(tokens.data<int32_t>(),
-                           last.data<int32_t>(),
-                           rows.data<int32_t>(),
-                           tokens.dim(0),
+  finish(cuda::fill_tokens(args.tokens.data<int32_t>(),
+                           args.last.data<int32_t>(),
+                           args.rows.data<int32_t>(),
+                           args.tokens.dim(0),
                            o_.stream),
          "fill_tokens");
 }
 
-void CudaOps::do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) {
+void CudaOps::run(const op::Scatter& args) {
   enter();
-  finish(cuda::scatter(
-             y.data<int32_t>(), values.data<int32_t>(), at.data<int32_t>(), at.dim(0), o_.stream),
+  finish(cuda::scatter(args.y.data<int32_t>(),
+                       args.values.data<int32_t>(),
+                       args.at.data<int32_t>(),
+                       args.at.dim(0),
+                       o_.stream),
          "scatter");
 }
 

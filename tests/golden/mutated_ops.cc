@@ -92,6 +92,15 @@ class MutatedOps final : public ForwardingOps {
       : ForwardingOps(std::move(inner)), device_(device), stream_(stream), mistake_(mistake) {}
 
  private:
+  void execute(const OpCall& op) override {
+    op.visit([this](const auto& args) { run(args); });
+  }
+
+  template <class Op>
+  void run(const Op& args) {
+    inner().call(args);
+  }
+
   bool is(Mistake mistake) const { return mistake_ == mistake; }
 
   // On the device, [values] of their type; kept, for what is queued reads it later.
@@ -148,124 +157,103 @@ class MutatedOps final : public ForwardingOps {
     return is(Mistake::kSoftmaxScale) ? 1.3F * scale : scale;
   }
 
-  void do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) override {
-    const bool heads = x.rank() == 3;
-    const bool inside = !heads && y.raw() == x.raw();
+  void run(op::RmsNorm args) {
+    const bool heads = args.x.rank() == 3;
+    const bool inside = !heads && args.y.raw() == args.x.raw();
     if (heads && is(Mistake::kHeadNormsDropped)) {
       return;  // in place
     }
     if (!heads && is(Mistake::kNormsDropped)) {
-      copy_as_norm(y, x);
+      copy_as_norm(args.y, args.x);
       return;
     }
     if (is(heads ? Mistake::kHeadWeightsOne : Mistake::kNormWeightsOne)) {
-      weight = all(1.0F, x.dim(-1));
+      args.weight = all(1.0F, args.x.dim(-1));
     }
     if (heads && is(Mistake::kHeadEpsDefault)) {
-      eps = 1e-6F;
+      args.eps = 1e-6F;
     }
     if (inside && is(Mistake::kInnerEpsOuter)) {
-      eps = 1e-5F;
+      args.eps = 1e-5F;
     }
-    inner().rms_norm(y, x, weight, eps);
+    inner().rms_norm(args.y, args.x, args.weight, args.eps);
   }
 
-  void do_add_rms_norm(TensorView y,
-                       TensorView residual,
-                       ConstTensorView x,
-                       ConstTensorView weight,
-                       float eps) override {
+  void run(op::AddRmsNorm args) {
     if (is(Mistake::kNormsDropped)) {
-      inner().add(residual, x);
-      copy_as_norm(y, residual);
+      inner().add(args.residual, args.x);
+      copy_as_norm(args.y, args.residual);
       return;
     }
     if (is(Mistake::kNormWeightsOne)) {
-      weight = all(1.0F, x.dim(-1));
+      args.weight = all(1.0F, args.x.dim(-1));
     }
-    inner().add_rms_norm(y, residual, x, weight, eps);
+    inner().add_rms_norm(args.y, args.residual, args.x, args.weight, args.eps);
   }
 
-  void do_add(TensorView y, ConstTensorView x) override {
-    inner().add(y, x);
+  void run(op::Add args) {
+    inner().add(args.y, args.x);
     if (std::exchange(after_combine_, false) && is(Mistake::kSharedScaled)) {
-      inner().add(y, x);
+      inner().add(args.y, args.x);
     }
   }
 
-  void do_linear(TensorView y,
-                 ConstTensorView x,
-                 const WeightView& weight,
-                 ConstTensorView bias) override {
-    inner().linear(y, x, changed(weight), changed_bias(bias));
+  void run(op::Linear args) {
+    inner().linear(args.y, args.x, changed(args.weight), changed_bias(args.bias));
   }
 
-  void do_gated_linear(TensorView y,
-                       ConstTensorView x,
-                       const WeightView& weight,
-                       ConstTensorView bias) override {
-    inner().gated_linear(y, x, changed(weight), changed_bias(bias));
+  void run(op::GatedLinear args) {
+    inner().gated_linear(args.y, args.x, changed(args.weight), changed_bias(args.bias));
   }
 
-  void do_grouped_linear(TensorView y,
-                         ConstTensorView x,
-                         const WeightView& weight,
-                         ConstTensorView offsets) override {
-    inner().grouped_linear(y, x, changed(weight), offsets);
+  void run(op::GroupedLinear args) {
+    inner().grouped_linear(args.y, args.x, changed(args.weight), args.offsets);
   }
 
-  void do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) override {
-    inner().batched_linear(y, x, changed(weight));
-  }
+  void run(op::BatchedLinear args) { inner().batched_linear(args.y, args.x, changed(args.weight)); }
 
-  void do_rope_table(TensorView table,
-                     ConstTensorView positions,
-                     ConstTensorView inv_freq,
-                     float scale) override {
+  void run(op::RopeTable args) {
     if (is(Mistake::kRopeBase)) {
-      std::vector<float> changed = to_host<float>(inv_freq);
+      std::vector<float> changed = to_host<float>(args.inv_freq);
       for (size_t i = 0; i < changed.size(); ++i) {
         changed[i] *= std::pow(10.0F, -static_cast<float>(i) / static_cast<float>(changed.size()));
       }
-      inv_freq = to_device(changed);
+      args.inv_freq = to_device(changed);
     }
-    inner().rope_table(table, positions, inv_freq, is(Mistake::kRopeMultiplierOne) ? 1.0F : scale);
+    inner().rope_table(args.table,
+                       args.positions,
+                       args.inv_freq,
+                       is(Mistake::kRopeMultiplierOne) ? 1.0F : args.scale);
   }
 
-  void do_rope(TensorView x, ConstTensorView table, RopeLayout layout) override {
-    inner().rope(x, table, changed(layout));
+  void run(op::Rope args) { inner().rope(args.x, args.table, changed(args.layout)); }
+
+  void run(op::RopeAndWriteKv args) {
+    inner().rope_and_write_kv(args.q,
+                              args.k,
+                              args.v,
+                              args.table,
+                              changed(args.layout),
+                              args.k_cache,
+                              args.v_cache,
+                              args.slots);
   }
 
-  void do_rope_and_write_kv(TensorView q,
-                            TensorView k,
-                            ConstTensorView v,
-                            ConstTensorView table,
-                            RopeLayout layout,
-                            TensorView k_cache,
-                            TensorView v_cache,
-                            ConstTensorView slots) override {
-    inner().rope_and_write_kv(q, k, v, table, changed(layout), k_cache, v_cache, slots);
-  }
-
-  void do_attention(TensorView out,
-                    ConstTensorView q,
-                    ConstTensorView k_cache,
-                    ConstTensorView v_cache,
-                    const AttentionBatch& batch,
-                    float scale) override {
+  void run(op::Attention args) {
     if (is(Mistake::kKvHeads)) {
-      attend_to_other_heads(out, q, k_cache, v_cache, batch, scale);
+      attend_to_other_heads(args.out, args.q, args.k_cache, args.v_cache, args.batch, args.scale);
       return;
     }
-    AttentionBatch seen = batch;
+    AttentionBatch seen = args.batch;
     if (is(Mistake::kOwnKeyUnseen)) {
-      std::vector<int32_t> before = to_host<int32_t>(batch.context_before);
+      std::vector<int32_t> before = to_host<int32_t>(args.batch.context_before);
       for (int32_t& count : before) {
         count = std::max(count - 1, 0);  // a first row has no other key
       }
       seen.context_before = to_device(before);
     }
-    inner().attention(out, q, k_cache, v_cache, seen, changed_scale(scale));
+    inner().attention(
+        args.out, args.q, args.k_cache, args.v_cache, seen, changed_scale(args.scale));
   }
 
   // The op gives KV head j / group to query head j; heads moved to such places read the wrong one.
@@ -305,34 +293,26 @@ class MutatedOps final : public ForwardingOps {
     checked(device_.copy_from_host(to.raw(), bytes.data(), to.bytes(), stream_));
   }
 
-  void do_mla_attention(TensorView out,
-                        ConstTensorView q_latent,
-                        ConstTensorView q_rope,
-                        ConstTensorView cache,
-                        const AttentionBatch& batch,
-                        float scale) override {
-    inner().mla_attention(out, q_latent, q_rope, cache, batch, changed_scale(scale));
+  void run(op::MlaAttention args) {
+    inner().mla_attention(
+        args.out, args.q_latent, args.q_rope, args.cache, args.batch, changed_scale(args.scale));
   }
 
-  void do_mla_expanded_attention(TensorView out,
-                                 ConstTensorView q,
-                                 ConstTensorView kv,
-                                 ConstTensorView k_rope,
-                                 const AttentionBatch& batch,
-                                 ConstTensorView key_begin,
-                                 float scale) override {
-    inner().mla_expanded_attention(out, q, kv, k_rope, batch, key_begin, changed_scale(scale));
+  void run(op::MlaExpandedAttention args) {
+    inner().mla_expanded_attention(args.out,
+                                   args.q,
+                                   args.kv,
+                                   args.k_rope,
+                                   args.batch,
+                                   args.key_begin,
+                                   changed_scale(args.scale));
   }
 
-  void do_moe_route(TensorView experts,
-                    TensorView weights,
-                    ConstTensorView logits,
-                    ConstTensorView bias,
-                    const RouterParams& params) override {
-    RouterParams p = params;
+  void run(op::MoeRoute args) {
+    RouterParams p = args.params;
     if (is(Mistake::kRouterMaskZero)) {
       TUTTI_CHECK(device_.kind() == DeviceKind::kCpu);
-      route_with_zero_mask(experts, weights, logits, bias, p);
+      route_with_zero_mask(args.experts, args.weights, args.logits, args.bias, p);
       return;
     }
     if (is(Mistake::kRouterNormalize)) {
@@ -349,15 +329,15 @@ class MutatedOps final : public ForwardingOps {
       p.scoring =
           p.scoring == RouterScoring::kSigmoid ? RouterScoring::kSoftmax : RouterScoring::kSigmoid;
     }
-    inner().moe_route(
-        experts, weights, logits, is(Mistake::kRouterBiasIgnored) ? ConstTensorView() : bias, p);
+    inner().moe_route(args.experts,
+                      args.weights,
+                      args.logits,
+                      is(Mistake::kRouterBiasIgnored) ? ConstTensorView() : args.bias,
+                      p);
   }
 
-  void do_moe_combine(TensorView y,
-                      ConstTensorView x,
-                      ConstTensorView pair_row,
-                      ConstTensorView weights) override {
-    inner().moe_combine(y, x, pair_row, weights);
+  void run(op::MoeCombine args) {
+    inner().moe_combine(args.y, args.x, args.pair_row, args.weights);
     after_combine_ = true;  // with shared experts, the next sum adds them
   }
 

@@ -27,99 +27,70 @@ class RoundedOps final : public ForwardingOps {
   using ForwardingOps::ForwardingOps;
 
  private:
-  void do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) override {
-    inner().rms_norm(y, x, weight, eps);
-    round_all(y);
+  void execute(const OpCall& op) override {
+    op.visit([this](const auto& args) { run(args); });
   }
 
-  void do_add_rms_norm(TensorView y,
-                       TensorView residual,
-                       ConstTensorView x,
-                       ConstTensorView weight,
-                       float eps) override {
-    inner().add_rms_norm(y, residual, x, weight, eps);
-    round_all(y);
+  template <class Op>
+  void run(const Op& args) {
+    inner().call(args);
   }
 
-  void do_linear(TensorView y,
-                 ConstTensorView x,
-                 const WeightView& weight,
-                 ConstTensorView bias) override {
-    inner().linear(y, x, weight, bias);
-    if (weight.data.dtype() != DType::kF32) {
-      round_all(y);
+  void run(op::RmsNorm args) {
+    inner().rms_norm(args.y, args.x, args.weight, args.eps);
+    round_all(args.y);
+  }
+
+  void run(op::AddRmsNorm args) {
+    inner().add_rms_norm(args.y, args.residual, args.x, args.weight, args.eps);
+    round_all(args.y);
+  }
+
+  void run(op::Linear args) {
+    inner().linear(args.y, args.x, args.weight, args.bias);
+    if (args.weight.data.dtype() != DType::kF32) {
+      round_all(args.y);
     }
   }
 
-  void do_grouped_linear(TensorView y,
-                         ConstTensorView x,
-                         const WeightView& weight,
-                         ConstTensorView offsets) override {
-    inner().grouped_linear(y, x, weight, offsets);
-    round_all(y);
+  void run(op::GroupedLinear args) {
+    inner().grouped_linear(args.y, args.x, args.weight, args.offsets);
+    round_all(args.y);
   }
 
-  void do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) override {
-    inner().batched_linear(y, x, weight);
-    round_all(y);
+  void run(op::BatchedLinear args) {
+    inner().batched_linear(args.y, args.x, args.weight);
+    round_all(args.y);
   }
 
-  void do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) override {
-    inner().silu_mul(y, gate, up);
-    round_all(y);
+  void run(op::SiluMul args) {
+    inner().silu_mul(args.y, args.gate, args.up);
+    round_all(args.y);
   }
 
   // In parts, which round.
-  void do_gated_linear(TensorView y,
-                       ConstTensorView x,
-                       const WeightView& weight,
-                       ConstTensorView bias) override {
-    Ops::do_gated_linear(y, x, weight, bias);  // NOLINT(bugprone-parent-virtual-call)
+  void run(op::GatedLinear args) { run_in_parts(*this, args); }
+
+  void run(op::RopeAndWriteKv args) { run_in_parts(*this, args); }
+
+  void run(op::Rope args) {
+    inner().rope(args.x, args.table, args.layout);
+    round_all(args.x);
   }
 
-  void do_rope_and_write_kv(TensorView q,
-                            TensorView k,
-                            ConstTensorView v,
-                            ConstTensorView table,
-                            RopeLayout layout,
-                            TensorView k_cache,
-                            TensorView v_cache,
-                            ConstTensorView slots) override {
-    // NOLINTNEXTLINE(bugprone-parent-virtual-call)
-    Ops::do_rope_and_write_kv(q, k, v, table, layout, k_cache, v_cache, slots);
+  void run(op::Attention args) {
+    inner().attention(args.out, args.q, args.k_cache, args.v_cache, args.batch, args.scale);
+    round_all(args.out);
   }
 
-  void do_rope(TensorView x, ConstTensorView table, RopeLayout layout) override {
-    inner().rope(x, table, layout);
-    round_all(x);
+  void run(op::MlaAttention args) {
+    inner().mla_attention(args.out, args.q_latent, args.q_rope, args.cache, args.batch, args.scale);
+    round_all(args.out);
   }
 
-  void do_attention(TensorView out,
-                    ConstTensorView q,
-                    ConstTensorView k_cache,
-                    ConstTensorView v_cache,
-                    const AttentionBatch& batch,
-                    float scale) override {
-    inner().attention(out, q, k_cache, v_cache, batch, scale);
-    round_all(out);
-  }
-
-  void do_mla_attention(TensorView out,
-                        ConstTensorView q_latent,
-                        ConstTensorView q_rope,
-                        ConstTensorView cache,
-                        const AttentionBatch& batch,
-                        float scale) override {
-    inner().mla_attention(out, q_latent, q_rope, cache, batch, scale);
-    round_all(out);
-  }
-
-  void do_moe_combine(TensorView y,
-                      ConstTensorView x,
-                      ConstTensorView pair_row,
-                      ConstTensorView weights) override {
-    inner().moe_combine(y, x, pair_row, weights);
-    round_all(y);
+  void run(op::MoeCombine args) {
+    inner().moe_combine(args.y, args.x, args.pair_row, args.weights);
+    round_all(args.y);
   }
 };
 

@@ -233,35 +233,27 @@ void CpuOps::run_attention(const AttentionBatch& batch, int64_t tokens, const So
   });
 }
 
-void CpuOps::do_attention(TensorView out,
-                          ConstTensorView q,
-                          ConstTensorView k_cache,
-                          ConstTensorView v_cache,
-                          const AttentionBatch& batch,
-                          float scale) {
-  run_attention(batch, q.dim(0), GroupedSource{out, q, k_cache, v_cache, batch, scale});
+void CpuOps::run(const op::Attention& args) {
+  run_attention(
+      args.batch,
+      args.q.dim(0),
+      GroupedSource{args.out, args.q, args.k_cache, args.v_cache, args.batch, args.scale});
 }
 
-void CpuOps::do_mla_attention(TensorView out,
-                              ConstTensorView q_latent,
-                              ConstTensorView q_rope,
-                              ConstTensorView cache,
-                              const AttentionBatch& batch,
-                              float scale) {
-  if (q_latent.dim(1) > 0) {
-    run_attention(batch, q_latent.dim(0), LatentSource{out, q_latent, q_rope, cache, batch, scale});
+void CpuOps::run(const op::MlaAttention& args) {
+  if (args.q_latent.dim(1) > 0) {
+    run_attention(
+        args.batch,
+        args.q_latent.dim(0),
+        LatentSource{args.out, args.q_latent, args.q_rope, args.cache, args.batch, args.scale});
   }
 }
 
-void CpuOps::do_mla_expanded_attention(TensorView out,
-                                       ConstTensorView q,
-                                       ConstTensorView kv,
-                                       ConstTensorView k_rope,
-                                       const AttentionBatch& batch,
-                                       ConstTensorView key_begin,
-                                       float scale) {
-  const auto* begin = key_begin.data<int32_t>();
-  run_attention(batch, q.dim(0), ExpandedSource{out, q, kv, k_rope, begin, scale});
+void CpuOps::run(const op::MlaExpandedAttention& args) {
+  const auto* begin = args.key_begin.data<int32_t>();
+  run_attention(args.batch,
+                args.q.dim(0),
+                ExpandedSource{args.out, args.q, args.kv, args.k_rope, begin, args.scale});
 }
 
 }  // namespace tutti

@@ -68,47 +68,43 @@ void CpuOps::run_linear(int64_t matrices, int64_t n, int64_t piece, const MakeJo
   });
 }
 
-void CpuOps::do_linear(TensorView y,
-                       ConstTensorView x,
-                       const WeightView& weight,
-                       ConstTensorView bias) {
-  cpu::LinearJob job = weight_job(weight, 0);
-  job.y = y.data<float>();
-  job.y_stride = y.stride(0);
-  job.x = x.data<float>();
-  job.x_stride = x.stride(0);
-  job.m = x.dim(0);
-  job.bias = bias.defined() ? bias.data<float>() : nullptr;
-  run_linear(
-      1, weight.rows(), linear_piece(weight.rows(), job.k, job.m), [&](int64_t) { return job; });
+void CpuOps::run(const op::Linear& args) {
+  cpu::LinearJob job = weight_job(args.weight, 0);
+  job.y = args.y.data<float>();
+  job.y_stride = args.y.stride(0);
+  job.x = args.x.data<float>();
+  job.x_stride = args.x.stride(0);
+  job.m = args.x.dim(0);
+  job.bias = args.bias.defined() ? args.bias.data<float>() : nullptr;
+  run_linear(1, args.weight.rows(), linear_piece(args.weight.rows(), job.k, job.m), [&](int64_t) {
+    return job;
+  });
 }
 
-void CpuOps::do_grouped_linear(TensorView y,
-                               ConstTensorView x,
-                               const WeightView& weight,
-                               ConstTensorView offsets) {
-  const auto* begin = offsets.data<int32_t>();
-  const int64_t piece = linear_piece(weight.rows(), weight.cols(), 1);
-  run_linear(weight.groups(), weight.rows(), piece, [&](int64_t g) {
-    cpu::LinearJob job = weight_job(weight, g);
-    job.y = y.data<float>() + begin[g] * y.stride(0);
-    job.y_stride = y.stride(0);
-    job.x = x.data<float>() + begin[g] * x.stride(0);
-    job.x_stride = x.stride(0);
+void CpuOps::run(const op::GroupedLinear& args) {
+  const auto* begin = args.offsets.data<int32_t>();
+  const int64_t piece = linear_piece(args.weight.rows(), args.weight.cols(), 1);
+  run_linear(args.weight.groups(), args.weight.rows(), piece, [&](int64_t g) {
+    cpu::LinearJob job = weight_job(args.weight, g);
+    job.y = args.y.data<float>() + begin[g] * args.y.stride(0);
+    job.y_stride = args.y.stride(0);
+    job.x = args.x.data<float>() + begin[g] * args.x.stride(0);
+    job.x_stride = args.x.stride(0);
     job.m = begin[g + 1] - begin[g];
     return job;
   });
 }
 
-void CpuOps::do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) {
-  const int64_t piece = linear_piece(weight.rows() * weight.groups(), weight.cols(), x.dim(0));
-  run_linear(weight.groups(), weight.rows(), piece, [&](int64_t h) {
-    cpu::LinearJob job = weight_job(weight, h);
-    job.y = y.data<float>() + h * y.stride(1);
-    job.y_stride = y.stride(0);
-    job.x = x.data<float>() + h * x.stride(1);
-    job.x_stride = x.stride(0);
-    job.m = x.dim(0);
+void CpuOps::run(const op::BatchedLinear& args) {
+  const int64_t piece =
+      linear_piece(args.weight.rows() * args.weight.groups(), args.weight.cols(), args.x.dim(0));
+  run_linear(args.weight.groups(), args.weight.rows(), piece, [&](int64_t h) {
+    cpu::LinearJob job = weight_job(args.weight, h);
+    job.y = args.y.data<float>() + h * args.y.stride(1);
+    job.y_stride = args.y.stride(0);
+    job.x = args.x.data<float>() + h * args.x.stride(1);
+    job.x_stride = args.x.stride(0);
+    job.m = args.x.dim(0);
     return job;
   });
 }

@@ -61,67 +61,56 @@ void for_each_query(const AttentionBatch& batch, const Row& row) {
 
 }  // namespace
 
-void RefOps::do_attention(TensorView out,
-                          ConstTensorView q,
-                          ConstTensorView k_cache,
-                          ConstTensorView v_cache,
-                          const AttentionBatch& batch,
-                          float scale) {
-  const int64_t d = q.dim(2);
-  const int64_t dv = out.dim(2);
-  const int64_t heads_per_kv = q.dim(1) / (k_cache.dim(2) / d);
-  for_each_query(batch, [&](int64_t s, int64_t t, int64_t visible) {
-    const auto* blocks = row_of<int32_t>(batch.block_table, s);
-    for (int64_t h = 0; h < q.dim(1); ++h) {
+void RefOps::run(const op::Attention& args) {
+  const int64_t d = args.q.dim(2);
+  const int64_t dv = args.out.dim(2);
+  const int64_t heads_per_kv = args.q.dim(1) / (args.k_cache.dim(2) / d);
+  for_each_query(args.batch, [&](int64_t s, int64_t t, int64_t visible) {
+    const auto* blocks = row_of<int32_t>(args.batch.block_table, s);
+    for (int64_t h = 0; h < args.q.dim(1); ++h) {
       const int64_t kv_head = h / heads_per_kv;
       const auto score = [&](int64_t p) {
-        return scale * dot(row_of<float>(q, t, h), cached_row(k_cache, blocks, p) + kv_head * d, d);
+        return args.scale * dot(row_of<float>(args.q, t, h),
+                                cached_row(args.k_cache, blocks, p) + kv_head * d,
+                                d);
       };
-      const auto value = [&](int64_t p) { return cached_row(v_cache, blocks, p) + kv_head * dv; };
-      attend(row_of<float>(out, t, h), dv, visible, score, value);
+      const auto value = [&](int64_t p) {
+        return cached_row(args.v_cache, blocks, p) + kv_head * dv;
+      };
+      attend(row_of<float>(args.out, t, h), dv, visible, score, value);
     }
   });
 }
 
-void RefOps::do_mla_attention(TensorView out,
-                              ConstTensorView q_latent,
-                              ConstTensorView q_rope,
-                              ConstTensorView cache,
-                              const AttentionBatch& batch,
-                              float scale) {
-  const int64_t latent = q_latent.dim(2);
-  for_each_query(batch, [&](int64_t s, int64_t t, int64_t visible) {
-    const auto* blocks = row_of<int32_t>(batch.block_table, s);
-    for (int64_t h = 0; h < q_latent.dim(1); ++h) {
-      const auto value = [&](int64_t p) { return cached_row(cache, blocks, p); };
+void RefOps::run(const op::MlaAttention& args) {
+  const int64_t latent = args.q_latent.dim(2);
+  for_each_query(args.batch, [&](int64_t s, int64_t t, int64_t visible) {
+    const auto* blocks = row_of<int32_t>(args.batch.block_table, s);
+    for (int64_t h = 0; h < args.q_latent.dim(1); ++h) {
+      const auto value = [&](int64_t p) { return cached_row(args.cache, blocks, p); };
       const auto score = [&](int64_t p) {
-        return scale * (dot(row_of<float>(q_latent, t, h), value(p), latent) +
-                        dot(row_of<float>(q_rope, t, h), value(p) + latent, q_rope.dim(2)));
+        return args.scale *
+               (dot(row_of<float>(args.q_latent, t, h), value(p), latent) +
+                dot(row_of<float>(args.q_rope, t, h), value(p) + latent, args.q_rope.dim(2)));
       };
-      attend(row_of<float>(out, t, h), latent, visible, score, value);
+      attend(row_of<float>(args.out, t, h), latent, visible, score, value);
     }
   });
 }
 
-void RefOps::do_mla_expanded_attention(TensorView out,
-                                       ConstTensorView q,
-                                       ConstTensorView kv,
-                                       ConstTensorView k_rope,
-                                       const AttentionBatch& batch,
-                                       ConstTensorView key_begin,
-                                       float scale) {
-  const int64_t rope = k_rope.dim(1);
-  const int64_t nope = q.dim(2) - rope;
-  for_each_query(batch, [&](int64_t s, int64_t t, int64_t visible) {
-    const int64_t first = key_begin.data<int32_t>()[s];
-    for (int64_t h = 0; h < q.dim(1); ++h) {
-      const float* query = row_of<float>(q, t, h);
+void RefOps::run(const op::MlaExpandedAttention& args) {
+  const int64_t rope = args.k_rope.dim(1);
+  const int64_t nope = args.q.dim(2) - rope;
+  for_each_query(args.batch, [&](int64_t s, int64_t t, int64_t visible) {
+    const int64_t first = args.key_begin.data<int32_t>()[s];
+    for (int64_t h = 0; h < args.q.dim(1); ++h) {
+      const float* query = row_of<float>(args.q, t, h);
       const auto score = [&](int64_t p) {
-        return scale * (dot(query, row_of<float>(kv, first + p, h), nope) +
-                        dot(query + nope, row_of<float>(k_rope, first + p), rope));
+        return args.scale * (dot(query, row_of<float>(args.kv, first + p, h), nope) +
+                             dot(query + nope, row_of<float>(args.k_rope, first + p), rope));
       };
-      const auto value = [&](int64_t p) { return row_of<float>(kv, first + p, h) + nope; };
-      attend(row_of<float>(out, t, h), out.dim(2), visible, score, value);
+      const auto value = [&](int64_t p) { return row_of<float>(args.kv, first + p, h) + nope; };
+      attend(row_of<float>(args.out, t, h), args.out.dim(2), visible, score, value);
     }
   });
 }

@@ -39,32 +39,26 @@ void linear_row(float* y, const float* x, const WeightView& weight, int64_t g, c
 
 }  // namespace
 
-void RefOps::do_linear(TensorView y,
-                       ConstTensorView x,
-                       const WeightView& weight,
-                       ConstTensorView bias) {
-  const float* bias_data = bias.defined() ? bias.data<float>() : nullptr;
-  for (int64_t t = 0; t < x.dim(0); ++t) {
-    linear_row(row_of<float>(y, t), row_of<float>(x, t), weight, 0, bias_data);
+void RefOps::run(const op::Linear& args) {
+  const float* bias_data = args.bias.defined() ? args.bias.data<float>() : nullptr;
+  for (int64_t t = 0; t < args.x.dim(0); ++t) {
+    linear_row(row_of<float>(args.y, t), row_of<float>(args.x, t), args.weight, 0, bias_data);
   }
 }
 
-void RefOps::do_grouped_linear(TensorView y,
-                               ConstTensorView x,
-                               const WeightView& weight,
-                               ConstTensorView offsets) {
-  const auto* begin = offsets.data<int32_t>();
-  for (int64_t g = 0; g < weight.groups(); ++g) {
+void RefOps::run(const op::GroupedLinear& args) {
+  const auto* begin = args.offsets.data<int32_t>();
+  for (int64_t g = 0; g < args.weight.groups(); ++g) {
     for (int64_t r = begin[g]; r < begin[g + 1]; ++r) {
-      linear_row(row_of<float>(y, r), row_of<float>(x, r), weight, g, nullptr);
+      linear_row(row_of<float>(args.y, r), row_of<float>(args.x, r), args.weight, g, nullptr);
     }
   }
 }
 
-void RefOps::do_batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) {
-  for (int64_t t = 0; t < x.dim(0); ++t) {
-    for (int64_t h = 0; h < x.dim(1); ++h) {
-      linear_row(row_of<float>(y, t, h), row_of<float>(x, t, h), weight, h, nullptr);
+void RefOps::run(const op::BatchedLinear& args) {
+  for (int64_t t = 0; t < args.x.dim(0); ++t) {
+    for (int64_t h = 0; h < args.x.dim(1); ++h) {
+      linear_row(row_of<float>(args.y, t, h), row_of<float>(args.x, t, h), args.weight, h, nullptr);
     }
   }
 }

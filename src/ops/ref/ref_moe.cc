@@ -132,32 +132,25 @@ void route_row(int32_t* experts,
 
 }  // namespace
 
-void RefOps::do_moe_route(TensorView experts,
-                          TensorView weights,
-                          ConstTensorView logits,
-                          ConstTensorView bias,
-                          const RouterParams& params) {
-  RouteScratch scratch(logits.dim(1), params.num_groups);
-  for (int64_t t = 0; t < logits.dim(0); ++t) {
-    score_row(scratch.scores, row_of<float>(logits, t), params.scoring);
-    route_row(row_of<int32_t>(experts, t),
-              row_of<float>(weights, t),
+void RefOps::run(const op::MoeRoute& args) {
+  RouteScratch scratch(args.logits.dim(1), args.params.num_groups);
+  for (int64_t t = 0; t < args.logits.dim(0); ++t) {
+    score_row(scratch.scores, row_of<float>(args.logits, t), args.params.scoring);
+    route_row(row_of<int32_t>(args.experts, t),
+              row_of<float>(args.weights, t),
               scratch,
-              bias.defined() ? bias.data<float>() : nullptr,
-              params);
+              args.bias.defined() ? args.bias.data<float>() : nullptr,
+              args.params);
   }
 }
 
-void RefOps::do_moe_permute(TensorView row_token,
-                            TensorView pair_row,
-                            TensorView offsets,
-                            ConstTensorView experts) {
-  auto* begin = offsets.data<int32_t>();
-  const int64_t count = offsets.dim(0) - 1;
+void RefOps::run(const op::MoePermute& args) {
+  auto* begin = args.offsets.data<int32_t>();
+  const int64_t count = args.offsets.dim(0) - 1;
   std::fill_n(begin, count + 1, 0);
-  for (int64_t t = 0; t < experts.dim(0); ++t) {
-    for (int64_t j = 0; j < experts.dim(1); ++j) {
-      const int32_t e = row_of<int32_t>(experts, t)[j];
+  for (int64_t t = 0; t < args.experts.dim(0); ++t) {
+    for (int64_t j = 0; j < args.experts.dim(1); ++j) {
+      const int32_t e = row_of<int32_t>(args.experts, t)[j];
       TUTTI_CHECK(e >= 0 && e < count);
       ++begin[e + 1];
     }
@@ -166,11 +159,11 @@ void RefOps::do_moe_permute(TensorView row_token,
     begin[e + 1] += begin[e];
   }
   // begin[e] walks to the end of expert e while its rows are handed out, then all move back by one.
-  for (int64_t t = 0; t < experts.dim(0); ++t) {
-    for (int64_t j = 0; j < experts.dim(1); ++j) {
-      const int32_t row = begin[row_of<int32_t>(experts, t)[j]]++;
-      row_of<int32_t>(pair_row, t)[j] = row;
-      row_token.data<int32_t>()[row] = narrow<int32_t>(t);
+  for (int64_t t = 0; t < args.experts.dim(0); ++t) {
+    for (int64_t j = 0; j < args.experts.dim(1); ++j) {
+      const int32_t row = begin[row_of<int32_t>(args.experts, t)[j]]++;
+      row_of<int32_t>(args.pair_row, t)[j] = row;
+      args.row_token.data<int32_t>()[row] = narrow<int32_t>(t);
     }
   }
   for (int64_t e = count; e > 0; --e) {
@@ -179,18 +172,16 @@ void RefOps::do_moe_permute(TensorView row_token,
   begin[0] = 0;
 }
 
-void RefOps::do_moe_combine(TensorView y,
-                            ConstTensorView x,
-                            ConstTensorView pair_row,
-                            ConstTensorView weights) {
-  for (int64_t t = 0; t < y.dim(0); ++t) {
-    for (int64_t i = 0; i < y.dim(1); ++i) {
+void RefOps::run(const op::MoeCombine& args) {
+  for (int64_t t = 0; t < args.y.dim(0); ++t) {
+    for (int64_t i = 0; i < args.y.dim(1); ++i) {
       double sum = 0;
-      for (int64_t j = 0; j < pair_row.dim(1); ++j) {
-        const int64_t row = row_of<int32_t>(pair_row, t)[j];
-        sum += static_cast<double>(row_of<float>(weights, t)[j]) * row_of<float>(x, row)[i];
+      for (int64_t j = 0; j < args.pair_row.dim(1); ++j) {
+        const int64_t row = row_of<int32_t>(args.pair_row, t)[j];
+        sum +=
+            static_cast<double>(row_of<float>(args.weights, t)[j]) * row_of<float>(args.x, row)[i];
       }
-      row_of<float>(y, t)[i] = static_cast<float>(sum);
+      row_of<float>(args.y, t)[i] = static_cast<float>(sum);
     }
   }
 }

@@ -89,85 +89,81 @@ std::unique_ptr<Ops> make_ref_ops() {
   return std::make_unique<RefOps>();
 }
 
-void RefOps::do_embedding(TensorView y,
-                          ConstTensorView table,
-                          ConstTensorView ids,
-                          int64_t first_id) {
-  const int64_t d = y.dim(1);
-  for (int64_t t = 0; t < y.dim(0); ++t) {
-    float* row = row_of<float>(y, t);
-    const int64_t id = ids.data<int32_t>()[t] - first_id;
-    if (id < 0 || id >= table.dim(0)) {
+void RefOps::run(const op::Embedding& args) {
+  const int64_t d = args.y.dim(1);
+  for (int64_t t = 0; t < args.y.dim(0); ++t) {
+    float* row = row_of<float>(args.y, t);
+    const int64_t id = args.ids.data<int32_t>()[t] - args.first_id;
+    if (id < 0 || id >= args.table.dim(0)) {
       std::fill_n(row, d, 0.0F);
-    } else if (table.dtype() == DType::kF32) {
-      copy_as_f32(row, row_of<float>(table, id), d);
-    } else if (table.dtype() == DType::kF16) {
-      copy_as_f32(row, row_of<F16>(table, id), d);
+    } else if (args.table.dtype() == DType::kF32) {
+      copy_as_f32(row, row_of<float>(args.table, id), d);
+    } else if (args.table.dtype() == DType::kF16) {
+      copy_as_f32(row, row_of<F16>(args.table, id), d);
     } else {
-      copy_as_f32(row, row_of<BF16>(table, id), d);
+      copy_as_f32(row, row_of<BF16>(args.table, id), d);
     }
   }
 }
 
-void RefOps::do_rms_norm(TensorView y, ConstTensorView x, ConstTensorView weight, float eps) {
-  const TensorView y3 = as_rank3(y);
-  const ConstTensorView x3 = as_rank3(x);
+void RefOps::run(const op::RmsNorm& args) {
+  const TensorView y3 = as_rank3(args.y);
+  const ConstTensorView x3 = as_rank3(args.x);
   for (int64_t t = 0; t < x3.dim(0); ++t) {
     for (int64_t h = 0; h < x3.dim(1); ++h) {
-      norm_row(
-          row_of<float>(y3, t, h), row_of<float>(x3, t, h), weight.data<float>(), x3.dim(2), eps);
+      norm_row(row_of<float>(y3, t, h),
+               row_of<float>(x3, t, h),
+               args.weight.data<float>(),
+               x3.dim(2),
+               args.eps);
     }
   }
 }
 
-void RefOps::do_add_rms_norm(
-    TensorView y, TensorView residual, ConstTensorView x, ConstTensorView weight, float eps) {
-  do_add(residual, x);
-  do_rms_norm(y, residual, weight, eps);
+void RefOps::run(const op::AddRmsNorm& args) {
+  add(args.residual, args.x);
+  rms_norm(args.y, args.residual, args.weight, args.eps);
 }
 
-void RefOps::do_add(TensorView y, ConstTensorView x) {
-  for (int64_t t = 0; t < y.dim(0); ++t) {
-    for (int64_t i = 0; i < y.dim(1); ++i) {
-      row_of<float>(y, t)[i] += row_of<float>(x, t)[i];
+void RefOps::run(const op::Add& args) {
+  for (int64_t t = 0; t < args.y.dim(0); ++t) {
+    for (int64_t i = 0; i < args.y.dim(1); ++i) {
+      row_of<float>(args.y, t)[i] += row_of<float>(args.x, t)[i];
     }
   }
 }
 
-void RefOps::do_silu_mul(TensorView y, ConstTensorView gate, ConstTensorView up) {
-  for (int64_t t = 0; t < y.dim(0); ++t) {
-    for (int64_t i = 0; i < y.dim(1); ++i) {
-      const double z = row_of<float>(gate, t)[i];
-      const double u = row_of<float>(up, t)[i];
-      row_of<float>(y, t)[i] = static_cast<float>(z / (1.0 + std::exp(-z)) * u);
+void RefOps::run(const op::SiluMul& args) {
+  for (int64_t t = 0; t < args.y.dim(0); ++t) {
+    for (int64_t i = 0; i < args.y.dim(1); ++i) {
+      const double z = row_of<float>(args.gate, t)[i];
+      const double u = row_of<float>(args.up, t)[i];
+      row_of<float>(args.y, t)[i] = static_cast<float>(z / (1.0 + std::exp(-z)) * u);
     }
   }
 }
 
-void RefOps::do_rope_table(TensorView table,
-                           ConstTensorView positions,
-                           ConstTensorView inv_freq,
-                           float scale) {
-  const int64_t half = inv_freq.dim(0);
-  for (int64_t t = 0; t < table.dim(0); ++t) {
-    float* row = row_of<float>(table, t);
-    const auto position = static_cast<float>(positions.data<int32_t>()[t]);
+void RefOps::run(const op::RopeTable& args) {
+  const int64_t half = args.inv_freq.dim(0);
+  for (int64_t t = 0; t < args.table.dim(0); ++t) {
+    float* row = row_of<float>(args.table, t);
+    const auto position = static_cast<float>(args.positions.data<int32_t>()[t]);
     for (int64_t i = 0; i < half; ++i) {
-      const float angle = position * inv_freq.data<float>()[i];  // rounded to f32 on purpose
-      row[i] = static_cast<float>(scale * std::cos(static_cast<double>(angle)));
-      row[half + i] = static_cast<float>(scale * std::sin(static_cast<double>(angle)));
+      const float angle = position * args.inv_freq.data<float>()[i];  // rounded to f32 on purpose
+      row[i] = static_cast<float>(args.scale * std::cos(static_cast<double>(angle)));
+      row[half + i] = static_cast<float>(args.scale * std::sin(static_cast<double>(angle)));
     }
   }
 }
 
-void RefOps::do_rope(TensorView x, ConstTensorView table, RopeLayout layout) {
-  const int64_t half = x.dim(2) / 2;
-  const bool interleaved = layout == RopeLayout::kInterleaved;
-  for (int64_t t = 0; t < x.dim(0); ++t) {
-    const float* cos = row_of<float>(table, t);
+void RefOps::run(const op::Rope& args) {
+  const int64_t half = args.x.dim(2) / 2;
+  const bool interleaved = args.layout == RopeLayout::kInterleaved;
+  for (int64_t t = 0; t < args.x.dim(0); ++t) {
+    const float* cos = row_of<float>(args.table, t);
     const float* sin = cos + half;
-    for (int64_t h = 0; h < x.dim(1); ++h) {
-      float* row = row_of<float>(x, t, h);
+    for (int64_t h = 0; h < args.x.dim(1); ++h) {
+      float* row = row_of<float>(args.x, t, h);
       for (int64_t i = 0; i < half; ++i) {
         float& first = row[interleaved ? 2 * i : i];
         float& second = row[interleaved ? 2 * i + 1 : i + half];
@@ -180,61 +176,60 @@ void RefOps::do_rope(TensorView x, ConstTensorView table, RopeLayout layout) {
   }
 }
 
-void RefOps::do_write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) {
-  const int64_t block_size = cache.dim(1);
-  for (int64_t t = 0; t < x.dim(0); ++t) {
-    const int64_t slot = slots.data<int32_t>()[t];
+void RefOps::run(const op::WriteKv& args) {
+  const int64_t block_size = args.cache.dim(1);
+  for (int64_t t = 0; t < args.x.dim(0); ++t) {
+    const int64_t slot = args.slots.data<int32_t>()[t];
     if (slot >= 0) {
-      std::copy_n(row_of<float>(x, t),
-                  x.dim(1),
-                  row_of<float>(cache, slot / block_size, slot % block_size));
+      std::copy_n(row_of<float>(args.x, t),
+                  args.x.dim(1),
+                  row_of<float>(args.cache, slot / block_size, slot % block_size));
     }
   }
 }
 
-void RefOps::do_gather_kv(TensorView y,
-                          ConstTensorView cache,
-                          const AttentionBatch& batch,
-                          ConstTensorView key_begin) {
-  const auto* begin = key_begin.data<int32_t>();
-  for (int64_t s = 0; s < batch.context_before.dim(0); ++s) {
-    const auto* blocks = row_of<int32_t>(batch.block_table, s);
+void RefOps::run(const op::GatherKv& args) {
+  const auto* begin = args.key_begin.data<int32_t>();
+  for (int64_t s = 0; s < args.batch.context_before.dim(0); ++s) {
+    const auto* blocks = row_of<int32_t>(args.batch.block_table, s);
     for (int64_t row = begin[s]; row < begin[s + 1]; ++row) {
-      std::copy_n(cached_row(cache, blocks, row - begin[s]), y.dim(1), row_of<float>(y, row));
+      std::copy_n(cached_row(args.cache, blocks, row - begin[s]),
+                  args.y.dim(1),
+                  row_of<float>(args.y, row));
     }
   }
 }
 
-void RefOps::do_gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
-  for (int64_t r = 0; r < y.dim(0); ++r) {
-    const int64_t from = rows.data<int32_t>()[r];
-    if (y.dtype() == DType::kI32) {
-      std::copy_n(row_of<int32_t>(x, from), y.dim(1), row_of<int32_t>(y, r));
+void RefOps::run(const op::GatherRows& args) {
+  for (int64_t r = 0; r < args.y.dim(0); ++r) {
+    const int64_t from = args.rows.data<int32_t>()[r];
+    if (args.y.dtype() == DType::kI32) {
+      std::copy_n(row_of<int32_t>(args.x, from), args.y.dim(1), row_of<int32_t>(args.y, r));
     } else {
-      std::copy_n(row_of<float>(x, from), y.dim(1), row_of<float>(y, r));
+      std::copy_n(row_of<float>(args.x, from), args.y.dim(1), row_of<float>(args.y, r));
     }
   }
 }
 
-void RefOps::do_argmax(TensorView tokens, ConstTensorView logits, int64_t limit) {
+void RefOps::run(const op::Argmax& args) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  for (int64_t r = 0; r < logits.dim(0); ++r) {
-    const float* row = row_of<float>(logits, r);
+  for (int64_t r = 0; r < args.logits.dim(0); ++r) {
+    const float* row = row_of<float>(args.logits, r);
     int32_t best = -1;
     float largest = -kInfinity;
     bool finite = true;
-    for (int64_t i = 0; i < limit; ++i) {
+    for (int64_t i = 0; i < args.limit; ++i) {
       finite = finite && row[i] < kInfinity;  // false for NaN too
       if (row[i] > largest) {
         largest = row[i];
         best = narrow<int32_t>(i);
       }
     }
-    tokens.data<int32_t>()[r] = finite ? best : -1;
+    args.tokens.data<int32_t>()[r] = finite ? best : -1;
   }
 }
 
-void RefOps::do_shard_argmax(const ShardArgmax& args) {
+void RefOps::run(const op::ShardArgmax& args) {
   const int64_t columns = std::clamp<int64_t>(args.limit - args.first_id, 0, args.logits.dim(1));
   for (int64_t r = 0; r < args.logits.dim(0); ++r) {
     const float* row = row_of<float>(args.logits, r);
@@ -257,7 +252,7 @@ void RefOps::do_shard_argmax(const ShardArgmax& args) {
   }
 }
 
-void RefOps::do_merge_argmax(const MergeArgmax& args) {
+void RefOps::run(const op::MergeArgmax& args) {
   for (int64_t r = 0; r < args.best.dim(0); ++r) {
     const float* best = row_of<float>(args.best, r);
     int32_t token = -1;
@@ -274,33 +269,30 @@ void RefOps::do_merge_argmax(const MergeArgmax& args) {
   }
 }
 
-void RefOps::do_draw(TensorView tokens,
-                     ConstTensorView logits,
-                     int64_t limit,
-                     ConstTensorView rows) {
-  do_argmax(tokens, logits, limit);
-  for (int64_t r = 0; r < logits.dim(0); ++r) {
+void RefOps::run(const op::Draw& args) {
+  argmax(args.tokens, args.logits, args.limit);
+  for (int64_t r = 0; r < args.logits.dim(0); ++r) {
     DrawParams params;
-    std::memcpy(static_cast<void*>(&params), row_of<int32_t>(rows, r), sizeof params);
-    int32_t& token = tokens.data<int32_t>()[r];
+    std::memcpy(static_cast<void*>(&params), row_of<int32_t>(args.rows, r), sizeof params);
+    int32_t& token = args.tokens.data<int32_t>()[r];
     if (token >= 0 && params.temperature > 0.0F) {
-      token = draw_token({row_of<float>(logits, r), usize(limit)}, token, params);
+      token = draw_token({row_of<float>(args.logits, r), usize(args.limit)}, token, params);
     }
   }
 }
 
-void RefOps::do_fill_tokens(TensorView tokens, ConstTensorView last, ConstTensorView rows) {
-  for (int64_t t = 0; t < tokens.dim(0); ++t) {
-    int32_t& token = tokens.data<int32_t>()[t];
-    token = token < 0 ? last.data<int32_t>()[rows.data<int32_t>()[t]] : token;
+void RefOps::run(const op::FillTokens& args) {
+  for (int64_t t = 0; t < args.tokens.dim(0); ++t) {
+    int32_t& token = args.tokens.data<int32_t>()[t];
+    token = token < 0 ? args.last.data<int32_t>()[args.rows.data<int32_t>()[t]] : token;
   }
 }
 
-void RefOps::do_scatter(TensorView y, ConstTensorView values, ConstTensorView at) {
-  for (int64_t i = 0; i < at.dim(0); ++i) {
-    const int32_t place = at.data<int32_t>()[i];
+void RefOps::run(const op::Scatter& args) {
+  for (int64_t i = 0; i < args.at.dim(0); ++i) {
+    const int32_t place = args.at.data<int32_t>()[i];
     if (place >= 0) {
-      y.data<int32_t>()[place] = values.data<int32_t>()[i];
+      args.y.data<int32_t>()[place] = args.values.data<int32_t>()[i];
     }
   }
 }

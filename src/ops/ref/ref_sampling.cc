@@ -43,69 +43,57 @@ float penalised(float logit, int32_t seen, const AdjustParams& params) {
 
 }  // namespace
 
-void RefOps::do_adjust_logits(TensorView y,
-                              ConstTensorView logits,
-                              int64_t limit,
-                              const AdjustTables& tables,
-                              ConstTensorView rows) {
-  for (int64_t i = 0; i < y.dim(0); ++i) {
-    const AdjustParams params = params_of(rows, i);
+void RefOps::run(const op::AdjustLogits& args) {
+  for (int64_t i = 0; i < args.y.dim(0); ++i) {
+    const AdjustParams params = params_of(args.rows, i);
     if (params.row < 0) {
       continue;
     }
-    float* out = row_of<float>(y, i);
-    std::copy_n(row_of<float>(logits, params.row), limit, out);
-    const auto* allowed = row_of<int32_t>(tables.allowed, params.state);
-    for (int64_t t = 0; (params.flags & AdjustParams::kMasked) != 0 && t < limit; ++t) {
+    float* out = row_of<float>(args.y, i);
+    std::copy_n(row_of<float>(args.logits, params.row), args.limit, out);
+    const auto* allowed = row_of<int32_t>(args.tables.allowed, params.state);
+    for (int64_t t = 0; (params.flags & AdjustParams::kMasked) != 0 && t < args.limit; ++t) {
       const uint32_t word = static_cast<uint32_t>(allowed[t / 32]);
       out[t] = (word >> (t % 32) & 1U) != 0 ? out[t] : -kInfinity;
     }
     for (int64_t e = 0; e < params.edits; ++e) {
-      const int32_t* edit = row_of<int32_t>(tables.edits, params.state, e);
-      if (edit[0] < limit) {
+      const int32_t* edit = row_of<int32_t>(args.tables.edits, params.state, e);
+      if (edit[0] < args.limit) {
         out[edit[0]] = biased(out[edit[0]], edit, params);
       }
     }
-    const int32_t* seen = row_of<int32_t>(tables.seen, params.state);
-    for (int64_t t = 0; (params.flags & AdjustParams::kPenalised) != 0 && t < limit; ++t) {
+    const int32_t* seen = row_of<int32_t>(args.tables.seen, params.state);
+    for (int64_t t = 0; (params.flags & AdjustParams::kPenalised) != 0 && t < args.limit; ++t) {
       out[t] = penalised(out[t], seen[t], params);
     }
   }
 }
 
-void RefOps::do_take_adjusted(TensorView chosen,
-                              const AdjustTables& tables,
-                              ConstTensorView tokens,
-                              ConstTensorView rows) {
-  for (int64_t i = 0; i < tokens.dim(0); ++i) {
-    const AdjustParams params = params_of(rows, i);
-    const int32_t token = tokens.data<int32_t>()[i];
-    if (params.row < 0 || chosen.data<int32_t>()[params.row] < 0) {
+void RefOps::run(const op::TakeAdjusted& args) {
+  for (int64_t i = 0; i < args.tokens.dim(0); ++i) {
+    const AdjustParams params = params_of(args.rows, i);
+    const int32_t token = args.tokens.data<int32_t>()[i];
+    if (params.row < 0 || args.chosen.data<int32_t>()[params.row] < 0) {
       continue;
     }
-    chosen.data<int32_t>()[params.row] = token < 0 ? -2 : token;
+    args.chosen.data<int32_t>()[params.row] = token < 0 ? -2 : token;
     if (token >= 0 && (params.flags & AdjustParams::kPenalised) != 0) {
-      row_of<int32_t>(tables.seen, params.state)[token] += 2;
+      row_of<int32_t>(args.tables.seen, params.state)[token] += 2;
     }
   }
 }
 
-void RefOps::do_log_probs(TensorView ids,
-                          TensorView values,
-                          ConstTensorView tokens,
-                          ConstTensorView logits,
-                          int64_t limit,
-                          ConstTensorView counts) {
-  std::vector<int32_t> best(usize(logits.dim(0)));
-  do_argmax(TensorView(best.data(), DType::kI32, {ssize(best)}), logits, limit);
-  for (int64_t r = 0; r < logits.dim(0); ++r) {
-    const int64_t count = counts.data<int32_t>()[r];
+void RefOps::run(const op::LogProbs& args) {
+  std::vector<int32_t> best(usize(args.logits.dim(0)));
+  argmax(TensorView(best.data(), DType::kI32, {ssize(best)}), args.logits, args.limit);
+  for (int64_t r = 0; r < args.logits.dim(0); ++r) {
+    const int64_t count = args.counts.data<int32_t>()[r];
     if (count < 0) {
       continue;
     }
-    const float* row = row_of<float>(logits, r);
-    int32_t* id = row_of<int32_t>(ids, r);
-    float* value = row_of<float>(values, r);
+    const float* row = row_of<float>(args.logits, r);
+    int32_t* id = row_of<int32_t>(args.ids, r);
+    float* value = row_of<float>(args.values, r);
     std::fill_n(id, count, -1);
     std::fill_n(value, 1 + count, -kInfinity);
     if (best[usize(r)] < 0) {
@@ -113,17 +101,17 @@ void RefOps::do_log_probs(TensorView ids,
     }
     const double largest = row[best[usize(r)]];
     double sum = 0;
-    for (int64_t i = 0; i < limit; ++i) {
+    for (int64_t i = 0; i < args.limit; ++i) {
       sum += std::exp(static_cast<double>(row[i]) - largest);
     }
     const double log_sum = largest + std::log(sum);
     const auto log_prob = [&](int64_t i) {
       return static_cast<float>(static_cast<double>(row[i]) - log_sum);
     };
-    if (const int32_t token = tokens.data<int32_t>()[r]; token >= 0 && token < limit) {
+    if (const int32_t token = args.tokens.data<int32_t>()[r]; token >= 0 && token < args.limit) {
       value[0] = log_prob(token);
     }
-    std::vector<int32_t> order(usize(limit));
+    std::vector<int32_t> order(usize(args.limit));
     std::iota(order.begin(), order.end(), 0);
     std::erase_if(order, [row](int32_t i) { return row[i] == -kInfinity; });
     std::stable_sort(
