@@ -79,8 +79,7 @@ void read_sampling(const JsonObject& body, uint64_t random_seed, SamplingParams&
   if (const auto top_k = int_field(body, "top_k")) {
     out.top_k = static_cast<int32_t>(std::max<int64_t>(*top_k, 0));
   }
-  const auto seed = int_field(body, "seed");
-  out.seed = seed ? static_cast<uint64_t>(*seed) : random_seed;
+  out.seed = bits_field(body, "seed").value_or(random_seed);
 }
 
 Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {

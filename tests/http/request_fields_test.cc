@@ -120,7 +120,9 @@ TEST(RequestFields, RangesHaveEdges) {
       {"max_completion_tokens", {"1"}, {"0"}},
       {"min_tokens", {"0", "1", "16"}, {"-1", "2147483648", "1.5"}},
       {"n", {"1", "128"}, {"0", "129", "2147483648", "-1"}},
-      {"seed", {"0", "-5", "9223372036854775807"}, {"1e300"}},
+      {"seed",
+       {"0", "-5", "9223372036854775807", "-9223372036854775808", "18446744073709551615"},
+       {"1e300", "18446744073709551616", "-9223372036854775809"}},
   };
   for (const Case& c : cases) {
     for (const char* value : c.in) {
@@ -132,6 +134,45 @@ TEST(RequestFields, RangesHaveEdges) {
           << c.name << " " << value;
     }
   }
+}
+
+// What is wrong with a number is said as it is: too big is not "a fraction".
+TEST(RequestFields, NumbersOutOfRangeAreToldTheRange) {
+  int checked = 0;
+  for (const FieldRule& rule : field_rules()) {
+    if (rule.type != FieldType::kInt) {
+      continue;
+    }
+    const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
+    const bool seed = std::string_view(rule.name) == "seed";
+    const std::string range = seed ? "-9223372036854775808 to 18446744073709551615"
+                                   : fmt::format("{:.0f} to {:.0f}", rule.min, rule.max);
+    for (const char* value : {"9223372036854775808",
+                              "18446744073709551616",
+                              "-9223372036854775809",
+                              "2147483648",
+                              "1e300",
+                              "1.5"}) {
+      const auto parsed =
+          parse(route, minimal(route) + fmt::format(R"(,"{}":{})", rule.name, value));
+      const Json number = *parse_json(value);
+      const bool fraction = std::string_view(value) == "1.5";
+      if (seed && (number.is_int() || number.is_uint())) {
+        EXPECT_TRUE(parsed.ok()) << value;
+        continue;
+      }
+      EXPECT_EQ(parsed.status().message(),
+                fmt::format("{}: got {}, wanted {}",
+                            rule.name,
+                            to_string(number),
+                            fraction ? "an integer" : range));
+      ++checked;
+    }
+  }
+  EXPECT_GE(checked, 50);
+  EXPECT_EQ(parse(kChat, minimal(kChat) + R"(,"seed":9007199254740993.0)").status().message(),
+            "seed: got 9007199254740992.0, wanted an integer, above 2^53 without fraction and "
+            "exponent");
 }
 
 TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
