@@ -251,10 +251,7 @@ Status read_tools(const JsonObject& body, const RequestLimits& limits, ApiReques
   for (size_t i = 0; i < count; ++i) {
     TUTTI_RETURN_IF_ERROR(check_tool(tools->as_array()[i], fmt::format("tools[{}]", i)));
   }
-  if (!bool_field(body, "parallel_tool_calls").value_or(true)) {
-    return error(StatusCode::kUnsupported, "parallel_tool_calls: false is not supported yet")
-        .with_param("parallel_tool_calls");
-  }
+  out.one_tool_call = !bool_field(body, "parallel_tool_calls").value_or(true);
   const Json* choice = any_field(body, "tool_choice");
   if (choice == nullptr || choice->as_string() != "none") {
     out.tools = *tools;

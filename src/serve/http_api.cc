@@ -323,6 +323,7 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
                          .logprobs = request.logprobs,
                          .prompt_logprobs = request.prompt_logprobs,
                          .tool_calls = request.tool_calls,
+                         .one_tool_call = request.one_tool_call,
                          .tools = std::move(request.tools)};
   auto inbox = std::make_shared<ReplyInbox>(count, context.waker);
   int64_t prompt_tokens = 0;

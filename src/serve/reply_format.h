@@ -21,8 +21,9 @@ struct ReplyEnvelope {
   bool logprobs = false;
   bool prompt_logprobs = false;
   const ToolCallMarkup* tool_calls =
-      nullptr;  ///< chat: how calls look; nullptr: none are looked for
-  Json tools;   ///< chat: the declared tools, for types of arguments
+      nullptr;                 ///< chat: how calls look; nullptr: none are looked for
+  bool one_tool_call = false;  ///< chat: calls after the first of a choice are dropped
+  Json tools;                  ///< chat: the declared tools, for types of arguments
 };
 
 /// All of one choice, for a reply that is not streamed.

@@ -53,6 +53,7 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"echo", kCompl, kUsed, kBool, 0, 0, false, "", "", "false"},
     {"prompt_logprobs", kBothRoutes, kUsed, kInt, 0, 20, false, "", "", "none"},
     {"top_logprobs", kChat, kUsed, kInt, 0, 20, false, "", "", "0"},
+    {"parallel_tool_calls", kChat, kUsed, kBool, 0, 0, false, "", "", "true; false: one call a choice"},
     {"chat_template_kwargs", kChat, kUsed, kObject, 0, 0, false, "", "", "none"},
     {"reasoning_effort", kChat, kUsed, kString, 0, 0, false, "", "", "the template's"},
 
@@ -73,7 +74,7 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"store", kBothRoutes, kHarmless, kBool},
     {"metadata", kBothRoutes, kHarmless, kObject},
     {"service_tier", kBothRoutes, kHarmless, kString},
-    {"parallel_tool_calls", kBothRoutes, kHarmless, kBool},
+    {"parallel_tool_calls", kCompl, kHarmless, kBool},
     {"prompt_cache_key", kBothRoutes, kHarmless, kString},
     {"prompt_cache_retention", kBothRoutes, kHarmless, kString},
     {"safety_identifier", kBothRoutes, kHarmless, kString},

@@ -275,6 +275,28 @@ TEST(Chat, ToolCallsAreStreamedWhenComplete) {
   EXPECT_EQ(finish, "tool_calls");
 }
 
+// parallel_tool_calls: false. What the model calls after its first call is dropped, whole or
+// streamed.
+TEST(Chat, OneToolCallAtMostIfCallsMayNotBeParallel) {
+  for (const bool stream : {false, true}) {
+    TestServer s(manual_model());
+    RawClient client(s.port());
+    client.send(chat(fmt::format(R"("stream":{},"parallel_tool_calls":false,{})", stream, kTools)));
+    const auto generation = s.model->wait_generation(0);
+    ASSERT_NE(generation, nullptr);
+    generation->say("<tool_call>{\"name\": \"f\", \"arguments\": {\"a\":1}}</tool_call>\n");
+    generation->say("<tool_call>{\"name\": \"g\"}</tool_call><tool_call>{\"name\": \"h\"}");
+    generation->finish(FinishReason::kStop);
+    generation->sink->on_done({});
+    const std::string body = client.read_response().body;
+    EXPECT_NE(body.find(R"("name":"f","arguments":"{\"a\":1}")"), std::string::npos) << body;
+    EXPECT_EQ(body.find(R"("name":"g")"), std::string::npos) << body;
+    EXPECT_EQ(body.find(R"("name":"h")"), std::string::npos) << body;
+    EXPECT_EQ(body.find("tool_call>"), std::string::npos) << body;
+    EXPECT_NE(body.find(R"("finish_reason":"tool_calls")"), std::string::npos) << body;
+  }
+}
+
 TEST(Chat, WithoutToolsMarksAreText) {
   for (const std::string& extra :
        {std::string(), std::string(R"("tool_choice":"none",)") + kTools}) {

@@ -175,6 +175,26 @@ TEST(RequestFields, NumbersOutOfRangeAreToldTheRange) {
             "exponent");
 }
 
+// What the table calls "accepted, no effect" is that with tools, streams and log-probabilities too.
+TEST(RequestFields, FieldsWithoutEffectAreAcceptedBesideEveryOther) {
+  for (const FieldRule& rule : field_rules()) {
+    if (rule.use != FieldUse::kHarmless) {
+      continue;
+    }
+    const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
+    for (const char* value : {"true", "false", R"("1")", "{}", "null"}) {
+      if (std::string_view(value) == "null" || fits(rule.type, value) ||
+          (rule.type == FieldType::kBool && std::string_view(value) == "false")) {
+        std::string extra = fmt::format(R"("{}":{},"stream":true,"n":2)", rule.name, value);
+        extra += route == kChat
+                     ? R"(,"tools":[{"type":"function","function":{"name":"f"}}],"logprobs":true)"
+                     : R"(,"logprobs":1)";
+        EXPECT_EQ(verdict(route, extra), "") << extra;
+      }
+    }
+  }
+}
+
 TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
   for (const char* field : {R"("tool_choice":"required")",
                             R"("functions":[{}])",
@@ -431,7 +451,9 @@ TEST(ApiRequest, Tools) {
   const std::string tool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
   EXPECT_EQ(chat(tool), "");
   EXPECT_EQ(chat(tool + R"(,"tool_choice":"auto","parallel_tool_calls":true)"), "");
-  EXPECT_EQ(chat(tool + R"(,"parallel_tool_calls":false)"), "parallel_tool_calls unsupported");
+  EXPECT_TRUE(good(kChat, tool + R"(,"parallel_tool_calls":false)").one_tool_call);
+  EXPECT_FALSE(good(kChat, tool + R"(,"parallel_tool_calls":true)").one_tool_call);
+  EXPECT_FALSE(good(kChat, tool).one_tool_call);
   EXPECT_EQ(completion(tool), "tools unsupported");
   const auto with = parse(kChat, minimal(kChat) + "," + tool);
   EXPECT_TRUE(with.ok() && with->tools.is_array());
