@@ -43,6 +43,9 @@ class HeadScanner {
 /// Parses a complete head (as the scanner delimits it) and checks framing, Host and target.
 std::variant<HttpHead, ApiError> parse_head(std::string_view head);
 
+/// A character of header names and methods (RFC 9110, 5.6.2).
+bool is_token_char(char c);
+
 /// Decodes %XX once. nullopt for a broken escape, NUL, or a result that is not UTF-8.
 std::optional<std::string> percent_decode(std::string_view text);
 

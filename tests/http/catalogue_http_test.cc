@@ -134,11 +134,14 @@ TEST(Catalogue, H07_TargetsAreOneThingOrAnError) {
                                     std::string("/%c0%af"),
                                     std::string("/%"),
                                     std::string("health"),
-                                    std::string("http://localhost/health"),
+                                    std::string("http://127.0.0.1/health"),
+                                    std::string("ftp://localhost/health"),
                                     std::string("*"),
                                     std::string("/health#x")}) {
     EXPECT_EQ(get(target), 400) << target;
   }
+  EXPECT_EQ(get("http://localhost/health"), 200);
+  EXPECT_EQ(get("http://localhost/HEALTH"), 404);
   for (const char* target : {"/health%0d%0a",
                              "//health",
                              "/health/",

@@ -56,6 +56,27 @@ TEST(HttpHead, KeepAliveFollowsVersionAndConnection) {
   EXPECT_TRUE(good("GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n").keep_alive);
 }
 
+// RFC 9110, 7.6.1: a list of options in any case; several lines are one list.
+TEST(HttpHead, ConnectionIsAList) {
+  EXPECT_FALSE(good(with("Connection: TE, Close\r\n")).keep_alive);
+  EXPECT_FALSE(good(with("Connection: TE\r\nConnection:\tclose \r\n")).keep_alive);
+  EXPECT_TRUE(good(with("Connection: x-closed, ,disclose\r\n")).keep_alive);
+  EXPECT_TRUE(good(with("Connection: \r\n")).keep_alive);
+}
+
+// RFC 9112, 3.2.2: a server must accept the form that is meant for proxies.
+TEST(HttpHead, AbsoluteTargetsNameTheHostOnceMore) {
+  const auto path = [](const std::string& target, const std::string& host) {
+    return good(fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", target, host)).path;
+  };
+  EXPECT_EQ(path("http://localhost:9997/v1/models?x=1", "LocalHost:9997"), "/v1/models");
+  EXPECT_EQ(path("HTTPS://a_b/", "a_b"), "/");
+  EXPECT_EQ(path("http://a", "a"), "/");
+  EXPECT_EQ(path("http://a?x=/", "a"), "/");
+  EXPECT_EQ(path("http://[::1]:80/x", "[::1]:80"), "/x");
+  EXPECT_EQ(path("/x?u=http://b/", "a"), "/x");
+}
+
 TEST(HttpHead, RefusesWhatIsNoRequest) {
   EXPECT_EQ(verdict("\x16\x03\x01"), 400);  // TLS hello
   EXPECT_EQ(verdict("PRI * HTTP/2.0\r\n"), 400);
@@ -117,7 +138,15 @@ TEST(HttpHead, DemandsOneHost) {
 
 TEST(HttpHead, RefusesOddTargets) {
   for (const char* target : {"*",
-                             "http://a/health",
+                             "http://b/health",
+                             "http://a:80/health",
+                             "http://u@a/health",
+                             "http:///health",
+                             "http://",
+                             "http:/a/health",
+                             "ftp://a/health",
+                             "http://a/%zz",
+                             "http://a\\b/",
                              "a:80",
                              "/%00",
                              "/%0",
