@@ -18,12 +18,6 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-std::string to_lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), lower);
-  return out;
-}
-
 int hex_value(char c) {
   if (c >= '0' && c <= '9') {
     return c - '0';
@@ -43,9 +37,9 @@ bool valid_target(std::string_view target) {
 }
 
 bool valid_host(std::string_view host) {
-  return !host.empty() && host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
-    return is_token_char(c) || c == ':' || c == '[' || c == ']';
-  });
+  return host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
+           return is_token_char(c) || c == ':' || c == '[' || c == ']';
+         });
 }
 
 /// The host and port that an absolute-form target (RFC 9112, 3.2.2) names; `target` becomes its
@@ -65,6 +59,26 @@ std::optional<std::string> take_authority(std::string_view& target) {
   rest.remove_prefix(end);
   target = rest.empty() || rest.front() == '?' ? "/" : rest;  // no route reads the query
   return authority;
+}
+
+// HTTP/1.0 knows no Host, and an empty one says that the client has no name for the server (RFC
+// 9112, 3.2): probes of load balancers come so, browsers never do.
+std::optional<ApiError> read_host(HttpHead& head, const std::optional<std::string>& authority) {
+  const int hosts = head.count("host");
+  const std::string* host = head.find("host");
+  if (hosts > 1 || (hosts == 0 && head.version == 11)) {
+    return http_error(400, fmt::format("got {} Host headers, wanted exactly one", hosts));
+  }
+  if (host != nullptr && !valid_host(*host)) {
+    return http_error(400, "Host is not a name or address with an optional port");
+  }
+  // Two names for one server are two readings, although the RFC would have Host ignored.
+  if (authority && (authority->empty() || !valid_host(*authority) ||
+                    (host != nullptr && *authority != to_lower(*host)))) {
+    return http_error(400, "the request target and Host must name the same server");
+  }
+  head.host = authority ? *authority : host != nullptr ? *host : std::string();
+  return std::nullopt;
 }
 
 /// Whether `option` is in a Connection header: a list, in any case, perhaps over several lines.
@@ -231,12 +245,8 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
                       "one, and hold only valid percent-escapes");
   }
   head.path = std::string(target.substr(0, target.find('?')));
-  if (head.count("host") != 1 || !valid_host(*head.find("host"))) {
-    return http_error(400, "exactly one valid Host header is required");
-  }
-  // Two names for one server are two readings, although the RFC would have Host ignored.
-  if (authority && *authority != to_lower(*head.find("host"))) {
-    return http_error(400, "the request target and Host must name the same server");
+  if (auto error = read_host(head, authority)) {
+    return *std::move(error);
   }
   if (auto error = read_framing(head)) {
     return *std::move(error);
@@ -245,6 +255,12 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
     return *std::move(error);
   }
   return head;
+}
+
+std::string to_lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), lower);
+  return out;
 }
 
 bool is_token_char(char c) {
@@ -275,6 +291,12 @@ std::optional<std::string> percent_decode(std::string_view text) {
     return std::nullopt;
   }
   return out;
+}
+
+bool is_local_name(std::string_view host) {
+  host = host.substr(0, host.find(':'));
+  return host.empty() || host.find('_') != std::string_view::npos ||
+         (host.find('.') == std::string_view::npos && host.find('[') == std::string_view::npos);
 }
 
 bool is_loopback_host(std::string_view host) {

@@ -342,7 +342,7 @@ TEST(Catalogue, H18_ExactlyOneHost) {
   };
   for (const char* hosts : {"",
                             "Host: localhost\r\nHost: localhost\r\n",
-                            "Host:\r\n",
+                            "Host:\r\nHost:\r\n",
                             "Host: localhost/path\r\n",
                             "Host: user@localhost\r\n",
                             "Host: a b\r\n",
@@ -351,6 +351,7 @@ TEST(Catalogue, H18_ExactlyOneHost) {
   }
   EXPECT_EQ(get("Host: evil.example\r\n"), 403);
   EXPECT_EQ(get("Host: LocalHost:80\r\n"), 200);
+  EXPECT_EQ(get("Host:\r\n"), 200);
 }
 
 TEST(Catalogue, H19_UpgradesAreIgnoredOnEveryRoute) {

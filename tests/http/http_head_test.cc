@@ -131,9 +131,22 @@ TEST(HttpHead, DemandsOneFraming) {
 TEST(HttpHead, DemandsOneHost) {
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\n\r\n"), 400);
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
-  EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost:\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET / HTTP/1.0\r\nHost: a/b\r\n\r\n"), 400);
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), 400);
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"), 400);
+}
+
+TEST(HttpHead, HostMayBeEmptyAndWithHttp10Absent) {
+  EXPECT_EQ(good("GET / HTTP/1.0\r\n\r\n").host, "");
+  EXPECT_EQ(good("GET / HTTP/1.0\r\nHost: a\r\n\r\n").host, "a");
+  EXPECT_EQ(good("GET / HTTP/1.0\r\nHost:\r\n\r\n").host, "");
+  EXPECT_EQ(good("GET / HTTP/1.1\r\nHost:\r\n\r\n").host, "");
+  EXPECT_EQ(good("GET / HTTP/1.1\r\nHost: my_backend:80\r\n\r\n").host, "my_backend:80");
+  EXPECT_EQ(good("GET http://evil.test/ HTTP/1.0\r\n\r\n").host, "evil.test");
+  EXPECT_EQ(verdict("GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET http:///a HTTP/1.0\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET http://u@a/ HTTP/1.0\r\n\r\n"), 400);
 }
 
 TEST(HttpHead, RefusesOddTargets) {
@@ -204,6 +217,16 @@ TEST(PercentDecode, DecodesOnce) {
   EXPECT_EQ(percent_decode("%E4%BD%A0"), "\xE4\xBD\xA0");
   EXPECT_EQ(percent_decode("a%2"), std::nullopt);
   EXPECT_EQ(percent_decode("a%"), std::nullopt);
+}
+
+TEST(LocalName, IsOneWordOrHasAnUnderscore) {
+  for (const char* host :
+       {"", "backend", "my_backend:8080", "tutti_1.docker.internal", "web-1:80"}) {
+    EXPECT_TRUE(is_local_name(host)) << host;
+  }
+  for (const char* host : {"evil.test", "evil.test:80", "10.0.0.1", "[fe80::1]", "a.b:1_2"}) {
+    EXPECT_FALSE(is_local_name(host)) << host;
+  }
 }
 
 TEST(LoopbackHost, AllowsOnlyLoopbackNames) {
