@@ -122,6 +122,7 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   config.port = static_cast<uint16_t>(options.port);
   config.api_key = options.api_key.empty() ? environment.api_key : options.api_key;
   config.insecure = options.insecure;
+  config.allowed_origins = options.allowed_origins;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
   auto served = std::make_shared<ServedModels>();

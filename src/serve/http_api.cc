@@ -187,6 +187,10 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
                     "bound to loopback; have a proxy send Host: localhost",
                     head.host)));
   }
+  // Before the key, which no preflight carries.
+  if (auto preflight = config_.cors.preflight(head)) {
+    return *std::move(preflight);
+  }
   // The key comes before the route, so that without it nothing can be learned about routes.
   if (match.route == nullptr || match.route->needs_key) {
     if (auto error = config_.key.check(head)) {

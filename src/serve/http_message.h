@@ -71,6 +71,7 @@ struct WriteOptions {
   bool head_only = false;  ///< reply to HEAD: the length is stated, the body is not sent
   bool keep_alive = true;
   std::string_view request_id;
+  std::string_view headers;  ///< more of them, as whole lines
 };
 
 std::string write_response(const HttpResponse& response, const WriteOptions& options);

@@ -157,6 +157,7 @@ class Signals(ServerCase):
             for args, code in (
                 (["--port", port], 75),
                 (["--max-body", "1"], 64),
+                (["--allowed-origins", "chat.example"], 64),
                 (["--max-connections", "1.5"], 64),
                 (["--header-timeout", "x"], 64),
                 (["--log-format", "xml"], 64),
