@@ -36,20 +36,18 @@ bool ChoiceStream::push(const SampledToken& token) {
     pending_.logprobs.push_back(logprobs_of(token));
   }
   if (stream_ != nullptr) {
-    add_text(stops_.push(text_of(token.token), tokens_ > min_tokens_));
+    add_text(text_of(token.token));
   }
   return stops_.matched();
 }
 
 void ChoiceStream::finish(FinishReason reason) {
   if (stream_ != nullptr) {
-    add_text(stops_.push(stream_->finish(), tokens_ > min_tokens_));
-    add_text(stops_.finish());
+    add_text(stream_->finish());
     if (splitter_.has_value()) {
-      const ReasoningPiece rest = splitter_->finish();
-      pending_.reasoning += rest.reasoning;
-      pending_.content += rest.content;
+      add_piece(splitter_->finish());
     }
+    pending_.content += stops_.finish();
   }
   // The flushed text may have completed a stop string.
   pending_.finish = stops_.matched() ? FinishReason::kStop : reason;
@@ -95,14 +93,15 @@ bool ChoiceStream::keeps(std::string_view token_bytes) const {
   return keep_tool_marks_ && text_.tool_calls->is_mark(token_bytes);
 }
 
-void ChoiceStream::add_text(const std::string& text) {
-  if (!splitter_.has_value()) {
-    pending_.content += text;
-    return;
-  }
-  const ReasoningPiece piece = splitter_->push(text);
+void ChoiceStream::add_text(std::string_view text) {
+  add_piece(splitter_.has_value() ? splitter_->push(text)
+                                  : ReasoningPiece{.reasoning = {}, .content = std::string(text)});
+}
+
+// Stop strings end the answer; what the model thinks of is not said yet.
+void ChoiceStream::add_piece(const ReasoningPiece& piece) {
   pending_.reasoning += piece.reasoning;
-  pending_.content += piece.content;
+  pending_.content += stops_.push(piece.content, tokens_ > min_tokens_);
 }
 
 TokenLogprobs ChoiceStream::logprobs_of(const SampledToken& token) const {

@@ -1,4 +1,4 @@
-// Tokens of one choice to the deltas a client gets: detokenise, stop strings, reasoning split.
+// Tokens of one choice to the deltas a client gets: detokenise, reasoning split, stop strings.
 // Delivery thread only.
 #pragma once
 #include <memory>
@@ -48,7 +48,8 @@ class ChoiceStream {
  private:
   std::string text_of(int32_t token);
   bool keeps(std::string_view token_bytes) const;
-  void add_text(const std::string& text);
+  void add_text(std::string_view text);
+  void add_piece(const ReasoningPiece& piece);
 
   const ChoiceText text_;
   std::unique_ptr<TextStream> stream_;

@@ -24,8 +24,10 @@ struct GenerationRequest {
   std::optional<int64_t> max_tokens;     ///< unset: until the context is full; 0 only with echo
   bool echo = false;                     ///< each choice begins with the prompt
   std::optional<std::string> echo_text;  ///< the prompt's text; unset: that of its tokens
-  std::vector<std::string> stop;         ///< generation ends before the first of these strings
-  std::vector<int32_t> stop_token_ids;   ///< besides the model's EOS ids
+  /// Generation ends before the first of these strings. With split_reasoning those in the reasoning
+  /// do not count: they are the model's thoughts, not its answer.
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;  ///< besides the model's EOS ids
   bool ignore_eos = false;
   /// Before so many tokens are generated neither EOS nor a stop id comes and no stop string ends.
   int64_t min_tokens = 0;

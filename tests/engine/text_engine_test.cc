@@ -302,6 +302,22 @@ TEST(TextEngine, ReasoningMayBeOpenedByThePrompt) {
   EXPECT_EQ(sink->content(), "42");
 }
 
+// The answer is what stop strings are for: the same text in the reasoning ends nothing.
+TEST(TextEngine, StopStringsDoNotEndTheReasoning) {
+  Harness h({"<think>", "a END b", "</think>", "\n\n", "c E", "ND d"}, {0, 1, 2, 3, 4, 5});
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  request.stop = {"END", "</think>"};
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "a END b");
+  EXPECT_EQ(sink->content(), "c ");
+  EXPECT_EQ(sink->finish(), FinishReason::kStop);
+  // Raw completions know no reasoning.
+  request.split_reasoning = false;
+  EXPECT_EQ(h.run(request)->content(), "<think>a ");
+}
+
 TEST(TextEngine, ReasoningThatDoesNotEndIsAllReasoning) {
   Harness h({"so", "</th"}, {0, 1});
   h.parts.chat_template = thinking_template();
