@@ -18,6 +18,7 @@ ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, con
       skip_special_(request.skip_special_tokens) {
   if (request.split_reasoning && text.reasoning != nullptr) {
     splitter_.emplace(*text.reasoning, request.reasoning_open);
+    watch_for_close_ = !request.reasoning_open && !request.reasoning_closed;
   }
   pending_.choice = choice_;
 }
@@ -47,8 +48,9 @@ void ChoiceStream::finish(FinishReason reason) {
     if (splitter_.has_value()) {
       add_piece(splitter_->finish());
     }
-    pending_.content += stops_.finish();
+    add_content(stops_.finish());
   }
+  pending_.unopened = unopened_;
   // The flushed text may have completed a stop string.
   pending_.finish = stops_.matched() ? FinishReason::kStop : reason;
 }
@@ -101,7 +103,27 @@ void ChoiceStream::add_text(std::string_view text) {
 // Stop strings end the answer; what the model thinks of is not said yet.
 void ChoiceStream::add_piece(const ReasoningPiece& piece) {
   pending_.reasoning += piece.reasoning;
-  pending_.content += stops_.push(piece.content, tokens_ > min_tokens_);
+  watch_for_close_ = watch_for_close_ && !splitter_->saw_mark();
+  add_content(stops_.push(piece.content, tokens_ > min_tokens_));
+}
+
+void ChoiceStream::add_content(std::string_view text) {
+  pending_.content += text;
+  if (!watch_for_close_) {
+    return;
+  }
+  const std::string& mark = text_.reasoning->close;
+  content_end_ += text;
+  content_bytes_ += text.size();
+  const size_t found = content_end_.find(mark);
+  if (found == std::string::npos) {
+    content_end_.erase(0, content_end_.size() - std::min(content_end_.size(), mark.size() - 1));
+    return;
+  }
+  const size_t end = content_bytes_ - content_end_.size() + found;
+  unopened_ = UnopenedReasoning{.end = end, .answer = end + mark.size()};
+  unopened_tokens_ = tokens_;
+  watch_for_close_ = false;
 }
 
 TokenLogprobs ChoiceStream::logprobs_of(const SampledToken& token) const {

@@ -38,6 +38,7 @@ struct GenerationRequest {
   int32_t n = 1;                                ///< independent choices of the same prompt
   bool split_reasoning = false;                 ///< separate <think>…</think> from the answer
   bool reasoning_open = false;                  ///< the prompt already ends inside <think>
+  bool reasoning_closed = false;                ///< the prompt ends behind </think>
   bool skip_special_tokens = true;              ///< do not print special tokens
   bool keep_tool_marks = false;                 ///< but print those that mark tool calls
   int32_t priority = 0;                         ///< smaller is served first
@@ -67,6 +68,15 @@ struct TokenLogprobs {
 };
 
 /// A piece of one choice. Text is valid UTF-8 and never holds part of a stop string.
+/// Content in which a closing mark came that no opening one began. What came before it was
+/// reasoning, but that is known only now.
+struct UnopenedReasoning {
+  size_t end = 0;     ///< bytes of the choice's content before the mark
+  size_t answer = 0;  ///< where the content goes on behind it
+
+  bool operator==(const UnopenedReasoning&) const = default;
+};
+
 struct GenerationDelta {
   int32_t choice = 0;
   std::string content;
@@ -76,6 +86,7 @@ struct GenerationDelta {
       logprobs;  ///< one per token if asked for, with echo the prompt's first
   std::vector<TokenLogprobs> prompt_logprobs;  ///< one per prompt token if asked for; comes once
   std::optional<FinishReason> finish;          ///< set on the last delta of a choice
+  std::optional<UnopenedReasoning> unopened;   ///< the same
 };
 
 struct GenerationUsage {

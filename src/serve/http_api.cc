@@ -120,6 +120,7 @@ Result<std::vector<std::vector<int32_t>>> build_prompts(ApiRoute route,
     request.tool_calls = chat.tool_calls;
     request.generation.split_reasoning = chat.split_reasoning;
     request.generation.reasoning_open = chat.reasoning_open;
+    request.generation.reasoning_closed = chat.reasoning_closed;
     ids.push_back(std::move(chat.ids));
     return ids;
   }

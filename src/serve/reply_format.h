@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct CollectedChoice {
   std::vector<TokenLogprobs> logprobs;
   std::vector<TokenLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kStop;
+  std::optional<UnopenedReasoning> unopened;
 };
 
 /// One per reply; keeps what must be known across its chunks. Not thread-safe.

@@ -212,6 +212,33 @@ TEST(Chat, PartialCharactersAndImpossibleLogprobsStayValidJson) {
   EXPECT_EQ(at(token, "logprob").as_number(), -9999.0);
 }
 
+// R1 of January 2025 now and then begins without its opening mark.
+TEST(Chat, ReasoningThatNothingOpenedIsToldApartInAWholeReply) {
+  for (const auto& [said, reasoning, content] :
+       {std::tuple{"\nI think so.\n</think>\n\nYes.", "I think so.", "Yes."},
+        {"</think>Yes.", "(null)", "Yes."},
+        {"hm</think>\n", "hm", ""}}) {
+    TestServer s(manual_model());
+    RawClient client(s.port());
+    client.send(chat(""));
+    const auto generation = s.model->wait_generation(0);
+    ASSERT_NE(generation, nullptr);
+    const std::string text = said;
+    const size_t mark = text.find("</think>");
+    GenerationDelta delta;
+    delta.content = text.substr(0, 3);
+    generation->sink->on_delta(delta);
+    delta.content = text.substr(3);
+    delta.finish = FinishReason::kStop;
+    delta.unopened = UnopenedReasoning{.end = mark, .answer = mark + 8};
+    generation->sink->on_delta(delta);
+    generation->sink->on_done({});
+    const Json json = body_json(client.read_response());
+    EXPECT_EQ(text_at(at(json, "choices", 0, "message", "reasoning_content")), reasoning) << said;
+    EXPECT_EQ(text_at(at(json, "choices", 0, "message", "content")), content) << said;
+  }
+}
+
 constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
 
 TEST(Chat, ToolCallsLeaveTheContent) {
