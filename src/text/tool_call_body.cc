@@ -194,8 +194,10 @@ bool fits(const Json& json, const std::string& type) {
          (type == "array" && json.is_array()) || (type == "null" && json.is_null());
 }
 
-// A value that is not written as JSON strings are: the declared types decide what it is.
-void append_value(std::string& out, std::string_view text, const Json* schema) {
+// A value that is not written as JSON strings are: the declared types decide what it is. A string
+// is data, white space and all (the templates write none around it); other values are their JSON.
+void append_value(std::string& out, std::string_view raw, const Json* schema) {
+  const std::string_view text = trim(raw);
   std::vector<std::string> types;
   if (schema != nullptr) {
     add_types(*schema, types);
@@ -206,8 +208,9 @@ void append_value(std::string& out, std::string_view text, const Json* schema) {
   const bool only_string = !types.empty() && std::all_of(types.begin(), types.end(), [](auto& t) {
     return t == "string";
   });
-  if (text == "null" || (declared("boolean") && (text == "True" || text == "False"))) {
-    out += text == "null" ? "null" : text == "True" ? "true" : "false";
+  const bool null = text == "null" && (!only_string || raw == text);
+  if (null || (declared("boolean") && (text == "True" || text == "False"))) {
+    out += null ? "null" : text == "True" ? "true" : "false";
     return;
   }
   if (!only_string) {
@@ -221,7 +224,7 @@ void append_value(std::string& out, std::string_view text, const Json* schema) {
       return;
     }
   }
-  append_json_string(out, text);
+  append_json_string(out, raw);
 }
 
 std::string_view unquoted(std::string_view text) {
@@ -260,7 +263,7 @@ Result<ToolCall> elements_call(std::string_view body, const Json* tools) {
     append_json_string(call.arguments, key);
     call.arguments += ": ";
     append_value(call.arguments,
-                 trim(body.substr(key_end + 1, end - key_end - 1)),
+                 body.substr(key_end + 1, end - key_end - 1),
                  parameter_schema(tools, call.name, key));
     keys.push_back(std::move(key));
     pos = end + kClose.size();

@@ -135,6 +135,16 @@ std::vector<Case> cases() {
       {"minimax_m2",
        "<minimax:tool_call><invoke name=\"f\"><parameter name=\"s\">x</invoke>",
        {"<invoke name=\"f\"><parameter name=\"s\">x</invoke>", {}}},
+      // Strings are data, with their white space; other values are not.
+      {"minimax_m2",
+       "<minimax:tool_call><invoke name=\"f\"><parameter name=\"s\">    return 1\n</parameter>"
+       "<parameter name=\"i\">\n 3\n</parameter><parameter name=\"o\"> x </parameter>"
+       "<parameter name=\"b\"> True </parameter><parameter name=\"q\">\ty\n</parameter>"
+       "<parameter name=\"e\"> null</parameter></invoke></minimax:tool_call>",
+       {"",
+        {{"",
+          "f",
+          R"({"s": "    return 1\n", "i": 3, "o": " x ", "b": true, "q": "\ty\n", "e": " null"})"}}}},
   };
 }
 
