@@ -87,9 +87,12 @@ bool ToolCallParser::take_text(ToolCallPiece& out) {
     held_.erase(0, sure);
     return false;
   }
-  add_text(text.substr(0, without_space(text.substr(0, found))), out);
+  const size_t end = without_space(text.substr(0, found));
+  add_text(text.substr(0, end), out);
+  skipped_ = text.substr(end, found + mark.size() - end);
   held_.erase(0, found + mark.size());
   state_ = sections ? State::kSection : State::kCall;
+  section_ = calls_;
   return true;
 }
 
@@ -110,11 +113,32 @@ bool ToolCallParser::take_section(ToolCallPiece& out) {
   }
   searched_ = 0;
   const std::string_view between = text.substr(0, found);
-  add_text(skip_space(between.substr(0, without_space(between))), out);
-  held_.erase(0, found + (open < close ? markup_.call_open : markup_.section_close).size());
-  state_ = open < close ? State::kCall : State::kText;
-  after_call_ = after_call_ || state_ == State::kText;
+  const size_t end = without_space(between);
+  if (end > 0) {
+    add_text(skipped_ + std::string(between.substr(0, end)), out);
+    skipped_.clear();
+  }
+  skipped_ += between.substr(end);
+  const std::string& mark = open < close ? markup_.call_open : markup_.section_close;
+  if (open < close) {
+    skipped_ += mark;
+    state_ = State::kCall;
+  } else {
+    end_section(mark, out);
+    state_ = State::kText;
+  }
+  held_.erase(0, found + mark.size());
   return true;
+}
+
+// A section without a call was none: `raw` ends it and is text like the rest of it.
+void ToolCallParser::end_section(std::string_view raw, ToolCallPiece& out) {
+  if (calls_ == section_) {
+    add_text(skipped_ + std::string(raw), out);
+  } else {
+    after_call_ = true;
+  }
+  skipped_.clear();
 }
 
 bool ToolCallParser::take_call(ToolCallPiece& out) {
@@ -138,8 +162,9 @@ void ToolCallParser::end_call(std::string_view body, std::string_view raw, ToolC
     ++calls_;
     after_call_ = true;
   } else {
-    add_text(markup_.call_open + std::string(raw), out);
+    add_text(skipped_ + std::string(raw), out);
   }
+  skipped_.clear();
 }
 
 // An object at the start, perhaps after the opening mark, keeps the whole answer back.
@@ -156,7 +181,7 @@ bool ToolCallParser::begin_whole(ToolCallPiece&) {
 }
 
 void ToolCallParser::take_whole(ToolCallPiece& out) {
-  Result<std::vector<ToolCall>> calls = parse_whole_answer(markup_, held_);
+  Result<std::vector<ToolCall>> calls = parse_whole_answer(markup_, held_, tools_);
   if (calls.ok()) {
     calls_ += static_cast<int64_t>(calls->size());
     out.calls = std::move(*calls);
@@ -172,7 +197,12 @@ ToolCallPiece ToolCallParser::finish() {
       add_text(held_, out);
       break;
     case State::kSection:
-      add_text(skip_space(std::string_view(held_).substr(0, without_space(held_))), out);
+      if (calls_ != section_) {  // space at the end is next to a call
+        held_.erase(without_space(held_));
+      }
+      if (calls_ == section_ || !held_.empty()) {
+        add_text(skipped_ + held_, out);
+      }
       break;
     case State::kCall:
       end_call(held_, held_, out);
@@ -182,6 +212,7 @@ ToolCallPiece ToolCallParser::finish() {
       break;
   }
   held_.clear();
+  skipped_.clear();
   searched_ = 0;
   state_ = State::kText;
   return out;
