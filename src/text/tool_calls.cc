@@ -101,6 +101,38 @@ size_t ToolCallParser::find_mark(const std::string& mark) const {
   return held_.find(mark, searched_ - std::min(searched_, mark.size()));
 }
 
+// The mark that ends a call, but not one inside a JSON string: that is data.
+size_t ToolCallParser::find_call_close() {
+  const std::string& mark = markup_.call_close;
+  if (markup_.body == CallBody::kElements) {
+    const size_t found = find_mark(mark);
+    searched_ = found == std::string::npos ? held_.size() : found;
+    return found;
+  }
+  const std::string_view text = held_;
+  while (searched_ < text.size()) {
+    const char c = text[searched_];
+    if (quoted_ && c == '\\') {
+      if (searched_ + 1 == text.size()) {
+        break;
+      }
+      ++searched_;
+    } else if (c == '"') {
+      quoted_ = !quoted_;
+    } else if (!quoted_ && c == mark[0]) {
+      const std::string_view here = text.substr(searched_, mark.size());
+      if (here == mark) {
+        return searched_;
+      }
+      if (mark.starts_with(here)) {
+        break;  // the rest of it may come
+      }
+    }
+    ++searched_;
+  }
+  return std::string::npos;
+}
+
 // Text between calls is no call: it stays content.
 bool ToolCallParser::take_section(ToolCallPiece& out) {
   const std::string_view text = held_;
@@ -142,12 +174,12 @@ void ToolCallParser::end_section(std::string_view raw, ToolCallPiece& out) {
 }
 
 bool ToolCallParser::take_call(ToolCallPiece& out) {
-  const size_t found = find_mark(markup_.call_close);
+  const size_t found = find_call_close();
   if (found == std::string::npos) {
-    searched_ = held_.size();
     return false;
   }
   searched_ = 0;
+  quoted_ = false;
   const size_t end = found + markup_.call_close.size();
   end_call(std::string_view(held_).substr(0, found), std::string_view(held_).substr(0, end), out);
   held_.erase(0, end);
@@ -192,6 +224,17 @@ void ToolCallParser::take_whole(ToolCallPiece& out) {
 
 ToolCallPiece ToolCallParser::finish() {
   ToolCallPiece out;
+  // A call whose strings do not end hides its closing mark: then the first one counts.
+  for (size_t found = 0;
+       state_ == State::kCall && (found = held_.find(markup_.call_close)) != std::string::npos;) {
+    const size_t end = found + markup_.call_close.size();
+    end_call(std::string_view(held_).substr(0, found), std::string_view(held_).substr(0, end), out);
+    held_.erase(0, end);
+    searched_ = 0;
+    quoted_ = false;
+    state_ = markup_.section_open.empty() ? State::kText : State::kSection;
+    advance(out);
+  }
   switch (state_) {
     case State::kText:
       add_text(held_, out);
@@ -214,6 +257,7 @@ ToolCallPiece ToolCallParser::finish() {
   held_.clear();
   skipped_.clear();
   searched_ = 0;
+  quoted_ = false;
   state_ = State::kText;
   return out;
 }

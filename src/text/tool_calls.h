@@ -66,10 +66,12 @@ class ToolCallParser {
   const Json* tools_;
   State state_;
   size_t find_mark(const std::string& mark) const;
+  size_t find_call_close();
 
   std::string held_;
   std::string skipped_;      // space and marks before a call: text after all if it is none
   size_t searched_ = 0;      // of held_: no whole mark begins before
+  bool quoted_ = false;      // at searched_: inside a JSON string of a call
   int64_t section_ = 0;      // calls before this section
   bool after_call_ = false;  // white space is dropped until text comes
   int64_t calls_ = 0;

@@ -118,6 +118,32 @@ std::vector<Case> cases() {
       {"hermes",
        " a \n<tool_call> {\"x\": 1} </tool_call>\n b\n",
        {" a \n<tool_call> {\"x\": 1} </tool_call>\n b\n", {}}},
+      // Marks inside JSON strings are data.
+      {"hermes",
+       "<tool_call>{\"name\":\"f\",\"arguments\":{\"text\":\"Close it with </tool_call> and "
+       "\\\"<tool_call>\\\" go\\\\\"}}</tool_call>",
+       {"",
+        {{"", "f", "{\"text\":\"Close it with </tool_call> and \\\"<tool_call>\\\" go\\\\\"}"}}}},
+      {"kimi_k2",
+       "<|tool_calls_section_begin|><|tool_call_begin|>f:0<|tool_call_argument_begin|>{\"s\": \"a "
+       "<|tool_call_end|><|tool_calls_section_end|> "
+       "b\"}<|tool_call_end|><|tool_calls_section_end|>c",
+       {"c", {{"f:0", "f", "{\"s\": \"a <|tool_call_end|><|tool_calls_section_end|> b\"}"}}}},
+      {"deepseek_v31",
+       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"s\": \"<｜tool▁call▁end｜>\"}"
+       "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+       {"", {{"", "f", "{\"s\": \"<｜tool▁call▁end｜>\"}"}}}},
+      {"deepseek_v3",
+       "<｜tool▁calls▁begin｜>" + kV3Call + "{\"s\": \"\\n```<｜tool▁call▁end｜>\"}" + kV3End +
+           "<｜tool▁calls▁end｜>",
+       {"", {{"", "f", "{\"s\": \"\\n```<｜tool▁call▁end｜>\"}"}}}},
+      // A string without end hides nothing from what follows.
+      {"hermes",
+       "<tool_call>{\"name: \"f\"}</tool_call> x <tool_call>{\"name\": \"f\"}</tool_call>",
+       {"<tool_call>{\"name: \"f\"}</tool_call> x", {{"", "f", "{}"}}}},
+      {"hermes",
+       "<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"cut </tool_call> off",
+       {"<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"cut </tool_call> off", {}}},
       // Without marks only what can be nothing else is a call.
       {"llama3_json",
        "\n {\"name\": \"Alice\", \"age\": 30} \n",
