@@ -189,6 +189,10 @@ void add_serve(CLI::App& app, Commands& c) {
   cmd->add_option("--api-key",
                   c.serve.api_key,
                   "Key that clients must send (better: the variable TUTTI_API_KEY)");
+  cmd->add_option(
+      "--allowed-origins",
+      c.serve.allowed_origins,
+      "Origins of the web pages that may use the server, separated by commas; * for all");
   cmd->add_option("--served-model-name", c.serve.served_model_name, "Name of the model in the API");
   cmd->add_option(
          "--max-batch-sequences", c.serve.model.max_batch_sequences, "Sequences that run at once")

@@ -91,6 +91,7 @@ Result<std::string> answer(const TextModel& model,
   }
   request.split_reasoning = chat.split_reasoning;
   request.reasoning_open = chat.reasoning_open;
+  request.reasoning_closed = chat.reasoning_closed;
   request.request_id = "run";
 
   Printer printer(isatty(STDOUT_FILENO) == 1);

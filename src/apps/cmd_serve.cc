@@ -24,14 +24,19 @@ constexpr std::chrono::milliseconds kHealthPoll{200};
 constexpr std::chrono::milliseconds kLastWords{2000};
 
 // SIGINT, SIGTERM and SIGHUP (the terminal is gone) are taken from here by wait(), never by a
-// handler. Made before any thread starts, since threads inherit the mask.
+// handler. Made before any thread starts, since threads inherit the mask. What our parent had us
+// ignore (nohup: SIGHUP; a shell's background jobs: SIGINT) stays ignored; taken by sigwait() it
+// would not. SIGTERM always counts, or only SIGKILL would be left.
 class Signals {
  public:
   Signals() {
     sigemptyset(&set_);
-    sigaddset(&set_, SIGINT);
     sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGHUP);
+    for (const int signal : {SIGINT, SIGHUP}) {
+      if (!is_ignored(signal)) {
+        sigaddset(&set_, signal);
+      }
+    }
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE,
                 SIG_IGN);  // a client that went away is an error of its write, not of the server
@@ -44,6 +49,12 @@ class Signals {
   }
 
  private:
+  static bool is_ignored(int signal) {
+    struct sigaction now {};
+
+    return sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+  }
+
   sigset_t set_{};
 };
 
@@ -122,6 +133,7 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   config.port = static_cast<uint16_t>(options.port);
   config.api_key = options.api_key.empty() ? environment.api_key : options.api_key;
   config.insecure = options.insecure;
+  config.allowed_origins = options.allowed_origins;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
   auto served = std::make_shared<ServedModels>();

@@ -1,7 +1,5 @@
 #include "apps/collector.h"
 
-#include <csignal>
-
 namespace tutti {
 
 namespace {
@@ -22,11 +20,14 @@ InterruptGuard::InterruptGuard() {
   struct sigaction action {};
 
   action.sa_handler = &count_interrupt;  // no SA_RESTART: a blocked read of the terminal must end
-  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGINT, nullptr, &before_);
+  if (before_.sa_handler != SIG_IGN) {
+    sigaction(SIGINT, &action, nullptr);
+  }
 }
 
 InterruptGuard::~InterruptGuard() {
-  std::signal(SIGINT, SIG_DFL);
+  sigaction(SIGINT, &before_, nullptr);
 }
 
 int InterruptGuard::count() {

@@ -1,6 +1,7 @@
 // A GenerationSink for commands: the calling thread waits, and may be interrupted by Ctrl-C.
 #pragma once
 #include <condition_variable>
+#include <csignal>
 #include <functional>
 #include <mutex>
 #include <vector>
@@ -43,7 +44,8 @@ class Collector final : public GenerationSink {
   FinishReason finish_ = FinishReason::kStop;
 };
 
-/// Counts Ctrl-C instead of dying from it, while it lives.
+/// Counts Ctrl-C instead of dying from it, while it lives. If our parent had us ignore it, it stays
+/// ignored.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -53,6 +55,9 @@ class InterruptGuard {
 
   static int count();
   static void reset();
+
+ private:
+  struct sigaction before_ {};
 };
 
 }  // namespace tutti

@@ -59,6 +59,7 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int port = 9997;
   std::string api_key;
+  std::string allowed_origins;  ///< comma-separated
   std::string served_model_name;
   bool insecure = false;
   std::string log_format = "text";

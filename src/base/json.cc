@@ -107,6 +107,14 @@ Json Json::object(std::vector<std::pair<std::string, Json>> members) {
   return Json(std::move(object));
 }
 
+Json::Json(uint64_t value) {
+  if (value <= static_cast<uint64_t>(INT64_MAX)) {
+    v_ = static_cast<int64_t>(value);  // one form for one value
+  } else {
+    v_ = value;
+  }
+}
+
 bool Json::as_bool() const {
   TUTTI_CHECK(is_bool());
   return std::get<bool>(v_);
@@ -117,9 +125,17 @@ int64_t Json::as_int() const {
   return std::get<int64_t>(v_);
 }
 
+uint64_t Json::as_uint() const {
+  TUTTI_CHECK(is_uint());
+  return std::get<uint64_t>(v_);
+}
+
 double Json::as_number() const {
   TUTTI_CHECK(is_number());
-  return is_int() ? static_cast<double>(std::get<int64_t>(v_)) : std::get<double>(v_);
+  if (is_int()) {
+    return static_cast<double>(std::get<int64_t>(v_));
+  }
+  return is_uint() ? static_cast<double>(std::get<uint64_t>(v_)) : std::get<double>(v_);
 }
 
 const std::string& Json::as_string() const {
@@ -158,11 +174,13 @@ const char* Json::type_name() const {
   if (is_bool()) {
     return "a boolean";
   }
-  if (is_int()) {
+  if (is_int() || is_uint()) {
     return "an integer";
   }
   if (is_double()) {
-    return "a number with a fraction or exponent";
+    // Digits alone can end here: an integer that no 64 bits hold.
+    return std::abs(as_number()) >= 0x1p63 ? "a number beyond 64 bits"
+                                           : "a number with a fraction or exponent";
   }
   if (is_string()) {
     return "a string";
@@ -189,6 +207,10 @@ class Builder {
       int64_t i = 0;
       if (std::from_chars(s, s + n, i).ec == std::errc()) {
         return put(Json(i));
+      }
+      uint64_t u = 0;
+      if (std::from_chars(s, s + n, u).ec == std::errc()) {
+        return put(Json(u));
       }
     }
     double d = 0;
@@ -356,6 +378,8 @@ void write(Writer& writer, const Json& json) {
     writer.Bool(json.as_bool());
   } else if (json.is_int()) {
     writer.Int64(json.as_int());
+  } else if (json.is_uint()) {
+    writer.Uint64(json.as_uint());
   } else if (json.is_double()) {
     writer.Double(json.as_number());
   } else if (json.is_string()) {

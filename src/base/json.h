@@ -65,6 +65,8 @@ class Json {
 
   Json(int64_t value) : v_(value) {}  // NOLINT(google-explicit-constructor)
 
+  Json(uint64_t value);  // NOLINT(google-explicit-constructor)
+
   Json(double value) : v_(value) {}  // NOLINT(google-explicit-constructor)
 
   Json(std::string value) : v_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
@@ -90,7 +92,10 @@ class Json {
 
   bool is_double() const { return std::holds_alternative<double>(v_); }
 
-  bool is_number() const { return is_int() || is_double(); }
+  /// An integer from 2^63 to 2^64 - 1; is_int() and is_double() are false for it.
+  bool is_uint() const { return std::holds_alternative<uint64_t>(v_); }
+
+  bool is_number() const { return is_int() || is_uint() || is_double(); }
 
   bool is_string() const { return std::holds_alternative<std::string>(v_); }
 
@@ -101,7 +106,8 @@ class Json {
   // The as_* accessors require the matching type (a wrong one is our bug, checked).
   bool as_bool() const;
   int64_t as_int() const;
-  double as_number() const;  ///< of an int or a double
+  uint64_t as_uint() const;
+  double as_number() const;  ///< of any number
   const std::string& as_string() const;
   const JsonArray& as_array() const;
   JsonArray& as_array();
@@ -115,7 +121,8 @@ class Json {
   const char* type_name() const;
 
  private:
-  std::variant<std::monostate, bool, int64_t, double, std::string, JsonArray, JsonObject> v_;
+  std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, JsonArray, JsonObject>
+      v_;
 };
 
 struct JsonMember {
@@ -154,7 +161,7 @@ struct JsonLimits {
 };
 
 /// Parses exactly one document. Errors name line and column and what was expected.
-/// Integers outside int64 become doubles; numbers outside double are refused.
+/// Integers outside 64 bits become doubles; numbers outside double are refused.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 
 /// Reads and parses a whole file; errors begin with its path.

@@ -36,6 +36,9 @@ std::optional<int64_t> FieldReader::optional_int(std::string_view key, IntRange 
   } else if (json->is_double() && std::floor(json->as_number()) == json->as_number() &&
              std::abs(json->as_number()) < 9.0e15) {
     value = static_cast<int64_t>(json->as_number());
+  } else if (json->is_number() && std::abs(json->as_number()) >= 0x1p63) {
+    fail(key, fmt::format("got {}, wanted {} to {}", to_string(*json), range.min, range.max));
+    return std::nullopt;
   } else {
     fail_type(key, *json, "an integer");
     return std::nullopt;

@@ -18,6 +18,7 @@ ChoiceStream::ChoiceStream(const GenerationRequest& request, int32_t choice, con
       skip_special_(request.skip_special_tokens) {
   if (request.split_reasoning && text.reasoning != nullptr) {
     splitter_.emplace(*text.reasoning, request.reasoning_open);
+    watch_for_close_ = !request.reasoning_open && !request.reasoning_closed;
   }
   pending_.choice = choice_;
 }
@@ -36,21 +37,20 @@ bool ChoiceStream::push(const SampledToken& token) {
     pending_.logprobs.push_back(logprobs_of(token));
   }
   if (stream_ != nullptr) {
-    add_text(stops_.push(text_of(token.token), tokens_ > min_tokens_));
+    add_text(text_of(token.token));
   }
   return stops_.matched();
 }
 
 void ChoiceStream::finish(FinishReason reason) {
   if (stream_ != nullptr) {
-    add_text(stops_.push(stream_->finish(), tokens_ > min_tokens_));
-    add_text(stops_.finish());
+    add_text(stream_->finish());
     if (splitter_.has_value()) {
-      const ReasoningPiece rest = splitter_->finish();
-      pending_.reasoning += rest.reasoning;
-      pending_.content += rest.content;
+      add_piece(splitter_->finish());
     }
+    add_content(stops_.finish());
   }
+  pending_.unopened = unopened_;
   // The flushed text may have completed a stop string.
   pending_.finish = stops_.matched() ? FinishReason::kStop : reason;
 }
@@ -95,14 +95,35 @@ bool ChoiceStream::keeps(std::string_view token_bytes) const {
   return keep_tool_marks_ && text_.tool_calls->is_mark(token_bytes);
 }
 
-void ChoiceStream::add_text(const std::string& text) {
-  if (!splitter_.has_value()) {
-    pending_.content += text;
+void ChoiceStream::add_text(std::string_view text) {
+  add_piece(splitter_.has_value() ? splitter_->push(text)
+                                  : ReasoningPiece{.reasoning = {}, .content = std::string(text)});
+}
+
+// Stop strings end the answer; what the model thinks of is not said yet.
+void ChoiceStream::add_piece(const ReasoningPiece& piece) {
+  pending_.reasoning += piece.reasoning;
+  watch_for_close_ = watch_for_close_ && !splitter_->saw_mark();
+  add_content(stops_.push(piece.content, tokens_ > min_tokens_));
+}
+
+void ChoiceStream::add_content(std::string_view text) {
+  pending_.content += text;
+  if (!watch_for_close_) {
     return;
   }
-  const ReasoningPiece piece = splitter_->push(text);
-  pending_.reasoning += piece.reasoning;
-  pending_.content += piece.content;
+  const std::string& mark = text_.reasoning->close;
+  content_end_ += text;
+  content_bytes_ += text.size();
+  const size_t found = content_end_.find(mark);
+  if (found == std::string::npos) {
+    content_end_.erase(0, content_end_.size() - std::min(content_end_.size(), mark.size() - 1));
+    return;
+  }
+  const size_t end = content_bytes_ - content_end_.size() + found;
+  unopened_ = UnopenedReasoning{.end = end, .answer = end + mark.size()};
+  unopened_tokens_ = tokens_;
+  watch_for_close_ = false;
 }
 
 TokenLogprobs ChoiceStream::logprobs_of(const SampledToken& token) const {

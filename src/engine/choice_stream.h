@@ -1,4 +1,4 @@
-// Tokens of one choice to the deltas a client gets: detokenise, stop strings, reasoning split.
+// Tokens of one choice to the deltas a client gets: detokenise, reasoning split, stop strings.
 // Delivery thread only.
 #pragma once
 #include <memory>
@@ -45,15 +45,25 @@ class ChoiceStream {
   /// Whether the next token belongs to the reasoning.
   bool reasoning() const;
 
+  /// Tokens up to a closing mark that no opening one began.
+  int64_t unopened_reasoning_tokens() const { return unopened_tokens_; }
+
  private:
   std::string text_of(int32_t token);
   bool keeps(std::string_view token_bytes) const;
-  void add_text(const std::string& text);
+  void add_text(std::string_view text);
+  void add_piece(const ReasoningPiece& piece);
+  void add_content(std::string_view text);
 
   const ChoiceText text_;
   std::unique_ptr<TextStream> stream_;
   StopMatcher stops_;
   std::optional<ReasoningSplitter> splitter_;
+  bool watch_for_close_ = false;  // the reply may be reasoning that nothing opened
+  std::string content_end_;       // what may be the beginning of a closing mark
+  size_t content_bytes_ = 0;      // so far, while watching
+  std::optional<UnopenedReasoning> unopened_;
+  int64_t unopened_tokens_ = 0;
   GenerationDelta pending_;
   const int32_t choice_;
   const int64_t min_tokens_;

@@ -193,6 +193,7 @@ void Generation::finish_choice(Choice& choice, FinishReason reason) {
   choice.finished = true;
   last_reason_ = reason;
   choice.stream.finish(reason);
+  usage_.reasoning_tokens += choice.stream.unopened_reasoning_tokens();
   sink_->on_delta(choice.stream.take());
   if (--unfinished_ > 0) {
     return;

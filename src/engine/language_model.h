@@ -24,8 +24,10 @@ struct GenerationRequest {
   std::optional<int64_t> max_tokens;     ///< unset: until the context is full; 0 only with echo
   bool echo = false;                     ///< each choice begins with the prompt
   std::optional<std::string> echo_text;  ///< the prompt's text; unset: that of its tokens
-  std::vector<std::string> stop;         ///< generation ends before the first of these strings
-  std::vector<int32_t> stop_token_ids;   ///< besides the model's EOS ids
+  /// Generation ends before the first of these strings. With split_reasoning those in the reasoning
+  /// do not count: they are the model's thoughts, not its answer.
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;  ///< besides the model's EOS ids
   bool ignore_eos = false;
   /// Before so many tokens are generated neither EOS nor a stop id comes and no stop string ends.
   int64_t min_tokens = 0;
@@ -36,6 +38,7 @@ struct GenerationRequest {
   int32_t n = 1;                                ///< independent choices of the same prompt
   bool split_reasoning = false;                 ///< separate <think>…</think> from the answer
   bool reasoning_open = false;                  ///< the prompt already ends inside <think>
+  bool reasoning_closed = false;                ///< the prompt ends behind </think>
   bool skip_special_tokens = true;              ///< do not print special tokens
   bool keep_tool_marks = false;                 ///< but print those that mark tool calls
   int32_t priority = 0;                         ///< smaller is served first
@@ -65,6 +68,15 @@ struct TokenLogprobs {
 };
 
 /// A piece of one choice. Text is valid UTF-8 and never holds part of a stop string.
+/// Content in which a closing mark came that no opening one began. What came before it was
+/// reasoning, but that is known only now.
+struct UnopenedReasoning {
+  size_t end = 0;     ///< bytes of the choice's content before the mark
+  size_t answer = 0;  ///< where the content goes on behind it
+
+  bool operator==(const UnopenedReasoning&) const = default;
+};
+
 struct GenerationDelta {
   int32_t choice = 0;
   std::string content;
@@ -74,6 +86,7 @@ struct GenerationDelta {
       logprobs;  ///< one per token if asked for, with echo the prompt's first
   std::vector<TokenLogprobs> prompt_logprobs;  ///< one per prompt token if asked for; comes once
   std::optional<FinishReason> finish;          ///< set on the last delta of a choice
+  std::optional<UnopenedReasoning> unopened;   ///< the same
 };
 
 struct GenerationUsage {

@@ -20,8 +20,10 @@ Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template,
   if (markup != nullptr && !rendered.spans.empty()) {
     // A mark inside a message is plain text to the model and opens nothing.
     const TemplateSpan& last = rendered.spans.back();
-    out.reasoning_open =
-        last.origin == TextOrigin::kTemplate && prompt_opens_reasoning(last.text, *markup);
+    if (last.origin == TextOrigin::kTemplate) {
+      out.reasoning_open = prompt_opens_reasoning(last.text, *markup);
+      out.reasoning_closed = prompt_closes_reasoning(last.text, *markup);
+    }
   }
   return out;
 }

@@ -14,6 +14,7 @@ struct ChatPrompt {
   std::vector<int32_t> tokens;
   /// The template wrote the opening mark of the reasoning: GenerationRequest::reasoning_open.
   bool reasoning_open = false;
+  bool reasoning_closed = false;  ///< the same of a closing mark
 };
 
 /// Special-token text is parsed in what the template wrote and plain text in what the messages

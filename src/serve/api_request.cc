@@ -79,8 +79,7 @@ void read_sampling(const JsonObject& body, uint64_t random_seed, SamplingParams&
   if (const auto top_k = int_field(body, "top_k")) {
     out.top_k = static_cast<int32_t>(std::max<int64_t>(*top_k, 0));
   }
-  const auto seed = int_field(body, "seed");
-  out.seed = seed ? static_cast<uint64_t>(*seed) : random_seed;
+  out.seed = bits_field(body, "seed").value_or(random_seed);
 }
 
 Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {
@@ -252,10 +251,7 @@ Status read_tools(const JsonObject& body, const RequestLimits& limits, ApiReques
   for (size_t i = 0; i < count; ++i) {
     TUTTI_RETURN_IF_ERROR(check_tool(tools->as_array()[i], fmt::format("tools[{}]", i)));
   }
-  if (!bool_field(body, "parallel_tool_calls").value_or(true)) {
-    return error(StatusCode::kUnsupported, "parallel_tool_calls: false is not supported yet")
-        .with_param("parallel_tool_calls");
-  }
+  out.one_tool_call = !bool_field(body, "parallel_tool_calls").value_or(true);
   const Json* choice = any_field(body, "tool_choice");
   if (choice == nullptr || choice->as_string() != "none") {
     out.tools = *tools;

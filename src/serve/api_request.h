@@ -27,6 +27,7 @@ struct ApiRequest {
   GenerationRequest generation;  ///< everything but the prompt
   Json messages;                 ///< chat only, normalised
   Json tools;                    ///< chat only, an array; null if there are none to call
+  bool one_tool_call = false;    ///< chat only: a choice has one call at most
   JsonObject template_kwargs;    ///< chat only
   const ToolCallMarkup* tool_calls = nullptr;  ///< filled in when the prompt is made
   std::vector<CompletionPrompt> prompts;       ///< completions only, at least one

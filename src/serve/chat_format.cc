@@ -152,6 +152,9 @@ class ChatFormat final : public ReplyFormat {
     ToolCallPiece rest = parser.finish();
     all.content += rest.content;
     all.calls.insert(all.calls.end(), rest.calls.begin(), rest.calls.end());
+    if (envelope_.one_tool_call && all.calls.size() > 1) {
+      all.calls.resize(1);
+    }
     return all;
   }
 
@@ -165,6 +168,9 @@ class ChatFormat final : public ReplyFormat {
       text_chunk(out, choice, "content", piece.content, logprobs);
     }
     for (size_t i = 0; i < piece.calls.size(); ++i) {
+      if (envelope_.one_tool_call && first + static_cast<int64_t>(i) > 0) {
+        return;
+      }
       open_chunk(out, choice);
       out += fmt::format(R"("tool_calls":[{{"index":{},)", first + static_cast<int64_t>(i));
       append_call(out, piece.calls[i]);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "serve/http_head.h"
+
 namespace tutti {
 
 ChunkedDecoder::State ChunkedDecoder::fail(int http_status, std::string message) {
@@ -27,11 +29,58 @@ bool ChunkedDecoder::size_digit(char c) {
 }
 
 bool ChunkedDecoder::end_size(char c) {
-  if (digits_ == 0 || (c != '\r' && c != ';')) {
+  const bool space = c == ' ' || c == '\t';
+  if (digits_ == 0 || (c != '\r' && c != ';' && !space)) {
     return false;
   }
-  step_ = c == '\r' ? Step::kSizeLf : Step::kExtension;
+  step_ = c == '\r' ? Step::kSizeLf : space ? Step::kSizeSpace : Step::kExtension;
   return true;
+}
+
+bool ChunkedDecoder::extension_byte(char c) {
+  if (step_ == Step::kSizeSpace) {
+    if (c == ';') {
+      step_ = Step::kExtension;
+    } else if (c != ' ' && c != '\t') {
+      return false;
+    }
+  } else if (c == '\r') {
+    step_ = Step::kSizeLf;
+    return true;
+  }
+  return c != '\n' && ++extension_bytes_ <= limits_.chunk_extension_bytes;
+}
+
+// A trailer is a header in syntax and in its limits.
+bool ChunkedDecoder::trailer_byte(char c) {
+  if (++trailer_bytes_ > limits_.header_bytes) {
+    (void)fail(431, fmt::format("trailers over {} bytes", limits_.header_bytes));
+    return false;
+  }
+  switch (step_) {
+    case Step::kLine:
+      if (c == '\r') {
+        step_ = Step::kEndLf;
+        return true;
+      }
+      if (++trailers_ > limits_.header_count) {
+        (void)fail(431, fmt::format("more than {} trailers", limits_.header_count));
+        return false;
+      }
+      step_ = Step::kTrailerName;
+      return is_token_char(c);
+    case Step::kTrailerName:
+      step_ = c == ':' ? Step::kTrailerValue : step_;
+      return c == ':' || is_token_char(c);
+    case Step::kTrailerValue: {
+      const auto byte = static_cast<unsigned char>(c);
+      step_ = c == '\r' ? Step::kTrailerLf : step_;
+      return c == '\r' || c == '\t' || (byte >= 0x20 && byte != 0x7f);
+    }
+    default:
+      step_ = Step::kLine;
+      return c == '\n';
+  }
 }
 
 // One byte that is not chunk data. False: a syntax error, or error_ is set.
@@ -39,12 +88,9 @@ bool ChunkedDecoder::framing_byte(char c, const std::string& body) {
   switch (step_) {
     case Step::kSize:
       return size_digit(c) || end_size(c);
+    case Step::kSizeSpace:
     case Step::kExtension:
-      if (c == '\r') {
-        step_ = Step::kSizeLf;
-        return true;
-      }
-      return c != '\n' && ++extension_bytes_ <= limits_.chunk_extension_bytes;
+      return extension_byte(c);
     case Step::kSizeLf:
       if (c != '\n') {
         return false;
@@ -53,7 +99,7 @@ bool ChunkedDecoder::framing_byte(char c, const std::string& body) {
         (void)fail(413, fmt::format("request body over {} bytes", body_limit_));
         return false;
       }
-      step_ = size_ == 0 ? Step::kEndCr : Step::kData;
+      step_ = size_ == 0 ? Step::kLine : Step::kData;
       return size_ == 0 || ++chunks_ <= limits_.chunks;
     case Step::kDataCr:
       step_ = Step::kDataLf;
@@ -63,9 +109,11 @@ bool ChunkedDecoder::framing_byte(char c, const std::string& body) {
       size_ = 0;
       digits_ = 0;
       return c == '\n';
-    case Step::kEndCr:
-      step_ = Step::kEndLf;
-      return c == '\r';  // anything else would be a trailer
+    case Step::kLine:
+    case Step::kTrailerName:
+    case Step::kTrailerValue:
+    case Step::kTrailerLf:
+      return trailer_byte(c);
     case Step::kEndLf:
       step_ = Step::kDone;
       return c == '\n';

@@ -1,5 +1,6 @@
 // Chunked request bodies (RFC 9112, 7.1) from bytes, without I/O. Strict: CRLF only, at most 16 hex
-// digits, no sign, no spaces, no trailers; a body is bounded before its bytes are kept.
+// digits, no sign; a body is bounded before its bytes are kept. Extensions and trailers are read by
+// their syntax and dropped: nothing here needs one, and a trailer must never pass for a header.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -24,11 +25,27 @@ class ChunkedDecoder {
   const ApiError& error() const { return error_; }
 
  private:
-  enum class Step { kSize, kExtension, kSizeLf, kData, kDataCr, kDataLf, kEndCr, kEndLf, kDone };
+  enum class Step {
+    kSize,
+    kSizeSpace,  ///< before the ';' of an extension (BWS: bad, but to be accepted)
+    kExtension,
+    kSizeLf,
+    kData,
+    kDataCr,
+    kDataLf,
+    kLine,  ///< at the start of a trailer or of the empty line that ends all
+    kTrailerName,
+    kTrailerValue,
+    kTrailerLf,
+    kEndLf,
+    kDone
+  };
 
   State fail(int http_status, std::string message);
   bool size_digit(char c);
   bool end_size(char c);
+  bool trailer_byte(char c);
+  bool extension_byte(char c);
   bool framing_byte(char c, const std::string& body);
 
   HttpLimits limits_;
@@ -38,6 +55,8 @@ class ChunkedDecoder {
   int digits_ = 0;
   int64_t chunks_ = 0;
   int64_t extension_bytes_ = 0;
+  int64_t trailer_bytes_ = 0;
+  int64_t trailers_ = 0;
   ApiError error_;
 };
 

@@ -15,25 +15,36 @@ int64_t count_characters(std::string_view text) {
   });
 }
 
-// The chosen token is always among them, so there may be one more than was asked for.
+// The chosen token is always among them, so there may be one more than was asked for. Keys of an
+// object are unique, but pieces of characters all print as U+FFFD: of tokens that print alike the
+// chosen one has the text, so that it is found under its entry in `tokens`, else the likeliest; the
+// others are named by their ids, as vLLM does where it is asked to.
 void append_top(std::string& out, const TokenLogprobs& token) {
-  std::vector<std::string> seen;
-  const auto add = [&](const std::string& bytes, float logprob) {
-    std::string text = replace_invalid_utf8(bytes);
-    if (std::find(seen.begin(), seen.end(), text) != seen.end()) {
-      return;  // keys of an object are unique; the likelier token came first
-    }
-    out += seen.empty() ? "" : ",";
-    append_json_string(out, text);
+  std::vector<std::string> seen{replace_invalid_utf8(token.bytes)};
+  const auto add = [&](const std::string& key, float logprob) {
+    out += out.back() == '{' ? "" : ",";
+    append_json_string(out, key);
     out += ':';
     append_logprob(out, logprob);
-    seen.push_back(std::move(text));
   };
+  bool chosen = false;
   out += '{';
   for (const TokenLogprobs::Alternative& top : token.top) {
-    add(top.bytes, top.logprob);
+    if (top.token == token.token) {
+      chosen = true;
+      add(seen[0], top.logprob);
+      continue;
+    }
+    std::string text = replace_invalid_utf8(top.bytes);
+    if (std::find(seen.begin(), seen.end(), text) != seen.end()) {
+      text = fmt::format("token_id:{}", top.token);
+    }
+    add(text, top.logprob);
+    seen.push_back(std::move(text));
   }
-  add(token.bytes, token.logprob);
+  if (!chosen) {
+    add(seen[0], token.logprob);
+  }
   out += '}';
 }
 

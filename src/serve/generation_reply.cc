@@ -21,6 +21,21 @@ size_t size_of(const GenerationDelta& delta) {
   return bytes;
 }
 
+// A stream has sent it as content by the time it shows; a whole reply can tell it apart. It loses
+// the line ends that other reasoning loses.
+void move_unopened_reasoning(CollectedChoice& choice) {
+  if (!choice.unopened || choice.unopened->answer > choice.content.size()) {
+    return;
+  }
+  std::string reasoning = choice.content.substr(0, choice.unopened->end);
+  reasoning.erase(0, reasoning.find_first_not_of('\n'));
+  reasoning.erase(reasoning.find_last_not_of('\n') + 1);
+  choice.content.erase(0, choice.unopened->answer);
+  choice.content.erase(0, choice.content.find_first_not_of('\n'));
+  choice.reasoning = std::move(reasoning);
+  choice.unopened.reset();
+}
+
 class PromptSink final : public GenerationSink {
  public:
   PromptSink(std::shared_ptr<ReplyInbox> inbox,
@@ -188,6 +203,7 @@ void GenerationReply::pull(size_t unsent, std::string& out) {
       append_all(choice.logprobs, std::move(delta.logprobs));
       append_all(choice.prompt_logprobs, std::move(delta.prompt_logprobs));
       choice.finish = delta.finish.value_or(choice.finish);
+      choice.unopened = delta.unopened;
     }
     ended_ = batch.ended;
     return;
@@ -236,6 +252,9 @@ void GenerationReply::abort(Status status, std::string& out) {
 }
 
 std::string GenerationReply::whole() {
+  for (CollectedChoice& choice : collected_) {
+    move_unopened_reasoning(choice);
+  }
   return format_->whole(collected_, usage_);
 }
 

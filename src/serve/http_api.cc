@@ -45,6 +45,14 @@ RouteMatch match_route(std::string_view path) {
   return {};
 }
 
+// Of a server bound to loopback. A page whose name was pointed at 127.0.0.1 (DNS rebinding) is told
+// by its name in Host, which browsers always send. Proxies on this machine name us as they like
+// when they ask for our health, which is no secret.
+bool known_host(const HttpHead& head, const RouteMatch& match) {
+  const bool health = match.route != nullptr && match.route->probe && !match.route->needs_key;
+  return head.host.empty() || is_loopback_host(head.host) || (health && is_local_name(head.host));
+}
+
 bool is_json(const HttpHead& head) {
   const std::string* type = head.find("content-type");
   if (type == nullptr || head.count("content-type") != 1) {
@@ -112,6 +120,7 @@ Result<std::vector<std::vector<int32_t>>> build_prompts(ApiRoute route,
     request.tool_calls = chat.tool_calls;
     request.generation.split_reasoning = chat.split_reasoning;
     request.generation.reasoning_open = chat.reasoning_open;
+    request.generation.reasoning_closed = chat.reasoning_closed;
     ids.push_back(std::move(chat.ids));
     return ids;
   }
@@ -171,11 +180,18 @@ std::span<const Route> route_table() {
 }
 
 std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) const {
-  if (config_.check_host && !is_loopback_host(*head.find("host"))) {
-    return error_response(http_error(
-        403, "this server is bound to loopback and answers only to the host names of loopback"));
-  }
   RouteMatch match = match_route(head.path);
+  if (config_.check_host && !known_host(head, match)) {
+    return error_response(http_error(
+        403,
+        fmt::format("Host: got \"{}\", wanted localhost, 127.0.0.1 or [::1], since this server is "
+                    "bound to loopback; have a proxy send Host: localhost",
+                    head.host)));
+  }
+  // Before the key, which no preflight carries.
+  if (auto preflight = config_.cors.preflight(head)) {
+    return *std::move(preflight);
+  }
   // The key comes before the route, so that without it nothing can be learned about routes.
   if (match.route == nullptr || match.route->needs_key) {
     if (auto error = config_.key.check(head)) {
@@ -323,6 +339,7 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
                          .logprobs = request.logprobs,
                          .prompt_logprobs = request.prompt_logprobs,
                          .tool_calls = request.tool_calls,
+                         .one_tool_call = request.one_tool_call,
                          .tools = std::move(request.tools)};
   auto inbox = std::make_shared<ReplyInbox>(count, context.waker);
   int64_t prompt_tokens = 0;

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "serve/api_key.h"
+#include "serve/cors.h"
 #include "serve/generation_reply.h"
 #include "serve/http_limits.h"
 #include "serve/http_message.h"
@@ -48,6 +49,7 @@ struct ReplyContext {
 
 struct HttpApiConfig {
   ApiKey key;
+  Cors cors;
   bool check_host = true;  ///< the server is bound to loopback: only loopback names are served
   HttpLimits limits;
   RequestLimits request_limits;
@@ -59,7 +61,11 @@ class HttpApi {
       : config_(std::move(config)), models_(std::move(models)) {}
 
   /// Everything that can be refused before the body is read: host, route, method, key, type, size.
+  /// A preflight gets its answer here too.
   std::variant<RouteMatch, HttpResponse> admit(const HttpHead& head) const;
+
+  /// Header lines that every reply to this request has besides its own.
+  std::string reply_headers(const HttpHead& head) const { return config_.cors.reply_headers(head); }
 
   /// The most body bytes a route takes.
   int64_t body_limit(const RouteMatch& match) const;

@@ -14,20 +14,8 @@ namespace {
 
 namespace http = boost::beast::http;
 
-bool is_token_char(char c) {
-  constexpr std::string_view kSymbols = "!#$%&'*+-.^_`|~";
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         kSymbols.find(c) != std::string_view::npos;
-}
-
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-std::string to_lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), lower);
-  return out;
 }
 
 int hex_value(char c) {
@@ -49,9 +37,66 @@ bool valid_target(std::string_view target) {
 }
 
 bool valid_host(std::string_view host) {
-  return !host.empty() && host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
-    return is_token_char(c) || c == ':' || c == '[' || c == ']';
-  });
+  return host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
+           return is_token_char(c) || c == ':' || c == '[' || c == ']';
+         });
+}
+
+/// The host and port that an absolute-form target (RFC 9112, 3.2.2) names; `target` becomes its
+/// origin form. nullopt: the target has another form.
+std::optional<std::string> take_authority(std::string_view& target) {
+  const size_t scheme = target.find("://");
+  if (scheme == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::string name = to_lower(target.substr(0, scheme));
+  if (name != "http" && name != "https") {
+    return std::nullopt;
+  }
+  std::string_view rest = target.substr(scheme + 3);
+  const size_t end = std::min(rest.find_first_of("/?"), rest.size());
+  std::string authority = to_lower(rest.substr(0, end));
+  rest.remove_prefix(end);
+  target = rest.empty() || rest.front() == '?' ? "/" : rest;  // no route reads the query
+  return authority;
+}
+
+// HTTP/1.0 knows no Host, and an empty one says that the client has no name for the server (RFC
+// 9112, 3.2): probes of load balancers come so, browsers never do.
+std::optional<ApiError> read_host(HttpHead& head, const std::optional<std::string>& authority) {
+  const int hosts = head.count("host");
+  const std::string* host = head.find("host");
+  if (hosts > 1 || (hosts == 0 && head.version == 11)) {
+    return http_error(400, fmt::format("got {} Host headers, wanted exactly one", hosts));
+  }
+  if (host != nullptr && !valid_host(*host)) {
+    return http_error(400, "Host is not a name or address with an optional port");
+  }
+  // Two names for one server are two readings, although the RFC would have Host ignored.
+  if (authority && (authority->empty() || !valid_host(*authority) ||
+                    (host != nullptr && *authority != to_lower(*host)))) {
+    return http_error(400, "the request target and Host must name the same server");
+  }
+  head.host = authority ? *authority : host != nullptr ? *host : std::string();
+  return std::nullopt;
+}
+
+/// Whether `option` is in a Connection header: a list, in any case, perhaps over several lines.
+bool has_connection_option(const HttpHead& head, std::string_view option) {
+  for (const HttpHeader& header : head.headers) {
+    const std::string list = header.name == "connection" ? to_lower(header.value) : "";
+    for (size_t begin = 0; begin < list.size();) {
+      const size_t end = std::min(list.find(',', begin), list.size());
+      const std::string_view item = std::string_view(list).substr(begin, end - begin);
+      const size_t first = item.find_first_not_of(" \t");
+      if (first != std::string_view::npos &&
+          item.substr(first, item.find_last_not_of(" \t") - first + 1) == option) {
+        return true;
+      }
+      begin = end + 1;
+    }
+  }
+  return false;
 }
 
 std::optional<ApiError> read_framing(HttpHead& head) {
@@ -87,11 +132,8 @@ std::optional<ApiError> read_framing(HttpHead& head) {
 }
 
 std::optional<ApiError> read_connection(HttpHead& head) {
-  const std::string connection =
-      head.find("connection") == nullptr ? "" : to_lower(*head.find("connection"));
-  const bool close = connection.find("close") != std::string::npos;
-  const bool keep = connection.find("keep-alive") != std::string::npos;
-  head.keep_alive = !close && (head.version == 11 || keep);
+  head.keep_alive = !has_connection_option(head, "close") &&
+                    (head.version == 11 || has_connection_option(head, "keep-alive"));
   if (const std::string* expect = head.find("expect")) {
     if (to_lower(*expect) != "100-continue") {
       return http_error(417, "Expect: only 100-continue is understood");
@@ -195,15 +237,16 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
     const auto value = field.value();
     head.headers.push_back({to_lower({name.data(), name.size()}), {value.data(), value.size()}});
   }
-  const std::string_view target(message.target().data(), message.target().size());
+  std::string_view target(message.target().data(), message.target().size());
+  const std::optional<std::string> authority = take_authority(target);
   if (!valid_target(target)) {
     return http_error(400,
-                      "the request target must be a path that starts with / "
-                      "and holds only valid percent-escapes");
+                      "the request target must be a path that starts with /, or http://HOST before "
+                      "one, and hold only valid percent-escapes");
   }
   head.path = std::string(target.substr(0, target.find('?')));
-  if (head.count("host") != 1 || !valid_host(*head.find("host"))) {
-    return http_error(400, "exactly one valid Host header is required");
+  if (auto error = read_host(head, authority)) {
+    return *std::move(error);
   }
   if (auto error = read_framing(head)) {
     return *std::move(error);
@@ -212,6 +255,18 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
     return *std::move(error);
   }
   return head;
+}
+
+std::string to_lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), lower);
+  return out;
+}
+
+bool is_token_char(char c) {
+  constexpr std::string_view kSymbols = "!#$%&'*+-.^_`|~";
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         kSymbols.find(c) != std::string_view::npos;
 }
 
 std::optional<std::string> percent_decode(std::string_view text) {
@@ -236,6 +291,12 @@ std::optional<std::string> percent_decode(std::string_view text) {
     return std::nullopt;
   }
   return out;
+}
+
+bool is_local_name(std::string_view host) {
+  host = host.substr(0, host.find(':'));
+  return host.empty() || host.find('_') != std::string_view::npos ||
+         (host.find('.') == std::string_view::npos && host.find('[') == std::string_view::npos);
 }
 
 bool is_loopback_host(std::string_view host) {

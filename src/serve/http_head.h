@@ -43,8 +43,18 @@ class HeadScanner {
 /// Parses a complete head (as the scanner delimits it) and checks framing, Host and target.
 std::variant<HttpHead, ApiError> parse_head(std::string_view head);
 
+/// A character of header names and methods (RFC 9110, 5.6.2).
+bool is_token_char(char c);
+
+/// ASCII letters only.
+std::string to_lower(std::string_view text);
+
 /// Decodes %XX once. nullopt for a broken escape, NUL, or a result that is not UTF-8.
 std::optional<std::string> percent_decode(std::string_view text);
+
+/// True for names that load balancers give the machines behind them: one word, or with "_", which
+/// no host name of the Internet has.
+bool is_local_name(std::string_view host);
 
 /// True for localhost, 127.x.x.x and [::1], with or without a port: the names under which a server
 /// bound to loopback is reached. Others come from DNS rebinding.

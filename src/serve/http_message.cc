@@ -19,9 +19,10 @@ struct HttpErrorKind {
   const char* code;
 };
 
-constexpr std::array<HttpErrorKind, 19> kKinds{{
+constexpr std::array<HttpErrorKind, 20> kKinds{{
     {100, "Continue", ""},
     {200, "OK", ""},
+    {204, "No Content", ""},
     {400, "Bad Request", "malformed_request"},
     {401, "Unauthorized", "invalid_api_key"},
     {403, "Forbidden", "forbidden"},
@@ -69,6 +70,7 @@ void append_common_headers(std::string& out, int status, const WriteOptions& opt
       http_date(),
       options.request_id);
   out += options.keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
+  out += options.headers;
 }
 
 // Clients retry 429 and 503 by themselves and obey 1 to 60 seconds.
@@ -178,8 +180,10 @@ std::string write_response(const HttpResponse& response, const WriteOptions& opt
   std::string out;
   out.reserve(response.body.size() + 320);
   append_common_headers(out, response.status, options);
-  out += fmt::format(
-      "Content-Type: {}\r\nContent-Length: {}\r\n", response.content_type, response.body.size());
+  if (response.status != 204) {  // RFC 9110, 8.6: which has no length
+    out += fmt::format(
+        "Content-Type: {}\r\nContent-Length: {}\r\n", response.content_type, response.body.size());
+  }
   for (const HttpHeader& header : response.headers) {
     out += fmt::format("{}: {}\r\n", header.name, header.value);
   }

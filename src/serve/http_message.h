@@ -15,10 +15,11 @@ struct HttpHeader {
   std::string value;
 };
 
-/// A checked request head: exactly one framing, one valid Host, an origin-form target.
+/// A checked request head: exactly one framing, at most one valid Host, an origin-form target.
 struct HttpHead {
   std::string method;
   std::string path;  ///< as sent, percent-escapes and all, without the query
+  std::string host;  ///< the server's name and port as the client knows them; may be empty
   int version = 11;  ///< 10 or 11
   std::vector<HttpHeader> headers;
   std::optional<int64_t> content_length;
@@ -70,6 +71,7 @@ struct WriteOptions {
   bool head_only = false;  ///< reply to HEAD: the length is stated, the body is not sent
   bool keep_alive = true;
   std::string_view request_id;
+  std::string_view headers;  ///< more of them, as whole lines
 };
 
 std::string write_response(const HttpResponse& response, const WriteOptions& options);

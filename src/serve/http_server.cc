@@ -196,6 +196,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
     TUTTI_TRY(api_config.key, ApiKey::make(config.api_key));
     config.api_key.assign(config.api_key.size(), '\0');  // only the digest stays in memory
   }
+  TUTTI_TRY(api_config.cors, Cors::parse(config.allowed_origins));
   TUTTI_TRY(BindAddress address, resolve(config.host, config.port));
   if (!address.loopback && !api_config.key.required() && !config.insecure) {
     return invalid(

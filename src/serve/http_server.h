@@ -13,10 +13,11 @@ namespace tutti {
 
 struct ServerConfig {
   std::string host = "127.0.0.1";
-  uint16_t port = 9997;   ///< 0: any free one
-  bool use_key = false;   ///< require `api_key`; a blank one is refused
-  std::string api_key;    ///< setting it sets use_key
-  bool insecure = false;  ///< allow an address others can reach without an API key
+  uint16_t port = 9997;         ///< 0: any free one
+  bool use_key = false;         ///< require `api_key`; a blank one is refused
+  std::string api_key;          ///< setting it sets use_key
+  bool insecure = false;        ///< allow an address others can reach without an API key
+  std::string allowed_origins;  ///< whose web pages may use the server: Cors::parse()
   int32_t io_threads = 1;
   HttpLimits limits;
   RequestLimits request_limits;

@@ -251,7 +251,8 @@ void HttpSession::pump() {
 WriteOptions HttpSession::write_options() const {
   return {.head_only = head_.method == "HEAD",
           .keep_alive = !last_request(),
-          .request_id = request_id_};
+          .request_id = request_id_,
+          .headers = reply_headers_};
 }
 
 bool HttpSession::last_request() const {

@@ -125,6 +125,7 @@ class HttpSession final : public ConnEvents,
   HttpHead head_;
   std::string body_;
   std::string request_id_;
+  std::string reply_headers_;  // lines that every reply to it has
   const char* route_name_ = "other";
   bool generation_route_ = false;
   std::shared_ptr<const GenerationWatch> watch_;  // of the reply under way

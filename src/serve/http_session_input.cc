@@ -95,6 +95,7 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
   HeadScanner scanner(limits_);
   head_ = HttpHead();
   request_id_ = random_id("req");
+  reply_headers_.clear();
   route_name_ = "other";
   generation_route_ = false;
   watch_.reset();
@@ -153,6 +154,7 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
     co_return outcome;
   }
   head_ = std::get<HttpHead>(std::move(parsed));
+  reply_headers_ = shared_.api.reply_headers(head_);
   const std::string* id = head_.find("x-request-id");
   if (id != nullptr && usable_request_id(*id)) {
     request_id_ = *id;

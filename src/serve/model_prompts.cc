@@ -41,6 +41,7 @@ class ModelPrompts final : public PromptBuilder {
     return PreparedChat{.ids = std::move(prompt.tokens),
                         .split_reasoning = chat_template->reasoning_markup() != nullptr,
                         .reasoning_open = prompt.reasoning_open,
+                        .reasoning_closed = prompt.reasoning_closed,
                         .tool_calls = calls};
   }
 

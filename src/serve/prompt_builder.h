@@ -14,6 +14,7 @@ struct PreparedChat {
   std::vector<int32_t> ids;
   bool split_reasoning = false;                ///< the model marks its reasoning; report it apart
   bool reasoning_open = false;                 ///< the prompt already ends inside the reasoning
+  bool reasoning_closed = false;               ///< the prompt ends behind it: there will be none
   const ToolCallMarkup* tool_calls = nullptr;  ///< how calls of `tools` look; nullptr without tools
 };
 

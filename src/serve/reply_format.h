@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,9 @@ struct ReplyEnvelope {
   bool logprobs = false;
   bool prompt_logprobs = false;
   const ToolCallMarkup* tool_calls =
-      nullptr;  ///< chat: how calls look; nullptr: none are looked for
-  Json tools;   ///< chat: the declared tools, for types of arguments
+      nullptr;                 ///< chat: how calls look; nullptr: none are looked for
+  bool one_tool_call = false;  ///< chat: calls after the first of a choice are dropped
+  Json tools;                  ///< chat: the declared tools, for types of arguments
 };
 
 /// All of one choice, for a reply that is not streamed.
@@ -32,6 +34,7 @@ struct CollectedChoice {
   std::vector<TokenLogprobs> logprobs;
   std::vector<TokenLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kStop;
+  std::optional<UnopenedReasoning> unopened;
 };
 
 /// One per reply; keeps what must be known across its chunks. Not thread-safe.

@@ -14,7 +14,8 @@ constexpr auto kChat = FieldRule::kChatOnly;
 constexpr auto kCompl = FieldRule::kCompletionsOnly;
 constexpr double kIntMax = 2147483647;
 constexpr double kSecondsMax = 2'592'000;  // 30 days; the server's own limit is below
-constexpr double kSeedMax = 9223372036854775807.0;
+constexpr double kInt64Min = -0x1p63;
+constexpr double kUint64End = 0x1p64;  // itself beyond, but no double is between
 
 constexpr auto kRules = std::to_array<FieldRule>({
     // clang-format off
@@ -34,7 +35,7 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"presence_penalty", kBothRoutes, kUsed, kNumber, -2, 2, false, "", "", "0"},
     {"frequency_penalty", kBothRoutes, kUsed, kNumber, -2, 2, false, "", "", "0"},
     {"repetition_penalty", kBothRoutes, kUsed, kNumber, 0, 10, true, "", "", "the model's, else 1"},
-    {"seed", kBothRoutes, kUsed, kInt, -kSeedMax, kSeedMax, false, "", "", "random"},
+    {"seed", kBothRoutes, kUsed, kInt, kInt64Min, kUint64End, false, "", "", "random"},
     {"n", kBothRoutes, kUsed, kInt, 1, 128, false, "", "", "1"},
     {"stop", kBothRoutes, kUsed, kAny, 0, 0, false, "", "", "none"},
     {"stop_token_ids", kBothRoutes, kUsed, kArray, 0, 0, false, "", "", "none"},
@@ -52,6 +53,7 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"echo", kCompl, kUsed, kBool, 0, 0, false, "", "", "false"},
     {"prompt_logprobs", kBothRoutes, kUsed, kInt, 0, 20, false, "", "", "none"},
     {"top_logprobs", kChat, kUsed, kInt, 0, 20, false, "", "", "0"},
+    {"parallel_tool_calls", kChat, kUsed, kBool, 0, 0, false, "", "", "true; false: one call a choice"},
     {"chat_template_kwargs", kChat, kUsed, kObject, 0, 0, false, "", "", "none"},
     {"reasoning_effort", kChat, kUsed, kString, 0, 0, false, "", "", "the template's"},
 
@@ -72,7 +74,7 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"store", kBothRoutes, kHarmless, kBool},
     {"metadata", kBothRoutes, kHarmless, kObject},
     {"service_tier", kBothRoutes, kHarmless, kString},
-    {"parallel_tool_calls", kBothRoutes, kHarmless, kBool},
+    {"parallel_tool_calls", kCompl, kHarmless, kBool},
     {"prompt_cache_key", kBothRoutes, kHarmless, kString},
     {"prompt_cache_retention", kBothRoutes, kHarmless, kString},
     {"safety_identifier", kBothRoutes, kHarmless, kString},
@@ -200,8 +202,7 @@ bool has_type(const Json& json, FieldType type) {
   switch (type) {
     case FieldType::kBool:
       return json.is_bool();
-    case FieldType::kInt:
-      return as_integer(json).has_value();
+    case FieldType::kInt:  // check_range() tells which numbers are integers
     case FieldType::kNumber:
       return json.is_number();
     case FieldType::kString:
@@ -216,18 +217,34 @@ bool has_type(const Json& json, FieldType type) {
   return true;
 }
 
+std::string range_words(const FieldRule& rule) {
+  if (rule.max == kUint64End) {
+    return fmt::format("{} to {}", INT64_MIN, UINT64_MAX);
+  }
+  if (rule.type == FieldType::kInt) {
+    return fmt::format("{} to {}", static_cast<int64_t>(rule.min), static_cast<int64_t>(rule.max));
+  }
+  return fmt::format("{}{} to {}", rule.min_excluded ? "more than " : "", rule.min, rule.max);
+}
+
 Status check_range(const FieldRule& rule, const Json& json) {
   if (rule.type != FieldType::kInt && rule.type != FieldType::kNumber) {
     return ok_status();
   }
   const double value = json.as_number();
-  if (value > rule.max || value < rule.min || (rule.min_excluded && value == rule.min)) {
+  const bool exact = rule.type != FieldType::kInt || json.is_uint() || as_integer(json).has_value();
+  // Digits beyond 64 bits are a double as well: not exact, but what is wrong with them is the size.
+  const bool too_long = !exact && std::abs(value) >= 0x1p63;
+  if (too_long || value > rule.max || value < rule.min ||
+      (rule.min_excluded && value == rule.min)) {
+    return field_error(rule, fmt::format("got {}, wanted {}", to_string(json), range_words(rule)));
+  }
+  if (!exact) {
+    const bool whole = std::floor(value) == value;
     return field_error(rule,
-                       fmt::format("got {}, wanted {}{} to {}",
-                                   value,
-                                   rule.min_excluded ? "more than " : "",
-                                   rule.min,
-                                   rule.max));
+                       fmt::format("got {}, wanted an integer{}",
+                                   to_string(json),
+                                   whole ? ", above 2^53 without fraction and exponent" : ""));
   }
   return ok_status();
 }
@@ -299,6 +316,14 @@ std::optional<bool> bool_field(const JsonObject& body, std::string_view name) {
 std::optional<int64_t> int_field(const JsonObject& body, std::string_view name) {
   const Json* json = any_field(body, name);
   return json == nullptr ? std::nullopt : as_integer(*json);
+}
+
+std::optional<uint64_t> bits_field(const JsonObject& body, std::string_view name) {
+  const Json* json = any_field(body, name);
+  if (json == nullptr) {
+    return std::nullopt;
+  }
+  return json->is_uint() ? json->as_uint() : static_cast<uint64_t>(*as_integer(*json));
 }
 
 std::optional<double> number_field(const JsonObject& body, std::string_view name) {

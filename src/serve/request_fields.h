@@ -44,6 +44,8 @@ Status check_fields(ApiRoute route, const JsonObject& body, int& unknown);
 /// Values of checked fields; absent and null both mean "not given". The type must match the table.
 std::optional<bool> bool_field(const JsonObject& body, std::string_view name);
 std::optional<int64_t> int_field(const JsonObject& body, std::string_view name);
+/// The 64 bits of an integer, which may be written as signed or as unsigned.
+std::optional<uint64_t> bits_field(const JsonObject& body, std::string_view name);
 std::optional<double> number_field(const JsonObject& body, std::string_view name);
 std::optional<std::string> string_field(const JsonObject& body, std::string_view name);
 const Json* any_field(const JsonObject& body, std::string_view name);

@@ -120,9 +120,12 @@ Result<std::vector<int32_t>> read_token_ids(const JsonArray& items,
   std::vector<int32_t> ids;
   ids.reserve(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
-    if (!items[i].is_int() || items[i].as_int() < 0 || items[i].as_int() >= vocab_size) {
+    const Json& item = items[i];
+    if (!item.is_int() || item.as_int() < 0 || item.as_int() >= vocab_size) {
       return at(fmt::format("{}[{}]", path, i),
-                fmt::format("wanted a token id, an integer from 0 to {}", vocab_size - 1));
+                fmt::format("got {}, wanted a token id, an integer from 0 to {}",
+                            item.is_number() ? to_string(item) : item.type_name(),
+                            vocab_size - 1));
     }
     ids.push_back(static_cast<int32_t>(items[i].as_int()));
   }

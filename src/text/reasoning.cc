@@ -21,6 +21,10 @@ size_t partial_suffix(std::string_view text, std::string_view mark) {
   return length;
 }
 
+std::string_view trim_end(std::string_view text) {
+  return text.substr(0, text.find_last_not_of(kWhiteSpace) + 1);
+}
+
 std::string_view skip(std::string_view text, std::string_view characters) {
   return text.substr(std::min(text.find_first_not_of(characters), text.size()));
 }
@@ -28,9 +32,11 @@ std::string_view skip(std::string_view text, std::string_view characters) {
 }  // namespace
 
 bool prompt_opens_reasoning(std::string_view rendered_prompt, const ReasoningMarkup& markup) {
-  const size_t last = rendered_prompt.find_last_not_of(kWhiteSpace);
-  return last != std::string_view::npos &&
-         rendered_prompt.substr(0, last + 1).ends_with(markup.open);
+  return trim_end(rendered_prompt).ends_with(markup.open);
+}
+
+bool prompt_closes_reasoning(std::string_view rendered_prompt, const ReasoningMarkup& markup) {
+  return trim_end(rendered_prompt).ends_with(markup.close);
 }
 
 ReasoningSplitter::ReasoningSplitter(ReasoningMarkup markup, bool opened)
@@ -72,9 +78,16 @@ bool ReasoningSplitter::take_start() {
   if (starts_with(text, markup_.open)) {
     held_ = std::string(text.substr(markup_.open.size()));
     state_ = State::kOpened;
+    saw_mark_ = true;
     return true;
   }
-  if (starts_with(markup_.open, text)) {
+  if (starts_with(text, markup_.close)) {  // a model that does not reason says so
+    held_ = std::string(text.substr(markup_.close.size()));
+    state_ = State::kContentStart;
+    saw_mark_ = true;
+    return true;
+  }
+  if (starts_with(markup_.open, text) || starts_with(markup_.close, text)) {
     return false;
   }
   state_ = State::kContent;

@@ -13,14 +13,17 @@ namespace tutti {
 /// output begins without one.
 bool prompt_opens_reasoning(std::string_view rendered_prompt, const ReasoningMarkup& markup);
 
+/// True if it ends with a closing mark: the template itself has said that there is no reasoning.
+bool prompt_closes_reasoning(std::string_view rendered_prompt, const ReasoningMarkup& markup);
+
 struct ReasoningPiece {
   std::string reasoning;
   std::string content;
 };
 
 /// One per generated sequence. Reasoning loses the line ends next to its marks, the answer those
-/// after the closing mark. Without an opening mark at the start everything is content; without a
-/// closing one everything is reasoning.
+/// after the closing mark. Without an opening mark at the start everything is content, but for a
+/// closing mark right there; without a closing one everything is reasoning.
 class ReasoningSplitter {
  public:
   /// `opened`: prompt_opens_reasoning() of the prompt.
@@ -33,12 +36,15 @@ class ReasoningSplitter {
   /// The text held back, at the end of the output.
   ReasoningPiece finish();
 
+  /// True once a mark has come.
+  bool saw_mark() const { return saw_mark_; }
+
   /// True while the next text is reasoning.
   bool in_reasoning() const { return state_ == State::kOpened || state_ == State::kReasoning; }
 
  private:
   enum class State {
-    kStart,   ///< an opening mark may come
+    kStart,   ///< an opening mark may come, or a closing one
     kOpened,  ///< inside reasoning, nothing emitted; a second opening mark is dropped
     kReasoning,
     kContentStart,  ///< after the closing mark: line ends are dropped
@@ -56,6 +62,7 @@ class ReasoningSplitter {
   std::string held_;
   size_t line_ends_ = 0;  // of reasoning, not emitted yet
   bool emitted_reasoning_ = false;
+  bool saw_mark_ = false;
 };
 
 }  // namespace tutti

@@ -73,7 +73,7 @@ Result<std::string> object_text(std::string_view text) {
   return std::string(text);
 }
 
-Result<ToolCall> object_call(std::string_view text) {
+Result<ToolCall> object_call(std::string_view text, bool& has_arguments) {
   text = trim(text);
   TUTTI_TRY(const Json json, parse_json(text, kCallLimits));
   const Json* name = json.find("name");
@@ -86,6 +86,7 @@ Result<ToolCall> object_call(std::string_view text) {
     if (members[i].key != "arguments" && members[i].key != "parameters") {
       continue;
     }
+    has_arguments = true;
     const Json& value = members[i].value;
     if (value.is_string()) {  // JSON inside JSON
       TUTTI_TRY(call.arguments, object_text(value.as_string()));
@@ -139,22 +140,31 @@ Result<ToolCall> named_call(const ToolCallMarkup& markup, std::string_view body)
   return call;
 }
 
-// JSON schema of one parameter of a declared tool; nullptr if it is not declared.
-const Json* parameter_schema(const Json* tools, std::string_view name, std::string_view key) {
+// The declared function of that name; nullptr if there is none.
+const Json* find_function(const Json* tools, std::string_view name) {
   if (tools == nullptr || !tools->is_array()) {
     return nullptr;
   }
   for (const Json& tool : tools->as_array()) {
     const Json* function = tool.find("function");
     const Json* declared = function == nullptr ? nullptr : function->find("name");
-    if (declared == nullptr || !declared->is_string() || declared->as_string() != name) {
-      continue;
+    if (declared != nullptr && declared->is_string() && declared->as_string() == name) {
+      return function;
     }
-    const Json* parameters = function->find("parameters");
-    const Json* properties = parameters == nullptr ? nullptr : parameters->find("properties");
-    return properties == nullptr ? nullptr : properties->find(key);
   }
   return nullptr;
+}
+
+bool is_declared(const Json* tools, std::string_view name) {
+  return find_function(tools, name) != nullptr;
+}
+
+// JSON schema of one parameter of a declared tool; nullptr if it is not declared.
+const Json* parameter_schema(const Json* tools, std::string_view name, std::string_view key) {
+  const Json* function = find_function(tools, name);
+  const Json* parameters = function == nullptr ? nullptr : function->find("parameters");
+  const Json* properties = parameters == nullptr ? nullptr : parameters->find("properties");
+  return properties == nullptr ? nullptr : properties->find(key);
 }
 
 void add_types(const Json& schema, std::vector<std::string>& types) {
@@ -194,8 +204,10 @@ bool fits(const Json& json, const std::string& type) {
          (type == "array" && json.is_array()) || (type == "null" && json.is_null());
 }
 
-// A value that is not written as JSON strings are: the declared types decide what it is.
-void append_value(std::string& out, std::string_view text, const Json* schema) {
+// A value that is not written as JSON strings are: the declared types decide what it is. A string
+// is data, white space and all (the templates write none around it); other values are their JSON.
+void append_value(std::string& out, std::string_view raw, const Json* schema) {
+  const std::string_view text = trim(raw);
   std::vector<std::string> types;
   if (schema != nullptr) {
     add_types(*schema, types);
@@ -206,8 +218,9 @@ void append_value(std::string& out, std::string_view text, const Json* schema) {
   const bool only_string = !types.empty() && std::all_of(types.begin(), types.end(), [](auto& t) {
     return t == "string";
   });
-  if (text == "null" || (declared("boolean") && (text == "True" || text == "False"))) {
-    out += text == "null" ? "null" : text == "True" ? "true" : "false";
+  const bool null = text == "null" && (!only_string || raw == text);
+  if (null || (declared("boolean") && (text == "True" || text == "False"))) {
+    out += null ? "null" : text == "True" ? "true" : "false";
     return;
   }
   if (!only_string) {
@@ -221,7 +234,7 @@ void append_value(std::string& out, std::string_view text, const Json* schema) {
       return;
     }
   }
-  append_json_string(out, text);
+  append_json_string(out, raw);
 }
 
 std::string_view unquoted(std::string_view text) {
@@ -260,7 +273,7 @@ Result<ToolCall> elements_call(std::string_view body, const Json* tools) {
     append_json_string(call.arguments, key);
     call.arguments += ": ";
     append_value(call.arguments,
-                 trim(body.substr(key_end + 1, end - key_end - 1)),
+                 body.substr(key_end + 1, end - key_end - 1),
                  parameter_schema(tools, call.name, key));
     keys.push_back(std::move(key));
     pos = end + kClose.size();
@@ -279,24 +292,30 @@ Result<ToolCall> parse_call_body(const ToolCallMarkup& markup,
       return named_call(markup, body);
     case CallBody::kElements:
       return elements_call(body, tools);
-    default:
-      return object_call(body);
+    default: {
+      bool unused = false;
+      return object_call(body, unused);
+    }
   }
 }
 
 Result<std::vector<ToolCall>> parse_whole_answer(const ToolCallMarkup& markup,
-                                                 std::string_view text) {
+                                                 std::string_view text,
+                                                 const Json* tools) {
   text = trim(text);
-  if (text.substr(0, markup.call_open.size()) == markup.call_open) {
-    text.remove_prefix(markup.call_open.size());
-  }
+  const bool marked = text.starts_with(markup.call_open);
+  text.remove_prefix(marked ? markup.call_open.size() : 0);
   std::vector<ToolCall> calls;
   while (!(text = trim(text)).empty()) {
     if (text[0] != '{') {
       return invalid("an answer of tool calls holds only JSON objects");
     }
     const size_t end = value_end(text, 0);
-    TUTTI_TRY(ToolCall call, object_call(text.substr(0, end)));
+    bool has_arguments = false;
+    TUTTI_TRY(ToolCall call, object_call(text.substr(0, end), has_arguments));
+    if (!marked && !(has_arguments && is_declared(tools, call.name))) {
+      return invalid("{} without marks is no call of a declared tool", call.name);
+    }
     calls.push_back(std::move(call));
     text = trim(text.substr(end));
     if (!text.empty() && text[0] == ';') {

@@ -87,15 +87,50 @@ bool ToolCallParser::take_text(ToolCallPiece& out) {
     held_.erase(0, sure);
     return false;
   }
-  add_text(text.substr(0, without_space(text.substr(0, found))), out);
+  const size_t end = without_space(text.substr(0, found));
+  add_text(text.substr(0, end), out);
+  skipped_ = text.substr(end, found + mark.size() - end);
   held_.erase(0, found + mark.size());
   state_ = sections ? State::kSection : State::kCall;
+  section_ = calls_;
   return true;
 }
 
 // Long arguments arrive in many pieces: what was searched is not searched again.
 size_t ToolCallParser::find_mark(const std::string& mark) const {
   return held_.find(mark, searched_ - std::min(searched_, mark.size()));
+}
+
+// The mark that ends a call, but not one inside a JSON string: that is data.
+size_t ToolCallParser::find_call_close() {
+  const std::string& mark = markup_.call_close;
+  if (markup_.body == CallBody::kElements) {
+    const size_t found = find_mark(mark);
+    searched_ = found == std::string::npos ? held_.size() : found;
+    return found;
+  }
+  const std::string_view text = held_;
+  while (searched_ < text.size()) {
+    const char c = text[searched_];
+    if (quoted_ && c == '\\') {
+      if (searched_ + 1 == text.size()) {
+        break;
+      }
+      ++searched_;
+    } else if (c == '"') {
+      quoted_ = !quoted_;
+    } else if (!quoted_ && c == mark[0]) {
+      const std::string_view here = text.substr(searched_, mark.size());
+      if (here == mark) {
+        return searched_;
+      }
+      if (mark.starts_with(here)) {
+        break;  // the rest of it may come
+      }
+    }
+    ++searched_;
+  }
+  return std::string::npos;
 }
 
 // Text between calls is no call: it stays content.
@@ -110,20 +145,41 @@ bool ToolCallParser::take_section(ToolCallPiece& out) {
   }
   searched_ = 0;
   const std::string_view between = text.substr(0, found);
-  add_text(skip_space(between.substr(0, without_space(between))), out);
-  held_.erase(0, found + (open < close ? markup_.call_open : markup_.section_close).size());
-  state_ = open < close ? State::kCall : State::kText;
-  after_call_ = after_call_ || state_ == State::kText;
+  const size_t end = without_space(between);
+  if (end > 0) {
+    add_text(skipped_ + std::string(between.substr(0, end)), out);
+    skipped_.clear();
+  }
+  skipped_ += between.substr(end);
+  const std::string& mark = open < close ? markup_.call_open : markup_.section_close;
+  if (open < close) {
+    skipped_ += mark;
+    state_ = State::kCall;
+  } else {
+    end_section(mark, out);
+    state_ = State::kText;
+  }
+  held_.erase(0, found + mark.size());
   return true;
 }
 
+// A section without a call was none: `raw` ends it and is text like the rest of it.
+void ToolCallParser::end_section(std::string_view raw, ToolCallPiece& out) {
+  if (calls_ == section_) {
+    add_text(skipped_ + std::string(raw), out);
+  } else {
+    after_call_ = true;
+  }
+  skipped_.clear();
+}
+
 bool ToolCallParser::take_call(ToolCallPiece& out) {
-  const size_t found = find_mark(markup_.call_close);
+  const size_t found = find_call_close();
   if (found == std::string::npos) {
-    searched_ = held_.size();
     return false;
   }
   searched_ = 0;
+  quoted_ = false;
   const size_t end = found + markup_.call_close.size();
   end_call(std::string_view(held_).substr(0, found), std::string_view(held_).substr(0, end), out);
   held_.erase(0, end);
@@ -138,8 +194,9 @@ void ToolCallParser::end_call(std::string_view body, std::string_view raw, ToolC
     ++calls_;
     after_call_ = true;
   } else {
-    add_text(markup_.call_open + std::string(raw), out);
+    add_text(skipped_ + std::string(raw), out);
   }
+  skipped_.clear();
 }
 
 // An object at the start, perhaps after the opening mark, keeps the whole answer back.
@@ -156,7 +213,7 @@ bool ToolCallParser::begin_whole(ToolCallPiece&) {
 }
 
 void ToolCallParser::take_whole(ToolCallPiece& out) {
-  Result<std::vector<ToolCall>> calls = parse_whole_answer(markup_, held_);
+  Result<std::vector<ToolCall>> calls = parse_whole_answer(markup_, held_, tools_);
   if (calls.ok()) {
     calls_ += static_cast<int64_t>(calls->size());
     out.calls = std::move(*calls);
@@ -167,12 +224,28 @@ void ToolCallParser::take_whole(ToolCallPiece& out) {
 
 ToolCallPiece ToolCallParser::finish() {
   ToolCallPiece out;
+  // A call whose strings do not end hides its closing mark: then the first one counts.
+  for (size_t found = 0;
+       state_ == State::kCall && (found = held_.find(markup_.call_close)) != std::string::npos;) {
+    const size_t end = found + markup_.call_close.size();
+    end_call(std::string_view(held_).substr(0, found), std::string_view(held_).substr(0, end), out);
+    held_.erase(0, end);
+    searched_ = 0;
+    quoted_ = false;
+    state_ = markup_.section_open.empty() ? State::kText : State::kSection;
+    advance(out);
+  }
   switch (state_) {
     case State::kText:
       add_text(held_, out);
       break;
     case State::kSection:
-      add_text(skip_space(std::string_view(held_).substr(0, without_space(held_))), out);
+      if (calls_ != section_) {  // space at the end is next to a call
+        held_.erase(without_space(held_));
+      }
+      if (calls_ == section_ || !held_.empty()) {
+        add_text(skipped_ + held_, out);
+      }
       break;
     case State::kCall:
       end_call(held_, held_, out);
@@ -182,7 +255,9 @@ ToolCallPiece ToolCallParser::finish() {
       break;
   }
   held_.clear();
+  skipped_.clear();
   searched_ = 0;
+  quoted_ = false;
   state_ = State::kText;
   return out;
 }

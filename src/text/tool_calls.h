@@ -26,7 +26,8 @@ struct ToolCallPiece {
 
 /// One per generated sequence. The result does not depend on how the text was cut into pieces. A
 /// call comes out when it is complete and its arguments are a JSON object; what only looks like a
-/// call stays content. White space next to calls is dropped.
+/// call stays content, unchanged to the byte, with its marks and the white space around it. White
+/// space next to calls is dropped, and so are the marks of a section that has calls.
 class ToolCallParser {
  public:
   /// `tools`: the request's tools, for the types of arguments that are not written as JSON; may be
@@ -56,6 +57,7 @@ class ToolCallParser {
   bool take_section(ToolCallPiece& out);
   bool take_call(ToolCallPiece& out);
   bool begin_whole(ToolCallPiece& out);
+  void end_section(std::string_view raw, ToolCallPiece& out);
   void take_whole(ToolCallPiece& out);
   void end_call(std::string_view body, std::string_view raw, ToolCallPiece& out);
   void add_text(std::string_view text, ToolCallPiece& out);
@@ -64,9 +66,13 @@ class ToolCallParser {
   const Json* tools_;
   State state_;
   size_t find_mark(const std::string& mark) const;
+  size_t find_call_close();
 
   std::string held_;
+  std::string skipped_;      // space and marks before a call: text after all if it is none
   size_t searched_ = 0;      // of held_: no whole mark begins before
+  bool quoted_ = false;      // at searched_: inside a JSON string of a call
+  int64_t section_ = 0;      // calls before this section
   bool after_call_ = false;  // white space is dropped until text comes
   int64_t calls_ = 0;
 };
@@ -76,8 +82,11 @@ Result<ToolCall> parse_call_body(const ToolCallMarkup& markup,
                                  std::string_view body,
                                  const Json* tools);
 
-/// The objects of an answer that is nothing but calls (CallBody::kWhole).
+/// The objects of an answer that is nothing but calls (CallBody::kWhole). Without the opening mark
+/// they are calls only if `tools` declare their names and they have arguments: an answer may be
+/// JSON too.
 Result<std::vector<ToolCall>> parse_whole_answer(const ToolCallMarkup& markup,
-                                                 std::string_view text);
+                                                 std::string_view text,
+                                                 const Json* tools);
 
 }  // namespace tutti

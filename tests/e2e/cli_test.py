@@ -59,13 +59,18 @@ class Case(unittest.TestCase):
             f.write(content)
         return self.path(name)
 
-    def start(self, *args, variables=None, **kwargs):
+    def start(self, *args, variables=None, ignored=(), **kwargs):
+        def dispositions():  # not those of whoever runs the tests, perhaps in the background
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
         process = subprocess.Popen(
             [PROGRAM, *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**environment(self.folder.name), **(variables or {})},
+            preexec_fn=dispositions,
             **kwargs,
         )
         self.addCleanup(self.end, process)
@@ -527,6 +532,15 @@ class RunTest(Case):
         self.assertEqual(quiet, out)
         self.assertEqual(err, "")
 
+    def test_an_ignored_interrupt_stays_ignored(self):
+        process = self.start("run", tiny_r1(), "Hello", "--device", "cpu", "--temperature", "100", "--seed", "5",
+                             "--threads", "1", "--max-tokens", "20", ignored=[signal.SIGINT])
+        process.send_signal(signal.SIGINT)
+        self.assertNotEqual(process.stdout.read(1), b"", "no output came")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT)
+        self.assertEqual(process.returncode, 0, (out, err))
+
     def test_interrupt_ends_the_answer(self):
         # With this seed the answer fills the context; with others one at this temperature may end after 50 tokens,
         # sooner than the signal comes.
@@ -541,10 +555,10 @@ class RunTest(Case):
 class Server:
     """A running `tutti serve`; reads its log on a thread."""
 
-    def __init__(self, case, *args, port=0, process=None):
+    def __init__(self, case, *args, port=0, process=None, ignored=()):
         self.lines = []
         self.process = process or case.start(
-            "serve", tiny_r1(), "--device", "cpu", "--port", str(port), *args
+            "serve", tiny_r1(), "--device", "cpu", "--port", str(port), *args, ignored=ignored
         )
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self.read, daemon=True)

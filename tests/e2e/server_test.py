@@ -141,6 +141,20 @@ class Signals(ServerCase):
         self.assertEqual(server.request("GET", "/health")[0], 200)
         self.assertEqual(server.terminate(signal.SIGINT), 0)
 
+    def test_R04_what_the_parent_ignores_stays_ignored(self):
+        # nohup: SIGHUP. Background jobs of a shell without job control: SIGINT.
+        for ignored in ([signal.SIGHUP], [signal.SIGINT], [signal.SIGHUP, signal.SIGINT]):
+            server = Server(self, ignored=ignored)
+            for number in ignored:
+                server.process.send_signal(number)  # while it loads
+            server.wait_for(r"ready: ")
+            for number in ignored * 2:
+                server.process.send_signal(number)
+            time.sleep(0.3)
+            self.assertEqual(server.request("GET", "/health/ready")[0], 200)
+            last = [s for s in (signal.SIGHUP, signal.SIGINT) if s not in ignored] or [signal.SIGTERM]
+            self.assertEqual(server.terminate(last[0]), 0)
+
     def test_R05_live_and_ready_while_loading(self):
         server = Server(self)
         status, body = server.request("GET", "/health/ready")
@@ -157,6 +171,7 @@ class Signals(ServerCase):
             for args, code in (
                 (["--port", port], 75),
                 (["--max-body", "1"], 64),
+                (["--allowed-origins", "chat.example"], 64),
                 (["--max-connections", "1.5"], 64),
                 (["--header-timeout", "x"], 64),
                 (["--log-format", "xml"], 64),

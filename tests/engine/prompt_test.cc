@@ -100,6 +100,20 @@ TEST(ChatPrompt, AMessageCannotOpenReasoning) {
   EXPECT_FALSE(prompt->reasoning_open);
 }
 
+TEST(ChatPrompt, ATemplateMayCloseTheReasoning) {
+  auto chat = ChatTemplate::parse("{{ messages[0].content }}<think>\n\n</think>\n\n", {});
+  ASSERT_TRUE(chat.ok());
+  auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x"));
+  ASSERT_TRUE(prompt.ok());
+  EXPECT_TRUE(prompt->reasoning_closed);
+  EXPECT_FALSE(prompt->reasoning_open);
+  chat = ChatTemplate::parse("{{ messages[0].content }}{# </think> #}", {});
+  ASSERT_TRUE(chat.ok());
+  prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x</think>"));
+  ASSERT_TRUE(prompt.ok());
+  EXPECT_FALSE(prompt->reasoning_closed);
+}
+
 TEST(ChatPrompt, BadMessagesAreErrors) {
   ChatTemplateInput input;
   input.messages = Json("hello");

@@ -148,6 +148,10 @@ class RecordingSink final : public GenerationSink {
     return choice < finish_.size() ? finish_[choice] : std::nullopt;
   }
 
+  std::optional<UnopenedReasoning> unopened() const {
+    return deltas_.empty() ? std::nullopt : deltas_.back().unopened;
+  }
+
   const std::vector<GenerationDelta>& deltas() const { return deltas_; }
 
   const Status& status() const { return status_; }

@@ -302,6 +302,55 @@ TEST(TextEngine, ReasoningMayBeOpenedByThePrompt) {
   EXPECT_EQ(sink->content(), "42");
 }
 
+// The answer is what stop strings are for: the same text in the reasoning ends nothing.
+TEST(TextEngine, StopStringsDoNotEndTheReasoning) {
+  Harness h({"<think>", "a END b", "</think>", "\n\n", "c E", "ND d"}, {0, 1, 2, 3, 4, 5});
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  request.stop = {"END", "</think>"};
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "a END b");
+  EXPECT_EQ(sink->content(), "c ");
+  EXPECT_EQ(sink->finish(), FinishReason::kStop);
+  // Raw completions know no reasoning.
+  request.split_reasoning = false;
+  EXPECT_EQ(h.run(request)->content(), "<think>a ");
+}
+
+TEST(TextEngine, AClosingMarkThatNothingOpenedIsNoted) {
+  Harness h({"so", "</th", "ink>", "\n\n42 </think>"}, {0, 1, 2, 3});
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  auto sink = h.run(request);
+  EXPECT_EQ(sink->content(), "so</think>\n\n42 </think>");
+  EXPECT_EQ(sink->unopened(), (UnopenedReasoning{.end = 2, .answer = 10}));
+  EXPECT_EQ(sink->usage().reasoning_tokens, 3);
+  // A template that closed the reasoning itself has left none.
+  request.reasoning_closed = true;
+  sink = h.run(request);
+  EXPECT_FALSE(sink->unopened().has_value());
+  EXPECT_EQ(sink->usage().reasoning_tokens, 0);
+  // One reasoning is enough: a mark in the answer is text.
+  request.reasoning_closed = false;
+  request.reasoning_open = true;
+  sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "so");
+  EXPECT_EQ(sink->content(), "42 </think>");
+  EXPECT_FALSE(sink->unopened().has_value());
+}
+
+TEST(TextEngine, AnEmptyReasoningIsReasoningToo) {
+  Harness h({"<think>", "\n\n</think>", "\n\n", "see </think>"}, {0, 1, 2, 3});
+  h.parts.chat_template = thinking_template();
+  GenerationRequest request = prompt();
+  request.split_reasoning = true;
+  const auto sink = h.run(request);
+  EXPECT_EQ(sink->content(), "see </think>");
+  EXPECT_FALSE(sink->unopened().has_value());
+}
+
 TEST(TextEngine, ReasoningThatDoesNotEndIsAllReasoning) {
   Harness h({"so", "</th"}, {0, 1});
   h.parts.chat_template = thinking_template();

@@ -137,7 +137,7 @@ TEST(Abuse, H11_BadChunksAre400AndEndTheConnection) {
                            " 1\r\na\r\n0\r\n\r\n",
                            "1\na\n0\n\n",
                            "1\r\nab\r\n0\r\n\r\n",
-                           "0\r\nX-Trailer: 1\r\n\r\n"}) {
+                           "0\r\nX-Trailer\r\n\r\n"}) {
     RawClient client(s.port());
     client.send(chunked_head() + body + make_request("GET", "/health"));
     const RawResponse response = client.read_response();
@@ -146,6 +146,20 @@ TEST(Abuse, H11_BadChunksAre400AndEndTheConnection) {
     EXPECT_TRUE(client.closed_within(2000ms)) << body;
   }
   EXPECT_EQ(s.model->generations(), 0U);
+}
+
+// A trailer is no request and no header: the next request begins behind it.
+TEST(Abuse, H11_TrailersAreDropped) {
+  TestServer s({}, quick());
+  RawClient client(s.port());
+  const std::string json = R"({"messages":[{"role":"user","content":"hi"}],"max_tokens":1})";
+  client.send(chunked_head() + fmt::format("{:x}\r\n{}\r\n", json.size(), json) +
+              "0\r\nX-Sum: y\r\nContent-Length: 9\r\nConnection: close\r\n\r\n" +
+              make_request("GET", "/health"));
+  const RawResponse response = client.read_response();
+  EXPECT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.header("connection"), "keep-alive");
+  EXPECT_EQ(client.read_response().body, R"({"status":"ok"})");
 }
 
 TEST(Abuse, H13_SmuggledRequestsAreNeverServed) {

@@ -108,8 +108,30 @@ TEST(Api, LoopbackServerAnswersOnlyToLoopbackNames) {
         s.send(fmt::format("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", host));
     EXPECT_EQ(response.status, 403) << host;
     EXPECT_EQ(code_of(response), "forbidden");
+    EXPECT_NE(response.body.find(host), std::string::npos) << response.body;
   }
   EXPECT_EQ(s.send("GET /health HTTP/1.1\r\nHost: localhost:9997\r\n\r\n").status, 200);
+}
+
+// Default checks of HAProxy and others. What is no secret is told to a name that no page can have.
+TEST(Api, ProbesOfLoadBalancersAreAnswered) {
+  TestServer s;
+  for (const char* path : {"/health", "/health/live", "/health/ready", "/ready"}) {
+    for (const char* rest : {" HTTP/1.0\r\n\r\n",
+                             " HTTP/1.0\r\nHost: my_backend\r\n\r\n",
+                             " HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
+                             " HTTP/1.1\r\nHost: my_backend:9997\r\n\r\n",
+                             " HTTP/1.1\r\nHost: tutti\r\n\r\n"}) {
+      EXPECT_EQ(s.send(std::string("GET ") + path + rest).status, 200) << path << rest;
+      EXPECT_EQ(s.send(std::string("HEAD ") + path + rest).status, 200) << path << rest;
+    }
+    EXPECT_EQ(s.send(fmt::format("GET http://evil.test{} HTTP/1.0\r\n\r\n", path)).status, 403);
+  }
+  // Browsers always name a host: whoever does not is no rebound page.
+  EXPECT_EQ(s.send("GET /v1/models HTTP/1.0\r\n\r\n").status, 200);
+  for (const char* path : {"/v1/models", "/metrics", "/v1/models/x", "/nothing"}) {
+    EXPECT_EQ(s.send(fmt::format("GET {} HTTP/1.1\r\nHost: my_backend\r\n\r\n", path)).status, 403);
+  }
 }
 
 TEST(Api, EveryReplyHasARequestId) {

@@ -134,11 +134,14 @@ TEST(Catalogue, H07_TargetsAreOneThingOrAnError) {
                                     std::string("/%c0%af"),
                                     std::string("/%"),
                                     std::string("health"),
-                                    std::string("http://localhost/health"),
+                                    std::string("http://127.0.0.1/health"),
+                                    std::string("ftp://localhost/health"),
                                     std::string("*"),
                                     std::string("/health#x")}) {
     EXPECT_EQ(get(target), 400) << target;
   }
+  EXPECT_EQ(get("http://localhost/health"), 200);
+  EXPECT_EQ(get("http://localhost/HEALTH"), 404);
   for (const char* target : {"/health%0d%0a",
                              "//health",
                              "/health/",
@@ -339,7 +342,7 @@ TEST(Catalogue, H18_ExactlyOneHost) {
   };
   for (const char* hosts : {"",
                             "Host: localhost\r\nHost: localhost\r\n",
-                            "Host:\r\n",
+                            "Host:\r\nHost:\r\n",
                             "Host: localhost/path\r\n",
                             "Host: user@localhost\r\n",
                             "Host: a b\r\n",
@@ -348,6 +351,7 @@ TEST(Catalogue, H18_ExactlyOneHost) {
   }
   EXPECT_EQ(get("Host: evil.example\r\n"), 403);
   EXPECT_EQ(get("Host: LocalHost:80\r\n"), 200);
+  EXPECT_EQ(get("Host:\r\n"), 200);
 }
 
 TEST(Catalogue, H19_UpgradesAreIgnoredOnEveryRoute) {

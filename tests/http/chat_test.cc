@@ -212,6 +212,33 @@ TEST(Chat, PartialCharactersAndImpossibleLogprobsStayValidJson) {
   EXPECT_EQ(at(token, "logprob").as_number(), -9999.0);
 }
 
+// R1 of January 2025 now and then begins without its opening mark.
+TEST(Chat, ReasoningThatNothingOpenedIsToldApartInAWholeReply) {
+  for (const auto& [said, reasoning, content] :
+       {std::tuple{"\nI think so.\n</think>\n\nYes.", "I think so.", "Yes."},
+        {"</think>Yes.", "(null)", "Yes."},
+        {"hm</think>\n", "hm", ""}}) {
+    TestServer s(manual_model());
+    RawClient client(s.port());
+    client.send(chat(""));
+    const auto generation = s.model->wait_generation(0);
+    ASSERT_NE(generation, nullptr);
+    const std::string text = said;
+    const size_t mark = text.find("</think>");
+    GenerationDelta delta;
+    delta.content = text.substr(0, 3);
+    generation->sink->on_delta(delta);
+    delta.content = text.substr(3);
+    delta.finish = FinishReason::kStop;
+    delta.unopened = UnopenedReasoning{.end = mark, .answer = mark + 8};
+    generation->sink->on_delta(delta);
+    generation->sink->on_done({});
+    const Json json = body_json(client.read_response());
+    EXPECT_EQ(text_at(at(json, "choices", 0, "message", "reasoning_content")), reasoning) << said;
+    EXPECT_EQ(text_at(at(json, "choices", 0, "message", "content")), content) << said;
+  }
+}
+
 constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
 
 TEST(Chat, ToolCallsLeaveTheContent) {
@@ -273,6 +300,28 @@ TEST(Chat, ToolCallsAreStreamedWhenComplete) {
   EXPECT_EQ(content, "Hm");
   EXPECT_EQ(names, (std::vector<std::string>{"f", "g"}));
   EXPECT_EQ(finish, "tool_calls");
+}
+
+// parallel_tool_calls: false. What the model calls after its first call is dropped, whole or
+// streamed.
+TEST(Chat, OneToolCallAtMostIfCallsMayNotBeParallel) {
+  for (const bool stream : {false, true}) {
+    TestServer s(manual_model());
+    RawClient client(s.port());
+    client.send(chat(fmt::format(R"("stream":{},"parallel_tool_calls":false,{})", stream, kTools)));
+    const auto generation = s.model->wait_generation(0);
+    ASSERT_NE(generation, nullptr);
+    generation->say("<tool_call>{\"name\": \"f\", \"arguments\": {\"a\":1}}</tool_call>\n");
+    generation->say("<tool_call>{\"name\": \"g\"}</tool_call><tool_call>{\"name\": \"h\"}");
+    generation->finish(FinishReason::kStop);
+    generation->sink->on_done({});
+    const std::string body = client.read_response().body;
+    EXPECT_NE(body.find(R"("name":"f","arguments":"{\"a\":1}")"), std::string::npos) << body;
+    EXPECT_EQ(body.find(R"("name":"g")"), std::string::npos) << body;
+    EXPECT_EQ(body.find(R"("name":"h")"), std::string::npos) << body;
+    EXPECT_EQ(body.find("tool_call>"), std::string::npos) << body;
+    EXPECT_NE(body.find(R"("finish_reason":"tool_calls")"), std::string::npos) << body;
+  }
 }
 
 TEST(Chat, WithoutToolsMarksAreText) {

@@ -52,6 +52,21 @@ TEST(ChunkedDecoder, Decodes) {
             (Verdict{.status = 0, .body = "abc0123456789", .left = 3}));
   EXPECT_EQ(verdict_of("3;name=value\r\nabc\r\n000\r\n\r\n").body, "abc");
   EXPECT_EQ(verdict_of("A\r\n0123").status, -1);
+  // RFC 9112, 7.1.1: white space around the parts of an extension is bad, but to be accepted.
+  EXPECT_EQ(verdict_of("3 \t; name = \"v;w\"\r\nabc\r\n0 ;x\r\n\r\n").body, "abc");
+}
+
+// RFC 9112, 7.1.2. Also those that would matter as headers: they are dropped all the same.
+TEST(ChunkedDecoder, DropsTrailers) {
+  for (const char* trailers : {"X-Sum: y\r\n",
+                               "X-Sum:y\r\nX-Empty:\r\n",
+                               "Content-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: evil\r\n",
+                               "X: \t\xe4\xbd\xa0 \"q\" \r\n"}) {
+    EXPECT_EQ(verdict_of("3\r\nabc\r\n0\r\n" + std::string(trailers) + "\r\nGET"),
+              (Verdict{.status = 0, .body = "abc", .left = 3}))
+        << trailers;
+    EXPECT_EQ(verdict_of("3\r\nabc\r\n0\r\n" + std::string(trailers)).status, -1) << trailers;
+  }
 }
 
 TEST(ChunkedDecoder, RefusesBadSyntax) {
@@ -70,7 +85,18 @@ TEST(ChunkedDecoder, RefusesBadSyntax) {
                             "1\r\na0\r\n\r\n",
                             "1\r\na\n0\r\n\r\n",
                             "1;a\nb\r\n",
-                            "0\r\nTrailer: x\r\n\r\n",
+                            "1 a\r\n",
+                            "1 \n",
+                            "0\r\n X: folded\r\n\r\n",
+                            "0\r\nX: y\r\n folded\r\n\r\n",
+                            "0\r\nX : y\r\n\r\n",
+                            "0\r\n: y\r\n\r\n",
+                            "0\r\nno colon\r\n\r\n",
+                            "0\r\nX\r\n\r\n",
+                            "0\r\nX: y\n\r\n",
+                            "0\r\nX: y\rz\r\n\r\n",
+                            "0\r\nX: \x01\r\n\r\n",
+                            "0\r\nX: y\r\n\n",
                             "0\r\n\n",
                             "g\r\n"}) {
     EXPECT_EQ(verdict_of(bytes).status, 400) << bytes;
@@ -94,6 +120,21 @@ TEST(ChunkedDecoder, LimitsHaveThreeCases) {
   EXPECT_EQ(verdict_of("1;abc\r\na\r\n0\r\n\r\n", limits).status, 0);
   EXPECT_EQ(verdict_of("1;abcd\r\na\r\n0\r\n\r\n", limits).status, 0);
   EXPECT_EQ(verdict_of("1;abcde\r\na\r\n0\r\n\r\n", limits).status, 400);
+  limits.header_count = 2;
+  limits.header_bytes = 20;
+  const auto trailers = [](int n) {
+    std::string text = "0\r\n";
+    for (int i = 0; i < n; ++i) {
+      text += "X:\r\n";
+    }
+    return text + "\r\n";
+  };
+  EXPECT_EQ(verdict_of(trailers(1), limits).status, 0);
+  EXPECT_EQ(verdict_of(trailers(2), limits).status, 0);
+  EXPECT_EQ(verdict_of(trailers(3), limits).status, 431);
+  EXPECT_EQ(verdict_of("0\r\nX:" + std::string(15, ' ') + "\r\n\r\n", limits).status, 0);
+  EXPECT_EQ(verdict_of("0\r\nX:" + std::string(16, ' ') + "\r\n\r\n", limits).status, 431);
+  EXPECT_EQ(verdict_of("0\r\nX: " + std::string(99, 'y'), limits).status, 431);
   EXPECT_EQ(verdict_of("4\r\nabcd\r\n0\r\n\r\n", {}, 5).status, 0);
   EXPECT_EQ(verdict_of("5\r\nabcde\r\n0\r\n\r\n", {}, 5).status, 0);
   EXPECT_EQ(verdict_of("6\r\n", {}, 5).status, 413);

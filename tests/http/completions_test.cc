@@ -91,6 +91,35 @@ TEST(Completions, Logprobs) {
   EXPECT_EQ(offsets, "0 5 7 12 ");
 }
 
+// Pieces of characters print alike: none may hide another, and the chosen one has its own text.
+TEST(Completions, TokensThatPrintAlikeAreAllInTopLogprobs) {
+  TestServer s(manual_model());
+  RawClient client(s.port());
+  client.send(make_post(kPath, R"({"prompt":"a","logprobs":3})"));
+  const auto generation = s.model->wait_generation(0);
+  ASSERT_NE(generation, nullptr);
+  GenerationDelta delta;
+  delta.logprobs.push_back({.token = 7,
+                            .bytes = "\xF0\x9F",
+                            .logprob = -2,
+                            .top = {{.token = 5, .bytes = "\xE4", .logprob = -0.5F},
+                                    {.token = 7, .bytes = "\xF0\x9F", .logprob = -2},
+                                    {.token = 9, .bytes = "a", .logprob = -3}}});
+  // Not among the likeliest, of which two are the same text.
+  delta.logprobs.push_back({.token = 7,
+                            .bytes = "b",
+                            .logprob = -9,
+                            .top = {{.token = 9, .bytes = "a", .logprob = -1},
+                                    {.token = 3, .bytes = "a", .logprob = -2}}});
+  delta.finish = FinishReason::kStop;
+  generation->sink->on_delta(delta);
+  generation->sink->on_done({});
+  const Json json = body_json(client.read_response());
+  EXPECT_EQ(to_string(at(json, "choices", 0, "logprobs", "top_logprobs")),
+            "[{\"token_id:5\":-0.5,\"\xEF\xBF\xBD\":-2,\"a\":-3},"
+            "{\"a\":-1,\"token_id:3\":-2,\"b\":-9}]");
+}
+
 TEST(Completions, OneFailedPromptCancelsTheOthers) {
   TestServer s(manual_model());
   RawClient client(s.port());

@@ -56,6 +56,27 @@ TEST(HttpHead, KeepAliveFollowsVersionAndConnection) {
   EXPECT_TRUE(good("GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n").keep_alive);
 }
 
+// RFC 9110, 7.6.1: a list of options in any case; several lines are one list.
+TEST(HttpHead, ConnectionIsAList) {
+  EXPECT_FALSE(good(with("Connection: TE, Close\r\n")).keep_alive);
+  EXPECT_FALSE(good(with("Connection: TE\r\nConnection:\tclose \r\n")).keep_alive);
+  EXPECT_TRUE(good(with("Connection: x-closed, ,disclose\r\n")).keep_alive);
+  EXPECT_TRUE(good(with("Connection: \r\n")).keep_alive);
+}
+
+// RFC 9112, 3.2.2: a server must accept the form that is meant for proxies.
+TEST(HttpHead, AbsoluteTargetsNameTheHostOnceMore) {
+  const auto path = [](const std::string& target, const std::string& host) {
+    return good(fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", target, host)).path;
+  };
+  EXPECT_EQ(path("http://localhost:9997/v1/models?x=1", "LocalHost:9997"), "/v1/models");
+  EXPECT_EQ(path("HTTPS://a_b/", "a_b"), "/");
+  EXPECT_EQ(path("http://a", "a"), "/");
+  EXPECT_EQ(path("http://a?x=/", "a"), "/");
+  EXPECT_EQ(path("http://[::1]:80/x", "[::1]:80"), "/x");
+  EXPECT_EQ(path("/x?u=http://b/", "a"), "/x");
+}
+
 TEST(HttpHead, RefusesWhatIsNoRequest) {
   EXPECT_EQ(verdict("\x16\x03\x01"), 400);  // TLS hello
   EXPECT_EQ(verdict("PRI * HTTP/2.0\r\n"), 400);
@@ -110,14 +131,35 @@ TEST(HttpHead, DemandsOneFraming) {
 TEST(HttpHead, DemandsOneHost) {
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\n\r\n"), 400);
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
-  EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost:\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET / HTTP/1.0\r\nHost: a/b\r\n\r\n"), 400);
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), 400);
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"), 400);
 }
 
+TEST(HttpHead, HostMayBeEmptyAndWithHttp10Absent) {
+  EXPECT_EQ(good("GET / HTTP/1.0\r\n\r\n").host, "");
+  EXPECT_EQ(good("GET / HTTP/1.0\r\nHost: a\r\n\r\n").host, "a");
+  EXPECT_EQ(good("GET / HTTP/1.0\r\nHost:\r\n\r\n").host, "");
+  EXPECT_EQ(good("GET / HTTP/1.1\r\nHost:\r\n\r\n").host, "");
+  EXPECT_EQ(good("GET / HTTP/1.1\r\nHost: my_backend:80\r\n\r\n").host, "my_backend:80");
+  EXPECT_EQ(good("GET http://evil.test/ HTTP/1.0\r\n\r\n").host, "evil.test");
+  EXPECT_EQ(verdict("GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET http:///a HTTP/1.0\r\n\r\n"), 400);
+  EXPECT_EQ(verdict("GET http://u@a/ HTTP/1.0\r\n\r\n"), 400);
+}
+
 TEST(HttpHead, RefusesOddTargets) {
   for (const char* target : {"*",
-                             "http://a/health",
+                             "http://b/health",
+                             "http://a:80/health",
+                             "http://u@a/health",
+                             "http:///health",
+                             "http://",
+                             "http:/a/health",
+                             "ftp://a/health",
+                             "http://a/%zz",
+                             "http://a\\b/",
                              "a:80",
                              "/%00",
                              "/%0",
@@ -175,6 +217,16 @@ TEST(PercentDecode, DecodesOnce) {
   EXPECT_EQ(percent_decode("%E4%BD%A0"), "\xE4\xBD\xA0");
   EXPECT_EQ(percent_decode("a%2"), std::nullopt);
   EXPECT_EQ(percent_decode("a%"), std::nullopt);
+}
+
+TEST(LocalName, IsOneWordOrHasAnUnderscore) {
+  for (const char* host :
+       {"", "backend", "my_backend:8080", "tutti_1.docker.internal", "web-1:80"}) {
+    EXPECT_TRUE(is_local_name(host)) << host;
+  }
+  for (const char* host : {"evil.test", "evil.test:80", "10.0.0.1", "[fe80::1]", "a.b:1_2"}) {
+    EXPECT_FALSE(is_local_name(host)) << host;
+  }
 }
 
 TEST(LoopbackHost, AllowsOnlyLoopbackNames) {

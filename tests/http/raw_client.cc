@@ -137,7 +137,7 @@ RawResponse RawClient::read_response(bool head_only) {
     response.headers[lower(line->substr(0, colon))] = line->substr(colon + 2);
   }
   const int status = std::stoi(status_line->substr(9, 3));
-  if (head_only || status == 100) {
+  if (head_only || status == 100 || status == 204) {
     response.status = status;
   } else if (response.header("transfer-encoding") == "chunked") {
     while (const auto size = take_line()) {

@@ -120,7 +120,9 @@ TEST(RequestFields, RangesHaveEdges) {
       {"max_completion_tokens", {"1"}, {"0"}},
       {"min_tokens", {"0", "1", "16"}, {"-1", "2147483648", "1.5"}},
       {"n", {"1", "128"}, {"0", "129", "2147483648", "-1"}},
-      {"seed", {"0", "-5", "9223372036854775807"}, {"1e300"}},
+      {"seed",
+       {"0", "-5", "9223372036854775807", "-9223372036854775808", "18446744073709551615"},
+       {"1e300", "18446744073709551616", "-9223372036854775809"}},
   };
   for (const Case& c : cases) {
     for (const char* value : c.in) {
@@ -130,6 +132,65 @@ TEST(RequestFields, RangesHaveEdges) {
       EXPECT_EQ(chat(fmt::format(R"("{}":{})", c.name, value)),
                 std::string(c.name) + " invalid_argument")
           << c.name << " " << value;
+    }
+  }
+}
+
+// What is wrong with a number is said as it is: too big is not "a fraction".
+TEST(RequestFields, NumbersOutOfRangeAreToldTheRange) {
+  int checked = 0;
+  for (const FieldRule& rule : field_rules()) {
+    if (rule.type != FieldType::kInt) {
+      continue;
+    }
+    const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
+    const bool seed = std::string_view(rule.name) == "seed";
+    const std::string range = seed ? "-9223372036854775808 to 18446744073709551615"
+                                   : fmt::format("{:.0f} to {:.0f}", rule.min, rule.max);
+    for (const char* value : {"9223372036854775808",
+                              "18446744073709551616",
+                              "-9223372036854775809",
+                              "2147483648",
+                              "1e300",
+                              "1.5"}) {
+      const auto parsed =
+          parse(route, minimal(route) + fmt::format(R"(,"{}":{})", rule.name, value));
+      const Json number = *parse_json(value);
+      const bool fraction = std::string_view(value) == "1.5";
+      if (seed && (number.is_int() || number.is_uint())) {
+        EXPECT_TRUE(parsed.ok()) << value;
+        continue;
+      }
+      EXPECT_EQ(parsed.status().message(),
+                fmt::format("{}: got {}, wanted {}",
+                            rule.name,
+                            to_string(number),
+                            fraction ? "an integer" : range));
+      ++checked;
+    }
+  }
+  EXPECT_GE(checked, 50);
+  EXPECT_EQ(parse(kChat, minimal(kChat) + R"(,"seed":9007199254740993.0)").status().message(),
+            "seed: got 9007199254740992.0, wanted an integer, above 2^53 without fraction and "
+            "exponent");
+}
+
+// What the table calls "accepted, no effect" is that with tools, streams and log-probabilities too.
+TEST(RequestFields, FieldsWithoutEffectAreAcceptedBesideEveryOther) {
+  for (const FieldRule& rule : field_rules()) {
+    if (rule.use != FieldUse::kHarmless) {
+      continue;
+    }
+    const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
+    for (const char* value : {"true", "false", R"("1")", "{}", "null"}) {
+      if (std::string_view(value) == "null" || fits(rule.type, value) ||
+          (rule.type == FieldType::kBool && std::string_view(value) == "false")) {
+        std::string extra = fmt::format(R"("{}":{},"stream":true,"n":2)", rule.name, value);
+        extra += route == kChat
+                     ? R"(,"tools":[{"type":"function","function":{"name":"f"}}],"logprobs":true)"
+                     : R"(,"logprobs":1)";
+        EXPECT_EQ(verdict(route, extra), "") << extra;
+      }
     }
   }
 }
@@ -390,7 +451,9 @@ TEST(ApiRequest, Tools) {
   const std::string tool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
   EXPECT_EQ(chat(tool), "");
   EXPECT_EQ(chat(tool + R"(,"tool_choice":"auto","parallel_tool_calls":true)"), "");
-  EXPECT_EQ(chat(tool + R"(,"parallel_tool_calls":false)"), "parallel_tool_calls unsupported");
+  EXPECT_TRUE(good(kChat, tool + R"(,"parallel_tool_calls":false)").one_tool_call);
+  EXPECT_FALSE(good(kChat, tool + R"(,"parallel_tool_calls":true)").one_tool_call);
+  EXPECT_FALSE(good(kChat, tool).one_tool_call);
   EXPECT_EQ(completion(tool), "tools unsupported");
   const auto with = parse(kChat, minimal(kChat) + "," + tool);
   EXPECT_TRUE(with.ok() && with->tools.is_array());

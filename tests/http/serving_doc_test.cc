@@ -87,7 +87,7 @@ std::string range_words(const FieldRule& rule) {
   }
   constexpr double kInt64 = 9.2e18;
   return rule.max > kInt64
-             ? "any of 64 bits"
+             ? "any of 64 bits, signed or not"
              : fmt::format("{}{} to {}", rule.min_excluded ? "above " : "", rule.min, rule.max);
 }
 

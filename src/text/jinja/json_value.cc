@@ -25,7 +25,7 @@ struct Converter {
     if (json.is_int()) {
       return json.as_int();
     }
-    if (json.is_double()) {
+    if (json.is_number()) {  // integers beyond int64 too
       return json.as_number();
     }
     if (json.is_string()) {

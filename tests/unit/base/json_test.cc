@@ -94,21 +94,26 @@ TEST(JsonTest, AcceptsTheWholeGrammar) {
   EXPECT_EQ(n[0].find("no object"), nullptr);
 }
 
-TEST(JsonTest, IntegersAreExactUpToInt64) {
+TEST(JsonTest, IntegersAreExactIn64Bits) {
   const JsonArray n = parse_json(
                           "[9223372036854775807,-9223372036854775808,9223372036854775808,"
-                          "-9223372036854775809,18446744073709551616,9007199254740993,1.0]")
+                          "-9223372036854775809,18446744073709551616,9007199254740993,1.0,"
+                          "18446744073709551615]")
                           .value()
                           .as_array();
   EXPECT_EQ(n[0].as_int(), INT64_MAX);
   EXPECT_EQ(n[1].as_int(), INT64_MIN);
-  EXPECT_TRUE(n[2].is_double());
+  EXPECT_TRUE(n[2].is_uint());
+  EXPECT_FALSE(n[2].is_int() || n[2].is_double());
   EXPECT_EQ(n[2].as_number(), 0x1p63);
   EXPECT_TRUE(n[3].is_double());
   EXPECT_EQ(n[3].as_number(), -0x1p63);
   EXPECT_EQ(n[4].as_number(), 0x1p64);
   EXPECT_EQ(n[5].as_int(), 9007199254740993);  // not a double
   EXPECT_TRUE(n[6].is_double());
+  EXPECT_EQ(n[7].as_uint(), UINT64_MAX);
+  EXPECT_EQ(to_string(n[7]), "18446744073709551615");
+  EXPECT_TRUE(Json(uint64_t{7}).is_int());
 }
 
 TEST(JsonTest, DoublesAreRoundedCorrectly) {
@@ -224,11 +229,14 @@ TEST(JsonTest, FileErrorsBeginWithThePath) {
 }
 
 TEST(JsonTest, TypeNames) {
-  const JsonArray all = parse_json("[null,true,1,1.5,\"\",[],{}]").value().as_array();
+  const JsonArray all =
+      parse_json("[null,true,1,9223372036854775808,1.5,1e19,\"\",[],{}]").value().as_array();
   const std::vector<std::string> names{"null",
                                        "a boolean",
                                        "an integer",
+                                       "an integer",
                                        "a number with a fraction or exponent",
+                                       "a number beyond 64 bits",
                                        "a string",
                                        "an array",
                                        "an object"};

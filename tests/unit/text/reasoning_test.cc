@@ -38,6 +38,10 @@ constexpr Case kCases[] = {
     {"\nwhy\n\nmore\n</think>B", true, "why\n\nmore", "B"},
     {"<think>\n\n</think>\n\nB", false, "", "B"},
     {"</think>B", true, "", "B"},
+    {"</think>\n\nB", false, "", "B"},
+    {"\n </think>B</think>", false, "", "B</think>"},
+    {"</thin", false, "", "</thin"},
+    {"</thinker>", false, "", "</thinker>"},
     {"<think>\nwhy</think>B", true, "why", "B"},  // the model repeats the prefilled mark
     {" \n<think>why</think>  B", false, "why", "  B"},
     {"no marks", false, "", "no marks"},
@@ -88,6 +92,14 @@ TEST(Reasoning, PromptThatOpensReasoning) {
   EXPECT_FALSE(prompt_opens_reasoning("<|im_start|>assistant\n<think>\n\n</think>\n\n", think()));
   EXPECT_FALSE(prompt_opens_reasoning("<｜Assistant｜>", think()));
   EXPECT_FALSE(prompt_opens_reasoning("", think()));
+}
+
+TEST(Reasoning, PromptThatClosesReasoning) {
+  EXPECT_TRUE(prompt_closes_reasoning("<|im_start|>assistant\n<think>\n\n</think>\n\n", think()));
+  EXPECT_TRUE(prompt_closes_reasoning("<｜Assistant｜></think>", think()));
+  EXPECT_FALSE(prompt_closes_reasoning("<｜Assistant｜>", think()));
+  EXPECT_FALSE(prompt_closes_reasoning("a</think>b", think()));
+  EXPECT_FALSE(prompt_closes_reasoning("", think()));
 }
 
 TEST(Reasoning, MarkupComesFromTheTemplate) {

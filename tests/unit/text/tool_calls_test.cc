@@ -88,9 +88,9 @@ std::vector<Case> cases() {
       {"hermes", "<tool_call>[1]</tool_call>", {"<tool_call>[1]</tool_call>", {}}},
       {"hermes", "<tool_call>{\"name\": \"f\", \"arg", {"<tool_call>{\"name\": \"f\", \"arg", {}}},
       {"llama3_json",
-       " {\"name\": \"f\", \"parameters\": {\"a\": \"b;c\"}}; {\"name\": \"g\", \"parameters\": "
+       " {\"name\": \"f\", \"parameters\": {\"a\": \"b;c\"}}; {\"name\": \"f\", \"parameters\": "
        "{}} \n",
-       {"", {{"", "f", "{\"a\": \"b;c\"}"}, {"", "g", "{}"}}}},
+       {"", {{"", "f", "{\"a\": \"b;c\"}"}, {"", "f", "{}"}}}},
       {"llama3_json",
        "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}",
        {"", {{"", "f", "{}"}}}},
@@ -103,7 +103,60 @@ std::vector<Case> cases() {
        {"Text", {{"", "f", "{\"a\": \"```\"}"}, {"", "f", "{}"}}}},
       {"deepseek_v3",
        "<｜tool▁calls▁begin｜>" + kV3Call + "not json" + kV3End,
-       {kV3Call + "not json" + kV3End, {}}},
+       {"<｜tool▁calls▁begin｜>" + kV3Call + "not json" + kV3End, {}}},
+      // What is no call is text to the byte, with the marks and the space around them.
+      {"deepseek_v3",
+       "a \n<｜tool▁calls▁begin｜>\n" + kV3Call + "not json" + kV3End +
+           " \n<｜tool▁calls▁end｜>\n b ",
+       {"a \n<｜tool▁calls▁begin｜>\n" + kV3Call + "not json" + kV3End +
+            " \n<｜tool▁calls▁end｜>\n b ",
+        {}}},
+      {"deepseek_v3",
+       "a <｜tool▁calls▁begin｜> <｜tool▁calls▁end｜> b",
+       {"a <｜tool▁calls▁begin｜> <｜tool▁calls▁end｜> b", {}}},
+      {"kimi_k2", " <|tool_calls_section_begin|> \n", {" <|tool_calls_section_begin|> \n", {}}},
+      {"hermes",
+       " a \n<tool_call> {\"x\": 1} </tool_call>\n b\n",
+       {" a \n<tool_call> {\"x\": 1} </tool_call>\n b\n", {}}},
+      // Marks inside JSON strings are data.
+      {"hermes",
+       "<tool_call>{\"name\":\"f\",\"arguments\":{\"text\":\"Close it with </tool_call> and "
+       "\\\"<tool_call>\\\" go\\\\\"}}</tool_call>",
+       {"",
+        {{"", "f", "{\"text\":\"Close it with </tool_call> and \\\"<tool_call>\\\" go\\\\\"}"}}}},
+      {"kimi_k2",
+       "<|tool_calls_section_begin|><|tool_call_begin|>f:0<|tool_call_argument_begin|>{\"s\": \"a "
+       "<|tool_call_end|><|tool_calls_section_end|> "
+       "b\"}<|tool_call_end|><|tool_calls_section_end|>c",
+       {"c", {{"f:0", "f", "{\"s\": \"a <|tool_call_end|><|tool_calls_section_end|> b\"}"}}}},
+      {"deepseek_v31",
+       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"s\": \"<｜tool▁call▁end｜>\"}"
+       "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+       {"", {{"", "f", "{\"s\": \"<｜tool▁call▁end｜>\"}"}}}},
+      {"deepseek_v3",
+       "<｜tool▁calls▁begin｜>" + kV3Call + "{\"s\": \"\\n```<｜tool▁call▁end｜>\"}" + kV3End +
+           "<｜tool▁calls▁end｜>",
+       {"", {{"", "f", "{\"s\": \"\\n```<｜tool▁call▁end｜>\"}"}}}},
+      // A string without end hides nothing from what follows.
+      {"hermes",
+       "<tool_call>{\"name: \"f\"}</tool_call> x <tool_call>{\"name\": \"f\"}</tool_call>",
+       {"<tool_call>{\"name: \"f\"}</tool_call> x", {{"", "f", "{}"}}}},
+      {"hermes",
+       "<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"cut </tool_call> off",
+       {"<tool_call>{\"name\": \"f\", \"arguments\": {\"s\": \"cut </tool_call> off", {}}},
+      // Without marks only what can be nothing else is a call.
+      {"llama3_json",
+       "\n {\"name\": \"Alice\", \"age\": 30} \n",
+       {"\n {\"name\": \"Alice\", \"age\": 30} \n", {}}},
+      {"llama3_json", "{\"name\": \"f\", \"age\": 30}", {"{\"name\": \"f\", \"age\": 30}", {}}},
+      {"llama3_json",
+       " {\"name\": \"g\", \"parameters\": {}}",
+       {" {\"name\": \"g\", \"parameters\": {}}", {}}},
+      {"llama3_json",
+       "{\"name\": \"f\", \"parameters\": {}}\n is it ",
+       {"{\"name\": \"f\", \"parameters\": {}}\n is it ", {}}},
+      {"llama3_json", " {\"name\": \"f\", \"arguments\": {}}\n", {"", {{"", "f", "{}"}}}},
+      {"llama3_json", "<|python_tag|>{\"name\": \"g\"}", {"", {{"", "g", "{}"}}}},
       {"deepseek_v31",
        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": "
        "1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>g"
@@ -134,7 +187,17 @@ std::vector<Case> cases() {
          {"", "g", R"({"q": "x \"y\" é", "r": 2.50})"}}}},
       {"minimax_m2",
        "<minimax:tool_call><invoke name=\"f\"><parameter name=\"s\">x</invoke>",
-       {"<invoke name=\"f\"><parameter name=\"s\">x</invoke>", {}}},
+       {"<minimax:tool_call><invoke name=\"f\"><parameter name=\"s\">x</invoke>", {}}},
+      // Strings are data, with their white space; other values are not.
+      {"minimax_m2",
+       "<minimax:tool_call><invoke name=\"f\"><parameter name=\"s\">    return 1\n</parameter>"
+       "<parameter name=\"i\">\n 3\n</parameter><parameter name=\"o\"> x </parameter>"
+       "<parameter name=\"b\"> True </parameter><parameter name=\"q\">\ty\n</parameter>"
+       "<parameter name=\"e\"> null</parameter></invoke></minimax:tool_call>",
+       {"",
+        {{"",
+          "f",
+          R"({"s": "    return 1\n", "i": 3, "o": " x ", "b": true, "q": "\ty\n", "e": " null"})"}}}},
   };
 }
 
