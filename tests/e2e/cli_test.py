@@ -59,10 +59,13 @@ class Case(unittest.TestCase):
             f.write(content)
         return self.path(name)
 
-    def start(self, *args, variables=None, ignored=(), **kwargs):
-        def dispositions():  # not those of whoever runs the tests, perhaps in the background
+    def start(self, *args, variables=None, ignored=(), preexec_fn=None, **kwargs):
+        def prepare():
+            # Not as whoever runs the tests has them, perhaps in the background.
             for number in (signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+            if preexec_fn:
+                preexec_fn()
 
         process = subprocess.Popen(
             [PROGRAM, *args],
@@ -70,7 +73,7 @@ class Case(unittest.TestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**environment(self.folder.name), **(variables or {})},
-            preexec_fn=dispositions,
+            preexec_fn=prepare,
             **kwargs,
         )
         self.addCleanup(self.end, process)
