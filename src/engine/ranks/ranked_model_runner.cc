@@ -30,6 +30,20 @@ std::vector<int64_t> prompt_sizes(int64_t longest) {
   return sizes;
 }
 
+// Names kernels of docs/kernels.md that take what no fast one does.
+void name_general_kernels(const std::vector<KernelCalls>& kernels) {
+  std::vector<std::string> general;
+  for (const KernelCalls& k : kernels) {
+    if (std::string_view(k.kernel).starts_with("simple_") && k.calls > 0) {
+      general.push_back(fmt::format("{} ({} calls)", k.kernel, k.calls));
+    }
+  }
+  if (!general.empty()) {
+    log_warn("no fast kernel fits some operations of this model: {} took them, right but slow",
+             fmt::join(general, ", "));
+  }
+}
+
 Status illegal_ranks(const HfConfig& config,
                      const ModelOptions& options,
                      int ranks,
@@ -149,6 +163,12 @@ Status RankedModelRunner::warm_up(const StepShape& shape, bool record) {
     });
     TUTTI_RETURN_IF_ERROR(ran);
   }
+  TUTTI_RETURN_IF_ERROR(everywhere([](RankContext& rank, RankWorker&) {
+    if (rank.rank == 0) {
+      name_general_kernels(rank.ops.kernel_calls());
+    }
+    return ok_status();
+  }));
   log_info("warm-up: {} sizes of decode steps {} in {}",
            sizes.size(),
            record ? "recorded" : "tried",
