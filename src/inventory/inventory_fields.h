@@ -11,9 +11,11 @@
 
 namespace tutti::inventory_file {
 
-/// Least value of a number, or the words that a string may be; none: any string.
+/// Range of a whole number, or the words that a string may be; none: any string. Sums over all GPUs
+/// of what the range lets through do not overflow.
 struct Rule {
   int64_t min = 0;
+  int64_t max = int64_t{1} << 56;
   std::span<const std::string_view> words;
   bool link_kind = false;  ///< NV and a number, or one of `words`
 };
@@ -25,11 +27,12 @@ inline constexpr std::array<std::string_view, 4> kDataTests{"pass", "fail", "han
 inline constexpr std::array<std::string_view, 5> kLinkKinds{"PIX", "PXB", "PHB", "NODE", "SYS"};
 inline constexpr std::array<std::string_view, 4> kFabricStates{
     "not_supported", "not_started", "in_progress", "completed"};
-inline constexpr Rule kUnlimitedIsMinusOne{.min = -1};
+inline constexpr Rule kLimit{.min = -1, .max = INT64_MAX};  // -1: unlimited
+inline constexpr Rule kSmall{.max = 1 << 20};               // counts and numbers of things
 
 template <class Archive>
 void fields(Archive& a, NumaNode& v) {
-  a.field("node", v.node);
+  a.field("node", v.node, kSmall);
   a.field("cpus", v.cpus);
   a.field("memory_bytes", v.memory_bytes);
 }
@@ -38,7 +41,7 @@ template <class Archive>
 void fields(Archive& a, HostFacts& v) {
   a.field("kind", v.kind, Rule{.words = kHostKinds});
   a.field("kernel", v.kernel);
-  a.field("cpus", v.cpus, Rule{.min = 1});
+  a.field("cpus", v.cpus, Rule{.min = 1, .max = kSmall.max});
   a.field("memory_bytes", v.memory_bytes);
   a.field("cgroup_memory_bytes", v.cgroup_memory_bytes);
   a.field("numa", v.numa);
@@ -60,9 +63,9 @@ void fields(Archive& a, ShmFacts& v) {
 
 template <class Archive>
 void fields(Archive& a, LimitFacts& v) {
-  a.field("memlock_bytes", v.memlock_bytes, kUnlimitedIsMinusOne);
-  a.field("nofile", v.nofile, kUnlimitedIsMinusOne);
-  a.field("stack_bytes", v.stack_bytes, kUnlimitedIsMinusOne);
+  a.field("memlock_bytes", v.memlock_bytes, kLimit);
+  a.field("nofile", v.nofile, kLimit);
+  a.field("stack_bytes", v.stack_bytes, kLimit);
 }
 
 template <class Archive>
@@ -81,10 +84,10 @@ void fields(Archive& a, LibraryFacts& v) {
 
 template <class Archive>
 void fields(Archive& a, GpuCounts& v) {
-  a.field("pci", v.pci);
-  a.field("nvml", v.nvml);
-  a.field("cuda", v.cuda);
-  a.field("last_good", v.last_good);
+  a.field("pci", v.pci, kSmall);
+  a.field("nvml", v.nvml, kSmall);
+  a.field("cuda", v.cuda, kSmall);
+  a.field("last_good", v.last_good, kSmall);
 }
 
 template <class Archive>
@@ -95,11 +98,11 @@ void fields(Archive& a, GpuProcess& v) {
 
 template <class Archive>
 void fields(Archive& a, MigDevice& v) {
-  a.field("index", v.index);
+  a.field("index", v.index, kSmall);
   a.field("uuid", v.uuid);
   a.field("name", v.name);
-  a.field("gpu_instance", v.gpu_instance);
-  a.field("compute_instance", v.compute_instance);
+  a.field("gpu_instance", v.gpu_instance, kSmall);
+  a.field("compute_instance", v.compute_instance, kSmall);
   a.field("memory_total_bytes", v.memory_total_bytes);
   a.field("memory_used_bytes", v.memory_used_bytes);
 }
@@ -117,10 +120,10 @@ void fields(Archive& a, RemappedRows& v) {
 
 template <class Archive>
 void fields(Archive& a, PcieLink& v) {
-  a.field("gen", v.gen);
-  a.field("gen_max", v.gen_max);
-  a.field("width", v.width);
-  a.field("width_max", v.width_max);
+  a.field("gen", v.gen, kSmall);
+  a.field("gen_max", v.gen_max, kSmall);
+  a.field("width", v.width, kSmall);
+  a.field("width_max", v.width_max, kSmall);
 }
 
 template <class Archive>
@@ -131,13 +134,13 @@ void fields(Archive& a, FabricFacts& v) {
 
 template <class Archive>
 void fields(Archive& a, Gpu& v) {
-  a.field("index", v.index);
-  a.field("nvml_index", v.nvml_index);
+  a.field("index", v.index, kSmall);
+  a.field("nvml_index", v.nvml_index, kSmall);
   a.field("uuid", v.uuid);
   a.field("pci", v.pci);
   a.field("name", v.name);
   a.field("compute_capability", v.compute_capability);
-  a.field("sms", v.sms);
+  a.field("sms", v.sms, kSmall);
   a.field("memory_total_bytes", v.memory_total_bytes);
   a.field("memory_used_bytes", v.memory_used_bytes);
   a.field("processes", v.processes);
@@ -153,7 +156,7 @@ void fields(Archive& a, Gpu& v) {
   a.field("power_limit_default_watts", v.power_limit_default_watts);
   a.field("pcie", v.pcie);
   a.field("bar1_bytes", v.bar1_bytes);
-  a.field("numa_node", v.numa_node);
+  a.field("numa_node", v.numa_node, kSmall);
   a.field("fabric", v.fabric);
 }
 
@@ -166,8 +169,8 @@ void fields(Archive& a, P2pFacts& v) {
 
 template <class Archive>
 void fields(Archive& a, GpuLink& v) {
-  a.field("a", v.a);
-  a.field("b", v.b);
+  a.field("a", v.a, kSmall);
+  a.field("b", v.b, kSmall);
   a.field("kind", v.kind, Rule{.words = kLinkKinds, .link_kind = true});
   a.field("p2p", v.p2p);
   a.field("data_test", v.data_test, Rule{.words = kDataTests});

@@ -65,7 +65,7 @@ class Reader {
 
   void read(const Json& json, const std::string& path, int64_t& value, const Rule& rule) {
     scalar(json, path, value, [&](FieldReader& r, const std::string& key) {
-      return r.optional_int(key, {.min = rule.min});
+      return r.optional_int(key, {.min = rule.min, .max = rule.max});
     });
   }
 

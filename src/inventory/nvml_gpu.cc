@@ -18,8 +18,10 @@ std::string word(const std::array<const char*, n>& words, unsigned value) {
   return value < n ? words[value] : fmt::format("unknown_{}", value);
 }
 
+// All ones stand for "not known".
 Bytes bytes(unsigned long long value) {
-  return std::in_range<int64_t>(value) ? Bytes(static_cast<int64_t>(value)) : std::nullopt;
+  constexpr unsigned long long kMost = 1ULL << 56U;  // what an inventory file may hold
+  return value <= kMost ? Bytes(static_cast<int64_t>(value)) : std::nullopt;
 }
 
 // One GPU, or a part of one.

@@ -59,9 +59,11 @@ class NvmlQuery {
     return code == nvml::kSuccess;
   }
 
+  /// All ones, which a GPU that no longer answers reads as, are no number.
   std::optional<int64_t> number(const nvml::Number& function) {
     unsigned value = 0;
-    return ok(function, &value) ? std::optional<int64_t>(value) : std::nullopt;
+    return ok(function, &value) && value != UINT32_MAX ? std::optional<int64_t>(value)
+                                                       : std::nullopt;
   }
 
   std::optional<std::string> text(const nvml::Text& function);

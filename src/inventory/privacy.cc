@@ -146,6 +146,7 @@ void Scrubber::scrub(Inventory& inventory) const {
   for (InventoryError& error : inventory.errors) {
     error.text = scrub(error.text);
   }
+  optional(inventory.host.kernel);
   optional(inventory.driver.nvml_error);
   for (StaleFile& file : inventory.shm.stale) {
     file.name = scrub(file.name);

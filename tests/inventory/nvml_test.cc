@@ -200,7 +200,7 @@ TEST(Nvml, ProcessesAreNamedByTheirProgramAlone) {
 TEST(Nvml, SickGpus) {
   const Inventory inventory = ask(R"({"gpus": [
       {"ecc": 3, "remap_pending": 1, "remap_failed": 1, "recovery": 2, "clocks": 76,
-       "compute_mode": 3, "pcie_gen": 1, "pcie_width": 4, "power_limit": 300000},
+       "compute_mode": 3, "pcie_gen": 1, "pcie_width": 4, "pcie_gen_max": 4294967295, "power_limit": 300000},
       {"fabric": 2}, {"fabric_status": 999}, {"fabric_health": 425}, {"fabric_health": 0},
       {"recovery": 77, "clocks": 1099511627776}]})");
   const Gpu& gpu = inventory.gpus[0];
@@ -211,6 +211,7 @@ TEST(Nvml, SickGpus) {
   EXPECT_THAT(gpu.clock_reasons.value(), ElementsAre("sw_power_cap", "hw_slowdown", "hw_thermal"));
   EXPECT_EQ(gpu.compute_mode, "exclusive_process");
   EXPECT_EQ(gpu.pcie.gen, 1);
+  EXPECT_EQ(gpu.pcie.gen_max, std::nullopt) << "all ones";
   EXPECT_EQ(gpu.pcie.width, 4);
   EXPECT_EQ(gpu.power_limit_watts, 300);
   EXPECT_EQ(gpu.power_limit_default_watts, 700);
