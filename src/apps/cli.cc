@@ -285,8 +285,11 @@ void add_doctor(CLI::App& app, Commands& c) {
       "them, their memory, health and links, the driver, memory limits, /dev/shm. What could not "
       "be known is null, with the reason under \"errors\". It names no host and no user.\n"
       "Example:\n  tutti doctor --dump -");
-  cmd->add_option("--dump", c.doctor.dump, "File to write; - for standard output");
-  cmd->add_flag("--cuda-gpus", c.doctor.cuda_gpus, "What CUDA alone shows")->group("");
+  cmd->add_option("--dump", c.doctor.dump, "File to write; - for standard output")
+      ->type_name("FILE");
+  cmd->add_option("--ask", c.doctor.ask, "What cuda or nvml alone shows")
+      ->check(CLI::IsMember({"cuda", "nvml"}))
+      ->group("");
   cmd->callback([&c] { c.chosen = [&c] { return doctor_command(c.doctor); }; });
 }
 

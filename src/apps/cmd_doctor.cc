@@ -15,14 +15,15 @@
 #include "backend/cuda_library.h"
 #include "base/file.h"
 #include "inventory/collect.h"
+#include "inventory/nvml_source.h"
 
 namespace tutti {
 
 namespace {
 
 constexpr const char* kThisProgram = "/proc/self/exe";
-// Starting CUDA takes a moment per GPU, seconds where the driver sleeps between programs.
-constexpr std::chrono::seconds kCudaLimit{20};
+// Both take a moment per GPU, seconds where the driver sleeps between programs.
+constexpr std::chrono::seconds kAnswerLimit{20};
 
 // The child's part: GPUs by CUDA, as an inventory of nothing else.
 Inventory inventory_by_cuda() {
@@ -48,10 +49,17 @@ Inventory inventory_by_cuda() {
   return inventory;
 }
 
-int cuda_gpus_command() {
+Inventory inventory_by_nvml() {
+  Inventory inventory;
+  add_nvml_facts(nvml_names(), inventory);
+  return inventory;
+}
+
+[[noreturn]] void answer(const std::string& what) {
   // Not to outlive the program that waits for it.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  std::printf("%s\n", to_json(inventory_by_cuda()).c_str());
+  const Inventory inventory = what == "cuda" ? inventory_by_cuda() : inventory_by_nvml();
+  std::printf("%s\n", to_json(inventory).c_str());
   std::fflush(stdout);
   // Without the driver's clean-up, which may hang.
   std::_Exit(0);
@@ -60,34 +68,51 @@ int cuda_gpus_command() {
 std::string describe(const ChildEnd& end) {
   switch (end.how) {
     case ChildEnd::How::kTimeout:
-      return fmt::format("CUDA did not answer within {} s", kCudaLimit.count());
+      return fmt::format("no answer within {} s: a GPU or its driver hangs", kAnswerLimit.count());
     case ChildEnd::How::kSignal:
-      return fmt::format("asking CUDA ended the process that did, by signal {}", end.code);
+      return fmt::format("the process that asked was ended by signal {}", end.code);
     case ChildEnd::How::kNotStarted:
-      return fmt::format("the process to ask CUDA does not start: {}",
+      return fmt::format("the process to ask does not start: {}",
                          std::generic_category().message(end.code));
     case ChildEnd::How::kExited:
     case ChildEnd::How::kStopped:
       break;
   }
-  return "the process to ask CUDA told nothing";
+  return "the process that asked told nothing";
 }
 
-// In a child, since a sick driver may hang or end the process that starts CUDA.
-void ask_cuda(CollectOptions& options) {
-  Result<Inventory> answer = invalid("nothing");
+// In a child, since a sick driver may hang or end whoever asks it.
+Result<Inventory> ask(const char* what) {
+  Result<Inventory> told = error(StatusCode::kUnavailable, "nothing");
+  bool spoke = false;
   const ChildEnd end =
-      run_child({kThisProgram, "doctor", "--cuda-gpus"}, kCudaLimit, [&](std::string_view line) {
-        answer = parse_inventory(line, "CUDA");
+      run_child({kThisProgram, "doctor", "--ask", what}, kAnswerLimit, [&](std::string_view line) {
+        told = parse_inventory(line, what);
+        spoke = true;
         return false;
       });
-  if (!answer.ok()) {
-    options.cuda_error = describe(end);
-  } else if (!answer->counts.cuda) {
-    options.cuda_error = answer->errors.empty() ? "CUDA shows no GPU" : answer->errors[0].text;
+  return spoke ? std::move(told) : error(StatusCode::kUnavailable, "{}: {}", what, describe(end));
+}
+
+void ask_cuda(CollectOptions& options) {
+  Result<Inventory> told = ask("cuda");
+  if (!told.ok()) {
+    options.cuda_error = told.status().message();
+  } else if (!told->counts.cuda) {
+    options.cuda_error = told->errors.empty() ? "CUDA shows no GPU" : told->errors[0].text;
   } else {
-    options.cuda = std::move(answer->gpus);
+    options.cuda = std::move(told->gpus);
   }
+}
+
+void ask_nvml(CollectOptions& options) {
+  Result<Inventory> told = ask("nvml");
+  if (told.ok()) {
+    options.nvml = std::move(told).value();
+    return;
+  }
+  options.nvml.emplace().driver.nvml_error = told.status().message();
+  options.nvml->add_error("nvml", told.status().message());
 }
 
 Status write_text(const std::string& path, const std::string& text) {
@@ -109,8 +134,8 @@ Status write_text(const std::string& path, const std::string& text) {
 }  // namespace
 
 int doctor_command(const DoctorOptions& options) {
-  if (options.cuda_gpus) {
-    return cuda_gpus_command();
+  if (!options.ask.empty()) {
+    answer(options.ask);
   }
   if (options.dump.empty()) {
     return fail(error(StatusCode::kUnsupported,
@@ -124,6 +149,7 @@ int doctor_command(const DoctorOptions& options) {
                          .now = std::chrono::system_clock::now()};
   collect.system.environment = all_variables();
   ask_cuda(collect);
+  ask_nvml(collect);
   const Status status = write_text(options.dump, to_json(collect_inventory(collect)) + "\n");
   return status.ok() ? 0 : fail(status);
 }

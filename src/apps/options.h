@@ -105,8 +105,8 @@ struct CheckPeersOptions {
 };
 
 struct DoctorOptions {
-  std::string dump;        ///< file for the inventory; "-": standard output; empty: none
-  bool cuda_gpus = false;  ///< for the program itself: what CUDA shows, to standard output
+  std::string dump;  ///< file for the inventory; "-": standard output; empty: none
+  std::string ask;   ///< for the program itself: what "cuda" or "nvml" alone shows
 };
 
 struct BenchLatencyOptions {

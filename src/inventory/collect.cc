@@ -38,6 +38,16 @@ void fill_from_pci(Gpu& gpu, const PciGpu& pci) {
   fill(gpu.numa_node, pci.numa_node);
 }
 
+void take_nvml_facts(const Inventory& nvml, Inventory& inventory) {
+  inventory.driver.version = nvml.driver.version ? nvml.driver.version : inventory.driver.version;
+  inventory.driver.cuda = nvml.driver.cuda;
+  inventory.driver.nvml_error = nvml.driver.nvml_error;
+  inventory.counts.nvml = nvml.counts.nvml;
+  inventory.gpus = nvml.gpus;
+  inventory.links = nvml.links;
+  inventory.errors.insert(inventory.errors.end(), nvml.errors.begin(), nvml.errors.end());
+}
+
 // Facts of sysfs to the GPUs of NVML; those that NVML does not know become GPUs of their own.
 void add_pci_facts(const System& system, Inventory& inventory) {
   const std::optional<std::vector<PciGpu>> found = pci_gpus(system);
@@ -136,7 +146,11 @@ Inventory collect_inventory(const CollectOptions& options) {
   inventory.env = public_environment(options.system);
   add_host_facts(options.system, inventory);
   add_kernel_driver(options.system, inventory);
-  add_nvml_facts(options.libraries.nvml, inventory);
+  if (options.nvml) {
+    take_nvml_facts(*options.nvml, inventory);
+  } else {
+    add_nvml_facts(options.libraries.nvml, inventory);
+  }
   add_pci_facts(options.system, inventory);
   add_cuda_facts(options, inventory);
   add_library_versions(options.libraries, inventory);

@@ -20,6 +20,8 @@ struct CollectOptions {
   /// memory_total_bytes. Empty: `cuda_error` says why.
   std::optional<std::vector<Gpu>> cuda;
   std::string cuda_error;
+  /// What add_nvml_facts() told another process, since a sick driver may hang; empty: asked here.
+  std::optional<Inventory> nvml;
   std::optional<int64_t> last_good;  ///< GPUs at the last good start
 };
 

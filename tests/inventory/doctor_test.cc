@@ -66,14 +66,29 @@ TEST(Doctor, ThisMachine) {
   }
 }
 
+// With the mock under the name of the real library.
+Outcome dump_with_mock(const testing::TempDir& folder, const std::string& machine) {
+  folder.write("machine.json", machine);
+  const std::string library = MOCK_NVML;
+  return run_shell("TUTTI_MOCK_NVML=" + folder.file("machine.json") +
+                   " LD_LIBRARY_PATH=" + library.substr(0, library.rfind('/')) +
+                   " CUDA_VISIBLE_DEVICES=1 " + doctor("--dump " + folder.file("out.json")));
+}
+
+TEST(Doctor, ADriverThatEndsWhoeverAsks) {
+  const testing::TempDir folder;
+  const Outcome dump = dump_with_mock(folder, R"({"crash": true, "gpus": []})");
+  ASSERT_EQ(dump.code, 0) << dump.output;
+  const Result<Inventory> inventory = read_inventory(folder.file("out.json"));
+  ASSERT_TRUE(inventory.ok()) << inventory.status().message();
+  EXPECT_THAT(inventory->driver.nvml_error.value_or(""), HasSubstr("ended by signal 9"));
+  EXPECT_EQ(inventory->counts.nvml, std::nullopt);
+  EXPECT_GT(inventory->host.memory_bytes.value_or(0), 0);
+}
+
 TEST(Doctor, NvmlBySoname) {
   const testing::TempDir folder;
-  folder.write("machine.json", R"({"gpus": [{}, {}, {}, {}, {}, {}, {}, {}]})");
-  const std::string library = MOCK_NVML;
-  const Outcome dump =
-      run_shell("TUTTI_MOCK_NVML=" + folder.file("machine.json") +
-                " LD_LIBRARY_PATH=" + library.substr(0, library.rfind('/')) +
-                " CUDA_VISIBLE_DEVICES=1 " + doctor("--dump " + folder.file("out.json")));
+  const Outcome dump = dump_with_mock(folder, R"({"gpus": [{}, {}, {}, {}, {}, {}, {}, {}]})");
   ASSERT_EQ(dump.code, 0) << dump.output;
   EXPECT_EQ(dump.output, "");
   const Result<Inventory> inventory = read_inventory(folder.file("out.json"));

@@ -1,6 +1,7 @@
 // NVML in miniature: answers as the JSON file named by TUTTI_MOCK_NVML says (mock_nvml.md).
 // Structs are written by their offsets in NVIDIA's ABI and not by the program's declarations, so
 // that a wrong declaration is found.
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -145,6 +146,9 @@ MOCK(nvmlInit_v2) {
   tutti::Result<Json> json = tutti::parse_json_file(path == nullptr ? "" : path);
   if (!json.ok()) {
     return 999;
+  }
+  if (json->find("crash") != nullptr) {
+    std::raise(SIGKILL);  // leaves no core file
   }
   if (const unsigned code = planned(&*json, "nvmlInit_v2"); code != kSuccess) {
     return code;
