@@ -114,32 +114,35 @@ std::optional<int64_t> hierarchical_limit(const System& system, const std::strin
   return std::nullopt;
 }
 
+// Of one group, not of those around it.
+void take_limits_of(const System& system,
+                    const std::string& directory,
+                    bool v2,
+                    std::optional<int64_t>& least) {
+  const char* file = v2 ? "/memory.max" : "/memory.limit_in_bytes";
+  take_smaller(least, to_int(system.read(directory + file).value_or("")));  // "max" is no number
+  if (!v2) {
+    take_smaller(least, hierarchical_limit(system, directory));
+  }
+}
+
+// "/a/b" -> "/a" -> "".
+std::string parent(const std::string& group) {
+  const size_t slash = group.rfind('/');
+  return group.substr(0, slash == std::string::npos ? 0 : slash);
+}
+
 }  // namespace
 
 std::optional<int64_t> cgroup_memory_limit(const System& system) {
   std::optional<int64_t> least;
   for (const Hierarchy& hierarchy : find_hierarchies(system)) {
     for (const Mount& mount : hierarchy.mounts) {
-      std::string group = below_mount(hierarchy.group, mount);
-      for (;;) {
-        while (group.ends_with('/')) {
-          group.pop_back();
-        }
-        const std::string directory = mount.point + group;
-        // "max" is no number.
-        take_smaller(
-            least,
-            to_int(
-                system.read(directory + (hierarchy.v2 ? "/memory.max" : "/memory.limit_in_bytes"))
-                    .value_or("")));
-        if (!hierarchy.v2) {
-          take_smaller(least, hierarchical_limit(system, directory));
-        }
-        if (group.empty()) {
-          break;
-        }
-        group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
+      for (std::string group = below_mount(hierarchy.group, mount); !group.empty();
+           group = parent(group)) {
+        take_limits_of(system, mount.point + group, hierarchy.v2, least);
       }
+      take_limits_of(system, mount.point, hierarchy.v2, least);
     }
   }
   return least;

@@ -32,7 +32,7 @@ void add_kernel_driver(const System& system, Inventory& inventory) {
   }
   inventory.driver.module =
       line.find("Open Kernel Module") != std::string::npos ? "open" : "proprietary";
-  for (const std::string_view word : split(std::string_view(line).substr(module), ' ')) {
+  for (const std::string_view word : split(std::string_view{line}.substr(module), ' ')) {
     if (!word.empty() && is_version(word)) {
       inventory.driver.version = std::string(word);
       return;

@@ -38,16 +38,16 @@ std::optional<int64_t> count_cpus(const System& system) {
 }
 
 std::vector<NumaNode> numa_nodes(const System& system) {
-  const std::string base = "/sys/devices/system/node";
+  constexpr const char* kNodes = "/sys/devices/system/node";
   std::vector<NumaNode> nodes;
-  for (const std::string& name : system.list(base)) {
+  for (const std::string& name : system.list(kNodes)) {
     const std::optional<int64_t> number =
-        name.starts_with("node") ? to_int(std::string_view(name).substr(4)) : std::nullopt;
+        name.starts_with("node") ? to_int(std::string_view{name}.substr(4)) : std::nullopt;
     if (number && *number >= 0) {
-      nodes.push_back(
-          {.node = *number,
-           .cpus = system.read(base + "/" + name + "/cpulist"),
-           .memory_bytes = mem_total(system.read(base + "/" + name + "/meminfo").value_or(""))});
+      nodes.push_back({.node = *number,
+                       .cpus = system.read(fmt::format("{}/{}/cpulist", kNodes, name)),
+                       .memory_bytes = mem_total(
+                           system.read(fmt::format("{}/{}/meminfo", kNodes, name)).value_or(""))});
     }
   }
   std::sort(nodes.begin(), nodes.end(), [](const NumaNode& a, const NumaNode& b) {

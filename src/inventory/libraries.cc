@@ -29,7 +29,7 @@ std::optional<std::string> first_version(const std::vector<std::string>& names,
   for (const std::string& name : names) {
     void* library = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
     if (library == nullptr) {
-      const char* why = dlerror();
+      const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc's is of the thread
       if (name.front() == '/' && file_exists(name)) {
         inventory.add_error("libraries", why);
       }

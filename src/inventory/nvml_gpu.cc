@@ -31,7 +31,7 @@ class GpuReader {
             nvml::Device device,
             int64_t index,
             NvmlErrors& errors)
-      : f_(functions), device_(device), index_(index), errors_(errors), q_(device, index, errors) {}
+      : f_(functions), index_(index), errors_(errors), q_(device, index, errors) {}
 
   void identity(Gpu& gpu) {
     gpu.uuid = q_.text(f_.uuid);
@@ -294,7 +294,6 @@ class GpuReader {
   }
 
   const nvml::Functions& f_;
-  nvml::Device device_;
   int64_t index_;
   NvmlErrors& errors_;
   NvmlQuery q_;

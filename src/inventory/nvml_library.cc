@@ -77,7 +77,7 @@ Result<std::unique_ptr<NvmlLibrary>> NvmlLibrary::open(const std::vector<std::st
     void* handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
       if (&name == &names.front()) {  // the others are only where it may lie besides
-        first_error = dlerror();
+        first_error = dlerror();      // NOLINT(concurrency-mt-unsafe): glibc's is of the thread
       }
       continue;
     }

@@ -99,7 +99,7 @@ std::map<std::string, std::string> public_environment(const System& system) {
   for (const auto& [name, value] : system.environment) {
     const bool ours =
         std::any_of(kPrefixes.begin(), kPrefixes.end(), [&, &n = name](std::string_view prefix) {
-          return std::string_view(n).starts_with(prefix);
+          return std::string_view{n}.starts_with(prefix);
         });
     // NCCL_HOSTID stands for the host's name.
     if (ours && name != "NCCL_HOSTID" && !name_looks_secret(name) && !value_looks_secret(value)) {
