@@ -57,7 +57,12 @@ Result<std::vector<CudaDeviceInfo>> probe_cuda_devices(const std::optional<std::
                        .name = properties.name,
                        .compute_capability = 10 * properties.major + properties.minor,
                        .multiprocessors = properties.multiProcessorCount,
-                       .uuid = uuid_text(properties)});
+                       .uuid = uuid_text(properties),
+                       .pci = fmt::format("{:04x}:{:02x}:{:02x}.0",
+                                          properties.pciDomainID,
+                                          properties.pciBusID,
+                                          properties.pciDeviceID),
+                       .memory_bytes = static_cast<int64_t>(properties.totalGlobalMem)});
   }
   return devices;
 }

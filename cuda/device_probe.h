@@ -15,6 +15,8 @@ struct CudaDeviceInfo {
   int compute_capability = 0;  ///< 90 for 9.0
   int multiprocessors = 0;
   std::string uuid;  ///< "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", MIG-... for a part of one
+  std::string pci;   ///< "0000:18:00.0"
+  int64_t memory_bytes = 0;
 };
 
 /// kUnavailable names the failing call and what it usually means. `mask`: the value of

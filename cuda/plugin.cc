@@ -6,6 +6,7 @@
 #include "backend/cuda_plugin.h"
 #include "base/check.h"
 #include "cuda/cuda_backend.h"
+#include "cuda/device_probe.h"
 #include "cuda/peer_test.h"
 
 namespace tutti {
@@ -67,6 +68,29 @@ extern "C" __attribute__((visibility("default"))) void tutti_cuda_check_peers(
   *status = check_build(request);
   if (status->ok()) {
     cuda::test_peers(pairs, say);
+  }
+}
+
+extern "C" __attribute__((visibility("default"))) void tutti_cuda_list_gpus(
+    const CudaPluginRequest& request, std::vector<CudaGpuInfo>* gpus, Status* status) {
+  *status = check_build(request);
+  if (!status->ok()) {
+    return;
+  }
+  const Result<std::vector<cuda::CudaDeviceInfo>> devices =
+      cuda::probe_cuda_devices(request.visible_devices);
+  if (!devices.ok()) {
+    *status = devices.status();
+    return;
+  }
+  for (const cuda::CudaDeviceInfo& device : *devices) {
+    gpus->push_back({.index = device.index,
+                     .name = device.name,
+                     .uuid = device.uuid,
+                     .pci = device.pci,
+                     .compute_capability = device.compute_capability,
+                     .multiprocessors = device.multiprocessors,
+                     .memory_bytes = device.memory_bytes});
   }
 }
 

@@ -121,6 +121,7 @@ struct Commands {
   TokenizeOptions detokenize;
   TemplateOptions chat_template;
   CheckPeersOptions check_peers;
+  DoctorOptions doctor;
   BenchLatencyOptions latency;
   BenchThroughputOptions throughput;
   BenchServeOptions bench_serve;
@@ -279,6 +280,21 @@ void add_text_tools(CLI::App& app, Commands& c) {
                  c.chat_template.no_generation_prompt,
                  "Do not open the assistant's turn");
   tmpl->callback([&c] { c.chosen = [&c] { return template_command(c.chat_template); }; });
+}
+
+void add_doctor(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("doctor", "Write down what this machine has: GPUs, links, memory");
+  cmd->footer(
+      "The file is one JSON object (docs/inventory.md): GPUs as the PCI bus, NVML and CUDA count "
+      "them, their memory, health and links, the driver, memory limits, /dev/shm. What could not "
+      "be known is null, with the reason under \"errors\". It names no host and no user.\n"
+      "Example:\n  tutti doctor --dump -");
+  cmd->add_option("--dump", c.doctor.dump, "File to write; - for standard output")
+      ->type_name("FILE");
+  cmd->add_option("--ask", c.doctor.ask, "What cuda or nvml alone shows")
+      ->check(CLI::IsMember({"cuda", "nvml"}))
+      ->group("");
+  cmd->callback([&c] { c.chosen = [&c] { return doctor_command(c.doctor); }; });
 }
 
 // Not for people: loading a model over several GPUs starts it as a child.
@@ -469,6 +485,7 @@ int run_cli(int argc, char** argv) {
   add_generate(app, commands);
   add_text_tools(app, commands);
   add_bench(app, commands);
+  add_doctor(app, commands);
   add_check_peers(app, commands);
   try {
     app.parse(argc, argv);

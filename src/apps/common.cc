@@ -138,6 +138,18 @@ Environment read_environment() {
   return e;
 }
 
+std::map<std::string, std::string> all_variables() {
+  std::map<std::string, std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    const size_t equals = text.find('=');
+    if (equals != std::string_view::npos) {
+      variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+  }
+  return variables;
+}
+
 Result<std::string> find_model(const std::string& model, const Environment& environment) {
   const std::string name = model.empty() ? kDefaultModel : model;
   if (is_directory(name)) {

@@ -1,5 +1,6 @@
 // What the commands share: finding models, choosing a backend, reporting errors and progress.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,9 @@ struct Environment {
 };
 
 Environment read_environment();
+
+/// Every variable, for the inventory of the machine.
+std::map<std::string, std::string> all_variables();
 
 /// A directory as it is; a name from the model path. The error says where it was looked for and how
 /// to get it.

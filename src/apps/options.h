@@ -105,6 +105,11 @@ struct CheckPeersOptions {
   std::string pretend_pairs;  ///< of which; empty = all. Others are ok
 };
 
+struct DoctorOptions {
+  std::string dump;  ///< file for the inventory; "-": standard output; empty: none
+  std::string ask;   ///< for the program itself: what "cuda" or "nvml" alone shows
+};
+
 struct BenchLatencyOptions {
   ModelFlags model;
   int64_t prompt_tokens = 128;
@@ -167,6 +172,7 @@ int generate_command(const GenerateOptions& options);
 int tokenize_command(const TokenizeOptions& options);
 int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
+int doctor_command(const DoctorOptions& options);
 int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
 int bench_throughput_command(const BenchThroughputOptions& options);

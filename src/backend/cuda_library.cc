@@ -108,4 +108,18 @@ Status test_peers(const std::vector<std::string>& plugin_paths,
   return status;
 }
 
+Result<std::vector<CudaGpuInfo>> list_cuda_gpus(const std::vector<std::string>& plugin_paths,
+                                                const std::optional<std::string>& visible_devices) {
+  TUTTI_TRY(const Entry entry, find_entry(plugin_paths, kCudaListSymbol));
+  CudaPluginRequest request = new_request();
+  request.visible_devices = visible_devices;
+  std::vector<CudaGpuInfo> gpus;
+  Status status;
+  reinterpret_cast<CudaListEntry>(entry.function)(request, &gpus, &status);
+  if (!status.ok()) {
+    return status;
+  }
+  return gpus;
+}
+
 }  // namespace tutti

@@ -1,9 +1,11 @@
 // The core's side of the door to libtutti_cuda.so (backend/cuda_plugin.h).
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/cuda_plugin.h"
 #include "backend/peer_report.h"
 #include "backend/select.h"
 
@@ -18,5 +20,10 @@ Result<std::unique_ptr<Backend>> open_cuda_backend(const BackendQuery& query);
 Status test_peers(const std::vector<std::string>& plugin_paths,
                   const std::vector<PeerResult>& pairs,
                   const PeerSay& say);
+
+/// The GPUs that CUDA shows to this process. kUnavailable says why there are none, or why CUDA
+/// could not be asked. `visible_devices`: CUDA_VISIBLE_DEVICES, for messages.
+Result<std::vector<CudaGpuInfo>> list_cuda_gpus(const std::vector<std::string>& plugin_paths,
+                                                const std::optional<std::string>& visible_devices);
 
 }  // namespace tutti

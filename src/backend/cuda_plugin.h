@@ -2,6 +2,7 @@
 // build id must be equal on both sides: the interfaces behind this door are C++ and change with
 // every build.
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -36,9 +37,26 @@ using CudaPeerEntry = void (*)(const CudaPluginRequest& request,
                                const PeerSay& say,
                                Status* status);
 
+/// A GPU as CUDA shows it to this process.
+struct CudaGpuInfo {
+  int index = 0;  ///< CUDA's, after CUDA_VISIBLE_DEVICES
+  std::string name;
+  std::string uuid;            ///< "GPU-8932f937-...", MIG-... for a part of one
+  std::string pci;             ///< "0000:18:00.0"
+  int compute_capability = 0;  ///< 90 for 9.0
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0;
+};
+
+/// Fills *gpus, or *status says why CUDA shows none. Takes no memory of a GPU.
+using CudaListEntry = void (*)(const CudaPluginRequest& request,
+                               std::vector<CudaGpuInfo>* gpus,
+                               Status* status);
+
 inline constexpr const char* kCudaPluginLibrary = "libtutti_cuda.so";
 inline constexpr const char* kCudaPluginSymbol = "tutti_cuda_open";
 inline constexpr const char* kCudaPeerSymbol = "tutti_cuda_check_peers";
+inline constexpr const char* kCudaListSymbol = "tutti_cuda_list_gpus";
 
 /// Identifies this build: version, compiler, and a hash of the headers that cross the door
 /// (cmake/BuildId.cmake).

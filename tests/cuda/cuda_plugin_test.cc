@@ -48,6 +48,33 @@ TEST(CudaPlugin, AnotherBuildIsRefused) {
   EXPECT_THAT(status.message(), HasSubstr("0.0.0 other"));
 }
 
+TEST(CudaPlugin, ListingGpusForAnotherBuildIsRefused) {
+  void* library = dlopen(plugin_file().c_str(), RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(library, nullptr) << dlerror();
+  const auto list = reinterpret_cast<CudaListEntry>(dlsym(library, kCudaListSymbol));
+  ASSERT_NE(list, nullptr);
+  Status status;
+  std::vector<CudaGpuInfo> gpus;
+  list({.build_id = "0.0.0 other"}, &gpus, &status);
+  EXPECT_TRUE(gpus.empty());
+  EXPECT_THAT(status.message(), HasSubstr("0.0.0 other"));
+}
+
+// Where there is a GPU, the list is that of the machine; where not, a sentence.
+TEST(CudaPlugin, ListsGpusOrSaysWhy) {
+  const Result<std::vector<CudaGpuInfo>> gpus = list_cuda_gpus(plugin_paths(), std::nullopt);
+  if (!gpus.ok()) {
+    EXPECT_THAT(gpus.status().message(), HasSubstr("cudaGetDeviceCount"));
+    return;
+  }
+  for (const CudaGpuInfo& gpu : *gpus) {
+    EXPECT_GE(gpu.compute_capability, 50);
+    EXPECT_GT(gpu.memory_bytes, 0);
+    EXPECT_GT(gpu.multiprocessors, 0);
+    EXPECT_EQ(gpu.pci.size(), std::string("0000:18:00.0").size()) << gpu.pci;
+  }
+}
+
 TEST(CudaPlugin, NothingButTheEntryIsVisible) {
   void* library = dlopen(plugin_file().c_str(), RTLD_NOW | RTLD_LOCAL);
   ASSERT_NE(library, nullptr);
@@ -58,6 +85,7 @@ TEST(CudaPlugin, NothingButTheEntryIsVisible) {
             nullptr);
   EXPECT_NE(dlsym(library, kCudaPluginSymbol), nullptr);
   EXPECT_NE(dlsym(library, kCudaPeerSymbol), nullptr);
+  EXPECT_NE(dlsym(library, kCudaListSymbol), nullptr);
 }
 
 TEST(CudaPlugin, DeviceFileWithoutDriver) {

@@ -133,6 +133,7 @@ class HelpTest(Case):
             "tokenize": ["--file", "--jsonl", "--no-bos"],
             "detokenize": ["--file", "--jsonl", "--no-bos"],
             "template": ["--messages", "--tools", "--kwargs", "--no-generation-prompt"],
+            "doctor": ["--dump"],
             "bench": ["latency", "serve", "throughput"],
         }
         out, _ = self.run_tutti("--help")
