@@ -29,7 +29,8 @@ const std::vector<ToolCallMarkup>& tool_call_table() {
        .section_open = "<minimax:tool_call>",
        .section_close = "</minimax:tool_call>",
        .call_open = "<invoke name=",
-       .call_close = "</invoke>"},
+       .call_close = "</invoke>",
+       .parameter_open = "<parameter name="},
       {.grammar = "kimi_k2",
        .template_has = {"<|tool_calls_section_begin|>"},
        .body = CallBody::kNamed,
@@ -58,6 +59,16 @@ const std::vector<ToolCallMarkup>& tool_call_table() {
        .call_open = "<｜tool▁call▁begin｜>",
        .call_close = "<｜tool▁call▁end｜>",
        .name_end = "<｜tool▁sep｜>"},
+      // Qwen3-Coder. Has the mark of the next row too.
+      {.grammar = "qwen3_coder",
+       .template_has = {"<tool_call>", "<function="},
+       .body = CallBody::kElements,
+       .section_open = "<tool_call>",
+       .section_close = "</tool_call>",
+       .call_open = "<function=",
+       .call_close = "</function>",
+       .parameter_open = "<parameter=",
+       .value_lines = true},
       // Qwen2.5, Qwen3 and the Hermes models they took it from.
       {.grammar = "hermes",
        .template_has = {"<tool_call>"},
@@ -75,6 +86,10 @@ const std::vector<ToolCallMarkup>& tool_call_table() {
 bool mentions(std::string_view source, std::string_view text) {
   return source.find(text) != std::string_view::npos;
 }
+
+// Marks of families that no row describes although they share a mark with one (GLM-4.5 and later
+// write <arg_key> inside <tool_call>): better no grammar than a wrong one.
+constexpr std::string_view kOtherFamilies[] = {"<arg_key>"};
 
 }  // namespace
 
@@ -96,6 +111,11 @@ const ReasoningMarkup* find_reasoning_markup(std::string_view template_source) {
 }
 
 const ToolCallMarkup* find_tool_call_markup(std::string_view template_source) {
+  for (const std::string_view mark : kOtherFamilies) {
+    if (mentions(template_source, mark)) {
+      return nullptr;
+    }
+  }
   for (const ToolCallMarkup& row : tool_call_table()) {
     if (std::all_of(row.template_has.begin(), row.template_has.end(), [&](const auto& text) {
           return mentions(template_source, text);

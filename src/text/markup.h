@@ -22,7 +22,7 @@ const ReasoningMarkup* find_reasoning_markup(std::string_view template_source);
 enum class CallBody {
   kObject,    ///< a JSON object with the members "name" and "arguments" or "parameters"
   kNamed,     ///< [type type_end] name name_end JSON-arguments [arguments_end]
-  kElements,  ///< name">, then <parameter name="key">value</parameter> for each argument
+  kElements,  ///< name>, then parameter_open key> value </parameter> for each argument
   kWhole,     ///< no marks: the answer is nothing but objects as in kObject, separated by ';'
 };
 
@@ -37,6 +37,9 @@ struct ToolCallMarkup {
   std::string type_end;
   std::string name_end;
   std::string arguments_end;
+  std::string parameter_open;  ///< of kElements, up to the key
+  /// Of kElements: the template writes each value on lines of its own.
+  bool value_lines = false;
   /// The name is an id such as functions.NAME:0, which later turns repeat.
   bool name_is_id = false;
 

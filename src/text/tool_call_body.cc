@@ -244,8 +244,17 @@ std::string_view unquoted(std::string_view text) {
   return quoted ? text.substr(1, text.size() - 2) : text;
 }
 
-Result<ToolCall> elements_call(std::string_view body, const Json* tools) {
-  constexpr std::string_view kOpen = "<parameter name=";
+// Without the line ends that the template writes around a value; others are the value's.
+std::string_view without_lines(std::string_view value) {
+  value.remove_prefix(value.starts_with('\n') ? 1 : 0);
+  value.remove_suffix(value.ends_with('\n') ? 1 : 0);
+  return value;
+}
+
+Result<ToolCall> elements_call(const ToolCallMarkup& markup,
+                               std::string_view body,
+                               const Json* tools) {
+  const std::string& open = markup.parameter_open;
   constexpr std::string_view kClose = "</parameter>";
   const size_t name_end = body.find('>');
   if (name_end == std::string_view::npos) {
@@ -257,9 +266,9 @@ Result<ToolCall> elements_call(std::string_view body, const Json* tools) {
     return invalid("a tool call needs a name");
   }
   std::vector<std::string> keys;
-  for (size_t pos = body.find(kOpen, name_end); pos != std::string_view::npos;
-       pos = body.find(kOpen, pos)) {
-    const size_t key_begin = pos + kOpen.size();
+  for (size_t pos = body.find(open, name_end); pos != std::string_view::npos;
+       pos = body.find(open, pos)) {
+    const size_t key_begin = pos + open.size();
     const size_t key_end = body.find('>', key_begin);
     const size_t end = body.find(kClose, key_begin);
     if (end == std::string_view::npos || key_end > end) {
@@ -272,8 +281,9 @@ Result<ToolCall> elements_call(std::string_view body, const Json* tools) {
     call.arguments += keys.empty() ? "" : ", ";
     append_json_string(call.arguments, key);
     call.arguments += ": ";
+    const std::string_view value = body.substr(key_end + 1, end - key_end - 1);
     append_value(call.arguments,
-                 body.substr(key_end + 1, end - key_end - 1),
+                 markup.value_lines ? without_lines(value) : value,
                  parameter_schema(tools, call.name, key));
     keys.push_back(std::move(key));
     pos = end + kClose.size();
@@ -291,7 +301,7 @@ Result<ToolCall> parse_call_body(const ToolCallMarkup& markup,
     case CallBody::kNamed:
       return named_call(markup, body);
     case CallBody::kElements:
-      return elements_call(body, tools);
+      return elements_call(markup, body, tools);
     default: {
       bool unused = false;
       return object_call(body, unused);

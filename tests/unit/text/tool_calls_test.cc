@@ -198,7 +198,32 @@ std::vector<Case> cases() {
         {{"",
           "f",
           R"({"s": "    return 1\n", "i": 3, "o": " x ", "b": true, "q": "\ty\n", "e": " null"})"}}}},
+      // As the template of Qwen3-Coder writes them: the line ends around a value are not its own.
+      {"qwen3_coder",
+       "I look.\n<tool_call>\n<function=f>\n<parameter=s>\n    return 1\n\n</parameter>\n"
+       "<parameter=i>\n3\n</parameter>\n<parameter=b>\nTrue\n</parameter>\n</function>\n"
+       "</tool_call>\n<tool_call>\n<function=g>\n<parameter=q>\nx\n</parameter>\n</function>\n"
+       "</tool_call>",
+       {"I look.",
+        {{"", "f", R"({"s": "    return 1\n", "i": 3, "b": true})"}, {"", "g", R"({"q": "x"})"}}}},
+      {"qwen3_coder", "<tool_call><function=f></function></tool_call>", {"", {{"", "f", "{}"}}}},
+      {"qwen3_coder",
+       "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>",
+       {"<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>", {}}},
   };
+}
+
+// Several families share a mark; what a template holds beside it decides.
+TEST(ToolCalls, GrammarOfATemplate) {
+  const auto grammar = [](const char* text) {
+    const ToolCallMarkup* found = find_tool_call_markup(text);
+    return found == nullptr ? std::string("none") : found->grammar;
+  };
+  EXPECT_EQ(grammar("<tool_call>\\n{\"name\": \"}\\n</tool_call>"), "hermes");
+  EXPECT_EQ(grammar("<tool_call>\\n<function=' ~ name ~ '>\\n<parameter='"), "qwen3_coder");
+  EXPECT_EQ(grammar("<tool_call>{{ name }}<arg_key>{{ k }}</arg_key>"), "none");
+  EXPECT_EQ(grammar("<minimax:tool_call><invoke name="), "minimax_m2");
+  EXPECT_EQ(grammar("plain"), "none");
 }
 
 TEST(ToolCalls, EveryGrammar) {
@@ -247,6 +272,9 @@ TEST(ToolCalls, RandomTextsDoNotDependOnPieces) {
                                           "<invoke name=\"f\">",
                                           "</invoke>",
                                           "<parameter name=\"s\">",
+                                          "<function=f>",
+                                          "</function>",
+                                          "<parameter=s>",
                                           "</parameter>",
                                           "{\"name\": \"f\", \"arguments\": {\"s\": 1}}",
                                           "{}",
@@ -260,8 +288,13 @@ TEST(ToolCalls, RandomTextsDoNotDependOnPieces) {
   const unsigned seed = 20261125;
   std::mt19937 random(seed);
   int64_t calls = 0;
-  for (const char* grammar :
-       {"hermes", "llama3_json", "deepseek_v3", "deepseek_v31", "kimi_k2", "minimax_m2"}) {
+  for (const char* grammar : {"hermes",
+                              "llama3_json",
+                              "deepseek_v3",
+                              "deepseek_v31",
+                              "kimi_k2",
+                              "minimax_m2",
+                              "qwen3_coder"}) {
     for (int i = 0; i < 3000; ++i) {
       std::string text;
       for (size_t n = random() % 14; n > 0; --n) {
