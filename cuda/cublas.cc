@@ -406,8 +406,9 @@ Status CublasLt::Impl::measure(Plan& plan, const MatMul& p, const void* bias, co
   return ok_status();
 }
 
-// The library has kernels for many heights of tiles, and loads each when it first runs: 1 to 4 ms
-// in the middle of somebody's prompt. Asking which one a number of rows takes costs microseconds.
+// The library has kernels for many heights of tiles, and loads each when it first runs: presumably
+// the 16 ms that a first prompt of 200 tokens took longer than the hundredth. Which one a number of
+// rows takes can be asked without running it.
 Status CublasLt::Impl::load_kernels(const MatMul& p, const void* bias, const Workspace& w) {
   constexpr int64_t kFine = 512;
   constexpr int64_t kMiddle = 2048;

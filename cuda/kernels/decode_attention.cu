@@ -25,8 +25,8 @@ constexpr int kMaxGroup = 16;
 constexpr int kMaxSequences = 4096;  // prefix sums in shared memory
 
 // Many pairs take two blocks of four warps per multiprocessor. Where each pair can have a
-// multiprocessor to itself, eight warps get through its keys sooner (a step of 7B at batch 1 and
-// 192 keys: 28 times 2.5 us).
+// multiprocessor to itself, eight warps share its keys (a step of 7B at batch 1 and 192 keys takes
+// as long with four).
 template <int kHeadDim_, int kWarps_, int kStages_>
 struct Plan {
   static constexpr int kHeadDim = kHeadDim_;

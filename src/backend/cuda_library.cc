@@ -18,7 +18,7 @@ namespace {
 
 struct Entry {
   void* function = nullptr;
-  std::string library;  // path
+  std::string path;  // of the plugin
 };
 
 Result<Entry> find_entry(const std::vector<std::string>& directories, const char* symbol) {
@@ -41,7 +41,7 @@ Result<Entry> find_entry(const std::vector<std::string>& directories, const char
                    path,
                    symbol);
     }
-    return Entry{.function = function, .library = path};
+    return Entry{.function = function, .path = path};
   }
   return error(StatusCode::kUnavailable,
                "{} was not found (looked for {})",
@@ -96,7 +96,7 @@ Result<std::unique_ptr<Backend>> open_cuda_backend(const BackendQuery& query) {
   }
   const bool names =
       status.code() == StatusCode::kNotFound || status.code() == StatusCode::kInvalidArgument;
-  return names ? std::move(status) : std::move(status).with_context(entry.library);
+  return names ? std::move(status) : std::move(status).with_context(entry.path);
 }
 
 Status test_peers(const std::vector<std::string>& plugin_paths,

@@ -67,7 +67,6 @@ struct TokenLogprobs {
   std::vector<Alternative> top;
 };
 
-/// A piece of one choice. Text is valid UTF-8 and never holds part of a stop string.
 /// Content in which a closing mark came that no opening one began. What came before it was
 /// reasoning, but that is known only now.
 struct UnopenedReasoning {
@@ -77,6 +76,7 @@ struct UnopenedReasoning {
   bool operator==(const UnopenedReasoning&) const = default;
 };
 
+/// A piece of one choice. Text is valid UTF-8 and never holds part of a stop string.
 struct GenerationDelta {
   int32_t choice = 0;
   std::string content;

@@ -29,17 +29,21 @@ TensorView VocabParallelEmbedding::logits(const ComputeContext& ctx, ConstTensor
   return part;
 }
 
+std::vector<int64_t> logit_widths(int64_t vocab_size, int ranks) {
+  std::vector<int64_t> widths;
+  for (int r = 0; r < ranks; ++r) {
+    widths.push_back(Partition::balanced_range(vocab_size, r, ranks).count);
+  }
+  return widths;
+}
+
 TensorView gather_logits(const LogitsGather& args) {
   const int ranks = args.group.size();
   if (ranks == 1) {  // nothing to gather, and no copy of a vocabulary per row
     return args.part;
   }
   const TensorView all = args.arena.alloc(DType::kF32, {args.part.dim(0), args.vocab_size});
-  std::vector<int64_t> widths;
-  for (int r = 0; r < ranks; ++r) {
-    widths.push_back(Partition::balanced_range(args.vocab_size, r, ranks).count);
-  }
-  args.group.all_gather_columns(all, args.part, widths);
+  args.group.all_gather_columns(all, args.part, logit_widths(args.vocab_size, ranks));
   return all;
 }
 

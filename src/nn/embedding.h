@@ -1,5 +1,8 @@
 // Token embedding and output head, split over ranks by vocabulary rows.
 #pragma once
+#include <cstdint>
+#include <vector>
+
 #include "nn/compute_context.h"
 #include "nn/scope.h"
 
@@ -26,6 +29,9 @@ class VocabParallelEmbedding {
   int64_t width_;
   Range rows_;
 };
+
+/// How many ids, and so logits, each of `ranks` ranks has.
+std::vector<int64_t> logit_widths(int64_t vocab_size, int ranks);
 
 /// Logits of the whole vocabulary, on every rank, from each rank's part.
 struct LogitsGather {

@@ -5,13 +5,19 @@
 namespace tutti::test {
 namespace {
 
-class CudaCollectivesOneLaunch : public ::testing::TestWithParam<int> {
+struct Group {
+  int ranks;
+  bool direct;  // or mailboxes in the host's memory, where large sums go another way
+};
+
+class CudaCollectivesOneLaunch : public ::testing::TestWithParam<Group> {
  protected:
   void SetUp() override {
     if (!nvidia_device_present("/")) {
       GTEST_SKIP() << "this machine shows no NVIDIA GPU";
     }
-    ranks_ = std::make_unique<PeerWorld>(WorldOptions{.ranks = GetParam(),
+    ranks_ = std::make_unique<PeerWorld>(WorldOptions{.ranks = GetParam().ranks,
+                                                      .direct = GetParam().direct,
                                                       .buffer_bytes = int64_t{12} << 20,
                                                       .timeout = std::chrono::minutes(5)});
   }
@@ -80,7 +86,18 @@ class CudaCollectivesOneLaunch : public ::testing::TestWithParam<int> {
   std::unique_ptr<PeerWorld> ranks_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Groups, CudaCollectivesOneLaunch, ::testing::Values(2, 3, 8));
+INSTANTIATE_TEST_SUITE_P(Groups,
+                         CudaCollectivesOneLaunch,
+                         ::testing::Values(Group{2, true},
+                                           Group{3, true},
+                                           Group{8, true},
+                                           Group{2, false},
+                                           Group{3, false}),
+                         [](const auto& test) {
+                           return fmt::format("{}Ranks{}",
+                                              test.param.ranks,
+                                              test.param.direct ? "Direct" : "HostMemory");
+                         });
 
 TEST_P(CudaCollectivesOneLaunch, Sums) {
   for (const DType type : {DType::kF32, DType::kBF16}) {

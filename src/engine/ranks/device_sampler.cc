@@ -4,7 +4,6 @@
 
 #include "base/checked.h"
 #include "nn/embedding.h"
-#include "nn/scope.h"
 #include "sched/sampling_params.h"
 
 namespace tutti {
@@ -32,14 +31,6 @@ struct Adjusted {
 Adjusted allocate_adjusted(Arena& arena, int64_t rows, int64_t vocab_size) {
   return {.logits = arena.alloc(DType::kF32, {rows, vocab_size}),
           .tokens = arena.alloc(DType::kI32, {rows})};
-}
-
-std::vector<int64_t> vocabulary_widths(int64_t size, int ranks) {
-  std::vector<int64_t> widths;
-  for (int r = 0; r < ranks; ++r) {
-    widths.push_back(Partition::balanced_range(size, r, ranks).count);
-  }
-  return widths;
 }
 
 // Rows [begin, begin + count), or none where there are none at all.
@@ -118,7 +109,7 @@ void DeviceSampler::choose_by_rows(const DeviceChoices& choices,
   const RowShare share = row_share(part.dim(0), group.rank(), group.size());
   const StepResult mine = allocate_choice(arena_, share.count, out.log_probs.defined());
   const TensorView logits = arena_.alloc(DType::kF32, {share.count, vocabulary_.size});
-  const std::vector<int64_t> widths = vocabulary_widths(vocabulary_.size, group.size());
+  const std::vector<int64_t> widths = logit_widths(vocabulary_.size, group.size());
   group.exchange_rows({.out = logits, .in = part, .widths = widths});
   choose_from({.log_probs = rows_of(choices.log_probs, share),
                .draws = rows_of(choices.draws, share),
