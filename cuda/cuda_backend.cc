@@ -71,7 +71,7 @@ class CudaBackend final : public Backend {
       return ok_status();
     }
     return error(
-        StatusCode::kUnsupported, "--compute {}: GPUs compute in f32 or bf16", dtype_name(act));
+        StatusCode::kUnsupported, "‹compute› {}: GPUs compute in f32 or bf16", dtype_name(act));
   }
 
   Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {

@@ -40,7 +40,7 @@ Status try_gpu(const CudaDeviceInfo& gpu) {
   const Status status = check_kernels_run(gpu);
   return status.ok() ? status
                      : error(status.code(),
-                             "cuda:{}: {}; --gpus can leave it out",
+                             "cuda:{}: {}; ‹gpus› can leave it out",
                              gpu.index,
                              status.message());
 }
@@ -98,7 +98,7 @@ Result<RankChoice> GpuGroup::choose_ranks(int tp, const LegalRanks& legal) {
 Result<std::vector<CudaDeviceInfo>> GpuGroup::used(int ranks) const {
   const int gpus = ranks / options_.ranks_per_gpu;
   if (ranks < 1 || ranks % options_.ranks_per_gpu != 0 || gpus > narrow<int>(gpus_.size())) {
-    return invalid("--tp {}: wanted GPUs x --ranks-per-gpu, which is at most {} x {}",
+    return invalid("‹tp› {}: wanted GPUs x ‹ranks_per_gpu›, which is at most {} x {}",
                    ranks,
                    gpus_.size(),
                    options_.ranks_per_gpu);

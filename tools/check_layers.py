@@ -31,6 +31,9 @@ BANNED_WORDS = {
     "serve": ["DeviceKind", "is_cuda"],
 }
 GPU_HEADERS = re.compile(r'#include\s*[<"](cuda|nccl|cublas|nvml|cudnn)')
+# Who set an option knows how it is spelled (base/option_names.h).
+FLAG = re.compile(r'"(?:\\.|[^"\\\n])*(?<![-\w])--[a-z]')
+FLAGS_OF_OTHERS = re.compile(r"docker run --gpus|tutti doctor --dump|\{\"--pairs\"")
 ENVIRONMENT = re.compile(r"\bgetenv\s*\(")
 MAX_LINES = 600
 
@@ -57,6 +60,8 @@ def check_file(path, folder, root):
                 yield f"{name}:{number}: {folder} is host-only and may not include {target}/{header}"
         if GPU_HEADERS.match(line):
             yield f"{name}:{number}: GPU headers belong to cuda/"
+        if LEVELS[folder] < LEVELS["apps"] and FLAG.search(re.sub(r"//.*", "", FLAGS_OF_OTHERS.sub("", line))):
+            yield f"{name}:{number}: a flag in a message; name the option as in \"‹kv_memory›\" and let apps spell it"
     code = strip_comments(text)
     for word in BANNED_WORDS.get(folder, []):
         for match in re.finditer(rf"\b{word}\b", code):

@@ -6,7 +6,8 @@
 #include <CLI/CLI.hpp>
 
 #include "apps/options.h"
-#include "base/log.h"
+#include "base/log_event.h"
+#include "base/option_names.h"
 #include "serve/limit_table.h"
 
 namespace tutti {
@@ -64,7 +65,7 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
   app.add_option("--context",
                  m.context,
                  "Tokens of prompt and output together (default: the model's, if it fits)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   app.add_option("--kv-memory", m.kv_memory, "Memory of the KV cache, for example 512MiB or 4GiB");
   app.add_option("--compute",
                  m.compute,
@@ -90,25 +91,52 @@ void add_load_format(CLI::App& cmd, ModelFlags& m) {
       ->check(CLI::IsMember({"auto", "dummy"}));
 }
 
-void add_sampling_flags(CLI::App& app, SamplingFlags& s) {
-  app.add_option("--temperature", s.temperature, "0 picks the most likely token each time")
-      ->check(CLI::Range(0.0, 100.0));
-  app.add_option("--top-k", s.top_k, "Keep the k most likely tokens; 0 keeps all")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--top-p", s.top_p, "Keep the smallest set with this probability")
-      ->check(CLI::Range(1e-9, 1.0));
-  app.add_option("--min-p", s.min_p, "Drop tokens less likely than this share of the best")
-      ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--presence-penalty", s.presence_penalty, "Against tokens that occurred")
-      ->check(CLI::Range(-2.0, 2.0));
-  app.add_option(
-         "--frequency-penalty", s.frequency_penalty, "Against tokens by how often they occurred")
-      ->check(CLI::Range(-2.0, 2.0));
-  app.add_option("--repetition-penalty",
-                 s.repetition_penalty,
-                 "Divides the scores of tokens seen; 1 is off")
-      ->check(CLI::Range(0.01, 100.0));
-  app.add_option("--seed", s.seed, "Same seed, same text");
+// A flag for the request parameter of that name. `least`: more than the parameter's own least
+// value.
+CLI::Option* add_parameter_flag(CLI::App& app,
+                                const char* name,
+                                ParameterFlags& flags,
+                                double least = -HUGE_VAL) {
+  const RequestParameter& parameter = request_parameter(name);
+  if (parameter.type == ParameterType::kBool) {
+    return app.add_flag_callback(
+        as_flag(name), [&] { flags.given.emplace_back(&parameter, true); }, parameter.help);
+  }
+  const auto check = [&parameter, least](const std::string& text) -> std::string {
+    const Result<ParameterValue> value = parse_parameter(parameter, text);
+    if (!value.ok()) {
+      return value.status().message().substr(std::string_view(parameter.name).size() + 2);
+    }
+    const auto* integer = std::get_if<int64_t>(&*value);
+    return integer != nullptr && static_cast<double>(*integer) < least
+               ? fmt::format("got {}, wanted at least {}", text, least)
+               : "";
+  };
+  return app
+      .add_option_function<std::string>(
+          as_flag(name),
+          [&](const std::string& text) {
+            flags.given.emplace_back(&parameter, *parse_parameter(parameter, text));
+          },
+          parameter.help)
+      ->check(check, "", "parameter")
+      ->type_name(parameter.type == ParameterType::kInteger  ? "INT"
+                  : parameter.type == ParameterType::kNumber ? "FLOAT"
+                                                             : "TEXT");
+}
+
+void add_sampling_flags(CLI::App& app, ParameterFlags& flags) {
+  for (const char* name : {"temperature",
+                           "top_k",
+                           "top_p",
+                           "min_p",
+                           "presence_penalty",
+                           "frequency_penalty",
+                           "repetition_penalty",
+                           "seed",
+                           "min_tokens"}) {
+    add_parameter_flag(app, name, flags);
+  }
 }
 
 // Everything a parse fills; one object so that the callbacks' references stay valid.
@@ -138,9 +166,8 @@ void add_run(CLI::App& app, Commands& c) {
   add_model_flags(*cmd, c.run.model, false);
   cmd->add_option("PROMPT", c.run.prompt, "Question; without one a chat starts");
   cmd->add_option("--system", c.run.system, "System message");
-  cmd->add_option("--max-tokens", c.run.max_tokens, "Most tokens of one answer")
-      ->check(CLI::PositiveNumber);
-  add_sampling_flags(*cmd, c.run.sampling);
+  add_parameter_flag(*cmd, "max_tokens", c.run.parameters, 1);
+  add_sampling_flags(*cmd, c.run.parameters);
   cmd->callback([&c] { c.chosen = [&c] { return run_command(c.run); }; });
 }
 
@@ -160,11 +187,11 @@ void add_limit_flags(CLI::App& app, ServeOptions& options) {
                                format_limit(row.max));
     };
     app.add_option_function<double>(
-           row.flag,
+           as_flag(row.name),
            [&row, &options](const double& value) {
              set_limit(row, value, options.limits, options.request_limits);
            },
-           row.what)
+           spell_options(row.what, &as_flag))
         ->check(check, "", "limit")
         ->type_name(row.unit == LimitRow::Unit::kSeconds ? "SECONDS"
                     : row.unit == LimitRow::Unit::kBytes ? "BYTES"
@@ -236,12 +263,10 @@ void add_generate(CLI::App& app, Commands& c) {
   add_model_flags(*cmd, c.generate.model, true);
   cmd->add_option("--ids-file", c.generate.ids_file, "Token ids separated by commas or spaces")
       ->required();
-  cmd->add_option("--max-tokens", c.generate.max_tokens, "Most new tokens")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  cmd->add_flag("--ignore-eos", c.generate.ignore_eos, "Go on after an end-of-sequence token");
+  add_parameter_flag(*cmd, "max_tokens", c.generate.parameters, 1)->default_str("128");
+  add_parameter_flag(*cmd, "ignore_eos", c.generate.parameters);
   cmd->add_flag("--json", c.generate.json, "Print {\"ids\":…,\"text\":…,\"finish_reason\":…}");
-  add_sampling_flags(*cmd, c.generate.sampling);
+  add_sampling_flags(*cmd, c.generate.parameters);
   cmd->callback([&c] { c.chosen = [&c] { return generate_command(c.generate); }; });
 }
 
@@ -324,13 +349,9 @@ void add_bench_latency(CLI::App& bench, Commands& c) {
   cmd->add_option("--batch", c.latency.batch, "Sequences")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  cmd->add_option("--temperature", c.latency.temperature, "0 takes the most likely token")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 2.0));
-  cmd->add_option("--top-k", c.latency.top_k, "0 keeps all")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  cmd->add_option("--top-p", c.latency.top_p)->capture_default_str()->check(CLI::Range(0.01, 1.0));
+  for (const char* name : {"temperature", "top_k", "top_p"}) {
+    add_parameter_flag(*cmd, name, c.latency.parameters);
+  }
   cmd->add_flag("--json", c.latency.json, "Print one JSON object");
   cmd->callback([&c] { c.chosen = [&c] { return bench_latency_command(c.latency); }; });
 }
@@ -353,9 +374,7 @@ void add_bench_throughput(CLI::App& bench, Commands& c) {
   cmd->add_option("--new-tokens", o.new_tokens, "Generated by each request, whatever they are")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
-  cmd->add_option("--temperature", o.temperature, "0 picks the most likely token each time")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+  add_parameter_flag(*cmd, "temperature", o.parameters);
   cmd->add_option("--seed", o.seed, "Same seed, same prompts")->capture_default_str();
   cmd->add_flag("--no-prefix-cache", o.model.no_prefix_cache, "Share no prefixes")
       ->group("For tests");
@@ -399,8 +418,9 @@ void add_bench_prompts(CLI::App& cmd, BenchServeOptions& o) {
   cmd.add_option("--token-ids", o.token_ids, "Range of the random ids, FIRST:LAST")
       ->capture_default_str()
       ->group("Prompts");
+  const ValueRange temperature = request_parameter("temperature").range;
   cmd.add_option("--temperature", o.temperature, "Sent with each request (default: the server's)")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(CLI::Range(temperature.min, temperature.max))
       ->group("Prompts");
   cmd.add_option("--extra-body", o.extra_body, "JSON object with further fields of each request")
       ->group("Prompts");
@@ -487,6 +507,7 @@ int run_cli(int argc, char** argv) {
   add_bench(app, commands);
   add_doctor(app, commands);
   add_check_peers(app, commands);
+  set_log_option_spelling(&as_flag);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

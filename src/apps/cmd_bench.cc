@@ -150,7 +150,7 @@ Status measure(RankedModelRunner& runner,
                   {.prompt_tokens = o.prompt_tokens,
                    .new_tokens = o.new_tokens,
                    .batch = o.batch,
-                   .sampling = {.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p}});
+                   .sampling = o.parameters.sampling({.temperature = 0.0F})});
   TUTTI_RETURN_IF_ERROR(run.check());
   if (!backend.ranks_share_memory()) {
     TUTTI_RETURN_IF_ERROR(run.warm_up());

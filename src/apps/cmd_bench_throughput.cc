@@ -86,7 +86,7 @@ SequenceRequest make_request(const BenchThroughputOptions& o, int64_t number, in
     r.prompt.push_back(narrow<int32_t>(random.integer(0, vocab - 1)));
   }
   r.max_tokens = o.new_tokens;  // no stop ids: exactly so many
-  r.sampling.temperature = o.temperature;
+  r.sampling = o.parameters.sampling({.temperature = 0.0F});
   r.sampling.seed = random.next();
   return r;
 }

@@ -9,10 +9,7 @@ namespace tutti {
 
 namespace {
 
-bool any_set(const SamplingFlags& s) {
-  return s.temperature || s.top_k || s.top_p || s.min_p || s.presence_penalty ||
-         s.frequency_penalty || s.repetition_penalty || s.seed;
-}
+constexpr int64_t kMaxTokens = 128;  // unless --max-tokens says more
 
 void print(const Collector& result, bool has_text, bool json) {
   if (json) {
@@ -38,14 +35,13 @@ Status generate(const GenerateOptions& options) {
   TUTTI_TRY(const TextModel model, load_text_model(options.model, ""));
   GenerationRequest request;
   TUTTI_TRY(request.prompt, read_ids(options.ids_file, model.engine->info().vocab_size));
-  if (any_set(options.sampling)) {
+  if (options.parameters.any_sampling()) {
     request.sampling = model.engine->defaults().sampling;
-    options.sampling.apply(request.sampling);
   } else {
     request.sampling.temperature = 0.0F;
   }
-  request.max_tokens = options.max_tokens;
-  request.ignore_eos = options.ignore_eos;
+  request.max_tokens = kMaxTokens;
+  options.parameters.apply(request);
   request.request_id = "generate";
   auto sink = std::make_shared<Collector>();
   const InterruptGuard guard;

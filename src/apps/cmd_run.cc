@@ -85,10 +85,7 @@ Result<std::string> answer(const TextModel& model,
   request.prompt = std::move(chat.ids);
   request.sampling = model.engine->defaults().sampling;
   request.sampling.seed = static_cast<uint64_t>(Clock::now().time_since_epoch().count());
-  options.sampling.apply(request.sampling);
-  if (options.max_tokens > 0) {
-    request.max_tokens = options.max_tokens;
-  }
+  options.parameters.apply(request);
   request.split_reasoning = chat.split_reasoning;
   request.reasoning_open = chat.reasoning_open;
   request.reasoning_closed = chat.reasoning_closed;

@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "backend/select.h"
+#include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/option_names.h"
 #include "base/units.h"
 
 namespace tutti {
@@ -102,19 +104,27 @@ void draw_progress(const LoadProgress& p) {
 
 }  // namespace
 
-void SamplingFlags::apply(SamplingParams& params) const {
-  params.temperature = temperature.value_or(params.temperature);
-  params.top_k = top_k.value_or(params.top_k);
-  params.top_p = top_p.value_or(params.top_p);
-  params.min_p = min_p.value_or(params.min_p);
-  params.presence_penalty = presence_penalty.value_or(params.presence_penalty);
-  params.frequency_penalty = frequency_penalty.value_or(params.frequency_penalty);
-  params.repetition_penalty = repetition_penalty.value_or(params.repetition_penalty);
-  params.seed = seed.value_or(params.seed);
+bool ParameterFlags::any_sampling() const {
+  return std::any_of(
+      given.begin(), given.end(), [](const auto& flag) { return is_sampling(*flag.first); });
+}
+
+SamplingParams ParameterFlags::sampling(SamplingParams base) const {
+  GenerationRequest request;
+  request.sampling = base;
+  apply(request);
+  return request.sampling;
+}
+
+void ParameterFlags::apply(GenerationRequest& request) const {
+  for (const auto& [parameter, value] : given) {
+    const Status status = set_parameter(*parameter, value, request);
+    TUTTI_CHECK(status.ok());
+  }
 }
 
 int fail(const Status& status) {
-  std::fprintf(stderr, "tutti: %s\n", status.message().c_str());
+  std::fprintf(stderr, "tutti: %s\n", spell_options(status.message(), &as_flag).c_str());
   return mapping(status.code()).exit_code;
 }
 
@@ -274,7 +284,8 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
 
 std::string describe_devices(const Backend& backend, const RankedModelRunner& runner) {
   const RankChoice& choice = runner.rank_choice();
-  return backend.describe(choice) + (choice.left_out.empty() ? "" : "; " + choice.left_out);
+  return backend.describe(choice) +
+         (choice.left_out.empty() ? "" : "; " + spell_options(choice.left_out, &as_flag));
 }
 
 Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,

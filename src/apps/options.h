@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "sched/sampling_params.h"
+#include "engine/request_parameters.h"
 #include "serve/http_limits.h"
 
 namespace tutti {
@@ -32,26 +34,22 @@ struct ModelFlags {
   bool quiet = false;  ///< no progress bar, no info lines
 };
 
-/// Sampling flags of `run` and `generate`; unset ones come from the model's generation_config.json.
-struct SamplingFlags {
-  std::optional<float> temperature;
-  std::optional<int32_t> top_k;
-  std::optional<float> top_p;
-  std::optional<float> min_p;
-  std::optional<float> presence_penalty;
-  std::optional<float> frequency_penalty;
-  std::optional<float> repetition_penalty;
-  std::optional<uint64_t> seed;
+/// Flags of request parameters (engine/request_parameters.h) that were given.
+struct ParameterFlags {
+  std::vector<std::pair<const RequestParameter*, ParameterValue>> given;
 
-  void apply(SamplingParams& params) const;
+  bool any_sampling() const;
+  /// `base` with what was given of it.
+  SamplingParams sampling(SamplingParams base) const;
+  /// Flags were checked when they were parsed.
+  void apply(GenerationRequest& request) const;
 };
 
 struct RunOptions {
   ModelFlags model;
-  SamplingFlags sampling;
+  ParameterFlags parameters;
   std::string prompt;
   std::string system;
-  int64_t max_tokens = 0;  ///< 0 = until the context is full
 };
 
 struct ServeOptions {
@@ -76,10 +74,8 @@ struct ScoreOptions {
 
 struct GenerateOptions {
   ModelFlags model;
-  SamplingFlags sampling;
+  ParameterFlags parameters;
   std::string ids_file;
-  int64_t max_tokens = 128;
-  bool ignore_eos = false;
   bool json = false;
 };
 
@@ -115,9 +111,7 @@ struct BenchLatencyOptions {
   int64_t prompt_tokens = 128;
   int64_t new_tokens = 64;
   int64_t batch = 1;
-  float temperature = 0.0F;
-  int32_t top_k = 0;
-  float top_p = 1.0F;
+  ParameterFlags parameters;  ///< over a temperature of 0
   bool json = false;
 };
 
@@ -127,7 +121,7 @@ struct BenchThroughputOptions {
   int64_t concurrency = 16;
   int64_t prompt_tokens = 128;
   int64_t new_tokens = 64;
-  float temperature = 0.0F;
+  ParameterFlags parameters;  ///< over a temperature of 0
   uint64_t seed = 0;
   bool json = false;
 };

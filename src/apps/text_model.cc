@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/option_names.h"
 #include "base/units.h"
 #include "engine/generation_config.h"
 #include "engine/tokenizer_text.h"
@@ -70,7 +71,7 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
                   format_bytes(runner->kv_bytes()),
                   limits.num_blocks * limits.block_size,
                   limits.max_context,
-                  left_out.empty() ? "" : "; " + left_out);
+                  left_out.empty() ? "" : "; " + spell_options(left_out, &as_flag));
   TextEngineParts parts;
   parts.info = {.id = name.empty() ? display_name(flags) : name,
                 .created_unix = unix_now(),

@@ -78,7 +78,7 @@ class CpuBackend final : public Backend {
       return ok_status();
     }
     return error(StatusCode::kUnsupported,
-                 "--compute {}: the CPU computes in f32; leave --compute out, or use --device cuda",
+                 "‹compute› {}: the CPU computes in f32; leave ‹compute› out, or use ‹device› cuda",
                  act == DType::kBF16 ? "bf16" : dtype_name(act));
   }
 

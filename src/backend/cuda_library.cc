@@ -56,7 +56,7 @@ CudaPluginRequest new_request() {
 // The one verdict on peer access, and its line in the log.
 bool peers_usable(const BackendQuery& query, const std::vector<int>& gpus) {
   if (!query.peer_access) {
-    log_info("P2P is off: --p2p off; collectives go through host memory (slower)");
+    log_info("P2P is off, as asked; collectives go through host memory (slower)");
     return false;
   }
   if (gpus.size() < 2) {

@@ -106,7 +106,7 @@ Result<GpuChoice> parse_gpu_choice(const std::string& text) {
   });
   if (!good || one_number) {
     return invalid(
-        "--gpus {}: wanted auto, all, a number of GPUs (2), or a list of indices and UUIDs (0,2,3 "
+        "‹gpus› {}: wanted auto, all, a number of GPUs (2), or a list of indices and UUIDs (0,2,3 "
         "or GPU-8932f937,GPU-1a2b3c4d; one index: 2,)",
         text);
   }
@@ -122,7 +122,7 @@ Result<std::vector<size_t>> pick_gpus(const GpuChoice& choice,
     const size_t take = choice.count > 0 ? static_cast<size_t>(choice.count) : visible.size();
     if (take > visible.size()) {
       return error(StatusCode::kNotFound,
-                   "--gpus {}: {}; type --gpus {}",
+                   "‹gpus› {}: {}; type ‹gpus› {}",
                    choice.count,
                    describe_visible(visible, mask),
                    visible.size());
@@ -141,19 +141,19 @@ Result<std::vector<size_t>> pick_gpus(const GpuChoice& choice,
     }
     if (hits.empty()) {
       return error(StatusCode::kNotFound,
-                   "--gpus {}: there is no GPU {}; {}",
+                   "‹gpus› {}: there is no GPU {}; {}",
                    choice.text(),
                    name,
                    describe_visible(visible, mask));
     }
     if (hits.size() > 1) {
-      return invalid("--gpus {}: several GPUs begin with {}; {}",
+      return invalid("‹gpus› {}: several GPUs begin with {}; {}",
                      choice.text(),
                      name,
                      describe_visible(visible, mask));
     }
     if (std::find(chosen.begin(), chosen.end(), hits.front()) != chosen.end()) {
-      return invalid("--gpus {}: {} names cuda:{} a second time; name each GPU once",
+      return invalid("‹gpus› {}: {} names cuda:{} a second time; name each GPU once",
                      choice.text(),
                      name,
                      visible[hits.front()].index);

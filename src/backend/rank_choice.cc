@@ -37,8 +37,8 @@ RankChoice use(const RankWish& wish, int ranks, std::string left_out = {}) {
 
 Status too_many_per_gpu(const RankWish& wish, const std::vector<int>& legal) {
   return invalid(
-      "--ranks-per-gpu {}: no legal number of ranks of this model ({}) fits {}; type "
-      "--ranks-per-gpu 1",
+      "‹ranks_per_gpu› {}: no legal number of ranks of this model ({}) fits {}; type "
+      "‹ranks_per_gpu› 1",
       wish.ranks_per_gpu,
       fmt::join(legal, ", "),
       room(wish));
@@ -47,8 +47,8 @@ Status too_many_per_gpu(const RankWish& wish, const std::vector<int>& legal) {
 // What to type instead of --gpus, for `gpus` of them.
 std::string fewer_gpus(const RankWish& wish, int gpus) {
   return wish.gpus_typed.find_first_of(",-") == std::string::npos
-             ? fmt::format("--gpus {}", gpus)
-             : fmt::format("{} of them in --gpus", gpus);
+             ? fmt::format("‹gpus› {}", gpus)
+             : fmt::format("{} of them in ‹gpus›", gpus);
 }
 
 Result<RankChoice> choose_all(const RankWish& wish, const LegalRanks& legal_ranks) {
@@ -62,8 +62,8 @@ Result<RankChoice> choose_all(const RankWish& wish, const LegalRanks& legal_rank
     return too_many_per_gpu(wish, legal);
   }
   return invalid(
-      "--gpus {}: {} take {}, over which this model cannot be split (legal: {}); type "
-      "{}, or --gpus auto",
+      "‹gpus› {}: {} take {}, over which this model cannot be split (legal: {}); type "
+      "{}, or ‹gpus› auto",
       wish.gpus_typed,
       room(wish),
       plural(ranks, "rank"),
@@ -96,7 +96,7 @@ Result<RankChoice> check_both(const RankWish& wish, const LegalRanks& legal_rank
   const int ranks = wish.gpus * wish.ranks_per_gpu;
   const std::vector<int> legal = legal_ranks();
   if (!legal.empty() && !contains(legal, wish.tp)) {
-    return invalid("--tp {}: this model cannot be split over {}; legal: {}",
+    return invalid("‹tp› {}: this model cannot be split over {}; legal: {}",
                    wish.tp,
                    plural(wish.tp, "rank"),
                    fmt::join(legal, ", "));
@@ -106,18 +106,18 @@ Result<RankChoice> check_both(const RankWish& wish, const LegalRanks& legal_rank
   }
   std::vector<std::string> ways;
   if (contains(legal, ranks)) {
-    ways.push_back(fmt::format("--tp {}", ranks));
+    ways.push_back(fmt::format("‹tp› {}", ranks));
   }
   if (wish.tp % wish.ranks_per_gpu == 0 && wish.tp < ranks) {
     ways.push_back(fewer_gpus(wish, wish.tp / wish.ranks_per_gpu));
   }
   if (wish.tp % wish.gpus == 0) {
-    ways.push_back(fmt::format("--ranks-per-gpu {} (for tests)", wish.tp / wish.gpus));
+    ways.push_back(fmt::format("‹ranks_per_gpu› {} (for tests)", wish.tp / wish.gpus));
   }
   if (wish.tp < ranks || ways.empty()) {
-    ways.emplace_back("--gpus auto");
+    ways.emplace_back("‹gpus› auto");
   }
-  return invalid("--gpus {} --tp {}: {} take {}; type {}",
+  return invalid("‹gpus› {} ‹tp› {}: {} take {}; type {}",
                  wish.gpus_typed,
                  wish.tp,
                  room(wish),
@@ -129,14 +129,14 @@ Result<RankChoice> check_both(const RankWish& wish, const LegalRanks& legal_rank
 Result<RankChoice> choose_first(const RankWish& wish, const LegalRanks& legal_ranks) {
   const std::vector<int> legal = wish.tp == 1 ? std::vector<int>{1} : legal_ranks();
   if (!legal.empty() && !contains(legal, wish.tp)) {
-    return invalid("--tp {}: this model cannot be split over {}; legal: {}",
+    return invalid("‹tp› {}: this model cannot be split over {}; legal: {}",
                    wish.tp,
                    plural(wish.tp, "rank"),
                    fmt::join(legal, ", "));
   }
   if (wish.tp % wish.ranks_per_gpu != 0) {
     return invalid(
-        "--tp {} --ranks-per-gpu {}: the ranks do not fill whole GPUs; type a --tp that "
+        "‹tp› {} ‹ranks_per_gpu› {}: the ranks do not fill whole GPUs; type a ‹tp› that "
         "is a multiple of {}",
         wish.tp,
         wish.ranks_per_gpu,
@@ -147,18 +147,18 @@ Result<RankChoice> choose_first(const RankWish& wish, const LegalRanks& legal_ra
     return use(
         wish,
         wish.tp,
-        wanted == wish.gpus ? "" : fmt::format("--tp {} takes {}", wish.tp, plural(wanted, "GPU")));
+        wanted == wish.gpus ? "" : fmt::format("‹tp› {} takes {}", wish.tp, plural(wanted, "GPU")));
   }
   const int most = most_ranks(wish, legal);
   std::vector<std::string> ways;
   if (most > 0) {
-    ways.push_back(fmt::format("--tp {}", most));
+    ways.push_back(fmt::format("‹tp› {}", most));
   }
   if (wish.tp % wish.gpus == 0) {
-    ways.push_back(fmt::format("--ranks-per-gpu {} (for tests)", wish.tp / wish.gpus));
+    ways.push_back(fmt::format("‹ranks_per_gpu› {} (for tests)", wish.tp / wish.gpus));
   }
-  ways.emplace_back("--device cpu");
-  return invalid("--tp {}: wants {}, there {} {}; type {}",
+  ways.emplace_back("‹device› cpu");
+  return invalid("‹tp› {}: wants {}, there {} {}; type {}",
                  wish.tp,
                  plural(wanted, "GPU"),
                  wish.gpus == 1 ? "is" : "are",

@@ -20,7 +20,7 @@ Result<DeviceChoice> parse_device_choice(const std::string& text) {
   if (text == "cuda") {
     return DeviceChoice::kCuda;
   }
-  return invalid("--device {}: wanted auto, cpu or cuda", text);
+  return invalid("‹device› {}: wanted auto, cpu or cuda", text);
 }
 
 bool nvidia_device_present(const std::string& root) {
@@ -47,9 +47,9 @@ Result<std::unique_ptr<Backend>> select_backend(const BackendQuery& query) {
   if (!nvidia_device_present(query.root)) {
     if (query.device == DeviceChoice::kCuda) {
       return error(StatusCode::kUnavailable,
-                   "--device cuda: this machine shows no NVIDIA GPU (no /dev/nvidia0 and no loaded "
-                   "driver); in a "
-                   "container start it with --gpus all, or use --device cpu");
+                   "‹device› cuda: this machine shows no NVIDIA GPU (no /dev/nvidia0 and no loaded "
+                   "driver); in a container "
+                   "start it with docker run --gpus all, or use ‹device› cpu");
     }
     log_info("no NVIDIA GPU on this machine: running on the CPU");
     return make_cpu_backend(query.cpu);
@@ -63,7 +63,7 @@ Result<std::unique_ptr<Backend>> select_backend(const BackendQuery& query) {
   }
   return error(StatusCode::kUnavailable,
                "an NVIDIA GPU is present but cannot be used: {}. To run on the CPU instead, "
-               "add --device cpu",
+               "add ‹device› cpu",
                cuda.status().message());
 }
 

@@ -37,6 +37,11 @@ std::atomic<bool>& as_json() {
   return json;
 }
 
+std::atomic<SpellOption>& option_spelling() {
+  static std::atomic<SpellOption> spelling{nullptr};
+  return spelling;
+}
+
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
     case LogLevel::kDebug:
@@ -124,6 +129,10 @@ void set_log_level(LogLevel level) {
   logger().set_level(to_spdlog(level));
 }
 
+void set_log_option_spelling(SpellOption spell) {
+  option_spelling() = spell;
+}
+
 void set_log_format(LogFormat format) {
   as_json() = format == LogFormat::kJson;
   logger().set_pattern(format == LogFormat::kJson ? "%v" : kTextPattern);
@@ -173,7 +182,12 @@ std::string json_log_line(LogLevel level,
 }
 
 void log_line(LogLevel level, std::string_view line) {
-  log_event(level, line, {});
+  const SpellOption spell = option_spelling();
+  if (spell == nullptr) {
+    log_event(level, line, {});
+  } else {
+    log_event(level, spell_options(line, spell), {});
+  }
 }
 
 void log_event(LogLevel level, std::string_view message, std::span<const LogField> fields) {

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "base/log.h"
+#include "base/option_names.h"
 
 namespace tutti {
 
@@ -16,6 +17,8 @@ enum class LogFormat {
 };
 
 void set_log_format(LogFormat format);
+/// How lines of text name options; without it the marks stay (base/option_names.h).
+void set_log_option_spelling(SpellOption spell);
 
 struct LogField {
   std::string_view name;

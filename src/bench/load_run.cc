@@ -44,8 +44,8 @@ Status raise_descriptor_limit(int64_t connections) {
   limit.rlim_cur = std::min(limit.rlim_max, std::max(wanted, limit.rlim_cur));
   if (limit.rlim_cur < wanted || setrlimit(RLIMIT_NOFILE, &limit) != 0) {
     return invalid(
-        "--concurrency {} needs {} file descriptors, this process may open {}; raise the limit "
-        "(ulimit -Hn) or lower --concurrency",
+        "‹concurrency› {} needs {} file descriptors, this process may open {}; raise the limit "
+        "(ulimit -Hn) or lower ‹concurrency›",
         connections,
         wanted,
         limit.rlim_max);
@@ -341,7 +341,7 @@ Result<Slo> Slo::parse(const std::string& text) {
                                                     : nullptr;
     if (field == nullptr || ec != std::errc() || end != digits.data() + digits.size() ||
         !(value > 0)) {
-      return invalid("--slo {}: wanted milliseconds such as ttft:500,tpot:50,e2el:20000", text);
+      return invalid("‹slo› {}: wanted milliseconds such as ttft:500,tpot:50,e2el:20000", text);
     }
     *field = value;
   }
@@ -393,7 +393,7 @@ Status LoadRun::start() {
   const auto found = resolver.resolve(shared.target.host, std::to_string(shared.target.port), ec);
   if (ec || found.empty()) {
     return error(StatusCode::kUnavailable,
-                 "cannot find the host \"{}\" ({}); check --url",
+                 "cannot find the host \"{}\" ({}); check ‹url›",
                  shared.target.host,
                  ec.message());
   }

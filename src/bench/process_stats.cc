@@ -19,7 +19,7 @@ Result<ProcessStats> process_stats(int64_t pid) {
   const size_t end = text.rfind(')');
   if (end == std::string::npos) {
     return error(StatusCode::kNotFound,
-                 "--server-pid {}: cannot read /proc/{}/stat; is there such a process on this "
+                 "‹server_pid› {}: cannot read /proc/{}/stat; is there such a process on this "
                  "machine?",
                  pid,
                  pid);

@@ -32,11 +32,11 @@ Status connect_error(const Target& target, const error_code& ec) {
   if (ec == asio::error::connection_refused) {
     return error(StatusCode::kUnavailable,
                  "nothing listens on {} (connection refused); start the server first, for example "
-                 "tutti serve, or give its address with --url",
+                 "tutti serve, or give its address with ‹url›",
                  target.host_header);
   }
   return error(StatusCode::kUnavailable,
-               "cannot connect to {} ({}); check --url and that the server runs",
+               "cannot connect to {} ({}); check ‹url› and that the server runs",
                target.host_header,
                ec.message());
 }
@@ -45,13 +45,13 @@ Result<Target> Target::parse(const std::string& url) {
   std::string_view rest = url;
   if (rest.starts_with("https://")) {
     return error(StatusCode::kUnsupported,
-                 "--url {}: https is not supported; give the http address of the server itself",
+                 "‹url› {}: https is not supported; give the http address of the server itself",
                  url);
   }
   if (rest.starts_with(kScheme)) {
     rest.remove_prefix(kScheme.size());
   } else if (rest.find("://") != std::string_view::npos) {
-    return invalid("--url {}: wanted http://HOST:PORT", url);
+    return invalid("‹url› {}: wanted http://HOST:PORT", url);
   }
   const size_t slash = rest.find('/');
   const std::string_view authority = rest.substr(0, slash);
@@ -68,7 +68,7 @@ Result<Target> Target::parse(const std::string& url) {
     const std::string_view digits = authority.substr(colon + 1);
     const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), out.port);
     if (ec != std::errc() || end != digits.data() + digits.size() || out.port == 0) {
-      return invalid("--url {}: \"{}\" is no port; wanted a number from 1 to 65535", url, digits);
+      return invalid("‹url› {}: \"{}\" is no port; wanted a number from 1 to 65535", url, digits);
     }
     host = authority.substr(0, colon);
   }
@@ -77,7 +77,7 @@ Result<Target> Target::parse(const std::string& url) {
   }
   const bool plain = std::all_of(url.begin(), url.end(), [](char c) { return c > ' ' && c < 127; });
   if (host.empty() || !plain || authority.find('@') != std::string_view::npos) {
-    return invalid("--url {}: wanted http://HOST:PORT", url);
+    return invalid("‹url› {}: wanted http://HOST:PORT", url);
   }
   out.host = host;
   out.host_header = authority;
@@ -110,7 +110,7 @@ Result<SimpleReply> get(const Target& target, std::string_view path) {
   const auto found = resolver.resolve(target.host, std::to_string(target.port), ec);
   if (ec || found.empty()) {
     return error(StatusCode::kUnavailable,
-                 "cannot find the host \"{}\" ({}); check --url",
+                 "cannot find the host \"{}\" ({}); check ‹url›",
                  target.host,
                  ec.message());
   }
@@ -173,13 +173,13 @@ Result<std::vector<std::string>> list_models(const Target& target) {
   const std::string where = "GET " + target.url() + "/models";
   if (reply.status == 401 || reply.status == 403) {
     return error(StatusCode::kUnauthenticated,
-                 "{}: {}; give the server's key with --api-key or the variable TUTTI_API_KEY",
+                 "{}: {}; give the server's key with ‹api_key› or the variable TUTTI_API_KEY",
                  where,
                  reply.status);
   }
   if (reply.status != 200) {
     return error(StatusCode::kUnavailable,
-                 "{} answers {}; give the model's name with --model, or another --url",
+                 "{} answers {}; give the model's name with ‹model›, or another ‹url›",
                  where,
                  reply.status);
   }

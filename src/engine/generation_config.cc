@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/json_fields.h"
-#include "engine/request_check.h"
+#include "engine/request_parameters.h"
 
 namespace tutti {
 namespace {

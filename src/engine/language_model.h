@@ -21,7 +21,9 @@ class Tokenizer;
 struct GenerationRequest {
   std::vector<int32_t> prompt;  ///< token ids, at least one
   SamplingParams sampling;
-  std::optional<int64_t> max_tokens;     ///< unset: until the context is full; 0 only with echo
+  std::optional<int64_t> max_tokens;  ///< unset: until the context is full; 0 only with echo
+  /// More max_tokens than there is room for are refused, instead of lowered to that.
+  bool max_tokens_must_fit = false;
   bool echo = false;                     ///< each choice begins with the prompt
   std::optional<std::string> echo_text;  ///< the prompt's text; unset: that of its tokens
   /// Generation ends before the first of these strings. With split_reasoning those in the reasoning

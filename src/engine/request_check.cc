@@ -1,46 +1,16 @@
 #include "engine/request_check.h"
 
 #include <cmath>
-#include <limits>
 
 #include "base/checked.h"
 #include "base/utf8.h"
+#include "engine/request_parameters.h"
 
 namespace tutti {
 namespace {
 
-// OpenAI allows 4 strings; vLLM does not limit them. Each costs a few operations per byte of text.
-constexpr size_t kMaxStopStrings = 32;
-constexpr size_t kMaxStopBytes = 4096;
-constexpr size_t kMaxStopIds = 1024;
-constexpr size_t kMaxSaltBytes = 1024;
-// Each costs a comparison per generated token.
-constexpr size_t kMaxBadWords = 1024;
-constexpr size_t kMaxBadWordBytes = 4096;
-constexpr float kMaxBias = 100.0F;  // OpenAI's
-
-struct Range {
-  const char* field;
-  float value;
-  float low;
-  float high;
-  bool low_open = false;  // the low end itself is not allowed
-};
-
-Status check_range(const Range& r) {
-  // Written so that NaN fails.
-  const bool above = r.low_open ? r.value > r.low : r.value >= r.low;
-  if (above && r.value <= r.high) {
-    return ok_status();
-  }
-  const bool bounded = r.high < std::numeric_limits<float>::max();
-  return invalid("{} is {}, must be {} {}{}",
-                 r.field,
-                 r.value,
-                 r.low_open ? "more than" : "at least",
-                 r.low,
-                 bounded ? fmt::format(" and at most {}", r.high) : std::string())
-      .with_param(r.field);
+Status at(const std::string& path, const std::string& what) {
+  return invalid("{}: {}", path, what).with_param(path);
 }
 
 Status check_prompt(const GenerationRequest& request, const GenerationLimits& limits) {
@@ -68,170 +38,128 @@ Status check_prompt(const GenerationRequest& request, const GenerationLimits& li
   return ok_status();
 }
 
+// An answer as long as was asked for must fit behind the prompt.
+Status check_room(const GenerationRequest& request, const GenerationLimits& limits) {
+  const int64_t prompt = ssize(request.prompt.size());
+  const int64_t room = limits.max_sequence_tokens - prompt;
+  if (!request.max_tokens_must_fit || request.max_tokens.value_or(0) <= room) {
+    return ok_status();
+  }
+  return error(StatusCode::kContextLength,
+               "max_tokens: got {}, wanted at most {}: the prompt has {} tokens and the context is "
+               "{} (prompt and answer together); ask for fewer, or name no number to use all the "
+               "room",
+               *request.max_tokens,
+               room,
+               prompt,
+               limits.max_sequence_tokens)
+      .with_param("max_tokens");
+}
+
 Status check_ids(const std::vector<int32_t>& ids,
                  const char* field,
                  const GenerationLimits& limits) {
   for (const int32_t token : ids) {
     if (token < 0 || token >= limits.vocab_size) {
-      return invalid("{} holds {}, the model knows 0 to {}", field, token, limits.vocab_size - 1)
-          .with_param(field);
+      return at(field,
+                fmt::format("got {}, wanted token ids from 0 to {}", token, limits.vocab_size - 1));
     }
   }
   return ok_status();
 }
 
+Status check_count(const char* field, size_t count, int64_t most) {
+  return ssize(count) <= most ? ok_status()
+                              : at(field, fmt::format("got {} entries, at most {}", count, most));
+}
+
+// Of the strings of stop and bad_words.
+Status check_strings(const char* field, const std::vector<std::string>& strings, int64_t bytes) {
+  for (size_t i = 0; i < strings.size(); ++i) {
+    const std::string path = fmt::format("{}[{}]", field, i);
+    if (strings[i].empty() || ssize(strings[i].size()) > bytes) {
+      return at(path, fmt::format("got {} bytes, wanted 1 to {}", strings[i].size(), bytes));
+    }
+    if (!is_valid_utf8(strings[i])) {
+      return at(path, "is not valid UTF-8");
+    }
+  }
+  return ok_status();
+}
+
+Status needs_tokenizer(const char* field, const char* instead) {
+  return error(StatusCode::kUnsupported,
+               "{}: needs a tokenizer and this model was loaded without; use {}",
+               field,
+               instead)
+      .with_param(field);
+}
+
 Status check_stops(const GenerationRequest& request, const GenerationLimits& limits) {
-  if (request.stop.size() > kMaxStopStrings) {
-    return invalid("stop holds {} strings, at most {} are allowed",
-                   request.stop.size(),
-                   kMaxStopStrings)
-        .with_param("stop");
-  }
-  for (size_t i = 0; i < request.stop.size(); ++i) {
-    const std::string& stop = request.stop[i];
-    const std::string field = fmt::format("stop[{}]", i);
-    if (stop.empty() || stop.size() > kMaxStopBytes) {
-      return invalid("{} has {} bytes, must be 1 to {}", field, stop.size(), kMaxStopBytes)
-          .with_param(field);
-    }
-    if (!is_valid_utf8(stop)) {
-      return invalid("{} is not valid UTF-8", field).with_param(field);
-    }
-  }
+  TUTTI_RETURN_IF_ERROR(check_count("stop", request.stop.size(), kMaxStopStrings));
+  TUTTI_RETURN_IF_ERROR(check_strings("stop", request.stop, kMaxStopStringBytes));
   if (!request.stop.empty() && !limits.has_text) {
-    return error(StatusCode::kUnsupported,
-                 "stop strings need a tokenizer and this model was loaded without; use "
-                 "stop_token_ids")
-        .with_param("stop");
+    return needs_tokenizer("stop", "stop_token_ids");
   }
-  if (request.stop_token_ids.size() > kMaxStopIds) {
-    return invalid("stop_token_ids holds {} ids, at most {} are allowed",
-                   request.stop_token_ids.size(),
-                   kMaxStopIds)
-        .with_param("stop_token_ids");
-  }
+  TUTTI_RETURN_IF_ERROR(
+      check_count("stop_token_ids", request.stop_token_ids.size(), kMaxStopTokenIds));
   return check_ids(request.stop_token_ids, "stop_token_ids", limits);
 }
 
 Status check_bias(const GenerationRequest& request, const GenerationLimits& limits) {
-  if (ssize(request.logit_bias.size()) > limits.vocab_size) {
-    return invalid("logit_bias has {} entries, the model knows {} tokens",
-                   request.logit_bias.size(),
-                   limits.vocab_size)
-        .with_param("logit_bias");
-  }
+  TUTTI_RETURN_IF_ERROR(check_count("logit_bias", request.logit_bias.size(), limits.vocab_size));
   for (const LogitBias& entry : request.logit_bias) {
-    if (entry.token < 0 || entry.token >= limits.vocab_size) {
-      return invalid("logit_bias names token {}, the model knows 0 to {}",
-                     entry.token,
-                     limits.vocab_size - 1)
-          .with_param("logit_bias");
+    TUTTI_RETURN_IF_ERROR(check_ids({entry.token}, "logit_bias", limits));
+    if (!(std::abs(entry.bias) <= kMaxLogitBias)) {
+      return at("logit_bias",
+                fmt::format("token {}: got {}, wanted -{} to {}",
+                            entry.token,
+                            entry.bias,
+                            kMaxLogitBias,
+                            kMaxLogitBias));
     }
-    if (!(entry.bias >= -kMaxBias && entry.bias <= kMaxBias)) {
-      return invalid("logit_bias of token {} is {}, must be -100 to 100", entry.token, entry.bias)
-          .with_param("logit_bias");
-    }
-  }
-  return ok_status();
-}
-
-Status check_bad_words(const GenerationRequest& request, const GenerationLimits& limits) {
-  if (request.bad_words.size() > kMaxBadWords) {
-    return invalid("bad_words holds {} words, at most {} are allowed",
-                   request.bad_words.size(),
-                   kMaxBadWords)
-        .with_param("bad_words");
-  }
-  for (size_t i = 0; i < request.bad_words.size(); ++i) {
-    const std::string& word = request.bad_words[i];
-    const std::string field = fmt::format("bad_words[{}]", i);
-    if (word.empty() || word.size() > kMaxBadWordBytes) {
-      return invalid("{} has {} bytes, must be 1 to {}", field, word.size(), kMaxBadWordBytes)
-          .with_param(field);
-    }
-    if (!is_valid_utf8(word)) {
-      return invalid("{} is not valid UTF-8", field).with_param(field);
-    }
-  }
-  if (!request.bad_words.empty() && !limits.has_text) {
-    return error(StatusCode::kUnsupported,
-                 "bad_words need a tokenizer and this model was loaded without; use logit_bias")
-        .with_param("bad_words");
   }
   return ok_status();
 }
 
 Status check_rules(const GenerationRequest& request, const GenerationLimits& limits) {
-  if (request.min_tokens < 0 ||
-      request.min_tokens > request.max_tokens.value_or(request.min_tokens)) {
-    return invalid("min_tokens is {}, must be at least 0 and at most max_tokens{}",
-                   request.min_tokens,
-                   request.max_tokens.has_value() ? fmt::format(" = {}", *request.max_tokens) : "")
-        .with_param("min_tokens");
-  }
-  if (ssize(request.allowed_token_ids.size()) > limits.vocab_size) {
-    return invalid("allowed_token_ids holds {} ids, the model knows {}",
-                   request.allowed_token_ids.size(),
-                   limits.vocab_size)
-        .with_param("allowed_token_ids");
-  }
+  TUTTI_RETURN_IF_ERROR(
+      check_count("allowed_token_ids", request.allowed_token_ids.size(), limits.vocab_size));
   TUTTI_RETURN_IF_ERROR(check_ids(request.allowed_token_ids, "allowed_token_ids", limits));
   TUTTI_RETURN_IF_ERROR(check_bias(request, limits));
-  return check_bad_words(request, limits);
+  TUTTI_RETURN_IF_ERROR(check_count("bad_words", request.bad_words.size(), kMaxBadWords));
+  TUTTI_RETURN_IF_ERROR(check_strings("bad_words", request.bad_words, kMaxBadWordBytes));
+  return request.bad_words.empty() || limits.has_text ? ok_status()
+                                                      : needs_tokenizer("bad_words", "logit_bias");
 }
 
 }  // namespace
 
-Status check_sampling(const SamplingParams& params) {
-  constexpr float kAny = std::numeric_limits<float>::max();
-  for (const Range& range : {
-           Range{.field = "temperature", .value = params.temperature, .low = 0, .high = kAny},
-           Range{.field = "top_p", .value = params.top_p, .low = 0, .high = 1, .low_open = true},
-           Range{.field = "min_p", .value = params.min_p, .low = 0, .high = 1},
-           Range{
-               .field = "presence_penalty", .value = params.presence_penalty, .low = -2, .high = 2},
-           Range{.field = "frequency_penalty",
-           .value = params.frequency_penalty,
-           .low = -2,
-           .high = 2},
-           Range{.field = "repetition_penalty",
-           .value = params.repetition_penalty,
-           .low = 0,
-           .high = kAny,
-           .low_open = true},
-       }) {
-    TUTTI_RETURN_IF_ERROR(check_range(range));
+Status check_lengths(const GenerationRequest& request) {
+  const int64_t least = request.echo ? 0 : 1;
+  if (request.max_tokens.has_value() && *request.max_tokens < least) {
+    return at(
+        "max_tokens",
+        fmt::format("got {}, wanted at least 1{}",
+                    *request.max_tokens,
+                    *request.max_tokens == 0 ? ", or echo: true to get the prompt alone" : ""));
   }
-  if (params.top_k < 0) {
-    return invalid("top_k is {}, must be 0 (off) or more", params.top_k).with_param("top_k");
-  }
-  if (params.top_logprobs < -1 || params.top_logprobs > kMaxTopLogprobs) {
-    return invalid("top_logprobs is {}, must be 0 to 20", params.top_logprobs)
-        .with_param("top_logprobs");
-  }
-  if (params.prompt_logprobs < -1 || params.prompt_logprobs > kMaxTopLogprobs) {
-    return invalid("prompt_logprobs is {}, must be 0 to 20", params.prompt_logprobs)
-        .with_param("prompt_logprobs");
+  if (request.max_tokens.has_value() && request.min_tokens > *request.max_tokens) {
+    return at(
+        "min_tokens",
+        fmt::format(
+            "got {}, wanted at most max_tokens = {}", request.min_tokens, *request.max_tokens));
   }
   return ok_status();
 }
 
 Status check_request(const GenerationRequest& request, const GenerationLimits& limits) {
   TUTTI_RETURN_IF_ERROR(check_prompt(request, limits));
-  TUTTI_RETURN_IF_ERROR(check_sampling(request.sampling));
-  const int64_t least = request.echo ? 0 : 1;
-  if (request.max_tokens.has_value() && *request.max_tokens < least) {
-    return invalid("max_tokens is {}, must be at least {}", *request.max_tokens, least)
-        .with_param("max_tokens");
-  }
-  if (request.n < 1 || request.n > limits.max_choices) {
-    return invalid("n is {}, must be 1 to {}", request.n, limits.max_choices).with_param("n");
-  }
-  if (request.cache_salt.size() > kMaxSaltBytes) {
-    return invalid("cache_salt has {} bytes, must be at most {}",
-                   request.cache_salt.size(),
-                   kMaxSaltBytes)
-        .with_param("cache_salt");
+  TUTTI_RETURN_IF_ERROR(check_parameters(request));
+  TUTTI_RETURN_IF_ERROR(check_lengths(request));
+  TUTTI_RETURN_IF_ERROR(check_room(request, limits));
+  if (request.n > limits.max_choices) {
+    return at("n", fmt::format("got {}, at most {} wait at once", request.n, limits.max_choices));
   }
   TUTTI_RETURN_IF_ERROR(check_rules(request, limits));
   return check_stops(request, limits);

@@ -1,5 +1,5 @@
-// Checks of a GenerationRequest before anything is made of it. User input: errors name the field,
-// the value and the legal range.
+// Checks of a GenerationRequest before anything is made of it: what the model and other parameters
+// leave of the ranges in request_parameters.h. Errors name the field, the value and what is legal.
 #pragma once
 #include <cstdint>
 
@@ -16,7 +16,8 @@ struct GenerationLimits {
   bool has_text = true;  ///< a tokenizer is there, so stop strings and bad words can work
 };
 
-Status check_sampling(const SamplingParams& params);
+/// Whether max_tokens, min_tokens and echo go together.
+Status check_lengths(const GenerationRequest& request);
 
 /// Everything that can be said about the request alone, the prompt's ids apart (Engine::submit).
 Status check_request(const GenerationRequest& request, const GenerationLimits& limits);

@@ -11,9 +11,6 @@
 namespace tutti {
 namespace {
 
-// OpenAI allows 128 choices.
-constexpr int64_t kMaxChoices = 128;
-
 int64_t to_us(const std::optional<std::chrono::steady_clock::time_point>& time) {
   return time.has_value()
              ? std::chrono::duration_cast<std::chrono::microseconds>(time->time_since_epoch())
@@ -35,7 +32,7 @@ TextEngine::TextEngine(TextEngineParts parts)
   limits_ = {.vocab_size = info_.vocab_size,
              .max_context = engine_.limits().max_context,
              .max_sequence_tokens = info_.max_context,
-             .max_choices = narrow<int32_t>(std::min(kMaxChoices, parts.engine.max_waiting)),
+             .max_choices = narrow<int32_t>(std::min<int64_t>(INT32_MAX, parts.engine.max_waiting)),
              .has_text = text_ != nullptr};
 }
 

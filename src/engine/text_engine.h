@@ -37,9 +37,9 @@ class TextEngine final : public LanguageModel {
 
   const ChatTemplate* chat_template() const override { return chat_template_.get(); }
 
-  /// max_tokens is lowered to what the context has left. Besides the errors of LanguageModel:
-  /// kOutOfMemory if the prompt fits the context and not the KV memory, kUnsupported for stop
-  /// strings or bad words without a tokenizer.
+  /// max_tokens is lowered to what the context has left unless it must fit. Besides the errors of
+  /// LanguageModel: kOutOfMemory if the prompt fits the context and not the KV memory, kUnsupported
+  /// for stop strings or bad words without a tokenizer.
   Result<uint64_t> generate(GenerationRequest request,
                             std::shared_ptr<GenerationSink> sink) override;
   void cancel(uint64_t generation) override;

@@ -1,8 +1,8 @@
 #include "serve/api_request.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "engine/request_check.h"
 #include "serve/chat_messages.h"
 #include "serve/rule_fields.h"
 
@@ -43,43 +43,23 @@ Status read_stream_options(const JsonObject& body, ApiRequest& out) {
   return ok_status();
 }
 
-Status read_max_tokens(ApiRoute route, const JsonObject& body, GenerationRequest& out) {
+// read_parameters() has taken one of them.
+Status read_max_tokens(ApiRoute route, const JsonObject& body, ApiRequest& out) {
   const auto old_name = int_field(body, "max_tokens");
   const auto new_name = int_field(body, "max_completion_tokens");
   if (old_name && new_name && *old_name != *new_name) {
     return at("max_completion_tokens",
               fmt::format("got {}, but max_tokens is {}; send one of them", *new_name, *old_name));
   }
-  out.max_tokens = new_name ? new_name : old_name;
-  if (!out.max_tokens && route == ApiRoute::kCompletions) {
-    out.max_tokens = kCompletionMaxTokens;
+  GenerationRequest& generation = out.generation;
+  out.length_field = old_name ? "max_tokens" : "max_completion_tokens";
+  // As OpenAI and vLLM do with what was asked for. The default may be lowered to what fits.
+  generation.max_tokens_must_fit = generation.max_tokens.has_value();
+  if (!generation.max_tokens && route == ApiRoute::kCompletions) {
+    generation.max_tokens = kCompletionMaxTokens;
   }
-  out.echo = route == ApiRoute::kCompletions && bool_field(body, "echo").value_or(false);
-  if (out.max_tokens == 0 && !out.echo) {
-    return at("max_tokens", "got 0, wanted at least 1, or echo: true to get the prompt alone");
-  }
-  return ok_status();
-}
-
-void read_sampling(const JsonObject& body, uint64_t random_seed, SamplingParams& out) {
-  const auto number = [&](const char* name, float& into) {
-    if (const auto value = number_field(body, name)) {
-      into = static_cast<float>(*value);
-    }
-  };
-  number("temperature", out.temperature);
-  number("top_p", out.top_p);
-  number("min_p", out.min_p);
-  number("presence_penalty", out.presence_penalty);
-  number("frequency_penalty", out.frequency_penalty);
-  number("repetition_penalty", out.repetition_penalty);
-  // A positive double below float's smallest would round to 0, which is outside (0, 1].
-  out.top_p = std::max(out.top_p, 1e-30F);
-  out.repetition_penalty = std::max(out.repetition_penalty, 1e-30F);
-  if (const auto top_k = int_field(body, "top_k")) {
-    out.top_k = static_cast<int32_t>(std::max<int64_t>(*top_k, 0));
-  }
-  out.seed = bits_field(body, "seed").value_or(random_seed);
+  generation.echo = route == ApiRoute::kCompletions && bool_field(body, "echo").value_or(false);
+  return check_lengths(generation);
 }
 
 Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {
@@ -98,9 +78,7 @@ Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {
     }
   }
   out.logprobs = top >= 0;
-  const auto prompt = int_field(body, "prompt_logprobs");
-  out.generation.sampling.prompt_logprobs = static_cast<int32_t>(prompt.value_or(-1));
-  out.prompt_logprobs = prompt.has_value();
+  out.prompt_logprobs = out.generation.sampling.prompt_logprobs >= 0;
   if (out.prompt_logprobs && out.stream) {
     return at("prompt_logprobs", "not sent in streams; leave out stream");
   }
@@ -296,19 +274,15 @@ Result<ApiRequest> parse_api_request(ApiRoute route,
   GenerationRequest& generation = out.generation;
   generation.sampling = model.defaults().sampling;
   TUTTI_RETURN_IF_ERROR(read_stream_options(body, out));
-  TUTTI_RETURN_IF_ERROR(read_max_tokens(route, body, generation));
-  read_sampling(body, random_seed, generation.sampling);
+  generation.sampling.seed = random_seed;
+  TUTTI_RETURN_IF_ERROR(read_parameters(route, body, generation));
+  TUTTI_RETURN_IF_ERROR(read_max_tokens(route, body, out));
   TUTTI_RETURN_IF_ERROR(read_logprobs(route, body, out));
   TUTTI_RETURN_IF_ERROR(read_stop(body, limits, generation));
   TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, model.info(), limits, generation));
   TUTTI_RETURN_IF_ERROR(read_rules(body, model.info(), limits, generation));
-  generation.ignore_eos = bool_field(body, "ignore_eos").value_or(false);
-  generation.priority = static_cast<int32_t>(int_field(body, "priority").value_or(0));
-  generation.cache_salt = string_field(body, "cache_salt").value_or("");
-  generation.skip_special_tokens = bool_field(body, "skip_special_tokens").value_or(true);
   out.timeout_seconds = number_field(body, "timeout");
-  const int64_t n = int_field(body, "n").value_or(1);
-  generation.n = static_cast<int32_t>(n);
+  const int64_t n = generation.n;
   if (route == ApiRoute::kChat) {
     TUTTI_RETURN_IF_ERROR(read_chat(body, limits, out));
   } else {

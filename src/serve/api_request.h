@@ -24,6 +24,7 @@ struct ApiRequest {
   bool logprobs = false;
   bool prompt_logprobs = false;
   std::optional<double> timeout_seconds;
+  std::string length_field;      ///< as the client calls max_tokens
   GenerationRequest generation;  ///< everything but the prompt
   Json messages;                 ///< chat only, normalised
   Json tools;                    ///< chat only, an array; null if there are none to call

@@ -58,7 +58,7 @@ Result<Cors> Cors::parse(std::string_view list) {
       cors.origins_.push_back(to_lower(item));
     } else {
       return invalid(
-          "--allowed-origins: got \"{}\", wanted origins as browsers send them, such as "
+          "‹allowed_origins›: got \"{}\", wanted origins as browsers send them, such as "
           "https://chat.example:8443 (no path, no slash at the end), separated by commas, or *",
           item.substr(0, 200));
     }
@@ -90,8 +90,8 @@ std::optional<HttpResponse> Cors::preflight(const HttpHead& head) const {
     return std::nullopt;
   }
   if (!allows(*head.find("origin"))) {
-    return error_response(
-        http_error(403, "pages of this origin may not use this server; see --allowed-origins"));
+    return error_response(http_error(
+        403, "pages of this origin may not use this server unless its operator allows them"));
   }
   HttpResponse response;
   response.status = 204;

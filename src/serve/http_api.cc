@@ -173,6 +173,19 @@ Status check_prompt_parts(const ApiRequest& request,
   return ok_status();
 }
 
+/// The engine names max_tokens; the client may have called it `length_field`.
+Status in_client_words(Status status, const std::string& length_field) {
+  constexpr std::string_view kName = "max_tokens";
+  if (status.param() != kName || length_field == kName) {
+    return status;
+  }
+  std::string message = status.message();
+  if (message.starts_with(kName)) {
+    message.replace(0, kName.size(), length_field);
+  }
+  return Status(status.code(), std::move(message)).with_param(length_field);
+}
+
 }  // namespace
 
 std::span<const Route> route_table() {
@@ -375,10 +388,12 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
     generation.request_id = context.request_id;
     generation.deadline = deadlines.whole;
     generation.queue_deadline = deadlines.queue;
-    TUTTI_TRY(const uint64_t id,
-              served.model->generate(std::move(generation),
-                                     make_sink(inbox, watch, {.first = i * n, .count = n})));
-    reply->add_generation(id);
+    Result<uint64_t> id = served.model->generate(
+        std::move(generation), make_sink(inbox, watch, {.first = i * n, .count = n}));
+    if (!id.ok()) {
+      return in_client_words(std::move(id).status(), request.length_field);
+    }
+    reply->add_generation(*id);
   }
   return reply;
 }

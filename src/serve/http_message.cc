@@ -159,8 +159,9 @@ HttpResponse error_response(const ApiError& error) {
   response.error_code = error.code;
   if (error.http_status == 401) {
     response.headers.push_back({"WWW-Authenticate", "Bearer"});
-  } else if (error.http_status == 500) {
-    // OpenAI's clients retry it twice; what failed once here would fail again.
+  } else if (error.http_status == 500 || error.http_status == 504) {
+    // OpenAI's clients retry both twice; what failed once here would fail again, and 504 is the
+    // time-out that the request itself has asked for, or the server's for all.
     response.headers.push_back({"x-should-retry", "false"});
   } else if (error.http_status == 429) {
     response.headers.push_back({"Retry-After", retry_after(1, 4)});

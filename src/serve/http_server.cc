@@ -200,8 +200,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   TUTTI_TRY(BindAddress address, resolve(config.host, config.port));
   if (!address.loopback && !api_config.key.required() && !config.insecure) {
     return invalid(
-        "--host {} lets other machines use this server without an API key; "
-        "give one with --api-key, or allow it with --insecure",
+        "‹host› {} lets other machines use this server without an API key; "
+        "give one with ‹api_key›, or allow it with ‹insecure›",
         config.host);
   }
   api_config.check_host = address.loopback;

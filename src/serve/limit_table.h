@@ -19,8 +19,8 @@ struct LimitRow {
                               std::chrono::milliseconds HttpLimits::*,
                               int32_t RequestLimits::*>;
 
-  const char* flag;    ///< "--max-body-bytes"
-  const char* what;    ///< one line of help
+  const char* name;    ///< of the option: "max_body"
+  const char* what;    ///< one line of help; may name options between marks
   const char* answer;  ///< what a client gets beyond it, "" if nothing
   Unit unit;
   Member member;

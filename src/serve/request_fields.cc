@@ -1,160 +1,202 @@
 #include "serve/request_fields.h"
 
-#include <array>
 #include <cmath>
+#include <vector>
 
 namespace tutti {
 
 namespace {
 
 using enum FieldUse;
-using enum FieldType;
-constexpr auto kBothRoutes = FieldRule::kBoth;
-constexpr auto kChat = FieldRule::kChatOnly;
-constexpr auto kCompl = FieldRule::kCompletionsOnly;
+using enum ParameterType;
+using Routes = FieldRule::Routes;
+constexpr Routes kBoth = FieldRule::kBoth;
+constexpr Routes kChat = FieldRule::kChatOnly;
+constexpr Routes kCompl = FieldRule::kCompletionsOnly;
 constexpr double kIntMax = 2147483647;
 constexpr double kSecondsMax = 2'592'000;  // 30 days; the server's own limit is below
-constexpr double kInt64Min = -0x1p63;
-constexpr double kUint64End = 0x1p64;  // itself beyond, but no double is between
+constexpr ValueRange kNoRange;
+constexpr ValueRange kCount{0, kIntMax};
 
-constexpr auto kRules = std::to_array<FieldRule>({
-    // clang-format off
-    {"model", kBothRoutes, kUsed, kString, 0, 0, false, "", "", "the only model"},
-    {"messages", kChat, kUsed, kArray, 0, 0, false, "", "", "required"},
-    {"tools", kChat, kUsed, kArray, 0, 0, false, "", "", "none"},
-    {"prompt", kCompl, kUsed, kAny, 0, 0, false, "", "", "required"},
-    {"stream", kBothRoutes, kUsed, kBool, 0, 0, false, "", "", "false"},
-    {"stream_options", kBothRoutes, kUsed, kObject, 0, 0, false, "", "", "none"},
-    {"max_tokens", kChat, kUsed, kInt, 1, kIntMax, false, "", "", "until the context is full"},
-    {"max_tokens", kCompl, kUsed, kInt, 0, kIntMax, false, "", "", "16; 0 only with echo"},
-    {"max_completion_tokens", kBothRoutes, kUsed, kInt, 1, kIntMax, false, "", "", "as max_tokens"},
-    {"temperature", kBothRoutes, kUsed, kNumber, 0, 2, false, "", "", "the model's, else 1"},
-    {"top_p", kBothRoutes, kUsed, kNumber, 0, 1, true, "", "", "the model's, else 1"},
-    {"top_k", kBothRoutes, kUsed, kInt, -1, kIntMax, false, "", "", "the model's, else 0 (all)"},
-    {"min_p", kBothRoutes, kUsed, kNumber, 0, 1, false, "", "", "the model's, else 0"},
-    {"presence_penalty", kBothRoutes, kUsed, kNumber, -2, 2, false, "", "", "0"},
-    {"frequency_penalty", kBothRoutes, kUsed, kNumber, -2, 2, false, "", "", "0"},
-    {"repetition_penalty", kBothRoutes, kUsed, kNumber, 0, 10, true, "", "", "the model's, else 1"},
-    {"seed", kBothRoutes, kUsed, kInt, kInt64Min, kUint64End, false, "", "", "random"},
-    {"n", kBothRoutes, kUsed, kInt, 1, 128, false, "", "", "1"},
-    {"stop", kBothRoutes, kUsed, kAny, 0, 0, false, "", "", "none"},
-    {"stop_token_ids", kBothRoutes, kUsed, kArray, 0, 0, false, "", "", "none"},
-    {"timeout", kBothRoutes, kUsed, kNumber, 0, kSecondsMax, true, "", "", "--request-timeout"},
-    {"priority", kBothRoutes, kUsed, kInt, -kIntMax, kIntMax, false, "", "", "0"},
-    {"cache_salt", kBothRoutes, kUsed, kString, 0, 0, false, "", "", "none"},
-    {"ignore_eos", kBothRoutes, kUsed, kBool, 0, 0, false, "", "", "false"},
-    {"min_tokens", kBothRoutes, kUsed, kInt, 0, kIntMax, false, "", "", "0"},
-    {"logit_bias", kBothRoutes, kUsed, kObject, 0, 0, false, "", "", "none"},
-    {"bad_words", kBothRoutes, kUsed, kArray, 0, 0, false, "", "", "none"},
-    {"allowed_token_ids", kBothRoutes, kUsed, kArray, 0, 0, false, "", "", "all"},
-    {"skip_special_tokens", kBothRoutes, kUsed, kBool, 0, 0, false, "", "", "true"},
-    {"logprobs", kChat, kUsed, kBool, 0, 0, false, "", "", "false"},
-    {"logprobs", kCompl, kUsed, kInt, 0, 5, false, "", "", "none"},
-    {"echo", kCompl, kUsed, kBool, 0, 0, false, "", "", "false"},
-    {"prompt_logprobs", kBothRoutes, kUsed, kInt, 0, 20, false, "", "", "none"},
-    {"top_logprobs", kChat, kUsed, kInt, 0, 20, false, "", "", "0"},
-    {"parallel_tool_calls", kChat, kUsed, kBool, 0, 0, false, "", "", "true; false: one call a choice"},
-    {"chat_template_kwargs", kChat, kUsed, kObject, 0, 0, false, "", "", "none"},
-    {"reasoning_effort", kChat, kUsed, kString, 0, 0, false, "", "", "the template's"},
+// A field that fills the parameter of its name. `narrower`: what OpenAI allows of its range.
+FieldRule fills(const char* name, Routes routes, std::optional<ValueRange> narrower = {}) {
+  const RequestParameter& parameter = request_parameter(name);
+  return {.name = name,
+          .routes = routes,
+          .use = kUsed,
+          .type = parameter.type,
+          .range = narrower.value_or(parameter.range),
+          .parameter = &parameter,
+          .fallback = parameter.fallback,
+          .help = parameter.help};
+}
 
-    // clang-format on
-    {"top_logprobs", kCompl, kRefused, kAny, 0, 0, false, "0", "; send logprobs with a number"},
-    {"chat_template_kwargs",
-     kCompl,
-     kRefused,
-     kObject,
-     0,
-     0,
-     false,
-     "{}",
-     "; a prompt has no template"},
-    {"reasoning_effort", kCompl, kRefused, kString, 0, 0, false, "", "; a prompt has no template"},
+// A second name of a parameter's field.
+FieldRule also_fills(const char* name, Routes routes, const FieldRule& first) {
+  FieldRule rule = first;
+  rule.name = name;
+  rule.routes = routes;
+  return rule;
+}
 
-    {"user", kBothRoutes, kHarmless, kString},
-    {"store", kBothRoutes, kHarmless, kBool},
-    {"metadata", kBothRoutes, kHarmless, kObject},
-    {"service_tier", kBothRoutes, kHarmless, kString},
-    {"parallel_tool_calls", kCompl, kHarmless, kBool},
-    {"prompt_cache_key", kBothRoutes, kHarmless, kString},
-    {"prompt_cache_retention", kBothRoutes, kHarmless, kString},
-    {"safety_identifier", kBothRoutes, kHarmless, kString},
+// A field of the request around the generation.
+FieldRule used(const char* name,
+               Routes routes,
+               ParameterType type,
+               const char* fallback,
+               const char* help,
+               ValueRange range = kNoRange) {
+  return {.name = name,
+          .routes = routes,
+          .use = kUsed,
+          .type = type,
+          .range = range,
+          .fallback = fallback,
+          .help = help};
+}
 
-    {"tools", kCompl, kRefused, kArray, 0, 0, false, "[]"},
-    {"tool_choice", kBothRoutes, kRefused, kAny, 0, 0, false, R"("none"|"auto")"},
-    {"functions", kBothRoutes, kRefused, kArray, 0, 0, false, "[]"},
-    {"function_call", kBothRoutes, kRefused, kAny, 0, 0, false, R"("none"|"auto")"},
-    {"response_format", kBothRoutes, kRefused, kObject, 0, 0, false, R"({"type":"text"})"},
-    {"best_of", kBothRoutes, kRefused, kInt, 1, 128, false, "1"},
-    {"echo", kChat, kRefused, kBool, 0, 0, false, "false"},
-    {"suffix", kBothRoutes, kRefused, kString, 0, 0, false, R"("")"},
-    {"audio", kBothRoutes, kRefused, kObject},
-    {"modalities", kBothRoutes, kRefused, kArray, 0, 0, false, R"(["text"])"},
-    {"prediction", kBothRoutes, kRefused, kObject},
-    {"web_search_options", kBothRoutes, kRefused, kObject},
-    {"verbosity", kBothRoutes, kRefused, kString, 0, 0, false, R"("medium")"},
-    {"structured_outputs", kBothRoutes, kRefused, kObject, 0, 0, false, "{}"},
-    {"guided_json", kBothRoutes, kRefused, kAny},
-    {"guided_regex", kBothRoutes, kRefused, kAny},
-    {"guided_choice", kBothRoutes, kRefused, kAny},
-    {"guided_grammar", kBothRoutes, kRefused, kAny},
-    {"guided_decoding_backend", kBothRoutes, kRefused, kAny},
-    {"guided_whitespace_pattern", kBothRoutes, kRefused, kAny},
-    {"json_schema", kBothRoutes, kRefused, kAny},
-    {"regex", kBothRoutes, kRefused, kAny},
-    {"ebnf", kBothRoutes, kRefused, kAny},
-    {"grammar", kBothRoutes, kRefused, kAny},
-    {"use_beam_search", kBothRoutes, kRefused, kBool, 0, 0, false, "false"},
-    {"length_penalty", kBothRoutes, kRefused, kNumber, -10, 10, false, "1|1.0"},
-    {"typical_p", kBothRoutes, kRefused, kNumber, 0, 1, false, "1|1.0"},
-    {"logits_processors", kBothRoutes, kRefused, kArray, 0, 0, false, "[]"},
-    {"truncate_prompt_tokens", kBothRoutes, kRefused, kInt, -1, kIntMax},
-    {"include_stop_str_in_output", kBothRoutes, kRefused, kBool, 0, 0, false, "false"},
-    {"spaces_between_special_tokens", kBothRoutes, kRefused, kBool, 0, 0, false, "true"},
-    {"detokenize", kBothRoutes, kRefused, kBool, 0, 0, false, "true"},
-    {"return_token_ids", kBothRoutes, kRefused, kBool, 0, 0, false, "false"},
-    {"return_tokens_as_token_ids", kBothRoutes, kRefused, kBool, 0, 0, false, "false"},
-    {"add_generation_prompt", kBothRoutes, kRefused, kBool, 0, 0, false, "true"},
-    {"continue_final_message", kBothRoutes, kRefused, kBool, 0, 0, false, "false"},
-    {"add_special_tokens", kBothRoutes, kRefused, kBool, 0, 0, false, "true"},
-    {"include_reasoning",
-     kBothRoutes,
-     kRefused,
-     kBool,
-     0,
-     0,
-     false,
-     "true",
-     "; reasoning is always sent apart, as reasoning_content"},
-    {"separate_reasoning",
-     kBothRoutes,
-     kRefused,
-     kBool,
-     0,
-     0,
-     false,
-     "true",
-     "; reasoning is always sent apart, as reasoning_content"},
-    {"enable_thinking",
-     kBothRoutes,
-     kRefused,
-     kBool,
-     0,
-     0,
-     false,
-     "",
-     R"(; send it as "chat_template_kwargs": {"enable_thinking": …})"},
-    {"chat_template",
-     kBothRoutes,
-     kRefused,
-     kString,
-     0,
-     0,
-     false,
-     "",
-     "; the model's own template is used"},
-    {"documents", kBothRoutes, kRefused, kArray, 0, 0, false, "[]"},
-    {"mm_processor_kwargs", kBothRoutes, kRefused, kObject, 0, 0, false, "{}"},
-});
+FieldRule harmless(const char* name, Routes routes, ParameterType type) {
+  return {.name = name, .routes = routes, .use = kHarmless, .type = type, .range = {}};
+}
+
+FieldRule refused(const char* name,
+                  Routes routes,
+                  ParameterType type,
+                  const char* neutral = "",
+                  const char* remedy = "",
+                  ValueRange range = kNoRange) {
+  return {.name = name,
+          .routes = routes,
+          .use = kRefused,
+          .type = type,
+          .range = range,
+          .neutral = neutral,
+          .remedy = remedy};
+}
+
+std::vector<FieldRule> used_rules() {
+  const ValueRange top = request_parameter("top_logprobs").range;
+  const FieldRule max_tokens = fills("max_tokens", kChat, ValueRange{1, kIntMax});
+  FieldRule max_tokens_or_16 = fills("max_tokens", kCompl, kCount);
+  max_tokens_or_16.fallback = "16; 0 only with echo";
+  FieldRule completion_tokens = also_fills("max_completion_tokens", kBoth, max_tokens);
+  completion_tokens.fallback = "as max_tokens";
+  return {
+      // clang-format off
+      used("model", kBoth, kString, "the only model", "Name of the model"),
+      used("messages", kChat, kList, "required", "The chat so far"),
+      used("tools", kChat, kList, "none", "Functions that the model may call"),
+      used("prompt", kCompl, kSeveral, "required", "Text, token ids, or a list of these"),
+      used("stream", kBoth, kBool, "false", "Send the answer as it comes"),
+      used("stream_options", kBoth, kObject, "none", "include_usage: a last event with the counts of tokens"),
+      max_tokens,
+      max_tokens_or_16,
+      completion_tokens,
+      fills("temperature", kBoth, ValueRange{0, 2}),
+      fills("top_p", kBoth),
+      fills("top_k", kBoth, ValueRange{-1, kIntMax}),
+      fills("min_p", kBoth),
+      fills("presence_penalty", kBoth),
+      fills("frequency_penalty", kBoth),
+      fills("repetition_penalty", kBoth, ValueRange{0, 10, true}),
+      fills("seed", kBoth),
+      fills("n", kBoth),
+      fills("stop", kBoth),
+      fills("stop_token_ids", kBoth),
+      used("timeout", kBoth, kNumber, "‹request_timeout›", "Seconds of the whole request", {0, kSecondsMax, true}),
+      fills("priority", kBoth),
+      fills("cache_salt", kBoth),
+      fills("ignore_eos", kBoth),
+      fills("min_tokens", kBoth),
+      fills("logit_bias", kBoth),
+      fills("bad_words", kBoth),
+      fills("allowed_token_ids", kBoth),
+      fills("skip_special_tokens", kBoth),
+      used("logprobs", kChat, kBool, "false", "Send the log-probability of each token"),
+      used("logprobs", kCompl, kInteger, "none", "The same, and of so many other tokens", {0, 5}),
+      used("echo", kCompl, kBool, "false", "Begin the answer with the prompt"),
+      fills("prompt_logprobs", kBoth),
+      used("top_logprobs", kChat, kInteger, "0", "Other tokens whose log-probabilities are sent", top),
+      used("parallel_tool_calls", kChat, kBool, "true", "false: one call a choice at most"),
+      used("chat_template_kwargs", kChat, kObject, "none", "More variables of the chat template"),
+      used("reasoning_effort", kChat, kString, "the template's", "The template's variable of that name"),
+      // clang-format on
+  };
+}
+
+constexpr const char* kNoTemplate = "; a prompt has no template";
+constexpr const char* kReasoningApart = "; reasoning is always sent apart, as reasoning_content";
+
+std::vector<FieldRule> unused_rules() {
+  return {
+      // clang-format off
+      refused("top_logprobs", kCompl, kSeveral, "0", "; send logprobs with a number"),
+      refused("chat_template_kwargs", kCompl, kObject, "{}", kNoTemplate),
+      refused("reasoning_effort", kCompl, kString, "", kNoTemplate),
+      harmless("user", kBoth, kString),
+      harmless("store", kBoth, kBool),
+      harmless("metadata", kBoth, kObject),
+      harmless("service_tier", kBoth, kString),
+      harmless("parallel_tool_calls", kCompl, kBool),
+      harmless("prompt_cache_key", kBoth, kString),
+      harmless("prompt_cache_retention", kBoth, kString),
+      harmless("safety_identifier", kBoth, kString),
+      refused("tools", kCompl, kList, "[]"),
+      refused("tool_choice", kBoth, kSeveral, R"("none"|"auto")"),
+      refused("functions", kBoth, kList, "[]"),
+      refused("function_call", kBoth, kSeveral, R"("none"|"auto")"),
+      refused("response_format", kBoth, kObject, R"({"type":"text"})"),
+      refused("best_of", kBoth, kInteger, "1", "", {1, 128}),
+      refused("echo", kChat, kBool, "false"),
+      refused("suffix", kBoth, kString, R"("")"),
+      refused("audio", kBoth, kObject),
+      refused("modalities", kBoth, kList, R"(["text"])"),
+      refused("prediction", kBoth, kObject),
+      refused("web_search_options", kBoth, kObject),
+      refused("verbosity", kBoth, kString, R"("medium")"),
+      refused("structured_outputs", kBoth, kObject, "{}"),
+      refused("guided_json", kBoth, kSeveral),
+      refused("guided_regex", kBoth, kSeveral),
+      refused("guided_choice", kBoth, kSeveral),
+      refused("guided_grammar", kBoth, kSeveral),
+      refused("guided_decoding_backend", kBoth, kSeveral),
+      refused("guided_whitespace_pattern", kBoth, kSeveral),
+      refused("json_schema", kBoth, kSeveral),
+      refused("regex", kBoth, kSeveral),
+      refused("ebnf", kBoth, kSeveral),
+      refused("grammar", kBoth, kSeveral),
+      refused("use_beam_search", kBoth, kBool, "false"),
+      refused("length_penalty", kBoth, kNumber, "1|1.0", "", {-10, 10}),
+      refused("typical_p", kBoth, kNumber, "1|1.0", "", {0, 1}),
+      refused("logits_processors", kBoth, kList, "[]"),
+      refused("truncate_prompt_tokens", kBoth, kInteger, "", "", {-1, kIntMax}),
+      refused("include_stop_str_in_output", kBoth, kBool, "false"),
+      refused("spaces_between_special_tokens", kBoth, kBool, "true"),
+      refused("detokenize", kBoth, kBool, "true"),
+      refused("return_token_ids", kBoth, kBool, "false"),
+      refused("return_tokens_as_token_ids", kBoth, kBool, "false"),
+      refused("add_generation_prompt", kBoth, kBool, "true"),
+      refused("continue_final_message", kBoth, kBool, "false"),
+      refused("add_special_tokens", kBoth, kBool, "true"),
+      refused("include_reasoning", kBoth, kBool, "true", kReasoningApart),
+      refused("separate_reasoning", kBoth, kBool, "true", kReasoningApart),
+      refused("enable_thinking", kBoth, kBool, "", R"(; send it as "chat_template_kwargs": {"enable_thinking": …})"),
+      refused("chat_template", kBoth, kString, "", "; the model's own template is used"),
+      refused("documents", kBoth, kList, "[]"),
+      refused("mm_processor_kwargs", kBoth, kObject, "{}"),
+      // clang-format on
+  };
+}
+
+const std::vector<FieldRule>& rules() {
+  static const std::vector<FieldRule> kAll = [] {
+    std::vector<FieldRule> all = used_rules();
+    const std::vector<FieldRule> unused = unused_rules();
+    all.insert(all.end(), unused.begin(), unused.end());
+    return all;
+  }();
+  return kAll;
+}
 
 bool applies(const FieldRule& rule, ApiRoute route) {
   return rule.routes == FieldRule::kBoth ||
@@ -165,21 +207,21 @@ Status field_error(const FieldRule& rule, const std::string& what) {
   return invalid("{}: {}", rule.name, what).with_param(rule.name);
 }
 
-const char* type_words(FieldType type) {
+const char* type_words(ParameterType type) {
   switch (type) {
-    case FieldType::kBool:
+    case ParameterType::kBool:
       return "true or false";
-    case FieldType::kInt:
+    case ParameterType::kInteger:
       return "an integer";
-    case FieldType::kNumber:
+    case ParameterType::kNumber:
       return "a number";
-    case FieldType::kString:
+    case ParameterType::kString:
       return "a string";
-    case FieldType::kObject:
+    case ParameterType::kObject:
       return "an object";
-    case FieldType::kArray:
+    case ParameterType::kList:
       return "an array";
-    case FieldType::kAny:
+    case ParameterType::kSeveral:
       break;
   }
   return "a value";
@@ -198,46 +240,38 @@ std::optional<int64_t> as_integer(const Json& json) {
   return std::nullopt;
 }
 
-bool has_type(const Json& json, FieldType type) {
+bool has_type(const Json& json, ParameterType type) {
   switch (type) {
-    case FieldType::kBool:
+    case ParameterType::kBool:
       return json.is_bool();
-    case FieldType::kInt:  // check_range() tells which numbers are integers
-    case FieldType::kNumber:
+    case ParameterType::kInteger:  // check_range() tells which numbers are integers
+    case ParameterType::kNumber:
       return json.is_number();
-    case FieldType::kString:
+    case ParameterType::kString:
       return json.is_string();
-    case FieldType::kObject:
+    case ParameterType::kObject:
       return json.is_object();
-    case FieldType::kArray:
+    case ParameterType::kList:
       return json.is_array();
-    case FieldType::kAny:
+    case ParameterType::kSeveral:
       break;
   }
   return true;
 }
 
-std::string range_words(const FieldRule& rule) {
-  if (rule.max == kUint64End) {
-    return fmt::format("{} to {}", INT64_MIN, UINT64_MAX);
-  }
-  if (rule.type == FieldType::kInt) {
-    return fmt::format("{} to {}", static_cast<int64_t>(rule.min), static_cast<int64_t>(rule.max));
-  }
-  return fmt::format("{}{} to {}", rule.min_excluded ? "more than " : "", rule.min, rule.max);
-}
-
 Status check_range(const FieldRule& rule, const Json& json) {
-  if (rule.type != FieldType::kInt && rule.type != FieldType::kNumber) {
+  if (rule.type != ParameterType::kInteger && rule.type != ParameterType::kNumber) {
     return ok_status();
   }
   const double value = json.as_number();
-  const bool exact = rule.type != FieldType::kInt || json.is_uint() || as_integer(json).has_value();
+  const bool exact =
+      rule.type != ParameterType::kInteger || json.is_uint() || as_integer(json).has_value();
   // Digits beyond 64 bits are a double as well: not exact, but what is wrong with them is the size.
   const bool too_long = !exact && std::abs(value) >= 0x1p63;
-  if (too_long || value > rule.max || value < rule.min ||
-      (rule.min_excluded && value == rule.min)) {
-    return field_error(rule, fmt::format("got {}, wanted {}", to_string(json), range_words(rule)));
+  if (too_long || !rule.range.contains(value)) {
+    return field_error(
+        rule,
+        fmt::format("got {}, wanted {}", to_string(json), range_words(rule.range, rule.type)));
   }
   if (!exact) {
     const bool whole = std::floor(value) == value;
@@ -247,6 +281,25 @@ Status check_range(const FieldRule& rule, const Json& json) {
                                    whole ? ", above 2^53 without fraction and exponent" : ""));
   }
   return ok_status();
+}
+
+// nullopt: no single value; parse_api_request() reads it.
+std::optional<ParameterValue> as_value(const Json& json, ParameterType type) {
+  switch (type) {
+    case kBool:
+      return json.as_bool();
+    case kInteger:
+      return json.is_uint() ? ParameterValue(json.as_uint()) : ParameterValue(*as_integer(json));
+    case kNumber:
+      return json.as_number();
+    case kString:
+      return json.as_string();
+    case kObject:
+    case kList:
+    case kSeveral:
+      break;
+  }
+  return std::nullopt;
 }
 
 bool is_neutral(const FieldRule& rule, const Json& json) {
@@ -282,14 +335,14 @@ Status check_field(const FieldRule& rule, const Json& json) {
 }  // namespace
 
 std::span<const FieldRule> field_rules() {
-  return kRules;
+  return rules();
 }
 
 Status check_fields(ApiRoute route, const JsonObject& body, int& unknown) {
   unknown = 0;
   for (const JsonMember& member : body) {
     const FieldRule* found = nullptr;
-    for (const FieldRule& rule : kRules) {
+    for (const FieldRule& rule : rules()) {
       if (member.key == rule.name && applies(rule, route)) {
         found = &rule;
         break;
@@ -298,6 +351,18 @@ Status check_fields(ApiRoute route, const JsonObject& body, int& unknown) {
     unknown += found == nullptr ? 1 : 0;
     if (found != nullptr && !member.value.is_null()) {
       TUTTI_RETURN_IF_ERROR(check_field(*found, member.value));
+    }
+  }
+  return ok_status();
+}
+
+Status read_parameters(ApiRoute route, const JsonObject& body, GenerationRequest& out) {
+  for (const FieldRule& rule : rules()) {
+    const Json* json = any_field(body, rule.name);
+    if (json != nullptr && rule.parameter != nullptr && applies(rule, route)) {
+      if (const auto value = as_value(*json, rule.type)) {
+        TUTTI_RETURN_IF_ERROR(set_parameter(*rule.parameter, *value, out));
+      }
     }
   }
   return ok_status();
@@ -316,14 +381,6 @@ std::optional<bool> bool_field(const JsonObject& body, std::string_view name) {
 std::optional<int64_t> int_field(const JsonObject& body, std::string_view name) {
   const Json* json = any_field(body, name);
   return json == nullptr ? std::nullopt : as_integer(*json);
-}
-
-std::optional<uint64_t> bits_field(const JsonObject& body, std::string_view name) {
-  const Json* json = any_field(body, name);
-  if (json == nullptr) {
-    return std::nullopt;
-  }
-  return json->is_uint() ? json->as_uint() : static_cast<uint64_t>(*as_integer(*json));
 }
 
 std::optional<double> number_field(const JsonObject& body, std::string_view name) {

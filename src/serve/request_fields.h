@@ -1,6 +1,8 @@
-// The one table of request fields of the generation routes: name, type, range, and whether a field
-// is used, harmless (accepted without effect) or refused because it is known but not supported yet.
-// A field that is in no row is accepted silently and counted, as OpenAI's clients expect.
+// The fields of OpenAI's generation routes: which there are, what each may hold, and whether a
+// field is used, harmless (accepted without effect) or refused because it is known but not
+// supported yet. Fields that are parameters of a request come from the table in
+// engine/request_parameters.h; a row here adds the routes and, where OpenAI allows less, a narrower
+// range. A field that is in no row is accepted silently and counted, as OpenAI's clients expect.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -10,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "engine/request_parameters.h"
 
 namespace tutti {
 
@@ -17,22 +20,21 @@ enum class ApiRoute { kChat, kCompletions };
 
 enum class FieldUse { kUsed, kHarmless, kRefused };
 
-enum class FieldType { kBool, kInt, kNumber, kString, kObject, kArray, kAny };
-
 struct FieldRule {
   const char* name;
 
   enum Routes { kChatOnly, kCompletionsOnly, kBoth } routes;
 
   FieldUse use;
-  FieldType type;
-  double min = 0;  ///< of kInt and kNumber
-  double max = 0;
-  bool min_excluded = false;
-  /// JSON text of values that ask for nothing, separated by '|'; null always is one.
-  const char* neutral = "";
-  const char* remedy = "";    ///< appended to the refusal
+  ParameterType type;
+  ValueRange range;  ///< of kInteger and kNumber
+  /// What the field fills; nullptr: parse_api_request() knows what to do with it.
+  const RequestParameter* parameter = nullptr;
   const char* fallback = "";  ///< of kUsed: what holds if the field is absent, in words
+  const char* help = "";      ///< of kUsed
+  /// Of kRefused: JSON text of values that ask for nothing, separated by '|'; null always is one.
+  const char* neutral = "";
+  const char* remedy = "";  ///< appended to the refusal
 };
 
 std::span<const FieldRule> field_rules();
@@ -41,11 +43,12 @@ std::span<const FieldRule> field_rules();
 /// `unknown` gets the number of fields that are in no row.
 Status check_fields(ApiRoute route, const JsonObject& body, int& unknown);
 
+/// Puts every field of `body` that is a parameter into its place. `body` has passed check_fields().
+Status read_parameters(ApiRoute route, const JsonObject& body, GenerationRequest& out);
+
 /// Values of checked fields; absent and null both mean "not given". The type must match the table.
 std::optional<bool> bool_field(const JsonObject& body, std::string_view name);
 std::optional<int64_t> int_field(const JsonObject& body, std::string_view name);
-/// The 64 bits of an integer, which may be written as signed or as unsigned.
-std::optional<uint64_t> bits_field(const JsonObject& body, std::string_view name);
 std::optional<double> number_field(const JsonObject& body, std::string_view name);
 std::optional<std::string> string_field(const JsonObject& body, std::string_view name);
 const Json* any_field(const JsonObject& body, std::string_view name);

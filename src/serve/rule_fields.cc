@@ -9,8 +9,6 @@ namespace tutti {
 
 namespace {
 
-constexpr double kMaxBias = 100;
-
 Status at(const std::string& path, const std::string& what) {
   return invalid("{}: {}", path, what).with_param(path);
 }
@@ -46,8 +44,8 @@ Status read_bias(const JsonObject& body,
                             entry.key.substr(0, 80),
                             info.vocab_size - 1));
     }
-    const double bias = entry.value.is_number() ? entry.value.as_number() : kMaxBias + 1;
-    if (!(bias >= -kMaxBias && bias <= kMaxBias)) {
+    const double bias = entry.value.is_number() ? entry.value.as_number() : kMaxLogitBias + 1;
+    if (!(bias >= -kMaxLogitBias && bias <= kMaxLogitBias)) {
       return at(
           "logit_bias",
           fmt::format("token {}: got {}, wanted a number from -100 to 100",
@@ -103,12 +101,6 @@ Status read_rules(const JsonObject& body,
                   const ModelInfo& info,
                   const RequestLimits& limits,
                   GenerationRequest& out) {
-  out.min_tokens = int_field(body, "min_tokens").value_or(0);
-  if (out.max_tokens.has_value() && out.min_tokens > *out.max_tokens) {
-    return at(
-        "min_tokens",
-        fmt::format("got {}, wanted at most max_tokens = {}", out.min_tokens, *out.max_tokens));
-  }
   TUTTI_RETURN_IF_ERROR(read_bias(body, info, limits, out));
   TUTTI_RETURN_IF_ERROR(read_bad_words(body, limits, out));
   return read_allowed(body, info, out);

@@ -1,5 +1,4 @@
-// The request fields that forbid or favour tokens: logit_bias, min_tokens, bad_words and
-// allowed_token_ids.
+// The request fields that forbid or favour tokens: logit_bias, bad_words and allowed_token_ids.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -12,7 +11,7 @@
 
 namespace tutti {
 
-/// `body` has passed check_fields() and out.max_tokens is set. Errors name the field.
+/// `body` has passed check_fields(). Errors name the field.
 Status read_rules(const JsonObject& body,
                   const ModelInfo& info,
                   const RequestLimits& limits,

@@ -281,7 +281,7 @@ Result<BindAddress> resolve(const std::string& host, uint16_t port) {
   error_code ec;
   const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, ec);
   if (ec || found.empty()) {
-    return invalid("cannot resolve host \"{}\" ({}); give --host an address of this machine",
+    return invalid("cannot resolve host \"{}\" ({}); give ‹host› an address of this machine",
                    host,
                    ec.message());
   }
@@ -332,17 +332,17 @@ Result<std::unique_ptr<Listener>> Listener::bind(IoThread& thread, const BindAdd
   const std::string where = fmt::format("{}:{}", address.host, address.port);
   if (ec == asio::error::address_in_use) {
     return error(StatusCode::kUnavailable,
-                 "{} is in use by another program; stop it, or choose another port with --port",
+                 "{} is in use by another program; stop it, or choose another port with ‹port›",
                  where);
   }
   if (ec == asio::error::access_denied) {
     return error(StatusCode::kForbidden,
-                 "not allowed to listen on {}; choose a port above 1023 with --port",
+                 "not allowed to listen on {}; choose a port above 1023 with ‹port›",
                  where);
   }
   if (ec) {
     return error(StatusCode::kUnavailable,
-                 "cannot listen on {} ({}); give --host an address of this machine",
+                 "cannot listen on {} ({}); give ‹host› an address of this machine",
                  where,
                  ec.message());
   }

@@ -104,7 +104,7 @@ TEST(CudaPlugin, DeviceFileWithoutDriver) {
                              "libtutti_cuda.so",
                              "cudaGetDeviceCount",
                              "driver",
-                             "--device cpu"}) {
+                             "‹device› cpu"}) {
       EXPECT_THAT(backend.status().message(), HasSubstr(part));
     }
   }
@@ -115,7 +115,7 @@ TEST(CudaPlugin, MoreGpusThanThereAre) {
   EXPECT_THAT(backend.describe({}), HasSubstr("NVIDIA"));
   EXPECT_THAT(backend.describe({}), HasSubstr("(cuda:0)"));
   for (const auto& [text, parts] : std::vector<std::pair<std::string, std::vector<std::string>>>{
-           {"64", {"--gpus 64: visible", "0 NVIDIA", "(GPU-"}},
+           {"64", {"‹gpus› 64: visible", "0 NVIDIA", "(GPU-"}},
            {"0,63", {"there is no GPU 63", "0 NVIDIA", "(GPU-"}},
            {"GPU-ffffffff-ffff", {"there is no GPU GPU-ffffffff-ffff", "0 NVIDIA"}}}) {
     const auto more = open_gpus(text);
@@ -168,7 +168,7 @@ TEST(CudaPlugin, RanksOfAGpu) {
   const auto one = open_gpus("1");
   const auto refused = (*one)->choose_ranks(2, legal);
   ASSERT_FALSE(refused.ok());
-  EXPECT_THAT(refused.status().message(), HasSubstr("--ranks-per-gpu 2"));
+  EXPECT_THAT(refused.status().message(), HasSubstr("‹ranks_per_gpu› 2"));
 }
 
 TEST(CudaPlugin, PairsOfGpus) {
@@ -177,7 +177,7 @@ TEST(CudaPlugin, PairsOfGpus) {
   if (!two.ok()) {
     GTEST_SKIP() << "needs two GPUs: " << two.status().message();
   }
-  EXPECT_THAT(backend.choose_ranks(1, {})->left_out, HasSubstr("left out: --tp 1 takes 1 GPU"));
+  EXPECT_THAT(backend.choose_ranks(1, {})->left_out, HasSubstr("left out: ‹tp› 1 takes 1 GPU"));
   std::vector<PeerResult> told;
   const Status status = test_peers(
       plugin_paths(), peer_pairs({0, 1}), [&](const PeerResult& r) { told.push_back(r); });

@@ -61,6 +61,26 @@ TEST(TextEngine, MaxTokensIsClampedToTheContext) {
   EXPECT_EQ(sink->usage().completion_tokens, 3);
 }
 
+TEST(TextEngine, MaxTokensThatMustFitAreRefusedBeyondTheRoom) {
+  Harness h({"a"});
+  GenerationRequest request = prompt(std::vector<int32_t>(125, 1));
+  request.ignore_eos = true;
+  request.max_tokens_must_fit = true;
+  EXPECT_EQ(h.run(request)->usage().completion_tokens, 3);  // no number: all the room
+  request.max_tokens = 3;
+  EXPECT_EQ(h.run(request)->usage().completion_tokens, 3);
+  for (const int64_t many : {int64_t{4}, int64_t{5000}, INT64_MAX}) {
+    request.max_tokens = many;
+    const auto id = h.engine->generate(request, std::make_shared<RecordingSink>());
+    ASSERT_FALSE(id.ok()) << many;
+    EXPECT_EQ(id.status().code(), StatusCode::kContextLength);
+    EXPECT_EQ(id.status().param(), "max_tokens");
+    for (const char* part : {"125 tokens", "at most 3", "128"}) {
+      EXPECT_NE(id.status().message().find(part), std::string::npos) << id.status().message();
+    }
+  }
+}
+
 TEST(TextEngine, AStopStringIsFoundAtEverySplit) {
   const std::string text = "Grüße an alle STOP und mehr";
   const std::string before = text.substr(0, text.find("STOP"));

@@ -365,8 +365,9 @@ TEST(Catalogue, O03_P03_WhatCanNeverFitIs400AtTheDoor) {
     EXPECT_EQ(text_at(at(error_of(response), "code")), "context_length_exceeded");
     EXPECT_EQ(text_at(at(error_of(response), "param")), "prompt");
   }
+  EXPECT_EQ(s.post(completion(std::string(63, 'x'), 2, false)).status, 400);
   EXPECT_EQ(s.engine->stats().steps, 0U);
-  EXPECT_EQ(s.post(completion(std::string(63, 'x'), 100, false)).status, 200);
+  EXPECT_EQ(s.post(completion(std::string(63, 'x'), 1, false)).status, 200);
   EXPECT_TRUE(s.empty_within(10s));
 }
 
@@ -400,11 +401,40 @@ TEST(Catalogue, O04_ALongRequestDoesNotStarveShortOnes) {
   EXPECT_EQ(sse_events(client.read_response().body).back(), "[DONE]");
 }
 
+// As OpenAI and vLLM do: an answer that cannot be as long as asked for is refused, not cut short.
+TEST(Catalogue, P03_MoreTokensThanThereIsRoomForAreRefusedByTheirName) {
+  EngineServer s;  // a context of 1024
+  const auto verdict = [&](const char* path, const std::string& fields) {
+    const RawResponse response = ask(s.port(), make_post(path, "{" + fields + "}"));
+    return response.status == 200 ? ""
+                                  : fmt::format("{} {} {}",
+                                                response.status,
+                                                text_at(at(error_of(response), "code")),
+                                                text_at(at(error_of(response), "param")));
+  };
+  const std::string text(1000, 'a');  // a token a byte
+  const std::string prompt = "\"prompt\":\"" + text + "\",\"ignore_eos\":true";
+  EXPECT_EQ(verdict(kCompletions, prompt + R"(,"max_tokens":24)"), "");
+  EXPECT_EQ(verdict(kCompletions, prompt + R"(,"max_tokens":25)"),
+            "400 context_length_exceeded max_tokens");
+  EXPECT_EQ(verdict(kCompletions, prompt + R"(,"max_tokens":25,"stream":true)"),
+            "400 context_length_exceeded max_tokens");
+  EXPECT_EQ(verdict(kCompletions, prompt + R"(,"max_completion_tokens":2147483647)"),
+            "400 context_length_exceeded max_completion_tokens");
+  const std::string chat = R"("messages":[{"role":"user","content":"hi"}])";
+  EXPECT_EQ(verdict("/v1/chat/completions", chat + R"(,"max_tokens":2000)"),
+            "400 context_length_exceeded max_tokens");
+  // Nobody asked for the default of 16: it may be less.
+  const std::string close = "\"prompt\":\"" + std::string(1020, 'a') + "\"";
+  EXPECT_EQ(verdict(kCompletions, close), "");
+}
+
 TEST(Catalogue, O05_AClientsTimeOutEndsItsRequest) {
   EngineServer s(slow_steps(10ms));
   const RawResponse whole = s.post(R"({"prompt":"a","max_tokens":900,"timeout":0.2})");
   EXPECT_EQ(whole.status, 504);
   EXPECT_EQ(text_at(at(error_of(whole), "code")), "deadline_exceeded");
+  EXPECT_EQ(whole.header("x-should-retry"), "false");
   const RawResponse stream =
       s.post(R"({"prompt":"a","max_tokens":900,"timeout":0.2,"stream":true})");
   EXPECT_EQ(stream.status, 200);

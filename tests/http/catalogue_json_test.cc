@@ -212,12 +212,13 @@ TEST(Catalogue, N07_EveryFieldRefusesEveryOtherTypeByName) {
   for (const FieldRule& rule : field_rules()) {
     const bool chat = rule.routes != FieldRule::kCompletionsOnly;
     for (const char* value : {"true", "\"1\"", "1.5", "[]", "{}", "1e999"}) {
-      const bool fits = rule.type == FieldType::kAny ||
-                        (rule.type == FieldType::kBool && std::string_view(value) == "true") ||
-                        (rule.type == FieldType::kString && std::string_view(value) == "\"1\"") ||
-                        (rule.type == FieldType::kNumber && std::string_view(value) == "1.5") ||
-                        (rule.type == FieldType::kArray && std::string_view(value) == "[]") ||
-                        (rule.type == FieldType::kObject && std::string_view(value) == "{}");
+      const bool fits =
+          rule.type == ParameterType::kSeveral ||
+          (rule.type == ParameterType::kBool && std::string_view(value) == "true") ||
+          (rule.type == ParameterType::kString && std::string_view(value) == "\"1\"") ||
+          (rule.type == ParameterType::kNumber && std::string_view(value) == "1.5") ||
+          (rule.type == ParameterType::kList && std::string_view(value) == "[]") ||
+          (rule.type == ParameterType::kObject && std::string_view(value) == "{}");
       if (fits) {
         continue;
       }
@@ -286,10 +287,10 @@ struct Edge {
 
 // At, next to and far beyond both ends of a rule.
 std::vector<Edge> edges_of(const FieldRule& rule) {
-  if (rule.type == FieldType::kInt) {
-    const auto min = static_cast<int64_t>(rule.min);
-    const bool all = rule.max >= 9.2e18;  // int64 itself is the range
-    const int64_t max = all ? INT64_MAX : static_cast<int64_t>(rule.max);
+  if (rule.type == ParameterType::kInteger) {
+    const auto min = static_cast<int64_t>(rule.range.min);
+    const bool all = rule.range.max >= 9.2e18;  // int64 itself is the range
+    const int64_t max = all ? INT64_MAX : static_cast<int64_t>(rule.range.max);
     std::vector<Edge> edges{{std::to_string(min), true}, {std::to_string(max), true}};
     if (!all) {
       edges.push_back({std::to_string(min - 1), false});
@@ -303,13 +304,13 @@ std::vector<Edge> edges_of(const FieldRule& rule) {
     return edges;
   }
   const auto text = [](double value) { return fmt::format("{:.17g}", value); };
-  const double up = std::nextafter(rule.min, 1e308);
-  return {{text(rule.min), !rule.min_excluded},
+  const double up = std::nextafter(rule.range.min, 1e308);
+  return {{text(rule.range.min), !rule.range.min_excluded},
           {text(up), true},
-          {text(rule.min - 0.001), false},
-          {text(rule.max), true},
-          {text(std::nextafter(rule.max, -1e308)), true},
-          {text(rule.max * 1.001), false},
+          {text(rule.range.min - 0.001), false},
+          {text(rule.range.max), true},
+          {text(std::nextafter(rule.range.max, -1e308)), true},
+          {text(rule.range.max * 1.001), false},
           {"1e300", false},
           {"-1e300", false}};
 }
@@ -320,7 +321,7 @@ TEST(Catalogue, P01_P02_P04_P05_EveryNumberAtItsBoundsPlusMinusOne) {
   TestServer s(options);
   int checked = 0;
   for (const FieldRule& rule : field_rules()) {
-    const bool number = rule.type == FieldType::kInt || rule.type == FieldType::kNumber;
+    const bool number = rule.type == ParameterType::kInteger || rule.type == ParameterType::kNumber;
     if (!number || rule.use != FieldUse::kUsed) {
       continue;
     }
@@ -447,15 +448,15 @@ TEST(Catalogue, P08_TokenIdPrompts) {
 TEST(Limits, TheTableCanSetEveryLimit) {
   std::map<std::string, int> flags;
   for (const LimitRow& row : limit_rows()) {
-    EXPECT_EQ(++flags[row.flag], 1) << row.flag;
+    EXPECT_EQ(++flags[row.name], 1) << row.name;
     HttpLimits http;
     RequestLimits request;
     const double standard = limit_value(row, http, request);
-    EXPECT_GE(standard, row.min) << row.flag;
-    EXPECT_LE(standard, row.max) << row.flag;
+    EXPECT_GE(standard, row.min) << row.name;
+    EXPECT_LE(standard, row.max) << row.name;
     for (const double value : {row.min, row.max}) {
       set_limit(row, value, http, request);
-      EXPECT_NEAR(limit_value(row, http, request), value, 1e-3) << row.flag;
+      EXPECT_NEAR(limit_value(row, http, request), value, 1e-3) << row.name;
     }
   }
 }

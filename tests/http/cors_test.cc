@@ -53,7 +53,7 @@ TEST(CorsList, HoldsOriginsAsBrowsersSendThem) {
                           "http://a\r\nX: y"}) {
     const auto parsed = Cors::parse(bad);
     ASSERT_FALSE(parsed.ok()) << bad;
-    EXPECT_TRUE(parsed.status().message().starts_with("--allowed-origins: got ")) << bad;
+    EXPECT_TRUE(parsed.status().message().starts_with("‹allowed_origins›: got ")) << bad;
   }
   EXPECT_FALSE(Cors::parse(" , ")->enabled());
 }

@@ -33,7 +33,7 @@ TEST(Lifecycle, R06_APortInUseIsNamedWithTheRemedy) {
   config.port = s.port();
   const std::string message = start_error(config);
   EXPECT_TRUE(mentions(message, std::to_string(s.port()))) << message;
-  EXPECT_TRUE(mentions(message, "--port")) << message;
+  EXPECT_TRUE(mentions(message, "‹port›")) << message;
 }
 
 TEST(Lifecycle, AnUnknownHostIsNamed) {
@@ -51,7 +51,7 @@ TEST(Lifecycle, OpenToTheNetworkNeedsAKeyOrConsent) {
   config.port = 0;
   config.host = "0.0.0.0";
   const std::string message = start_error(config);
-  EXPECT_TRUE(mentions(message, "--api-key") && mentions(message, "--insecure")) << message;
+  EXPECT_TRUE(mentions(message, "‹api_key›") && mentions(message, "‹insecure›")) << message;
   config.insecure = true;
   EXPECT_EQ(start_error(config), "");
   config.insecure = false;

@@ -45,22 +45,22 @@ ApiRequest good(ApiRoute route, const std::string& extra) {
   return parsed.ok() ? *std::move(parsed) : ApiRequest();
 }
 
-bool fits(FieldType type, const std::string& json) {
+bool fits(ParameterType type, const std::string& json) {
   const bool number = json == "1" || json == "1.5";
   switch (type) {
-    case FieldType::kBool:
+    case ParameterType::kBool:
       return json == "true";
-    case FieldType::kInt:
+    case ParameterType::kInteger:
       return json == "1";
-    case FieldType::kNumber:
+    case ParameterType::kNumber:
       return number;
-    case FieldType::kString:
+    case ParameterType::kString:
       return json == R"("1")";
-    case FieldType::kObject:
+    case ParameterType::kObject:
       return json == "{}";
-    case FieldType::kArray:
+    case ParameterType::kList:
       return json == "[]";
-    case FieldType::kAny:
+    case ParameterType::kSeveral:
       break;
   }
   return true;
@@ -140,13 +140,14 @@ TEST(RequestFields, RangesHaveEdges) {
 TEST(RequestFields, NumbersOutOfRangeAreToldTheRange) {
   int checked = 0;
   for (const FieldRule& rule : field_rules()) {
-    if (rule.type != FieldType::kInt) {
+    if (rule.type != ParameterType::kInteger) {
       continue;
     }
     const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
     const bool seed = std::string_view(rule.name) == "seed";
-    const std::string range = seed ? "-9223372036854775808 to 18446744073709551615"
-                                   : fmt::format("{:.0f} to {:.0f}", rule.min, rule.max);
+    const std::string range = seed
+                                  ? "-9223372036854775808 to 18446744073709551615"
+                                  : fmt::format("{:.0f} to {:.0f}", rule.range.min, rule.range.max);
     for (const char* value : {"9223372036854775808",
                               "18446744073709551616",
                               "-9223372036854775809",
@@ -184,7 +185,7 @@ TEST(RequestFields, FieldsWithoutEffectAreAcceptedBesideEveryOther) {
     const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
     for (const char* value : {"true", "false", R"("1")", "{}", "null"}) {
       if (std::string_view(value) == "null" || fits(rule.type, value) ||
-          (rule.type == FieldType::kBool && std::string_view(value) == "false")) {
+          (rule.type == ParameterType::kBool && std::string_view(value) == "false")) {
         std::string extra = fmt::format(R"("{}":{},"stream":true,"n":2)", rule.name, value);
         extra += route == kChat
                      ? R"(,"tools":[{"type":"function","function":{"name":"f"}}],"logprobs":true)"

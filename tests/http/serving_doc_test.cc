@@ -1,40 +1,15 @@
 // docs/serving.md holds tables of routes, limits, request fields and metrics. They must be what the
-// code says. With TUTTI_WRITE_DOCS=1 in the environment the test writes them instead.
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
+// code says.
 #include <gtest/gtest.h>
 
+#include "base/option_names.h"
+#include "doc_tables.h"
 #include "serve/http_api.h"
 #include "serve/limit_table.h"
 #include "serve/request_fields.h"
 
 namespace tutti {
 namespace {
-
-constexpr const char* kDocument = TUTTI_SOURCE_DIR "/docs/serving.md";
-
-std::string document() {
-  std::ifstream file(kDocument);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-// Puts `table` between "<!-- name -->" and "<!-- end -->"; returns what was there.
-std::string exchange_table(std::string& text, const std::string& name, const std::string& table) {
-  const std::string mark = "<!-- " + name + " -->\n";
-  const size_t begin = text.find(mark);
-  const size_t end = text.find("<!-- end -->", begin);
-  if (begin == std::string::npos || end == std::string::npos) {
-    return "no such mark";
-  }
-  const size_t first = begin + mark.size();
-  const std::string old = text.substr(first, end - first);
-  text.replace(first, end - first, table);
-  return old;
-}
 
 const char* unit_name(LimitRow::Unit unit) {
   switch (unit) {
@@ -52,61 +27,65 @@ std::string limits_table() {
   std::string out = "| flag | default | unit | what | beyond it |\n|---|---|---|---|---|\n";
   for (const LimitRow& row : limit_rows()) {
     out += fmt::format("| `{}` | {} | {} | {} | {} |\n",
-                       row.flag,
+                       as_flag(row.name),
                        format_limit(limit_value(row, {}, {})),
                        unit_name(row.unit),
-                       row.what,
+                       spell_options(row.what, &as_flag),
                        row.answer);
   }
   return out;
 }
 
-const char* type_name(FieldType type) {
+const char* type_name(ParameterType type) {
   switch (type) {
-    case FieldType::kBool:
+    case ParameterType::kBool:
       return "true or false";
-    case FieldType::kInt:
+    case ParameterType::kInteger:
       return "integer";
-    case FieldType::kNumber:
+    case ParameterType::kNumber:
       return "number";
-    case FieldType::kString:
+    case ParameterType::kString:
       return "string";
-    case FieldType::kObject:
+    case ParameterType::kObject:
       return "object";
-    case FieldType::kArray:
+    case ParameterType::kList:
       return "list";
-    case FieldType::kAny:
+    case ParameterType::kSeveral:
       break;
   }
   return "several";
 }
 
-std::string range_words(const FieldRule& rule) {
-  if (rule.type != FieldType::kInt && rule.type != FieldType::kNumber) {
+std::string range_text(const FieldRule& rule) {
+  if (rule.type != ParameterType::kInteger && rule.type != ParameterType::kNumber) {
     return "";
   }
   constexpr double kInt64 = 9.2e18;
-  return rule.max > kInt64
-             ? "any of 64 bits, signed or not"
-             : fmt::format("{}{} to {}", rule.min_excluded ? "above " : "", rule.min, rule.max);
+  return rule.range.max > kInt64 ? "any of 64 bits, signed or not"
+                                 : fmt::format("{}{} to {}",
+                                               rule.range.min_excluded ? "above " : "",
+                                               rule.range.min,
+                                               rule.range.max);
 }
 
 std::string fields_table() {
-  std::string out = "| field | routes | type | range | if absent |\n|---|---|---|---|---|\n";
+  std::string out =
+      "| field | routes | type | range | if absent | what |\n|---|---|---|---|---|---|\n";
   std::string refused;
   for (const FieldRule& rule : field_rules()) {
     if (rule.use == FieldUse::kRefused) {
       refused += fmt::format("{}`{}`", refused.empty() ? "" : ", ", rule.name);
       continue;
     }
-    out += fmt::format("| `{}` | {} | {} | {} | {} |\n",
+    out += fmt::format("| `{}` | {} | {} | {} | {} | {} |\n",
                        rule.name,
                        rule.routes == FieldRule::kBoth       ? "both"
                        : rule.routes == FieldRule::kChatOnly ? "chat"
                                                              : "completions",
                        type_name(rule.type),
-                       range_words(rule),
-                       rule.use == FieldUse::kHarmless ? "accepted, no effect" : rule.fallback);
+                       range_text(rule),
+                       spell_options(rule.fallback, &as_flag),
+                       rule.use == FieldUse::kHarmless ? "accepted, no effect" : rule.help);
   }
   return out + "\nKnown and refused by name unless they ask for nothing: " + refused + ".\n";
 }
@@ -135,22 +114,11 @@ std::string routes_table() {
 }
 
 TEST(ServingDoc, TablesAreWhatTheCodeSays) {
-  std::string text = document();
-  ASSERT_FALSE(text.empty());
-  const bool write = std::getenv("TUTTI_WRITE_DOCS") != nullptr;
-  for (const auto& [name, table] : {std::pair{"routes", routes_table()},
-                                    {"limits", limits_table()},
-                                    {"fields", fields_table()},
-                                    {"metrics", metrics_table()}}) {
-    const std::string old = exchange_table(text, name, table);
-    EXPECT_TRUE(write || old == table)
-        << "the table of " << name << " in docs/serving.md differs from the code; to write it: "
-        << "TUTTI_WRITE_DOCS=1 build/cpu/tests/http_observe_test\n"
-        << table;
-  }
-  if (write) {
-    std::ofstream(kDocument) << text;
-  }
+  testing::expect_tables("docs/serving.md",
+                         {{"routes", routes_table()},
+                          {"limits", limits_table()},
+                          {"fields", fields_table()},
+                          {"metrics", metrics_table()}});
 }
 
 // A range in the table that the code does not enforce would be worse than none.
@@ -158,11 +126,31 @@ TEST(ServingDoc, EveryUsedFieldHasADefaultAndEveryNumberARange) {
   for (const FieldRule& rule : field_rules()) {
     if (rule.use == FieldUse::kUsed) {
       EXPECT_STRNE(rule.fallback, "") << rule.name;
+      EXPECT_STRNE(rule.help, "") << rule.name;
     }
-    if (rule.type == FieldType::kInt || rule.type == FieldType::kNumber) {
-      EXPECT_LT(rule.min, rule.max) << rule.name;
+    if (rule.type == ParameterType::kInteger || rule.type == ParameterType::kNumber) {
+      EXPECT_LT(rule.range.min, rule.range.max) << rule.name;
     }
   }
+}
+
+// What a route lets through, the engine must take.
+TEST(ServingDoc, NoFieldAllowsMoreThanItsParameter) {
+  int checked = 0;
+  for (const FieldRule& rule : field_rules()) {
+    const RequestParameter* parameter = rule.parameter;
+    if (parameter == nullptr) {
+      continue;
+    }
+    EXPECT_EQ(rule.type, parameter->type) << rule.name;
+    EXPECT_LE(rule.range.max, parameter->range.max) << rule.name;
+    EXPECT_GE(rule.range.min, parameter->minus_one_is_off ? -1 : parameter->range.min) << rule.name;
+    EXPECT_TRUE(rule.range.min_excluded || !parameter->range.min_excluded ||
+                rule.range.min > parameter->range.min)
+        << rule.name;
+    ++checked;
+  }
+  EXPECT_GT(checked, 20);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ Status illegal_ranks(const HfConfig& config,
                      int ranks,
                      const Status& why) {
   const std::vector<int> legal = legal_rank_counts(config, options, kMaxRanks);
-  return invalid("--tp {}: {}: {}; legal for this model: {}",
+  return invalid("‹tp› {}: {}: {}; legal for this model: {}",
                  ranks,
                  config.path,
                  why.message(),
@@ -151,7 +151,7 @@ Status RankedModelRunner::choose_ranks(Backend& backend, ModelLoadOptions& optio
 
 Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute) {
   if (options.ranks < 1 || options.ranks > kMaxRanks) {
-    return invalid("--tp {}: wanted 1 to {}", options.ranks, kMaxRanks);
+    return invalid("‹tp› {}: wanted 1 to {}", options.ranks, kMaxRanks);
   }
   for (int r = 0; r < options.ranks; ++r) {
     Result<std::unique_ptr<RankWorker>> worker =
@@ -173,7 +173,7 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
   limits_.long_prompt_from = info.long_rope_from;
   limits_.max_score_rows = options.max_score_rows;
   if (options.context > info.max_context) {
-    return invalid("--context {}: {} allows at most {} (max_position_embeddings)",
+    return invalid("‹context› {}: {} allows at most {} (max_position_embeddings)",
                    options.context,
                    config_.path,
                    info.max_context);
@@ -272,7 +272,7 @@ Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
       budget = all_fit ? one * options.max_batch_sequences : most;
     } else if (budget > available) {
       return error(StatusCode::kOutOfMemory,
-                   "--kv-memory {}: only {} of {} is free beside the weights",
+                   "‹kv_memory› {}: only {} of {} is free beside the weights",
                    format_bytes(budget),
                    format_bytes(available),
                    plans[p].pool);
@@ -290,7 +290,7 @@ Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
                                     : std::min<int64_t>(wanted_context, options.block_size))) {
     return error(StatusCode::kOutOfMemory,
                  "a context of {} tokens needs {} of KV cache, {} of {} is available; use a "
-                 "smaller --context or a larger --kv-memory",
+                 "smaller ‹context› or a larger ‹kv_memory›",
                  wanted_context,
                  format_bytes(ceil_div(wanted_context, options.block_size) * tightest_block),
                  format_bytes(tightest_budget),

@@ -50,7 +50,7 @@ TEST(GpuChoiceTest, WhatIsNoChoice) {
     const auto choice = parse_gpu_choice(text);
     ASSERT_FALSE(choice.ok()) << text;
     EXPECT_EQ(choice.status().code(), StatusCode::kInvalidArgument);
-    EXPECT_THAT(choice.status().message(), StartsWith(fmt::format("--gpus {}: wanted", text)));
+    EXPECT_THAT(choice.status().message(), StartsWith(fmt::format("‹gpus› {}: wanted", text)));
   }
 }
 
@@ -71,7 +71,7 @@ class PickTest : public ::testing::Test {
     const auto picked = pick(text);
     ASSERT_FALSE(picked.ok()) << text;
     EXPECT_EQ(picked.status().code(), code) << text;
-    EXPECT_THAT(picked.status().message(), StartsWith("--gpus " + text + ": "));
+    EXPECT_THAT(picked.status().message(), StartsWith("‹gpus› " + text + ": "));
     for (const std::string& part : parts) {
       EXPECT_THAT(picked.status().message(), HasSubstr(part));
     }
@@ -101,7 +101,7 @@ TEST_F(PickTest, WhatIsNotThereIsNamedBesideWhatIs) {
   const Names visible{"0 NVIDIA H200 (GPU-8932f937-0000-0000-0000-000000000000)",
                       "3 NVIDIA L40S (GPU-22220000-0000-0000-0000-000000000000)"};
   expect_refused("5", StatusCode::kNotFound, visible);
-  expect_refused("5", StatusCode::kNotFound, {"type --gpus 4"});
+  expect_refused("5", StatusCode::kNotFound, {"type ‹gpus› 4"});
   expect_refused("0,4", StatusCode::kNotFound, visible);
   expect_refused("0,4", StatusCode::kNotFound, {"there is no GPU 4"});
   expect_refused("GPU-ff", StatusCode::kNotFound, visible);

@@ -48,25 +48,25 @@ TEST(RankChoiceTest, TpTakesTheFirstGpus) {
   const auto two = choose({.tp = 2, .gpus = 8}, {1, 2, 4, 8});
   EXPECT_EQ(two->ranks, 2);
   EXPECT_EQ(two->gpus, 2);
-  EXPECT_EQ(two->left_out, "--tp 2 takes 2 GPUs");
-  expect_refused({.tp = 4, .gpus = 2}, {1, 2, 4}, {"--tp 4: wants 4 GPUs, there are 2", "--tp 2"});
+  EXPECT_EQ(two->left_out, "‹tp› 2 takes 2 GPUs");
+  expect_refused({.tp = 4, .gpus = 2}, {1, 2, 4}, {"‹tp› 4: wants 4 GPUs, there are 2", "‹tp› 2"});
   expect_refused(
-      {.tp = 2, .gpus = 1}, {1, 2, 4}, {"wants 2 GPUs, there is 1", "--ranks-per-gpu 2"});
-  expect_refused({.tp = 3, .gpus = 8}, {1, 2, 4}, {"--tp 3", "legal: 1, 2, 4"});
+      {.tp = 2, .gpus = 1}, {1, 2, 4}, {"wants 2 GPUs, there is 1", "‹ranks_per_gpu› 2"});
+  expect_refused({.tp = 3, .gpus = 8}, {1, 2, 4}, {"‹tp› 3", "legal: 1, 2, 4"});
 }
 
 TEST(RankChoiceTest, NamedGpusAreUsedOrRefused) {
   EXPECT_EQ(choose({.gpus = 4, .gpus_typed = "all"}, {1, 2, 4, 8})->gpus, 4);
   expect_refused({.gpus = 3, .gpus_typed = "3"},
                  {1, 2, 4, 8},
-                 {"--gpus 3: 3 GPUs take 3 ranks", "legal: 1, 2, 4, 8", "type --gpus 2"});
-  expect_refused({.gpus = 3, .gpus_typed = "0,5,6"}, {1, 2, 4}, {"type 2 of them in --gpus"});
+                 {"‹gpus› 3: 3 GPUs take 3 ranks", "legal: 1, 2, 4, 8", "type ‹gpus› 2"});
+  expect_refused({.gpus = 3, .gpus_typed = "0,5,6"}, {1, 2, 4}, {"type 2 of them in ‹gpus›"});
   EXPECT_EQ(choose({.tp = 4, .gpus = 4, .gpus_typed = "4"}, {1, 2, 4})->ranks, 4);
   expect_refused({.tp = 2, .gpus = 4, .gpus_typed = "4"},
                  {1, 2, 4},
-                 {"--gpus 4 --tp 2: 4 GPUs take 4 ranks", "--tp 4", "--gpus 2"});
+                 {"‹gpus› 4 ‹tp› 2: 4 GPUs take 4 ranks", "‹tp› 4", "‹gpus› 2"});
   expect_refused(
-      {.tp = 4, .gpus = 2, .gpus_typed = "0,1"}, {1, 2, 4}, {"--tp 2", "--ranks-per-gpu 2"});
+      {.tp = 4, .gpus = 2, .gpus_typed = "0,1"}, {1, 2, 4}, {"‹tp› 2", "‹ranks_per_gpu› 2"});
 }
 
 TEST(RankChoiceTest, SeveralRanksOnAGpu) {
@@ -76,9 +76,9 @@ TEST(RankChoiceTest, SeveralRanksOnAGpu) {
   EXPECT_EQ(one->left_out, "");
   EXPECT_EQ(choose({.gpus = 2, .ranks_per_gpu = 2}, {1, 2, 4, 8})->ranks, 4);
   expect_refused({.tp = 3, .gpus = 2, .ranks_per_gpu = 2}, {1, 2, 3, 4}, {"a multiple of 2"});
-  expect_refused({.gpus = 2, .ranks_per_gpu = 3}, {1, 2, 4}, {"--ranks-per-gpu 3", "1, 2, 4"});
+  expect_refused({.gpus = 2, .ranks_per_gpu = 3}, {1, 2, 4}, {"‹ranks_per_gpu› 3", "1, 2, 4"});
   expect_refused(
-      {.gpus = 1, .gpus_typed = "1", .ranks_per_gpu = 3}, {1, 2, 4}, {"--ranks-per-gpu 1"});
+      {.gpus = 1, .gpus_typed = "1", .ranks_per_gpu = 3}, {1, 2, 4}, {"‹ranks_per_gpu› 1"});
 }
 
 TEST(RankChoiceTest, OneGpuAsksNobody) {
@@ -120,7 +120,7 @@ class EveryWish : public ::testing::Test {
                  {std::string("auto"), std::string("all"), std::to_string(gpus)}) {
               const RankWish wish{
                   .tp = tp, .gpus = gpus, .gpus_typed = typed, .ranks_per_gpu = per_gpu};
-              SCOPED_TRACE(fmt::format("--tp {} --gpus {} of {} --ranks-per-gpu {}, legal {}",
+              SCOPED_TRACE(fmt::format("‹tp› {} ‹gpus› {} of {} ‹ranks_per_gpu› {}, legal {}",
                                        tp,
                                        typed,
                                        gpus,
@@ -177,9 +177,9 @@ TEST_F(EveryWish, WhatARefusalSaysToTypeWorks) {
       return;
     }
     const std::string& message = choice.status().message();
-    const size_t begin = message.find("type --");
+    const size_t begin = message.find("type ‹");
     std::string advice = begin == std::string::npos ? "" : message.substr(begin);
-    static const std::regex kAdvice("--(gpus|tp) ([0-9]+)");
+    static const std::regex kAdvice("‹(gpus|tp)› ([0-9]+)");
     for (std::smatch match; std::regex_search(advice, match, kAdvice); advice = match.suffix()) {
       RankWish other = wish;
       if (match[1] == "gpus") {

@@ -40,7 +40,7 @@ class SelectTest : public ::testing::Test {
       EXPECT_THAT(backend.status().message(),
                   StartsWith("an NVIDIA GPU is present but cannot be used: "));
       EXPECT_THAT(backend.status().message(), HasSubstr(cause));
-      EXPECT_THAT(backend.status().message(), HasSubstr("--device cpu"));
+      EXPECT_THAT(backend.status().message(), HasSubstr("‹device› cpu"));
     }
     EXPECT_TRUE(select(DeviceChoice::kCpu).ok()) << "asked for the CPU, the GPU does not matter";
   }
@@ -65,8 +65,11 @@ TEST_F(SelectTest, CudaWithoutADeviceSaysWhatIsMissing) {
   const auto backend = select(DeviceChoice::kCuda);
   ASSERT_FALSE(backend.ok());
   EXPECT_EQ(backend.status().code(), StatusCode::kUnavailable);
-  for (const char* part :
-       {"--device cuda", "no NVIDIA GPU", "/dev/nvidia0", "--gpus all", "--device cpu"}) {
+  for (const char* part : {"‹device› cuda",
+                           "no NVIDIA GPU",
+                           "/dev/nvidia0",
+                           "docker run --gpus all",
+                           "‹device› cpu"}) {
     EXPECT_THAT(backend.status().message(), HasSubstr(part));
   }
 }
@@ -121,7 +124,7 @@ TEST(DeviceChoiceTest, Names) {
     const auto choice = parse_device_choice(text);
     ASSERT_FALSE(choice.ok()) << text;
     EXPECT_EQ(choice.status().message(),
-              fmt::format("--device {}: wanted auto, cpu or cuda", text));
+              fmt::format("‹device› {}: wanted auto, cpu or cuda", text));
   }
 }
 

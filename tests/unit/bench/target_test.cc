@@ -44,7 +44,7 @@ TEST(TargetTest, RefusesOtherUrls) {
                           "http://host\r\nX: y"}) {
     const auto got = Target::parse(url);
     ASSERT_FALSE(got.ok()) << url;
-    EXPECT_NE(got.status().message().find("--url"), std::string::npos) << url;
+    EXPECT_NE(got.status().message().find("‹url›"), std::string::npos) << url;
   }
 }
 

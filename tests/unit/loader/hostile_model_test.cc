@@ -301,7 +301,7 @@ TEST_F(HostileModelTest, RankCounts) {
   for (const int ranks : {3, 5, 6, 7, 9, 16, 64}) {
     const Status status = load(ranks);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-    EXPECT_THAT(status.message(), HasSubstr(fmt::format("--tp {}", ranks)));
+    EXPECT_THAT(status.message(), HasSubstr(fmt::format("‹tp› {}", ranks)));
     EXPECT_THAT(status.message(), HasSubstr("legal for this model: 1, 2, 4, 8"));
   }
   for (const int ranks : {-1, 65, INT32_MAX}) {
