@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "apps/foreign_flags.h"
 #include "apps/options.h"
 #include "base/log_event.h"
 #include "base/option_names.h"
@@ -489,6 +490,36 @@ void add_bench(CLI::App& app, Commands& c) {
   add_bench_serve(*bench, c);
 }
 
+// What was typed, with the flags of other servers translated.
+Result<std::vector<std::string>> translated_arguments(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+  const CLI::App* command = &app;
+  size_t names = 0;
+  while (names < args.size()) {
+    const auto named = command->get_subcommands(
+        [&](const CLI::App* one) { return one->get_name() == args[names]; });
+    if (named.empty()) {
+      break;
+    }
+    command = named.front();
+    ++names;
+  }
+  const auto option = [&](std::string_view flag) {
+    return command->get_option_no_throw(std::string(flag));
+  };
+  const auto first = args.begin() + static_cast<std::ptrdiff_t>(names);
+  TUTTI_TRY(
+      const std::vector<std::string> rest,
+      translate_foreign_flags(
+          {first, args.end()},
+          {.has = [&](std::string_view flag) { return option(flag) != nullptr; },
+           .takes_value =
+               [&](std::string_view flag) { return option(flag)->get_items_expected_min() > 0; }}));
+  args.erase(first, args.end());
+  args.insert(args.end(), rest.begin(), rest.end());
+  return args;
+}
+
 }  // namespace
 
 int run_cli(int argc, char** argv) {
@@ -508,8 +539,14 @@ int run_cli(int argc, char** argv) {
   add_doctor(app, commands);
   add_check_peers(app, commands);
   set_log_option_spelling(&as_flag);
+  const Result<std::vector<std::string>> args = translated_arguments(app, argc, argv);
+  if (!args.ok()) {
+    std::fprintf(stderr, "tutti: %s\n", args.status().message().c_str());
+    return kUsageExit;
+  }
   try {
-    app.parse(argc, argv);
+    app.parse(
+        std::vector<std::string>(args->rbegin(), args->rend()));  // it takes them from the end
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : kUsageExit;
   }

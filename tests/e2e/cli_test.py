@@ -180,6 +180,32 @@ class HelpTest(Case):
             self.assertNotEqual(err, "", args)
 
 
+class ForeignFlagsTest(Case):
+    """Flags of other servers are taken as ours where they mean the same, else refused with ours."""
+
+    def test_taken(self):
+        args = ("--device", "cpu", "-q", "--temp", "0", "-n", "4", "What is 3+4?")
+        got, _ = self.run_tutti("run", "--model", tiny_r1(), "-tp", "2", "--max_model_len=512", *args)
+        want, _ = self.run_tutti("run", tiny_r1(), "--tp", "2", "--context", "512", "--device", "cpu", "-q",
+                                 "--temperature", "0", "--max-tokens", "4", "What is 3+4?")
+        self.assertEqual(got, want)
+
+    def test_refused_with_what_to_type(self):
+        for args, part in (
+            (["serve", "--gpu-memory-utilization", "0.9"], "--kv-memory"),
+            (["serve", "--n-gpu", "2"], "--gpus"),
+            (["serve", "-ngl", "99"], "--gpus"),
+            (["run", "--ctx-size", "4096"], "--context"),
+            (["score", "m", "--dtype", "bfloat16"], "--compute"),
+            (["bench", "latency", "m", "--max-num-seqs", "4"], "--max-batch-sequences"),
+        ):
+            self.refused(*args, code=64, parts=[part])
+
+    def test_aliases_are_checked_as_ours(self):
+        self.refused("serve", tiny_r1(), "--device", "cpu", "--tensor-parallel-size", "3", "-q", "--port", "0",
+                     code=64, parts=["--tp 3", "1, 2, 4, 8"])
+
+
 class BenchLatencyTest(Case):
     def test_figures_agree_with_each_other(self):
         name = fixture("llama_base_f32")

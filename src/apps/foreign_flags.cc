@@ -1,0 +1,136 @@
+#include "apps/foreign_flags.h"
+
+#include <algorithm>
+#include <array>
+
+namespace tutti {
+
+namespace {
+
+constexpr const char* kModel = "MODEL";
+
+constexpr auto kFlags = std::to_array<ForeignFlag>({
+    // clang-format off
+    {"--max-model-len --context-length", "vLLM, SGLang", "--context", ""},
+    {"--tensor-parallel-size --tp-size -tp", "vLLM, SGLang", "--tp", ""},
+    {"--max-num-seqs --max-running-requests", "vLLM, SGLang", "--max-batch-sequences", ""},
+    {"--max-num-batched-tokens", "vLLM", "--max-batch-tokens", ""},
+    {"--no-enable-prefix-caching --disable-radix-cache", "vLLM, SGLang", "--no-prefix-cache", ""},
+    {"--model --model-path -m", "vLLM, SGLang, llama.cpp", kModel, ""},
+    {"--alias -a --model-uid", "llama.cpp, Xinference", "--served-model-name", ""},
+    {"-H", "Xinference", "--host", ""},
+    {"-t", "llama.cpp", "--threads", ""},
+    {"--temp", "llama.cpp", "--temperature", ""},
+    {"--n-predict --predict -n", "llama.cpp", "--max-tokens", ""},
+    {"--system-prompt -sys", "llama.cpp", "--system", ""},
+    {"--ctx-size --num-ctx -c", "llama.cpp, Ollama", "", "use --context, the tokens of each sequence (not of all together)"},
+    {"--gpu-memory-utilization --mem-fraction-static --kv-cache-memory-bytes", "vLLM, SGLang", "", "use --kv-memory, for example 20GiB; without it the KV cache gets what the weights leave"},
+    {"--n-gpu --num-gpus --gpu-idx --main-gpu -mg --tensor-split -ts --split-mode -sm", "Xinference, llama.cpp", "", "use --gpus, a number of GPUs or a list such as 0,2; without it the model takes as many as it can use"},
+    {"--n-gpu-layers --gpu-layers -ngl", "llama.cpp", "", "a model is on the GPUs whole: --gpus chooses them, --device cpu uses none"},
+    {"--pipeline-parallel-size --pp-size -pp --data-parallel-size --dp-size -dp --enable-expert-parallel --ep-size --nnodes --node-rank", "vLLM, SGLang", "", "not supported; a model is split over the GPUs of one machine with --tp"},
+    {"--distributed-executor-backend", "vLLM", "", "ranks are threads of one process; leave it out, --tp is enough"},
+    {"--dtype", "vLLM, SGLang", "", "use --compute, f32 or bf16"},
+    {"--kv-cache-dtype --cache-type-k --cache-type-v -ctk -ctv", "vLLM, SGLang, llama.cpp", "", "the KV cache has the type of --compute"},
+    {"--quantization --model-format --size-in-billions", "vLLM, SGLang, Xinference", "", "the files of MODEL say it; leave it out"},
+    {"--model-name --model-engine --model-type", "Xinference", "", "write the model as MODEL, a directory or ORGANISATION/NAME, without a flag"},
+    {"--hf-repo --hf-file -hf -hfr --download-dir", "llama.cpp, vLLM", "", "MODEL is looked up in $TUTTI_HOME/models and the Hugging Face cache: hf download ORGANISATION/NAME, then give that name as MODEL"},
+    {"--tokenizer --tokenizer-path --chat-template --jinja --generation-config", "vLLM, SGLang, llama.cpp", "", "it comes with the files of MODEL; leave it out"},
+    {"--tool-call-parser --enable-auto-tool-choice --reasoning-parser --reasoning-format", "vLLM, SGLang, llama.cpp", "", "MODEL's chat template says how it writes tool calls and reasoning; leave it out"},
+    {"--trust-remote-code", "vLLM, SGLang", "", "no code that comes with MODEL is ever run; leave it out"},
+    {"--parallel -np", "llama.cpp", "", "use --max-batch-sequences; each sequence has its own --context"},
+    {"--batch-size -b --ubatch-size -ub --chunked-prefill-size --max-prefill-tokens", "llama.cpp, SGLang", "", "use --max-batch-tokens, the tokens of one step"},
+    {"--enable-prefix-caching", "vLLM", "", "prefixes are cached unless --no-prefix-cache is given; leave it out"},
+    {"--enforce-eager --disable-cuda-graph --flash-attn -fa --attention-backend --block-size --page-size --swap-space --mlock --no-mmap", "vLLM, SGLang, llama.cpp", "", "there is nothing to choose; leave it out"},
+    {"--disable-log-requests --no-enable-log-requests --uvicorn-log-level --log-level", "vLLM, SGLang", "", "use --quiet, which leaves the line of each request out"},
+    {"--ssl-keyfile --ssl-certfile --ssl-key-file --ssl-cert-file", "vLLM, llama.cpp", "", "not supported; have a proxy such as nginx or Caddy end TLS in front of --host and --port"},
+    {"--api-key-file", "llama.cpp", "", "use the variable TUTTI_API_KEY, or --api-key"},
+    {"--repeat-penalty", "llama.cpp", "", "use --repetition-penalty, which counts all tokens and not only the last 64"},
+    {"--prompt -p", "llama.cpp, Xinference", "", "write the prompt behind the model, without a flag; the port is --port"},
+    {"--keepalive --keep-alive", "Ollama", "", "a model stays loaded while the program runs; leave it out"},
+    // clang-format on
+});
+
+// "--max_model_len" is "--max-model-len" to vLLM.
+std::string normal(std::string_view flag) {
+  std::string out(flag);
+  if (out.starts_with("--")) {
+    std::replace(out.begin(), out.end(), '_', '-');
+  }
+  return out;
+}
+
+bool holds(std::string_view words, std::string_view word) {
+  while (!words.empty()) {
+    const size_t space = std::min(words.find(' '), words.size());
+    if (words.substr(0, space) == word) {
+      return true;
+    }
+    words.remove_prefix(std::min(space + 1, words.size()));
+  }
+  return false;
+}
+
+const ForeignFlag* find(std::string_view flag) {
+  const auto* found = std::find_if(
+      kFlags.begin(), kFlags.end(), [&](const ForeignFlag& row) { return holds(row.flags, flag); });
+  return found == kFlags.end() ? nullptr : found;
+}
+
+}  // namespace
+
+std::span<const ForeignFlag> foreign_flags() {
+  return kFlags;
+}
+
+Result<std::vector<std::string>> translate_foreign_flags(const std::vector<std::string>& args,
+                                                         const KnownFlags& known) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const std::string& arg = args[i];
+    if (arg == "--") {
+      out.insert(out.end(), args.begin() + static_cast<std::ptrdiff_t>(i), args.end());
+      break;
+    }
+    const size_t equals = arg.starts_with("--") ? arg.find('=') : std::string::npos;
+    const std::string typed = arg.substr(0, equals);
+    const bool flag = typed.size() > 1 && typed[0] == '-';
+    if (flag && known.has(typed)) {
+      out.push_back(arg);
+      if (equals == std::string::npos && known.takes_value(typed) && i + 1 < args.size()) {
+        out.push_back(args[++i]);
+      }
+      continue;
+    }
+    const ForeignFlag* row = flag ? find(normal(typed)) : nullptr;
+    if (row == nullptr) {
+      out.push_back(arg);
+      continue;
+    }
+    const std::string_view same = row->same;
+    if (same.empty()) {
+      return invalid("{}: {}", typed, row->advice);
+    }
+    const bool model = same == kModel;
+    if (!model && !known.has(same)) {
+      return invalid("{}: is {} here, which this command does not take", typed, same);
+    }
+    const bool value = model || known.takes_value(same);
+    if (value && equals == std::string::npos && i + 1 == args.size()) {
+      return invalid("{}: a value must follow; it is {} here", typed, same);
+    }
+    const std::string given = !value                        ? ""
+                              : equals != std::string::npos ? arg.substr(equals + 1)
+                                                            : args[++i];
+    if (model) {
+      out.insert(out.begin(), given);
+    } else {
+      out.emplace_back(same);
+      if (value) {
+        out.push_back(given);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace tutti
