@@ -25,7 +25,7 @@ STREAM = {
     "prompt": "Once",
     "stream": True,
     "ignore_eos": True,
-    "max_tokens": 100000,
+    "max_tokens": 1900,
     "temperature": 0,
 }
 
