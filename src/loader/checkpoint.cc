@@ -2,26 +2,14 @@
 
 #include <filesystem>
 #include <set>
-#include <system_error>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "loader/checkpoint_files.h"
 
 namespace tutti {
 
 namespace {
-
-// Formats that can run code when they are read; named so that the message can be exact.
-std::string pickled_file_in(const std::string& directory) {
-  std::error_code ec;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ec)) {
-    const std::string extension = entry.path().extension().string();
-    if (extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".pkl") {
-      return entry.path().filename().string();
-    }
-  }
-  return {};
-}
 
 // A shard must lie in the directory itself: no separators, no "..".
 bool plain_file_name(const std::string& name) {
@@ -37,29 +25,18 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& director
   }
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
   checkpoint->directory_ = directory;
-  const std::string index = join_path(directory, "model.safetensors.index.json");
-  const std::string single = join_path(directory, "model.safetensors");
-  if (file_exists(index)) {
-    TUTTI_RETURN_IF_ERROR(checkpoint->open_index(index));
-  } else if (file_exists(single)) {
-    TUTTI_RETURN_IF_ERROR(checkpoint->open_single(single));
-  } else if (const std::string pickled = pickled_file_in(directory); !pickled.empty()) {
-    return error(StatusCode::kUnsupported,
-                 "{}: found {} but no model.safetensors; pickled weights can run code and are not "
-                 "read. Download the "
-                 "safetensors form of this model",
-                 directory,
-                 pickled);
-  } else {
-    return error(StatusCode::kNotFound,
-                 "{}: neither model.safetensors nor model.safetensors.index.json is there; is the "
-                 "download complete?",
-                 directory);
+  TUTTI_TRY(const CheckpointFiles files, find_checkpoint_files(directory));
+  if (!files.index.empty()) {
+    TUTTI_RETURN_IF_ERROR(checkpoint->open_index(files.index));
+  }
+  for (const std::string& path : files.weights) {
+    TUTTI_RETURN_IF_ERROR(checkpoint->add_file(path));
   }
   return checkpoint;
 }
 
 Status Checkpoint::add_file(const std::string& path) {
+  TUTTI_RETURN_IF_ERROR(check_weight_file(path));
   TUTTI_TRY(std::unique_ptr<SafetensorsFile> file, SafetensorsFile::open(path));
   for (const SafetensorsEntry& entry : file->entries()) {
     const auto [it, inserted] = tensors_.try_emplace(entry.name, TensorRef{file.get(), &entry});
@@ -76,11 +53,8 @@ Status Checkpoint::add_file(const std::string& path) {
   return ok_status();
 }
 
-Status Checkpoint::open_single(const std::string& path) {
-  return add_file(path);
-}
-
 Status Checkpoint::open_index(const std::string& path) {
+  TUTTI_RETURN_IF_ERROR(check_weight_file(path));
   TUTTI_TRY(const Json index, parse_json_file(path));
   const Json* map = index.find("weight_map");
   if (map == nullptr || !map->is_object()) {

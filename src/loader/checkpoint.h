@@ -1,5 +1,6 @@
 // A Hugging Face checkpoint directory: one model.safetensors, or shards named by
-// model.safetensors.index.json. Only safetensors is read; pickled files are refused by name.
+// model.safetensors.index.json (what else is found: checkpoint_files.h). Only safetensors is read;
+// pickled files are refused by name.
 #pragma once
 #include <memory>
 #include <string>
@@ -46,7 +47,6 @@ class Checkpoint {
   const std::string& directory() const { return directory_; }
 
  private:
-  Status open_single(const std::string& path);
   Status open_index(const std::string& path);
   Status add_file(const std::string& path);
 

@@ -142,5 +142,99 @@ TEST_F(CheckpointTest, PickledWeightsAreNamedAndNotRead) {
   }
 }
 
+std::string one_tensor(const char* name) {
+  return safetensors({make_tensor(name, "F32", {1}, {1.0F})});
+}
+
+TEST_F(CheckpointTest, NumberedShardsNeedNoIndex) {
+  for (const char* prefix : {"model", "pytorch_model", "my-model.v2"}) {
+    const TempDir dir;
+    dir.write(fmt::format("{}-00001-of-00002.safetensors", prefix), one_tensor("a"));
+    dir.write(fmt::format("{}-00002-of-00002.safetensors", prefix), one_tensor("b"));
+    const auto checkpoint = Checkpoint::open(dir.path());
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+    EXPECT_EQ((*checkpoint)->names(), (std::vector<std::string>{"a", "b"}));
+  }
+}
+
+TEST_F(CheckpointTest, NumberedShardsMustAllBeThere) {
+  dir_.write("model-00001-of-00003.safetensors", one_tensor("a"));
+  expect_error(StatusCode::kNotFound, {dir_.path(), "1 of 3 shards", "number 2 is not"});
+  dir_.write("model-00003-of-00003.safetensors", one_tensor("c"));
+  expect_error(StatusCode::kNotFound, {"2 of 3 shards", "number 2 is not"});
+  dir_.write("model-00002-of-00003.safetensors", one_tensor("b"));
+  EXPECT_TRUE(Checkpoint::open(dir_.path()).ok());
+  dir_.write("model-00004-of-00003.safetensors", one_tensor("d"));
+  EXPECT_FALSE(Checkpoint::open(dir_.path()).ok());
+}
+
+TEST_F(CheckpointTest, ShardsOfTwoModelsAreNotMixed) {
+  dir_.write("model-00001-of-00002.safetensors", one_tensor("a"));
+  dir_.write("other-00002-of-00002.safetensors", one_tensor("b"));
+  expect_error(StatusCode::kNotFound, {"no index", "model-00001-of-00002.safetensors, other-"});
+}
+
+TEST_F(CheckpointTest, TheOnlyOtherFileIsTheModel) {
+  dir_.write("weights.safetensors", one_tensor("a"));
+  EXPECT_TRUE(Checkpoint::open(dir_.path()).ok());
+  dir_.write("consolidated.safetensors", one_tensor("b"));
+  expect_error(StatusCode::kNotFound,
+               {"consolidated.safetensors, weights.safetensors", "no index"});
+  dir_.write("model.safetensors", one_tensor("c"));  // the format's own name decides
+  EXPECT_EQ(Checkpoint::open(dir_.path()).value()->names(), (std::vector<std::string>{"c"}));
+}
+
+TEST_F(CheckpointTest, AnotherNameOfTheIndex) {
+  write_shards();
+  dir_.write(
+      "pytorch_model.safetensors.index.json",
+      R"({"weight_map":{"a":"one.safetensors","b":"two.safetensors","c":"two.safetensors"}})");
+  EXPECT_EQ(Checkpoint::open(dir_.path()).value()->names().size(), 3U);
+}
+
+TEST_F(CheckpointTest, AdaptersAndGgufAreNamedWithTheNextStep) {
+  dir_.write("adapter_model.safetensors", one_tensor("a"));
+  expect_error(StatusCode::kUnsupported, {"LoRA adapter", "merge"});
+  const TempDir gguf;
+  gguf.write("model-Q4_K_M.gguf", "GGUF");
+  const auto checkpoint = Checkpoint::open(gguf.path());
+  ASSERT_FALSE(checkpoint.ok());
+  EXPECT_EQ(checkpoint.status().code(), StatusCode::kUnsupported);
+  EXPECT_THAT(checkpoint.status().message(), HasSubstr("model-Q4_K_M.gguf"));
+  EXPECT_THAT(checkpoint.status().message(), HasSubstr("safetensors form"));
+}
+
+TEST_F(CheckpointTest, FilesThatAreNotWhatTheirNamesSay) {
+  struct Case {
+    std::string content;
+    StatusCode code;
+    const char* part;
+  };
+
+  const std::string zip("PK\x03\x04\x00\x00\x08\x08\x00\x00 archive/data.pkl", 26);
+  const std::string pickle(
+      "\x80\x02\x8a\x0al\xfc\x9c"
+      "F\xf9 j\xa8P\x19.",
+      15);
+  for (const Case& c :
+       {Case{"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+             StatusCode::kCorrupt,
+             "Git LFS"},
+        Case{
+            "<!DOCTYPE html><html><title>Sign in</title></html>", StatusCode::kCorrupt, "web page"},
+        Case{"GGUF\x03 something longer", StatusCode::kUnsupported, "GGUF"},
+        Case{zip, StatusCode::kUnsupported, "pickled"},
+        Case{pickle, StatusCode::kUnsupported, "pickled"}}) {
+    dir_.write("model.safetensors", c.content);
+    expect_error(c.code, {dir_.file("model.safetensors"), c.part});
+  }
+}
+
+TEST_F(CheckpointTest, ALinkToNowhereSaysSo) {
+  std::filesystem::create_symlink("../../blobs/0123", dir_.file("model.safetensors"));
+  expect_error(StatusCode::kNotFound,
+               {dir_.file("model.safetensors"), "link to ../../blobs/0123", "cp -L"});
+}
+
 }  // namespace
 }  // namespace tutti
