@@ -140,7 +140,7 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   // Listening first: a taken port is reported before minutes of loading, and /ready tells the truth
   // meanwhile.
   TUTTI_TRY(const std::unique_ptr<HttpServer> server, HttpServer::start(config, served));
-  log_info("listening on {}; loading {}", server->url(), display_name(options.model));
+  log_info("listening on {}; loading {}", server->url(), display_name(options.model.model));
 
   TUTTI_TRY(const TextModel model,
             load_text_model(

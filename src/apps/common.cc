@@ -24,7 +24,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kDefaultModel = "tiny-r1";
 // Even if another version has been installed over it meanwhile.
 constexpr const char* kThisProgram = "/proc/self/exe";
 
@@ -35,41 +34,6 @@ std::optional<std::string> env_if_set(const char* name) {
 
 std::string env(const char* name) {
   return env_if_set(name).value_or("");
-}
-
-bool looks_like_model(const std::string& directory) {
-  return file_exists(join_path(directory, "config.json"));
-}
-
-// "org/name" in the hub cache: models--org--name/snapshots/<revision>, the one refs/main names.
-std::string cached_snapshot(const std::string& cache, const std::string& model) {
-  std::string folder = "models--" + model;
-  if (const size_t slash = folder.find('/'); slash != std::string::npos) {
-    folder.replace(slash, 1, "--");
-  }
-  const std::string base = join_path(cache, folder);
-  Result<std::string> revision = read_file(join_path(base, "refs/main"), 4096);
-  if (!revision.ok()) {
-    return {};
-  }
-  while (!revision->empty() && (revision->back() == '\n' || revision->back() == ' ')) {
-    revision->pop_back();
-  }
-  return join_path(base, "snapshots/" + *revision);
-}
-
-// Names come from people and scripts: letters, digits and "._-", at most one slash, no "..".
-bool plain_name(const std::string& name) {
-  int slashes = 0;
-  for (const char c : name) {
-    slashes += c == '/' ? 1 : 0;
-    if (!(std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_' || c == '-' ||
-          c == '/')) {
-      return false;
-    }
-  }
-  return slashes <= 1 && !name.empty() && name.front() != '/' &&
-         name.find("..") == std::string::npos;
 }
 
 // "1@200": rank 1, before its job 200.
@@ -130,17 +94,12 @@ int fail(const Status& status) {
 
 Environment read_environment() {
   Environment e;
-  const std::string user_home = env("HOME");
+  e.user_home = env("HOME");
   e.home = env("TUTTI_HOME");
   if (e.home.empty()) {
-    e.home = join_path(user_home, ".tutti");
+    e.home = join_path(e.user_home, ".tutti");
   }
-  e.hf_cache = env("HF_HUB_CACHE");
-  if (e.hf_cache.empty()) {
-    const std::string hf_home = env("HF_HOME");
-    e.hf_cache =
-        join_path(hf_home.empty() ? join_path(user_home, ".cache/huggingface") : hf_home, "hub");
-  }
+  e.hf_cache = hub_cache(&env);
   std::error_code ec;
   e.program = fs::read_symlink("/proc/self/exe", ec).parent_path().string();
   e.api_key = env("TUTTI_API_KEY");
@@ -158,42 +117,6 @@ std::map<std::string, std::string> all_variables() {
     }
   }
   return variables;
-}
-
-Result<std::string> find_model(const std::string& model, const Environment& environment) {
-  const std::string name = model.empty() ? kDefaultModel : model;
-  if (is_directory(name)) {
-    return name;
-  }
-  const bool path_like = name.front() == '/' || name.front() == '.' || name.front() == '~';
-  if (path_like || !plain_name(name)) {
-    return error(StatusCode::kNotFound, "{}: no such model directory", name);
-  }
-  std::vector<std::string> places{join_path(environment.home, "models/" + name)};
-  if (name == kDefaultModel) {
-    // The model that ships with the program: installed, or in the source tree the program was built
-    // in.
-    places.push_back(join_path(environment.program, "../share/tutti/models/tiny-r1"));
-    places.push_back(join_path(environment.program, "../../../models/tiny-r1/checkpoint"));
-  }
-  const std::string snapshot = cached_snapshot(environment.hf_cache, name);
-  places.push_back(snapshot.empty() ? join_path(environment.hf_cache, "models--" + name)
-                                    : snapshot);
-  for (const std::string& place : places) {
-    if (looks_like_model(place)) {
-      return fs::path(place).lexically_normal().string();
-    }
-  }
-  const std::string repository =
-      name.find('/') == std::string::npos ? "ORGANISATION/" + name : name;
-  return error(StatusCode::kNotFound,
-               "model \"{}\" was not found; looked for a directory of that name and in {}. Give a "
-               "directory, or "
-               "download it: hf download {} --local-dir {}",
-               name,
-               fmt::join(places, ", "),
-               repository,
-               join_path(environment.home, "models/" + name));
 }
 
 namespace {
@@ -249,6 +172,7 @@ Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
 Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   ModelLoadOptions options;
   TUTTI_TRY(options.directory, find_model(flags.model, read_environment()));
+  TUTTI_RETURN_IF_ERROR(check_model_directory(options.directory));
   options.ranks = flags.tp;
   options.cache_directory = join_path(read_environment().home, "cache");
   options.collective_timeout =

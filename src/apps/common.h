@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/model_search.h"
 #include "apps/options.h"
 #include "backend/backend.h"
 #include "engine/ranks/ranked_model_runner.h"
@@ -17,10 +18,11 @@ int fail(const Status& status);
 
 /// Environment, read in one place.
 struct Environment {
-  std::string home;      ///< $TUTTI_HOME, else ~/.tutti
-  std::string hf_cache;  ///< $HF_HUB_CACHE, $HF_HOME/hub, else ~/.cache/huggingface/hub
-  std::string program;   ///< directory of the executable
-  std::string api_key;   ///< $TUTTI_API_KEY
+  std::string home;                            ///< $TUTTI_HOME, else ~/.tutti
+  std::string user_home;                       ///< $HOME
+  std::string hf_cache;                        ///< see hub_cache()
+  std::string program;                         ///< directory of the executable
+  std::string api_key;                         ///< $TUTTI_API_KEY
   std::optional<std::string> visible_devices;  ///< $CUDA_VISIBLE_DEVICES; empty hides every GPU
 };
 
@@ -28,10 +30,6 @@ Environment read_environment();
 
 /// Every variable, for the inventory of the machine.
 std::map<std::string, std::string> all_variables();
-
-/// A directory as it is; a name from the model path. The error says where it was looked for and how
-/// to get it.
-Result<std::string> find_model(const std::string& model, const Environment& environment);
 
 Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags);
 

@@ -1,7 +1,6 @@
 #include "apps/text_model.h"
 
 #include <chrono>
-#include <filesystem>
 
 #include "base/file.h"
 #include "base/option_names.h"
@@ -23,19 +22,6 @@ int64_t unix_now() {
 }
 
 }  // namespace
-
-std::string display_name(const ModelFlags& flags) {
-  if (flags.model.empty()) {
-    return "tiny-r1";
-  }
-  if (!is_directory(flags.model)) {
-    return flags.model;
-  }
-  std::error_code ec;
-  const std::filesystem::path full = std::filesystem::weakly_canonical(flags.model, ec);
-  return full.filename().empty() ? full.parent_path().filename().string()
-                                 : full.filename().string();
-}
 
 Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,
@@ -73,7 +59,7 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
                   limits.max_context,
                   left_out.empty() ? "" : "; " + spell_options(left_out, &as_flag));
   TextEngineParts parts;
-  parts.info = {.id = name.empty() ? display_name(flags) : name,
+  parts.info = {.id = name.empty() ? display_name(flags.model) : name,
                 .created_unix = unix_now(),
                 .architecture = runner->config().architecture,
                 .ranks = runner->ranks()};

@@ -22,7 +22,4 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,
                                   const EngineConfig& engine = {});
 
-/// "tiny-r1" for the default model, else the last part of the name or directory.
-std::string display_name(const ModelFlags& flags);
-
 }  // namespace tutti

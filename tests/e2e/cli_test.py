@@ -26,7 +26,7 @@ DEEPSEEK = "dsv3_base_f32"
 
 
 def environment(home):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("TUTTI_", "HF_"))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("TUTTI_", "HF_", "HUGGINGFACE_", "XDG_"))}
     env["HOME"] = home
     return env
 
@@ -451,6 +451,104 @@ class GenerateTest(Case):
     def test_same_seed_same_tokens(self):
         args = ["--json", "--max-tokens", "12", "--ignore-eos", "--temperature", "1", "--seed", "7"]
         self.assertEqual(self.generate(LLAMA, *args), self.generate(LLAMA, *args))
+
+
+class HubCacheTest(Case):
+    """Models that the hf tool has put on disk are found, or pointed at."""
+
+    REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+    def snapshot(self, cache, name, revision=REVISION, main=True):
+        """A snapshot of tiny-r1, made of links as the tool makes it."""
+        folder = os.path.join(cache, "models--" + name.replace("/", "--"))
+        target = os.path.join(folder, "snapshots", revision)
+        os.makedirs(target)
+        for file in os.listdir(tiny_r1()):
+            os.symlink(os.path.join(tiny_r1(), file), os.path.join(target, file))
+        if main:
+            os.makedirs(os.path.join(folder, "refs"), exist_ok=True)
+            with open(os.path.join(folder, "refs", "main"), "w", encoding="utf-8") as f:
+                f.write(revision)
+        return folder
+
+    def tokenize(self, model, code=0, **variables):
+        text = self.write("text.txt", "abc")
+        return self.run_tutti("tokenize", model, "--file", text, code=code, variables=variables)
+
+    def test_where_the_cache_is(self):
+        a = self.path("a")
+        for variables, cache in (
+            ({}, self.path(".cache/huggingface/hub")),
+            ({"XDG_CACHE_HOME": self.path("xdg")}, self.path("xdg/huggingface/hub")),
+            ({"HF_HOME": "~/hf"}, self.path("hf/hub")),
+            ({"HUGGINGFACE_HUB_CACHE": self.path("old")}, self.path("old")),
+            ({"HF_HUB_CACHE": a, "HUGGINGFACE_HUB_CACHE": self.path("b"), "HF_HOME": self.path("c")}, a),
+        ):
+            self.snapshot(cache, "org/some.model-1")
+            self.tokenize("org/some.model-1", **variables)
+        _, err = self.tokenize("org/other", code=66, XDG_CACHE_HOME=self.path("xdg"))
+        self.assertIn(self.path("xdg/huggingface/hub/models--org--other"), err)
+
+    def test_ways_to_name_a_model(self):
+        cache = self.path(".cache/huggingface/hub")
+        folder = self.snapshot(cache, "Org/Some-Model")
+        self.tokenize("models--Org--Some-Model")
+        self.tokenize(folder)
+        self.tokenize(os.path.join(folder, "snapshots", self.REVISION))
+        self.tokenize("~/.cache/huggingface/hub/models--Org--Some-Model")
+        for other in ("org/some-model", "Some-Model"):
+            _, err = self.tokenize(other, code=66)
+            self.assertIn("Org/Some-Model", err)
+        self.refused("generate", cache, "--ids-file", self.write("ids.txt", "1"), code=66,
+                     parts=["cache of models", "Org/Some-Model"])
+
+    def test_without_refs_main(self):
+        cache = self.path(".cache/huggingface/hub")
+        folder = self.snapshot(cache, "org/m", "a" * 40, main=False)
+        self.tokenize("org/m")
+        self.snapshot(cache, "org/m", "b" * 40, main=False)
+        _, err = self.tokenize("org/m", code=66)
+        self.assertIn("a" * 40, err)
+        self.assertIn("b" * 40, err)
+        self.tokenize(os.path.join(folder, "snapshots", "b" * 40))
+
+    def test_an_incomplete_download_is_not_replaced_by_an_older_one(self):
+        cache = self.path(".cache/huggingface/hub")
+        folder = self.snapshot(cache, "org/m", "a" * 40, main=False)
+        os.makedirs(os.path.join(folder, "refs"))
+        with open(os.path.join(folder, "refs", "main"), "w", encoding="utf-8") as f:
+            f.write("c" * 40)
+        _, err = self.tokenize("org/m", code=66)
+        self.assertIn("hf download org/m", err)
+        self.assertIn("a" * 40, err)
+
+    def test_served_under_the_name_of_the_repository(self):
+        folder = self.snapshot(self.path("hub"), "org/m")
+        snapshot = os.path.join(folder, "snapshots", self.REVISION)
+        for model in (snapshot, snapshot + "/", folder, os.path.join(snapshot, "config.json")):
+            process = self.start("serve", model, "--device", "cpu", "--port", "0")
+            line = ""
+            while "ready: " not in line:
+                line = process.stderr.readline()
+                self.assertTrue(line, model)
+                line = line if isinstance(line, str) else line.decode()
+            self.assertIn("serves org/m.", line)
+            process.kill()
+            process.wait()
+
+    def test_files(self):
+        ids = self.write("ids.txt", "1")
+        model = os.path.join(tiny_r1(), "model.safetensors")
+        self.run_tutti("generate", model, "--ids-file", ids, "--device", "cpu", "--max-tokens", "1")
+        self.write("model-Q4_K_M.gguf", "GGUF")
+        for name in ("model-Q4_K_M.gguf", ""):
+            self.refused("generate", self.path(name), "--ids-file", ids, code=69,
+                         parts=["GGUF", "safetensors form"])
+        os.mkdir(self.path("inner"))
+        os.symlink(os.path.join(tiny_r1(), "config.json"), self.path("inner/config.json"))
+        os.remove(self.path("model-Q4_K_M.gguf"))
+        self.refused("generate", self.folder.name, "--ids-file", ids, code=66,
+                     parts=["config.json", self.path("inner")])
 
 
 class MissingModelTest(Case):

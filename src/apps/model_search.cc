@@ -1,0 +1,332 @@
+#include "apps/model_search.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "apps/common.h"
+#include "base/file.h"
+
+namespace tutti {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kDefaultModel = "tiny-r1";
+constexpr std::string_view kRepository = "models--";  // of folders in the cache
+constexpr size_t kMostNamed = 8;                      // in one message
+
+std::string home_expanded(const std::string& path, const std::string& home) {
+  return path == "~" || path.starts_with("~/") ? home + path.substr(1) : path;
+}
+
+bool has_config(const std::string& directory) {
+  return file_exists(join_path(directory, "config.json"));
+}
+
+std::vector<std::string> names_in(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code ec;
+  for (fs::directory_iterator it(directory, ec), end; !ec && it != end; it.increment(ec)) {
+    names.push_back(it->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  const size_t shown = std::min(names.size(), kMostNamed);
+  return fmt::format(
+      "{}{}",
+      fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+      shown < names.size() ? ", …" : "");
+}
+
+/// "models--org--name" of "org/name".
+std::string folder_of(std::string name) {
+  if (const size_t slash = name.find('/'); slash != std::string::npos) {
+    name.replace(slash, 1, "--");
+  }
+  return std::string(kRepository) + name;
+}
+
+/// "org/name" of "models--org--name"; "" of anything else.
+std::string name_of(const std::string& folder) {
+  if (!folder.starts_with(kRepository) || folder.size() == kRepository.size()) {
+    return {};
+  }
+  std::string name = folder.substr(kRepository.size());
+  if (const size_t dashes = name.find("--"); dashes != std::string::npos) {
+    name.replace(dashes, 2, "/");
+  }
+  return name;
+}
+
+/// The snapshot that a folder of the cache holds: the one refs/main names, else the only one.
+Result<std::string> snapshot_in(const std::string& folder) {
+  const std::string snapshots = join_path(folder, "snapshots");
+  std::vector<std::string> whole;
+  for (const std::string& revision : names_in(snapshots)) {
+    if (has_config(join_path(snapshots, revision))) {
+      whole.push_back(revision);
+    }
+  }
+  Result<std::string> main = read_file(join_path(folder, "refs/main"), 4096);
+  if (main.ok()) {
+    main->erase(main->find_last_not_of(" \r\n") + 1);
+    if (std::find(whole.begin(), whole.end(), *main) != whole.end()) {
+      return join_path(snapshots, *main);
+    }
+    return error(StatusCode::kNotFound,
+                 "{}: snapshot {}, which refs/main names, has no config.json; the download is not "
+                 "complete: hf download {}{}",
+                 folder,
+                 *main,
+                 name_of(fs::path(folder).filename().string()),
+                 whole.empty() ? "" : ", or give another snapshot: " + listed(whole));
+  }
+  if (whole.size() == 1) {
+    return join_path(snapshots, whole[0]);
+  }
+  if (whole.empty()) {
+    return error(StatusCode::kNotFound,
+                 "{}: none of its snapshots has a config.json; the download is not complete: hf "
+                 "download {}",
+                 folder,
+                 name_of(fs::path(folder).filename().string()));
+  }
+  return error(StatusCode::kNotFound,
+               "{}: has no refs/main and several snapshots; give one of them: {}/{{{}}}",
+               folder,
+               snapshots,
+               listed(whole));
+}
+
+/// What ends with one of the endings, of the names.
+std::vector<std::string> ending_with(const std::vector<std::string>& names,
+                                     std::string_view ending) {
+  std::vector<std::string> found;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(found), [&](const std::string& name) {
+    return name.ends_with(ending);
+  });
+  return found;
+}
+
+bool is_model_file(const std::string& path) {
+  return file_exists(path) && !is_directory(path) &&
+         (path.ends_with(".safetensors") || path.ends_with(".gguf") || path.ends_with(".json"));
+}
+
+/// Of a model's files the one that was typed: its directory is meant.
+Result<std::string> directory_of_file(const std::string& file) {
+  const fs::path path = file;
+  const std::string name = path.filename().string();
+  const std::string directory = path.has_parent_path() ? path.parent_path().string() : ".";
+  if (name.ends_with(".gguf")) {
+    return error(StatusCode::kUnsupported,
+                 "{}: GGUF files are not read yet; download the safetensors form of this model "
+                 "(the repository without GGUF in its name)",
+                 file);
+  }
+  const bool whole = name == "config.json" || name == "model.safetensors" ||
+                     name.ends_with(".safetensors.index.json") ||
+                     (name.ends_with(".safetensors") && name.find("-of-") != std::string::npos) ||
+                     ending_with(names_in(directory), ".safetensors") == std::vector{name};
+  if (whole && has_config(directory)) {
+    return directory;
+  }
+  return error(StatusCode::kNotFound,
+               "{}: is a file; a model is a directory with config.json, tokenizer.json and "
+               "*.safetensors{}",
+               file,
+               has_config(directory) ? "; give " + directory : "");
+}
+
+/// A path that exists, as a directory with a model in it if there is one to be seen.
+Result<std::string> resolve_path(const std::string& path) {
+  if (!is_directory(path)) {
+    return directory_of_file(path);
+  }
+  std::error_code ec;
+  const std::string folder = fs::weakly_canonical(path, ec).filename().string();
+  if (!has_config(path) && !name_of(folder).empty() && is_directory(join_path(path, "snapshots"))) {
+    return snapshot_in(path);
+  }
+  return path;
+}
+
+// Names come from people and scripts: letters, digits and "._-", at most one slash, no "..".
+bool plain_name(const std::string& name) {
+  int slashes = 0;
+  for (const char c : name) {
+    slashes += c == '/' ? 1 : 0;
+    if (!(std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_' || c == '-' ||
+          c == '/')) {
+      return false;
+    }
+  }
+  return slashes <= 1 && !name.empty() && name.front() != '/' &&
+         name.find("..") == std::string::npos;
+}
+
+bool same_letters(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
+    return std::tolower(static_cast<unsigned char>(x)) ==
+           std::tolower(static_cast<unsigned char>(y));
+  });
+}
+
+/// Models of the cache that `name` may mean: written otherwise, or without the organisation.
+std::vector<std::string> similar_names(const std::string& cache, const std::string& name) {
+  std::vector<std::string> found;
+  for (const std::string& folder : names_in(cache)) {
+    const std::string full = name_of(folder);
+    const std::string last = full.substr(full.find('/') + 1);
+    if (!full.empty() && (same_letters(full, name) || same_letters(last, name))) {
+      found.push_back(full);
+    }
+  }
+  return found;
+}
+
+Status not_found(const std::string& name,
+                 const std::vector<std::string>& places,
+                 const Environment& environment) {
+  const std::vector<std::string> similar = similar_names(environment.hf_cache, name);
+  if (!similar.empty()) {
+    return error(StatusCode::kNotFound,
+                 "model \"{}\" was not found; {} holds {}: give that name",
+                 name,
+                 environment.hf_cache,
+                 listed(similar));
+  }
+  const std::string repository =
+      name.find('/') == std::string::npos ? "ORGANISATION/" + name : name;
+  return error(StatusCode::kNotFound,
+               "model \"{}\" was not found; looked for a directory of that name and in {}. Give a "
+               "directory, or download it: hf download {} --local-dir {}",
+               name,
+               fmt::join(places, ", "),
+               repository,
+               join_path(environment.home, "models/" + name));
+}
+
+}  // namespace
+
+std::string hub_cache(std::string (*get)(const char* variable)) {
+  const std::string home = get("HOME");
+  for (const char* variable : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
+    if (const std::string path = get(variable); !path.empty()) {
+      return home_expanded(path, home);
+    }
+  }
+  if (const std::string path = get("HF_HOME"); !path.empty()) {
+    return join_path(home_expanded(path, home), "hub");
+  }
+  const std::string xdg = get("XDG_CACHE_HOME");
+  return join_path(xdg.empty() ? join_path(home, ".cache") : home_expanded(xdg, home),
+                   "huggingface/hub");
+}
+
+Result<std::string> find_model(const std::string& model, const Environment& environment) {
+  const std::string typed = model.empty() ? kDefaultModel : model;
+  const std::string path = home_expanded(typed, environment.user_home);
+  if (is_directory(path) || is_model_file(path)) {
+    return resolve_path(path);
+  }
+  if (typed.front() == '/' || typed.front() == '.' || typed.front() == '~' || !plain_name(typed)) {
+    return error(StatusCode::kNotFound,
+                 "{}: {}",
+                 typed,
+                 file_exists(path) ? "is a file, and none of a model" : "no such model directory");
+  }
+  const std::string cached = name_of(path);
+  const std::string& name = cached.empty() ? path : cached;
+  std::vector<std::string> places{join_path(environment.home, "models/" + name)};
+  if (name == kDefaultModel) {
+    // The model that ships with the program: installed, or in the source tree the program was built
+    // in.
+    places.push_back(join_path(environment.program, "../share/tutti/models/tiny-r1"));
+    places.push_back(join_path(environment.program, "../../../models/tiny-r1/checkpoint"));
+  }
+  for (const std::string& place : places) {
+    if (has_config(place)) {
+      return fs::path(place).lexically_normal().string();
+    }
+  }
+  const std::string folder = join_path(environment.hf_cache, folder_of(name));
+  if (is_directory(folder)) {
+    return snapshot_in(folder);
+  }
+  places.push_back(folder);
+  return not_found(name, places, environment);
+}
+
+std::string display_name(const std::string& model) {
+  if (model.empty()) {
+    return kDefaultModel;
+  }
+  if (!is_directory(model) && !is_model_file(model)) {
+    const std::string cached = name_of(model);
+    return cached.empty() ? model : cached;
+  }
+  std::error_code ec;
+  fs::path full = fs::weakly_canonical(model, ec);
+  if (!is_directory(model)) {
+    full = fs::weakly_canonical(fs::path(model).parent_path() / ".", ec);
+  }
+  if (full.filename().empty()) {
+    full = full.parent_path();
+  }
+  // …/models--ORG--NAME, or …/models--ORG--NAME/snapshots/REVISION.
+  const bool snapshot = full.parent_path().filename() == "snapshots";
+  const fs::path folder = snapshot ? full.parent_path().parent_path() : full;
+  const std::string cached = name_of(folder.filename().string());
+  return cached.empty() ? full.filename().string() : cached;
+}
+
+Status check_model_directory(const std::string& directory) {
+  if (!is_directory(directory) || has_config(directory)) {
+    return ok_status();  // loading says the rest
+  }
+  const std::vector<std::string> names = names_in(directory);
+  const auto holds = [&](std::string_view ending) { return !ending_with(names, ending).empty(); };
+  const auto missing = [&](const std::string& next) {
+    return error(StatusCode::kNotFound, "{}: has no config.json; {}", directory, next);
+  };
+  if (holds(".gguf")) {
+    return error(StatusCode::kUnsupported,
+                 "{}: holds {} and no config.json; GGUF files are not read yet: download the "
+                 "safetensors form of this model (the repository without GGUF in its name)",
+                 directory,
+                 listed(ending_with(names, ".gguf")));
+  }
+  std::vector<std::string> models;
+  std::vector<std::string> cached;
+  for (const std::string& name : names) {
+    if (has_config(join_path(directory, name))) {
+      models.push_back(name);
+    }
+    if (!name_of(name).empty()) {
+      cached.push_back(name_of(name));
+    }
+  }
+  if (!models.empty()) {
+    return missing(
+        fmt::format("a model is in {}: give {}", listed(models), join_path(directory, models[0])));
+  }
+  if (!cached.empty()) {
+    return missing(fmt::format("it is a cache of models: give a name, {}", listed(cached)));
+  }
+  if (holds("params.json") || holds("consolidated.safetensors") || holds(".pth")) {
+    return missing("the model is in its maker's own format; download its Hugging Face form");
+  }
+  if (holds(".safetensors")) {
+    return missing("weights alone are no model: download the whole repository into it");
+  }
+  return ok_status();  // nothing that is known: loading says what a model needs
+}
+
+}  // namespace tutti

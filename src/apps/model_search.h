@@ -1,0 +1,30 @@
+// From what a user types as MODEL to a directory: a path, or a name in $TUTTI_HOME/models or the
+// cache of Hugging Face's hf tool.
+#pragma once
+#include <string>
+
+#include "base/status.h"
+
+namespace tutti {
+
+struct Environment;
+
+/// $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub, else
+/// ~/.cache/huggingface/hub: as huggingface_hub finds it. `get` gives a variable, "" if it is
+/// unset.
+std::string hub_cache(std::string (*get)(const char* variable));
+
+/// A model's directory, or one of its files, as the directory; a folder models--ORG--NAME of the
+/// cache as its snapshot; a name by searching. The error says where was looked, what is there
+/// instead, and how to get the model.
+Result<std::string> find_model(const std::string& model, const Environment& environment);
+
+/// What the API calls it: ORG/NAME for a model of the cache, the directory's name for a path, else
+/// what was typed; "tiny-r1" for the default model.
+std::string display_name(const std::string& model);
+
+/// Ok if a model can be loaded from `directory`, as far as its files' names tell. The error names
+/// what is there instead, and the next step.
+Status check_model_directory(const std::string& directory);
+
+}  // namespace tutti
