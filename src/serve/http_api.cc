@@ -25,13 +25,19 @@ constexpr Route kRoutes[] = {
     {RouteId::kLive, "GET", "/health/live", false, true},
     {RouteId::kReady, "GET", "/health/ready", false, true},
     {RouteId::kReady, "GET", "/ready", false, true},
+    // Where load balancers and orchestrators look if nobody tells them where.
+    {RouteId::kReady, "GET", "/", false, true},
+    {RouteId::kReady, "GET", "/ping", false, true},
+    {RouteId::kReady, "GET", "/readyz", false, true},
+    {RouteId::kLive, "GET", "/healthz", false, true},
+    {RouteId::kLive, "GET", "/livez", false, true},
     {RouteId::kMetrics, "GET", "/metrics", true, true},
 };
 
 RouteMatch match_route(std::string_view path) {
   for (const Route& route : kRoutes) {
     const std::string_view pattern = route.path;
-    const bool takes_name = pattern.back() == '/';
+    const bool takes_name = route.takes_name();
     if (!takes_name && path == pattern) {
       return {.route = &route, .name = {}};
     }
@@ -49,7 +55,7 @@ RouteMatch match_route(std::string_view path) {
 // by its name in Host, which browsers always send. Proxies on this machine name us as they like
 // when they ask for our health, which is no secret.
 bool known_host(const HttpHead& head, const RouteMatch& match) {
-  const bool health = match.route != nullptr && match.route->probe && !match.route->needs_key;
+  const bool health = match.route != nullptr && match.route->health();
   return head.host.empty() || is_loopback_host(head.host) || (health && is_local_name(head.host));
 }
 
@@ -70,7 +76,7 @@ bool is_json(const HttpHead& head) {
 
 HttpResponse method_error(const Route& route) {
   const bool get = std::string_view(route.method) == "GET";
-  const char* allowed = get ? "GET, HEAD" : "POST";
+  const char* allowed = route.health() ? "GET, HEAD, OPTIONS" : get ? "GET, HEAD" : "POST";
   HttpResponse response =
       error_response(http_error(405, fmt::format("this route takes {}", allowed)));
   response.headers.push_back({"Allow", allowed});
@@ -214,6 +220,9 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
   if (match.route == nullptr) {
     return error_response(http_error(404, "no such route; see GET /v1/models for what is served"));
   }
+  if (head.method == "OPTIONS" && match.route->health()) {
+    return options_of_health(match);
+  }
   const bool get = std::string_view(match.route->method) == "GET";
   if (!get && draining_) {
     return error_response(to_api_error(shutting_down()));
@@ -234,6 +243,17 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
     return error_response(http_error(413, fmt::format("request body over {} bytes", limit)));
   }
   return match;
+}
+
+// The default check of HAProxy and others is OPTIONS: they look at the status alone.
+HttpResponse HttpApi::options_of_health(const RouteMatch& match) const {
+  HttpResponse response = get(match);
+  if (response.status == 200) {
+    response = HttpResponse();
+    response.status = 204;
+  }
+  response.headers.push_back({"Allow", "GET, HEAD, OPTIONS"});
+  return response;
 }
 
 int64_t HttpApi::body_limit(const RouteMatch& match) const {

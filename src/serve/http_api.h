@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "serve/api_key.h"
@@ -24,9 +25,16 @@ enum class RouteId { kChat, kCompletions, kModels, kModel, kLive, kReady, kMetri
 struct Route {
   RouteId id;
   const char* method;  ///< "GET" (answers HEAD too) or "POST" (takes a JSON body)
-  const char* path;    ///< one that ends with / takes a name after it
+  const char* path;    ///< one that ends with / takes a name after it, but for "/" itself
   bool needs_key;
   bool probe;  ///< answered above the connection limit too
+
+  bool takes_name() const {
+    return std::string_view(path) != "/" && std::string_view(path).ends_with('/');
+  }
+
+  /// Says how the server is, to anybody.
+  bool health() const { return probe && !needs_key; }
 };
 
 /// Every route there is.
@@ -90,6 +98,7 @@ class HttpApi {
   HttpResponse show_model(const std::string& id) const;
   HttpResponse live() const;
   HttpResponse ready() const;
+  HttpResponse options_of_health(const RouteMatch& match) const;
   Result<std::unique_ptr<GenerationReply>> generate(RouteId route,
                                                     std::string_view body,
                                                     const ReplyContext& context);

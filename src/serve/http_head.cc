@@ -239,6 +239,9 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
   }
   std::string_view target(message.target().data(), message.target().size());
   const std::optional<std::string> authority = take_authority(target);
+  if (head.method == "OPTIONS" && target == "*") {
+    target = "/";  // RFC 9112, 3.2.4: about the server as a whole
+  }
   if (!valid_target(target)) {
     return http_error(400,
                       "the request target must be a path that starts with /, or http://HOST before "

@@ -51,8 +51,9 @@ TEST(Api, HeadHasTheHeadersOfGet) {
 
 TEST(Api, UnknownRoutesAre404) {
   TestServer s;
-  for (const char* path : {"/",
-                           "//v1/models",
+  for (const char* path : {"//v1/models",
+                           "//",
+                           "/x",
                            "/v1/models/",
                            "/v1%2Fmodels",
                            "/V1/models",
@@ -113,10 +114,35 @@ TEST(Api, LoopbackServerAnswersOnlyToLoopbackNames) {
   EXPECT_EQ(s.send("GET /health HTTP/1.1\r\nHost: localhost:9997\r\n\r\n").status, 200);
 }
 
+// A load balancer must send nothing to a server that takes nothing, whatever it asks by.
+TEST(Api, ProbesSayWhetherTheServerIsReadyAndNeedNoKey) {
+  ServerConfig config;
+  config.api_key = "secret";
+  TestServer s({}, config);
+  for (const char* method : {"GET", "HEAD", "OPTIONS"}) {
+    EXPECT_EQ(s.send(make_request(method, "/")).status, method[0] == 'O' ? 204 : 200);
+    EXPECT_EQ(s.send(make_request(method, "/v1/models")).status, 401);
+  }
+  s.model->fail_health(error(StatusCode::kUnavailable, "not now"));
+  for (const char* method : {"GET", "HEAD", "OPTIONS"}) {
+    for (const char* path : {"/", "/ping", "/readyz", "/ready"}) {
+      EXPECT_EQ(s.send(make_request(method, path)).status, 503) << method << path;
+    }
+  }
+}
+
 // Default checks of HAProxy and others. What is no secret is told to a name that no page can have.
 TEST(Api, ProbesOfLoadBalancersAreAnswered) {
   TestServer s;
-  for (const char* path : {"/health", "/health/live", "/health/ready", "/ready"}) {
+  for (const char* path : {"/",
+                           "/ping",
+                           "/health",
+                           "/healthz",
+                           "/livez",
+                           "/readyz",
+                           "/health/live",
+                           "/health/ready",
+                           "/ready"}) {
     for (const char* rest : {" HTTP/1.0\r\n\r\n",
                              " HTTP/1.0\r\nHost: my_backend\r\n\r\n",
                              " HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
@@ -124,9 +150,15 @@ TEST(Api, ProbesOfLoadBalancersAreAnswered) {
                              " HTTP/1.1\r\nHost: tutti\r\n\r\n"}) {
       EXPECT_EQ(s.send(std::string("GET ") + path + rest).status, 200) << path << rest;
       EXPECT_EQ(s.send(std::string("HEAD ") + path + rest).status, 200) << path << rest;
+      const RawResponse options = s.send(std::string("OPTIONS ") + path + rest);
+      EXPECT_EQ(options.status, 204) << path << rest;
+      EXPECT_EQ(options.header("allow"), "GET, HEAD, OPTIONS");
+      EXPECT_EQ(options.body, "");
     }
     EXPECT_EQ(s.send(fmt::format("GET http://evil.test{} HTTP/1.0\r\n\r\n", path)).status, 403);
   }
+  EXPECT_EQ(s.send("OPTIONS * HTTP/1.1\r\nHost: tutti\r\n\r\n").status, 204);
+  EXPECT_EQ(s.send("GET * HTTP/1.1\r\nHost: tutti\r\n\r\n").status, 400);
   // Browsers always name a host: whoever does not is no rebound page.
   EXPECT_EQ(s.send("GET /v1/models HTTP/1.0\r\n\r\n").status, 200);
   for (const char* path : {"/v1/models", "/metrics", "/v1/models/x", "/nothing"}) {

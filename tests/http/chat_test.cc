@@ -239,6 +239,37 @@ TEST(Chat, ReasoningThatNothingOpenedIsToldApartInAWholeReply) {
   }
 }
 
+// A stream has sent the text when the mark comes: it goes on as it is, nothing lost, nothing twice.
+TEST(Chat, ReasoningThatNothingOpenedStreamsAsItCame) {
+  const std::string text = "I think so.\n</think>\n\nYes.";
+  const size_t mark = text.find("</think>");
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    TestServer s(manual_model());
+    RawClient client(s.port());
+    client.send(chat(R"("stream":true)"));
+    const auto generation = s.model->wait_generation(0);
+    ASSERT_NE(generation, nullptr);
+    GenerationDelta delta;
+    delta.content = text.substr(0, cut);
+    generation->sink->on_delta(delta);
+    delta.content = text.substr(cut);
+    delta.finish = FinishReason::kStop;
+    delta.unopened = UnopenedReasoning{.end = mark, .answer = mark + 8};
+    generation->sink->on_delta(delta);
+    generation->sink->on_done({});
+    std::string content;
+    for (const std::string& event : sse_events(client.read_response().body)) {
+      const auto json = parse_json(event);
+      if (json.ok()) {
+        const Json& piece = at(*json, "choices", 0, "delta");
+        EXPECT_EQ(piece.find("reasoning_content"), nullptr) << event;
+        content += piece.find("content") == nullptr ? "" : text_at(at(piece, "content"));
+      }
+    }
+    EXPECT_EQ(content, text) << cut;
+  }
+}
+
 constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
 
 TEST(Chat, ToolCallsLeaveTheContent) {

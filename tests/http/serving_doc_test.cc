@@ -102,10 +102,9 @@ std::string metrics_table() {
 std::string routes_table() {
   std::string out = "| route | method | key | above the connection limit |\n|---|---|---|---|\n";
   for (const Route& route : route_table()) {
-    const bool named = std::string_view(route.path).ends_with('/');
     out += fmt::format("| `{}{}` | {} | {} | {} |\n",
                        route.path,
-                       named ? "{model}" : "",
+                       route.takes_name() ? "{model}" : "",
                        route.method,
                        route.needs_key ? "yes" : "no",
                        route.probe ? "answered" : "503");
