@@ -24,24 +24,23 @@ MatMul problem_of(TensorView y, ConstTensorView x, const WeightView& weight) {
   MatMul p;
   p.y = y.raw();
   p.x = x.raw();
-  p.w = weight.data.raw();
+  p.w = weight.values().raw();
   p.y_type = element_type(y.dtype());
   p.x_type = element_type(x.dtype());
-  p.w_type = element_type(weight.data.dtype());
+  p.w_type = element_type(weight.values().dtype());
   p.m = x.dim(0);
   p.n = weight.rows();
   p.k = weight.cols();
   p.y_stride = y.stride(0);
   p.x_stride = x.stride(0);
-  p.w_stride = weight.data.stride(-2);
-  p.w_batch = batch_stride(weight.data);
-  if (weight.quantized()) {
-    p.scales = weight.scales.data<float>();
-    p.scale_row = weight.scale_row.data<int32_t>();
-    p.scale_stride = weight.scales.stride(-2);
-    p.scale_batch = batch_stride(weight.scales);
-    p.block_k = weight.block_k;
-    p.phase_k = weight.phase_k;
+  p.w_stride = weight.values().stride(-2);
+  p.w_batch = batch_stride(weight.values());
+  if (weight.format().kernels == WeightKernels::kE4M3Blocks) {
+    p.scales = weight.scales().data<float>();
+    p.scale_stride = weight.scales().stride(-2);
+    p.scale_batch = batch_stride(weight.scales());
+    p.block_n = weight.cell(1).rows;
+    p.block_k = weight.cell(1).cols;
   }
   return p;
 }

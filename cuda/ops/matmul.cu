@@ -43,7 +43,7 @@ template <class W>
 __device__ float weight_at(const MatMul& p, const W* w, const float* scales, int64_t n, int64_t k) {
   const float value = to_f32(w[n * p.w_stride + k]);
   if constexpr (std::is_same_v<W, e4m3>) {
-    return value * scales[p.scale_row[n] * p.scale_stride + (k + p.phase_k) / p.block_k];
+    return value * scales[n / p.block_n * p.scale_stride + k / p.block_k];
   }
   return value;
 }

@@ -11,10 +11,9 @@ struct MatMul {
   void* y = nullptr;
   const void* x = nullptr;
   const void* w = nullptr;
-  const float* bias = nullptr;         ///< [n] or null
-  const float* scales = nullptr;       ///< e4m3: see WeightView
-  const int32_t* scale_row = nullptr;  ///< e4m3: [n]
-  const int32_t* offsets = nullptr;    ///< [batches + 1] on the device, or null
+  const float* bias = nullptr;       ///< [n] or null
+  const float* scales = nullptr;     ///< e4m3: one for each block_n x block_k weights
+  const int32_t* offsets = nullptr;  ///< [batches + 1] on the device, or null
   ElementType y_type = ElementType::kF32;
   ElementType x_type = ElementType::kF32;
   ElementType w_type = ElementType::kF32;
@@ -30,8 +29,8 @@ struct MatMul {
   int64_t x_batch = 0;
   int64_t w_batch = 0;
   int64_t scale_batch = 0;
+  int64_t block_n = 1;
   int64_t block_k = 1;
-  int64_t phase_k = 0;
 };
 
 /// f32 sums over ascending k, exact products of the stored values (a scaled e4m3 value is rounded

@@ -18,7 +18,7 @@ namespace tutti {
 namespace {
 
 constexpr int64_t kMapThreshold = int64_t{1} << 22;  // from 4 MiB on, two huge pages and more
-constexpr size_t kAlignment = 64;
+constexpr size_t kAlignment = 128;
 
 class CpuStream final : public Stream {
  public:

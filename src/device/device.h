@@ -70,7 +70,7 @@ class Device {
   virtual int64_t total_bytes() const = 0;
   virtual int64_t free_bytes() const = 0;
 
-  /// Uninitialised memory aligned to at least 64 bytes; nullptr if there is not enough.
+  /// Uninitialised memory aligned to at least 128 bytes; nullptr if there is not enough.
   virtual void* allocate(int64_t bytes) = 0;
   virtual void deallocate(void* data, int64_t bytes) = 0;
 

@@ -11,6 +11,11 @@ namespace tutti {
 
 namespace {
 
+Status named(const TensorInfo& tensor, Status status) {
+  return status.ok() ? ok_status()
+                     : std::move(status).with_context(tensor.file + ": " + tensor.name);
+}
+
 // A shard must lie in the directory itself: no separators, no "..".
 bool plain_file_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
@@ -39,13 +44,15 @@ Status Checkpoint::add_file(const std::string& path) {
   TUTTI_RETURN_IF_ERROR(check_weight_file(path));
   TUTTI_TRY(std::unique_ptr<SafetensorsFile> file, SafetensorsFile::open(path));
   for (const SafetensorsEntry& entry : file->entries()) {
-    const auto [it, inserted] = tensors_.try_emplace(entry.name, TensorRef{file.get(), &entry});
+    const auto [it, inserted] = tensors_.try_emplace(
+        entry.name,
+        StoredTensor{{entry.name, entry.dtype, entry.dims, path}, file.get(), entry.offset});
     if (!inserted) {
       return error(StatusCode::kCorrupt,
                    "{}: tensor \"{}\" is also in {}",
                    path,
                    entry.name,
-                   it->second.file->path());
+                   it->second.file);
     }
     names_.push_back(entry.name);
   }
@@ -83,9 +90,9 @@ Status Checkpoint::open_index(const std::string& path) {
     TUTTI_RETURN_IF_ERROR(add_file(shard_path));
   }
   for (const JsonMember& m : map->as_object()) {
-    const TensorRef* ref = find(m.key);
-    if (ref == nullptr ||
-        std::filesystem::path(ref->file->path()).filename() != m.value.as_string()) {
+    const TensorInfo* tensor = find(m.key);
+    if (tensor == nullptr ||
+        std::filesystem::path(tensor->file).filename() != m.value.as_string()) {
       return error(StatusCode::kCorrupt,
                    "{}: weight_map puts tensor \"{}\" into {}, which does not hold it",
                    path,
@@ -96,9 +103,32 @@ Status Checkpoint::open_index(const std::string& path) {
   return ok_status();
 }
 
-const TensorRef* Checkpoint::find(std::string_view name) const {
+const TensorInfo* Checkpoint::find(std::string_view name) const {
   const auto it = tensors_.find(std::string(name));
   return it == tensors_.end() ? nullptr : &it->second;
+}
+
+Status Checkpoint::read(const TensorInfo& tensor,
+                        int64_t begin,
+                        int64_t bytes,
+                        std::byte* to) const {
+  const StoredTensor& t = stored(tensor);
+  return named(t, t.in->read(t.offset + begin, bytes, to));
+}
+
+Status Checkpoint::read_strided(const TensorInfo& tensor,
+                                int64_t begin,
+                                int64_t run,
+                                int64_t stride,
+                                int64_t count,
+                                std::byte* to) const {
+  const StoredTensor& t = stored(tensor);
+  return named(t, t.in->read_strided(t.offset + begin, run, stride, count, to));
+}
+
+void Checkpoint::read_ahead(const TensorInfo& tensor, int64_t begin, int64_t bytes) const {
+  const StoredTensor& t = stored(tensor);
+  t.in->read_ahead(t.offset + begin, bytes);
 }
 
 }  // namespace tutti

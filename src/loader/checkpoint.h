@@ -9,51 +9,48 @@
 #include <vector>
 
 #include "loader/safetensors.h"
+#include "loader/tensor_source.h"
 
 namespace tutti {
 
-struct TensorRef {
-  const SafetensorsFile* file = nullptr;
-  const SafetensorsEntry* entry = nullptr;
-
-  /// Copies [begin, begin + bytes) of the tensor's data.
-  Status read(int64_t begin, int64_t bytes, std::byte* to) const {
-    return named(file->read(entry->offset + begin, bytes, to));
-  }
-
-  /// Copies `count` runs of `run` bytes that begin `stride` bytes apart, the first at `begin`.
-  Status read_strided(
-      int64_t begin, int64_t run, int64_t stride, int64_t count, std::byte* to) const {
-    return named(file->read_strided(entry->offset + begin, run, stride, count, to));
-  }
-
- private:
-  Status named(Status status) const {
-    return status.ok() ? ok_status()
-                       : std::move(status).with_context(file->path() + ": " + entry->name);
-  }
-};
-
-class Checkpoint {
+class Checkpoint final : public TensorSource {
  public:
+  /// kNotFound: no such directory, no or not all of its files. kUnsupported: only pickled ones.
+  /// kCorrupt: headers or index are wrong.
   static Result<std::unique_ptr<Checkpoint>> open(const std::string& directory);
 
-  /// nullptr if the checkpoint has no such tensor.
-  const TensorRef* find(std::string_view name) const;
+  const std::string& path() const override { return directory_; }
 
-  /// All tensor names, in file order.
-  const std::vector<std::string>& names() const { return names_; }
+  const TensorInfo* find(std::string_view name) const override;
 
-  const std::string& directory() const { return directory_; }
+  const std::vector<std::string>& names() const override { return names_; }
+
+  Status read(const TensorInfo& tensor, int64_t begin, int64_t bytes, std::byte* to) const override;
+  Status read_strided(const TensorInfo& tensor,
+                      int64_t begin,
+                      int64_t run,
+                      int64_t stride,
+                      int64_t count,
+                      std::byte* to) const override;
+  void read_ahead(const TensorInfo& tensor, int64_t begin, int64_t bytes) const override;
 
  private:
+  struct StoredTensor : TensorInfo {
+    const SafetensorsFile* in = nullptr;
+    int64_t offset = 0;  // from the start of the file
+  };
+
+  static const StoredTensor& stored(const TensorInfo& tensor) {
+    return static_cast<const StoredTensor&>(tensor);  // find() makes no others
+  }
+
   Status open_index(const std::string& path);
   Status add_file(const std::string& path);
 
   std::string directory_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::vector<std::string> names_;
-  std::unordered_map<std::string, TensorRef> tensors_;
+  std::unordered_map<std::string, StoredTensor> tensors_;
 };
 
 }  // namespace tutti

@@ -46,8 +46,22 @@ Result<QuantConfig> parse_quant(const JsonObject& json, const std::string& path)
                    where,
                    to_string(Json(*block)));
   }
-  return QuantConfig{
-      .fp8_blocks = true, .block_rows = (*block)[0].as_int(), .block_cols = (*block)[1].as_int()};
+  QuantConfig quant{.format = &kE4M3BlockWeights,
+                    .block = {(*block)[0].as_int(), (*block)[1].as_int()}};
+  // null means none, as a missing key does.
+  const JsonArray* exceptions = fields.optional_array("modules_to_not_convert");
+  TUTTI_RETURN_IF_ERROR(fields.status());
+  for (size_t i = 0; exceptions != nullptr && i < exceptions->size(); ++i) {
+    const Json& module = (*exceptions)[i];
+    if (!module.is_string()) {
+      return invalid("{}: modules_to_not_convert[{}] is {}, wanted the name of a module",
+                     where,
+                     i,
+                     to_string(module));
+    }
+    quant.not_converted.push_back(module.as_string());
+  }
+  return quant;
 }
 
 // The transformers types that are not here, and settings under which its own classes fail.
@@ -97,6 +111,14 @@ Result<std::vector<double>> parse_factors(FieldReader& f, const char* key) {
 }
 
 }  // namespace
+
+// A name stands for the module and all below it, at the start of the path or behind a dot.
+bool QuantConfig::converts(std::string_view tensor) const {
+  const std::string path = fmt::format(".{}.", tensor);
+  return std::none_of(not_converted.begin(), not_converted.end(), [&](const std::string& module) {
+    return path.find(fmt::format(".{}.", module)) != std::string::npos;
+  });
+}
 
 Result<HfConfig> HfConfig::load(const std::string& directory) {
   const std::string path = join_path(directory, "config.json");

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
 #include "base/json_fields.h"
+#include "tensor/weight_format.h"
 
 namespace tutti {
 
@@ -34,9 +36,13 @@ struct RopeConfig {
 
 /// Quantised linear weights as the checkpoint describes them.
 struct QuantConfig {
-  bool fp8_blocks = false;  ///< e4m3 with `weight_scale_inv` per block
-  int64_t block_rows = 128;
-  int64_t block_cols = 128;
+  const WeightFormat* format = nullptr;  ///< nullptr: none is quantised
+  WeightCell block{128, 128};            ///< of formats whose checkpoints say it
+  /// Modules whose weights are not: "lm_head", "model.layers.0.mlp".
+  std::vector<std::string> not_converted{};
+
+  /// Whether `tensor` ("model.layers.0.mlp.up_proj.weight") belongs to none of not_converted.
+  bool converts(std::string_view tensor) const;
 };
 
 struct HfConfig {

@@ -24,17 +24,49 @@ Shape ParamSpec::local_shape() const {
   return shape;
 }
 
+ConstTensorView Param::plane(int p) const {
+  const Tensor& plane = planes_[usize(p)];
+  if (plane.defined() || stand_in_ == nullptr) {
+    return plane.defined() ? plane.view() : ConstTensorView();
+  }
+  return {stand_in_, layout_.format->planes[usize(p)].dtype, layout_.plane_shape(p, shape_)};
+}
+
 WeightView Param::weight() const {
-  TUTTI_CHECK_MSG(loaded() || stand_in_.defined(), "{} is used but not loaded", spec_.name);
-  WeightView view;
-  view.data = tensor();
-  if (scales_.defined()) {
-    view.scales = scales_.view();
-    view.scale_row = scale_row_.view();
-    view.block_k = block_k_;
-    view.phase_k = phase_k_;
+  TUTTI_CHECK_MSG(loaded() || stand_in_ != nullptr, "{} is used but not loaded", spec_.name);
+  WeightView view(layout_, shape_);
+  view.name = spec_.name.c_str();
+  for (int p = 0; p < layout_.format->plane_count; ++p) {
+    view.planes[usize(p)] = plane(p);
   }
   return view;
+}
+
+int64_t Param::bytes() const {
+  int64_t bytes = 0;
+  for (const Tensor& plane : planes_) {
+    bytes += plane.bytes();
+  }
+  return bytes;
+}
+
+Status Param::allocate(Device& device) {
+  for (int p = 0; p < layout_.format->plane_count; ++p) {
+    const WeightPlane& plane = layout_.format->planes[usize(p)];
+    Tensor& tensor = planes_[usize(p)];
+    TUTTI_TRY(tensor,
+              Tensor::empty(device,
+                            plane.dtype,
+                            layout_.plane_shape(p, shape_),
+                            p == 0 ? spec_.name : spec_.name + " " + plane.name));
+    TUTTI_CHECK_EQ(
+        reinterpret_cast<uintptr_t>(tensor.view().raw()) % usize(layout_.format->alignment), 0U);
+  }
+  return ok_status();
+}
+
+void Param::free() {
+  planes_ = {};
 }
 
 Param* ParamRegistry::add(ParamSpec spec) {
@@ -69,13 +101,13 @@ Param* ParamRegistry::constant(std::string name, std::vector<float> values) {
 ParamStandIns::ParamStandIns(ParamRegistry& registry) : registry_(registry) {
   void* nowhere = reinterpret_cast<void*>(uintptr_t{256});  // not null, which is "undefined"
   for (Param& param : registry_.params()) {
-    param.stand_in_ = {nowhere, DType::kF32, param.shape_};
+    param.stand_in_ = nowhere;
   }
 }
 
 ParamStandIns::~ParamStandIns() {
   for (Param& param : registry_.params()) {
-    param.stand_in_ = {};
+    param.stand_in_ = nullptr;
   }
 }
 

@@ -10,7 +10,7 @@
 
 #include "device/device.h"
 #include "loader/partition.h"
-#include "ops/weight_view.h"
+#include "tensor/weight_view.h"
 
 namespace tutti {
 
@@ -53,6 +53,9 @@ struct ParamSpec {
   int64_t groups = 0;  ///< 0 = not stacked
   Range take_groups;   ///< groups this rank owns (expert parallelism)
   DTypeRule dtype = DTypeRule::kAsStored;
+  /// Checkpoints with quantised weights keep this one dense, whether they name it as an exception
+  /// or not (routers). Only made-up weights ask: a checkpoint is loaded as it is.
+  bool usually_dense = false;
 
   int64_t local_rows() const;
   Shape local_shape() const;
@@ -67,7 +70,14 @@ class Param {
 
   const Derivation* derivation() const { return derivation_.compute ? &derivation_ : nullptr; }
 
-  bool loaded() const { return data_.defined(); }
+  bool loaded() const { return planes_[0].defined(); }
+
+  /// Of the rank's share.
+  const Shape& shape() const { return shape_; }
+
+  /// Format and cells in device memory: known as soon as a WeightLoader has planned or loaded, f32
+  /// before.
+  const WeightLayout& layout() const { return layout_; }
 
   /// Values that come from the configuration rather than the checkpoint (rotary frequencies); else
   /// empty.
@@ -77,9 +87,10 @@ class Param {
   WeightView weight() const;
 
   /// For ops that take a plain tensor (norms, biases, embeddings).
-  ConstTensorView tensor() const { return data_.defined() ? data_.view() : stand_in_; }
+  ConstTensorView tensor() const { return plane(0); }
 
-  int64_t bytes() const { return data_.bytes() + scales_.bytes() + scale_row_.bytes(); }
+  /// In device memory; 0 unless loaded.
+  int64_t bytes() const;
 
  private:
   friend class ParamRegistry;
@@ -91,13 +102,14 @@ class Param {
   std::vector<Param*> derived_;  // filled when derivation_.compute runs; same order as its outputs
   bool is_derived_ = false;
   std::vector<float> constant_;
-  Shape shape_;          // local, known from the declaration
-  TensorView stand_in_;  // see ParamStandIns
-  Tensor data_;
-  Tensor scales_;
-  Tensor scale_row_;
-  int64_t block_k_ = 0;
-  int64_t phase_k_ = 0;
+  ConstTensorView plane(int p) const;
+  Status allocate(Device& device);  // all planes
+  void free();
+
+  Shape shape_;  // local, known from the declaration
+  WeightLayout layout_ = WeightLayout::of(kF32Weights);
+  void* stand_in_ = nullptr;  // see ParamStandIns
+  std::array<Tensor, kMaxWeightPlanes> planes_;
 };
 
 /// What one rank of one model declared. The first error sticks; declaring goes on so that callers
@@ -122,8 +134,8 @@ class ParamRegistry {
   Status status_;
 };
 
-/// As long as it lives, parameters that are not loaded pass for dense ones of the right shapes,
-/// without memory behind them: for passes that only measure.
+/// As long as it lives, parameters that are not loaded pass for loaded ones of their shapes and
+/// layouts, without memory behind them: for passes that only measure or check.
 class ParamStandIns {
  public:
   explicit ParamStandIns(ParamRegistry& registry);

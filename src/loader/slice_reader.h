@@ -1,53 +1,61 @@
-// A rank's share of a parameter, read from the checkpoint piece by piece: rows of several tensors
-// one below the other, of each the same columns, in the type that the rank keeps.
+// Pieces of a rank's share of a weight, read from a source: rows of several tensors one below the
+// other, of each the same columns, as they are stored or as f32.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
-#include "loader/checkpoint.h"
-#include "loader/hf_config.h"
-#include "loader/stored_values.h"
+#include "loader/tensor_source.h"
+#include "loader/weight_share.h"
 
 namespace tutti {
 
 /// Reading is for any number of threads at once.
 class SliceReader {
  public:
-  /// `local` is the type that elements get; `cols` are those of `source_cols` that are read.
-  SliceReader(DType local, int64_t source_cols, Range cols, const QuantConfig& quant)
-      : local_(local), source_cols_(source_cols), cols_(cols), quant_(quant) {}
+  explicit SliceReader(const TensorSource& tensors) : tensors_(tensors) {}
 
-  /// Goes on with `rows` of `tensor`, a matrix of source_cols columns stored as `local` or as
-  /// anything if `local` is f32. With `scale` every element is multiplied by the scale of its
-  /// block. Errors are those of read_scales. Not while other threads read.
-  Status add(const TensorRef& tensor, Range rows, const TensorRef* scale);
+  /// Goes on with a plane, or a part of one, as it is stored. Not while other threads read.
+  void add(const PlaneSlice& slice);
 
-  /// Writes bytes [begin, end) of the local tensor, whole elements, to `out`. Returns the bytes of
-  /// the checkpoint that this took, scales not counted.
+  /// Goes on with a part of a weight as f32. Planes other than the values are read at once, which
+  /// is where errors come from: kCorrupt if a float is not finite, or those of the source. Returns
+  /// the bytes that took. A reader has parts of one kind.
+  Result<int64_t> add_as_floats(const StoredWeight& part);
+
+  /// Writes bytes [begin, end) of all parts one behind the other, whole elements, to `out`. Returns
+  /// the bytes of the source that this took.
   Result<int64_t> read(int64_t begin, int64_t end, std::byte* out) const;
 
  private:
-  struct Source {
-    TensorRef tensor;
-    Range rows;
-    int64_t first = 0;  // element of the local tensor where it begins
-    ScaleBlocks blocks;
-    std::vector<float> scales;  // of blocks, row by row; empty: no scales
+  struct Part {
+    PlaneSlice values;
+    int64_t first = 0;                   // element of the result where it begins
+    int64_t elements = 0;                // of the result
+    int64_t size = 0;                    // bytes of such an element
+    std::optional<StoredWeight> weight;  // to dequantise
+    std::array<std::vector<std::byte>, kMaxWeightPlanes> planes;  // its others, as slice() says
   };
 
-  // Of these, [begin, end) counts elements of the rank's share of `source`.
-  void read_ahead(const Source& source, int64_t begin, int64_t end) const;
-  Status read_stored(const Source& source, int64_t begin, int64_t end, std::byte* out) const;
-  Status read_as_floats(const Source& source, int64_t begin, int64_t end, float* out) const;
-  void multiply_scales(const Source& source, int64_t begin, int64_t end, float* values) const;
-  int64_t stored_at(const Source& source, int64_t index) const;  // in the tensor, in bytes
+  void push(Part part);
+  /// [begin, end) counts elements of the part.
+  Result<int64_t> read_part(const Part& part, int64_t begin, int64_t end, std::byte* out) const;
+  Result<int64_t> read_floats(const Part& part, int64_t begin, int64_t end, float* out) const;
+  Result<int64_t> read_rows(
+      const Part& part, Range rows, Range cols, std::byte* buffer, float* out) const;
+  Status read_stored(const PlaneSlice& slice, int64_t begin, int64_t end, std::byte* out) const;
+  void read_ahead(const PlaneSlice& slice, int64_t begin, int64_t end) const;
 
-  DType local_;
-  int64_t source_cols_;
-  Range cols_;
-  QuantConfig quant_;
-  std::vector<Source> sources_;  // by `first`
+  const TensorSource& tensors_;
+  std::vector<Part> parts_;  // by `first`
   int64_t elements_ = 0;
 };
+
+/// The whole slice with its floats converted to `dtype`, row by row; kCorrupt if one is not a
+/// finite number, or the errors of the source. For small planes.
+Result<std::vector<std::byte>> read_plane(const TensorSource& tensors,
+                                          const PlaneSlice& slice,
+                                          const WeightPlane& plane);
 
 }  // namespace tutti

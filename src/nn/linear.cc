@@ -25,6 +25,7 @@ Linear::Linear(
   biases.dtype = DTypeRule::kF32;
   for (const LinearPart& part : parts) {
     weight.sources.push_back({scope.name(part.name + ".weight"), part.out, part.take});
+    weight.usually_dense = weight.usually_dense || part.usually_dense;
     biases.sources.push_back({scope.name(part.name + ".bias"), part.out, part.take});
   }
   out_ = weight.local_rows();

@@ -16,7 +16,8 @@ namespace tutti {
 struct LinearPart {
   std::string name;
   int64_t out = 0;
-  Range take;  ///< output rows this rank owns
+  Range take;                  ///< output rows this rank owns
+  bool usually_dense = false;  ///< as in ParamSpec
 };
 
 /// y = x W^T + b for parts stacked along the output, without communication.

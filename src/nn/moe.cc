@@ -5,7 +5,11 @@ namespace tutti {
 Moe::Moe(const Scope& scope, const MoeConfig& c)
     : c_(c),
       width_(scope.balanced(c.expert_width, "moe_intermediate_size")),
-      gate_(replicated_linear(scope, {{"gate", c.experts}}, c.hidden)),
+      gate_(scope,
+            {{.name = "gate", .out = c.experts, .take = {0, c.experts}, .usually_dense = true}},
+            c.hidden,
+            {0, c.hidden},
+            /*bias=*/false),
       gate_up_(stacked(
           scope, {"gate_proj", "up_proj"}, c.expert_width, width_, c.hidden, {0, c.hidden})),
       down_(stacked(scope, {"down_proj"}, c.hidden, {0, c.hidden}, c.expert_width, width_)) {

@@ -15,10 +15,6 @@ int64_t bytes_of(const Views&... views) {
   return (size_of(views) + ...);
 }
 
-int64_t weight_bytes(const WeightView& w) {
-  return bytes_of(w.data, w.scales, w.scale_row);
-}
-
 std::string with_shape(const char* op, const WeightView& w) {
   return w.groups() > 1 ? fmt::format("{} {}x{}x{}", op, w.groups(), w.rows(), w.cols())
                         : fmt::format("{} {}x{}", op, w.rows(), w.cols());
@@ -47,21 +43,21 @@ OpCost cost(const op::Add& args, const AttentionWork&) {
 
 OpCost cost(const op::Linear& args, const AttentionWork&) {
   return {with_shape("linear", args.weight),
-          bytes_of(args.y, args.x, args.bias) + weight_bytes(args.weight),
+          bytes_of(args.y, args.x, args.bias) + args.weight.bytes(),
           product_flops(args.x.dim(0), args.weight)};
 }
 
 OpCost cost(const op::GroupedLinear& args, const AttentionWork&) {
   const int64_t read = std::min(args.x.dim(0), args.weight.groups());
-  return {with_shape("grouped_linear", args.weight),
-          bytes_of(args.y, args.x, args.offsets) +
-              weight_bytes(args.weight) / args.weight.groups() * read,
-          product_flops(args.x.dim(0), args.weight)};
+  return {
+      with_shape("grouped_linear", args.weight),
+      bytes_of(args.y, args.x, args.offsets) + args.weight.bytes() / args.weight.groups() * read,
+      product_flops(args.x.dim(0), args.weight)};
 }
 
 OpCost cost(const op::BatchedLinear& args, const AttentionWork&) {
   return {with_shape("batched_linear", args.weight),
-          bytes_of(args.y, args.x) + weight_bytes(args.weight),
+          bytes_of(args.y, args.x) + args.weight.bytes(),
           product_flops(args.x.dim(0) * args.x.dim(1), args.weight)};
 }
 
@@ -71,8 +67,7 @@ OpCost cost(const op::SiluMul& args, const AttentionWork&) {
 
 OpCost cost(const op::GatedLinear& args, const AttentionWork&) {
   return {with_shape("gated_linear", args.weight),
-          bytes_of(args.y.slice(1, 0, args.y.dim(1) / 2), args.x, args.bias) +
-              weight_bytes(args.weight),
+          bytes_of(args.y.slice(1, 0, args.y.dim(1) / 2), args.x, args.bias) + args.weight.bytes(),
           product_flops(args.x.dim(0), args.weight)};
 }
 

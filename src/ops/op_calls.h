@@ -16,7 +16,7 @@
 #include <variant>
 
 #include "ops/op_types.h"
-#include "ops/weight_view.h"
+#include "tensor/weight_view.h"
 
 namespace tutti {
 

@@ -73,31 +73,17 @@ bool is_float_storage(DType dtype) {
 }
 
 void expect_weight(const WeightView& weight, int rank, int64_t cols) {
-  expect_rank("weight.data", weight.data, rank);
+  TUTTI_CHECK_MSG(weight.layout.format != nullptr, "weight is undefined");
+  TUTTI_CHECK_MSG(
+      weight.shape.rank() == rank, "weight is {}, wanted rank {}", weight.shape.to_string(), rank);
   TUTTI_CHECK_EQ(weight.cols(), cols);
-  TUTTI_CHECK_MSG(weight.data.dim(-1) <= 1 || weight.data.stride(-1) == 1,
-                  "weight.data has stride {} in its last dimension, wanted 1",
-                  weight.data.stride(-1));
-  TUTTI_CHECK_MSG(weight.data.defined() || weight.data.numel() == 0, "weight.data is undefined");
-  if (!weight.quantized()) {
-    TUTTI_CHECK_MSG(is_float_storage(weight.data.dtype()),
-                    "dense weight is {}, wanted F32, F16 or BF16",
-                    dtype_name(weight.data.dtype()));
-    return;
+  for (int p = 0; p < weight.format().plane_count; ++p) {
+    const WeightPlane& plane = weight.format().planes[usize(p)];
+    expect(plane.name,
+           weight.planes[usize(p)],
+           plane.dtype,
+           weight.layout.plane_shape(p, weight.shape));
   }
-  TUTTI_CHECK_MSG(weight.data.dtype() == DType::kF8E4M3,
-                  "scaled weight is {}, wanted F8_E4M3",
-                  dtype_name(weight.data.dtype()));
-  TUTTI_CHECK_GT(weight.block_k, 0);
-  TUTTI_CHECK(weight.phase_k >= 0 && weight.phase_k < weight.block_k);
-  TUTTI_CHECK_MSG(weight.scales.dtype() == DType::kF32, "scales must be F32");
-  expect_rank("weight.scales", weight.scales, rank);
-  if (rank == 3) {
-    TUTTI_CHECK_EQ(weight.scales.dim(0), weight.data.dim(0));
-  }
-  TUTTI_CHECK_GE(weight.scales.dim(-1), ceil_div(weight.phase_k + cols, weight.block_k));
-  TUTTI_CHECK(weight.scales.dim(-1) <= 1 || weight.scales.stride(-1) == 1);
-  expect_i32("weight.scale_row", weight.scale_row, {weight.rows()});
 }
 
 // `tokens` query rows, and one block table row per sequence.

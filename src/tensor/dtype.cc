@@ -3,6 +3,8 @@
 #include <array>
 #include <cmath>
 
+#include "base/check.h"
+
 namespace tutti {
 
 namespace {
@@ -121,6 +123,22 @@ F8E4M3 to_f8e4m3(float x) {
   const uint32_t m = std::bit_cast<uint32_t>(magnitude);
   const uint32_t rounded = m + 0x7FFFFU + ((m >> 20U) & 1U);
   return {static_cast<uint8_t>(sign | ((rounded - (120U << 23U)) >> 20U))};
+}
+
+void store_dense(std::byte* data, DType dtype, int64_t index, float value) {
+  switch (dtype) {
+    case DType::kF32:
+      reinterpret_cast<float*>(data)[index] = value;
+      break;
+    case DType::kF16:
+      reinterpret_cast<F16*>(data)[index] = to_f16(value);
+      break;
+    case DType::kBF16:
+      reinterpret_cast<BF16*>(data)[index] = to_bf16(value);
+      break;
+    default:
+      TUTTI_CHECK_MSG(false, "no dense type: {}", dtype_name(dtype));
+  }
 }
 
 }  // namespace tutti

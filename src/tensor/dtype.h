@@ -1,6 +1,7 @@
 // Element types and their host conversions. bf16, f16 and e4m3 are stored types: arithmetic is f32.
 #pragma once
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -44,6 +45,9 @@ BF16 to_bf16(float x);
 F16 to_f16(float x);
 /// Round to nearest even, saturating at +-448; NaN stays NaN.
 F8E4M3 to_f8e4m3(float x);
+
+/// Rounds `value` to element `index` of F32, F16 or BF16 ones.
+void store_dense(std::byte* data, DType dtype, int64_t index, float value);
 
 template <class T>
 struct DTypeOf;

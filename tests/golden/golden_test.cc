@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cpu_backend.h"
+#include "loader/checkpoint.h"
 
 namespace tutti {
 namespace {
@@ -97,6 +98,24 @@ TEST_P(GoldenTest, RanksReadTheirSlicesOnly) {
       EXPECT_LT(bytes, ranks == 1 ? whole + 1 : whole) << "ranks " << ranks;
     }
     EXPECT_GE(sum, whole);
+  }
+}
+
+// Of the same model, made up from its configuration: every parameter in the format that the
+// checkpoint has it in.
+TEST_P(GoldenTest, MadeUpWeightsAreAsLargeAsTheCheckpoint) {
+  const Golden golden = load_golden(GetParam());
+  const HfConfig config = HfConfig::load(golden.directory).value();
+  const auto checkpoint = Checkpoint::open(golden.directory).value();
+  const TensorInfo* embedding = checkpoint->find("model.embed_tokens.weight");
+  ASSERT_NE(embedding, nullptr);
+  for (const int64_t ranks : golden.legal_ranks) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto worker = RankWorker::create(config, {}, rank, narrow<int>(ranks)).value();
+      const int64_t stored = worker->plan(checkpoint.get(), config.quant)->weight_bytes;
+      EXPECT_EQ(worker->plan(nullptr, config.quant, embedding->dtype)->weight_bytes, stored)
+          << "rank " << rank << " of " << ranks;
+    }
   }
 }
 

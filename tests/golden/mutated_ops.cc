@@ -136,8 +136,10 @@ class MutatedOps final : public ForwardingOps {
   }
 
   WeightView changed(WeightView weight) {
-    if (is(Mistake::kScaleBlocksFirst) && weight.quantized()) {
-      weight.scale_row = to_device(std::vector<int32_t>(usize(weight.rows()), 0));
+    if (is(Mistake::kScaleBlocksFirst) && !weight.format().dense()) {
+      weight.layout.cells[1].rows = weight.rows();
+      ConstTensorView& scales = weight.planes[1];
+      scales = scales.slice(scales.rank() - 2, 0, std::min<int64_t>(1, scales.dim(-2)));
     }
     return weight;
   }

@@ -48,7 +48,7 @@ class RoundedOps final : public ForwardingOps {
 
   void run(op::Linear args) {
     inner().linear(args.y, args.x, args.weight, args.bias);
-    if (args.weight.data.dtype() != DType::kF32) {
+    if (args.weight.format().kernels != WeightKernels::kF32) {
       round_all(args.y);
     }
   }

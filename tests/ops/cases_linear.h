@@ -1,4 +1,4 @@
-// linear, grouped_linear and batched_linear: storage types, block scales at any phase, odd widths,
+// linear, grouped_linear and batched_linear: storage types, block scales of any size, odd widths,
 // empty groups.
 #pragma once
 #include <numeric>
@@ -16,9 +16,6 @@ struct LinearShape {
   int64_t gap = 0;                ///< elements between rows of x, w and y
   int64_t block_n = 128;          ///< e4m3: rows per scale
   int64_t block_k = 128;          ///< e4m3: columns per scale
-  int64_t phase_n = 0;            ///< e4m3: rows of the first block that lie before the view
-  int64_t phase_k = 0;            ///< e4m3: as WeightView
-  int64_t fused_at = 0;           ///< e4m3: a second matrix with its own scale grid starts here
   std::vector<int64_t> groups{};  ///< rows of x per group: grouped_linear
   int64_t heads = 0;              ///< batched_linear
   bool f32_result = false;        ///< whatever the compute type (logits)
@@ -39,28 +36,10 @@ inline std::string describe(const LinearShape& s) {
     name += " x" + std::to_string(s.matrices());
   }
   if (s.dtype == DType::kF8E4M3) {
-    name += " block " + std::to_string(s.block_n) + "x" + std::to_string(s.block_k) + " phase " +
-            std::to_string(s.phase_n) + "," + std::to_string(s.phase_k);
+    name += " block " + std::to_string(s.block_n) + "x" + std::to_string(s.block_k);
   }
   return name + (s.bias ? " bias" : "") + (s.f32_result ? " f32 result" : "") +
-         (s.gap > 0 ? " strided" : "") + (s.fused_at > 0 ? " fused" : "");
-}
-
-/// Scale row of each weight row: blocks from phase_n on, and again from fused_at on.
-inline std::vector<int32_t> scale_rows(const LinearShape& s) {
-  std::vector<int32_t> rows;
-  int64_t first = 0;
-  int64_t start = 0;
-  int64_t phase = s.phase_n;
-  for (int64_t n = 0; n < s.n; ++n) {
-    if (s.fused_at > 0 && n == s.fused_at) {
-      first = rows.back() + 1;
-      start = n;
-      phase = 0;
-    }
-    rows.push_back(narrow<int32_t>(first + (n - start + phase) / s.block_n));
-  }
-  return rows;
+         (s.gap > 0 ? " strided" : "");
 }
 
 inline HostTensor weight_data(const LinearShape& s) {
@@ -73,19 +52,14 @@ inline HostTensor weight_data(const LinearShape& s) {
 }
 
 inline WeightView make_weight(PreparedOp& op, const LinearShape& s) {
-  WeightView weight{.data = op.input(weight_data(s))};
-  if (s.dtype == DType::kF8E4M3) {
-    const std::vector<int32_t> rows = scale_rows(s);
-    const int64_t grid_rows = rows.empty() ? 0 : rows.back() + 1;
-    const int64_t grid_cols = ceil_div(s.phase_k + s.k, s.block_k);
-    const Shape grid = weight.data.rank() == 3 ? Shape{s.matrices(), grid_rows, grid_cols}
-                                               : Shape{grid_rows, grid_cols};
-    weight.scales = op.input(std::move(HostTensor(DType::kF32, grid).fill_normal(3, 0.01F)));
-    weight.scale_row = op.input(ints(rows));
-    weight.block_k = s.block_k;
-    weight.phase_k = s.phase_k;
+  const ConstTensorView values = op.input(weight_data(s));
+  if (s.dtype != DType::kF8E4M3) {
+    return WeightView::dense(values);
   }
-  return weight;
+  const WeightCell block{s.block_n, s.block_k};
+  const Shape grid = WeightLayout::of(kE4M3BlockWeights, block).plane_shape(1, values.shape());
+  return WeightView::e4m3_blocks(
+      values, op.input(std::move(HostTensor(DType::kF32, grid).fill_normal(3, 0.01F))), block);
 }
 
 inline OpCase linear_case(const LinearShape& s) {
@@ -195,20 +169,20 @@ inline std::vector<OpCase> quantized_linear_cases() {
   constexpr DType kE4M3 = DType::kF8E4M3;
   std::vector<OpCase> cases;
   for (const int64_t m : {0, 1, 3, 9, 37}) {
-    for (const int64_t phase : {0, 1, 16, 64, 100, 127}) {
+    // Whole blocks, and what is left of them where a shard begins inside one.
+    for (const int64_t block : {128, 64, 32, 16, 4, 2, 1}) {
       cases.push_back(linear_case(
-          {.dtype = kE4M3, .m = m, .n = 70, .k = 300, .phase_n = phase, .phase_k = phase}));
+          {.dtype = kE4M3, .m = m, .n = 70, .k = 300, .block_n = 128, .block_k = block}));
+      cases.push_back(linear_case(
+          {.dtype = kE4M3, .m = m, .n = 70, .k = 300, .block_n = block, .block_k = 128}));
     }
     // Blocks narrower than a vector, of an odd width, and wider than the matrix.
-    cases.push_back(linear_case(
-        {.dtype = kE4M3, .m = m, .n = 9, .k = 50, .block_n = 2, .block_k = 3, .phase_k = 2}));
-    cases.push_back(linear_case(
-        {.dtype = kE4M3, .m = m, .n = 9, .k = 600, .block_n = 4, .block_k = 37, .phase_k = 5}));
+    cases.push_back(
+        linear_case({.dtype = kE4M3, .m = m, .n = 9, .k = 50, .block_n = 2, .block_k = 3}));
+    cases.push_back(
+        linear_case({.dtype = kE4M3, .m = m, .n = 9, .k = 600, .block_n = 4, .block_k = 37}));
     cases.push_back(
         linear_case({.dtype = kE4M3, .m = m, .n = 9, .k = 61, .gap = 5, .block_k = 512}));
-    // q_a and kv_a in one matrix: 5 and 3 blocks of 16 rows, the first one cut.
-    cases.push_back(
-        linear_case({.dtype = kE4M3, .m = m, .n = 116, .k = 256, .block_n = 16, .fused_at = 70}));
     cases.push_back(linear_case({.dtype = kE4M3, .m = m, .n = 33, .k = 1037, .bias = true}));
   }
   return cases;
@@ -222,7 +196,7 @@ inline std::vector<OpCase> stacked_linear_cases() {
       cases.push_back(linear_case({.dtype = dtype, .n = 53, .k = 150, .groups = groups}));
     }
     cases.push_back(
-        linear_case({.dtype = dtype, .n = 20, .k = 48, .gap = 2, .phase_k = 9, .groups = {2, 1}}));
+        linear_case({.dtype = dtype, .n = 20, .k = 48, .gap = 2, .block_k = 9, .groups = {2, 1}}));
     for (const int64_t m : {0, 1, 5, 19}) {
       cases.push_back(linear_case({.dtype = dtype, .m = m, .n = 30, .k = 64, .heads = 3}));
       cases.push_back(

@@ -40,16 +40,18 @@ class ChecksTest : public testing::Test {
 TEST_F(ChecksTest, NamesTheArgumentAndBothShapes) {
   HostTensor wrong(DType::kF32, {3, 4});
   const std::string message =
-      message_of([&] { ops_->linear(wrong.view(), x_.view(), {.data = w_.view()}, {}); });
+      message_of([&] { ops_->linear(wrong.view(), x_.view(), WeightView::dense(w_.view()), {}); });
   EXPECT_NE(message.find("y is [3, 4], wanted [2, 4]"), std::string::npos) << message;
   EXPECT_NE(message.find("linear"), std::string::npos) << message;
 }
 
 TEST_F(ChecksTest, Dtypes) {
   HostTensor half(DType::kF16, {2, 8});
-  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), half.view(), {.data = w_.view()}, {}); }), "");
+  EXPECT_NE(
+      message_of([&] { ops_->linear(y_.view(), half.view(), WeightView::dense(w_.view()), {}); }),
+      "");
   HostTensor fp8(DType::kF8E4M3, {4, 8});  // without scales
-  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), {.data = fp8.view()}, {}); }), "");
+  EXPECT_NE(message_of([&] { WeightView::dense(fp8.view()); }), "");
   HostTensor ids(DType::kF32, {2});
   EXPECT_NE(message_of([&] { ops_->embedding(x_.view(), w_.view(), ids.view(), 0); }), "");
 }
@@ -57,16 +59,19 @@ TEST_F(ChecksTest, Dtypes) {
 TEST_F(ChecksTest, QuantizedWeights) {
   HostTensor fp8(DType::kF8E4M3, {4, 8});
   HostTensor scales(DType::kF32, {1, 2});
-  HostTensor rows(DType::kI32, {4});
-  WeightView w{.data = fp8.view(), .scales = scales.view(), .scale_row = rows.view(), .block_k = 4};
+  WeightView w = WeightView::e4m3_blocks(fp8.view(), scales.view(), {4, 4});
   EXPECT_EQ(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
-  w.phase_k = 1;  // needs a third scale column
+  w.layout.cells[1] = {4, 3};  // needs a third column of scales
+  EXPECT_NE(message_of([&] {
+              ops_->linear(y_.view(), x_.view(), w, {});
+            }).find("scales is [1, 2], wanted [1, 3]"),
+            std::string::npos);
+  w.layout.cells[1] = {3, 4};
   EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
-  w.phase_k = 4;
+  w.layout.cells[1] = {4, 4};
+  w.planes[1] = {};
   EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
-  w.phase_k = 0;
-  w.scale_row = {};
-  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), w, {}); }), "");
+  EXPECT_NE(message_of([&] { ops_->linear(y_.view(), x_.view(), WeightView(), {}); }), "");
 }
 
 TEST_F(ChecksTest, OneComputeTypePerCall) {
@@ -74,7 +79,7 @@ TEST_F(ChecksTest, OneComputeTypePerCall) {
   HostTensor bx(DType::kBF16, {2, 8});
   HostTensor by(DType::kBF16, {2, 4});
   HostTensor norm_weight = normal({8}, 3);
-  const WeightView w{.data = w_.view()};
+  const WeightView w = WeightView::dense(w_.view());
   EXPECT_EQ(message_of([&] { ops.linear(by.view(), bx.view(), w, {}); }), "");
   EXPECT_EQ(message_of([&] { ops.linear(y_.view(), bx.view(), w, {}); }), "") << "f32 logits";
   EXPECT_NE(message_of([&] { ops.linear(by.view(), x_.view(), w, {}); }).find("y is BF16"),

@@ -1,13 +1,16 @@
 // Kernels below the ops: exponential, e4m3 conversion, the bandwidth probe.
 #include <bit>
 #include <cmath>
+#include <random>
 
 #include <gtest/gtest.h>
 
+#include "ops/cases_rows.h"
 #include "ops/cpu/bandwidth_probe.h"
 #include "ops/cpu/cpu_isa.h"
 #include "ops/cpu/kernel_choice.h"
 #include "ops/cpu_backends.h"
+#include "unit/base/weight_formats.h"
 
 namespace tutti::test {
 namespace {
@@ -65,11 +68,6 @@ TEST(Kernels, ExpDoesNotDependOnTheLane) {
 TEST(Kernels, E4m3Codes) {
   constexpr int64_t kCols = 61;
   const HostTensor scales = floats({256, 1}, std::vector<float>(256, 0.5F));
-  std::vector<int32_t> rows(256);
-  for (int32_t i = 0; i < 256; ++i) {
-    rows[static_cast<size_t>(i)] = i;
-  }
-  const HostTensor scale_row = ints(rows);
   for (const auto& backend : cpu_backends()) {
     for (const int64_t m : {1, 12}) {
       for (const int64_t at : {0, 31, 40, 50, 60}) {
@@ -80,13 +78,8 @@ TEST(Kernels, E4m3Codes) {
         HostTensor x(DType::kF32, {m, kCols});
         x.fill([] { return 2.0F; });
         HostTensor y(DType::kF32, {m, 256});
-        backend->ops().linear(y.view(),
-                              x.view(),
-                              {.data = w.view(),
-                               .scales = scales.view(),
-                               .scale_row = scale_row.view(),
-                               .block_k = 128},
-                              {});
+        backend->ops().linear(
+            y.view(), x.view(), WeightView::e4m3_blocks(w.view(), scales.view(), {1, 128}), {});
         for (int64_t n = 0; n < 256; ++n) {
           const float expected = to_float(F8E4M3{static_cast<uint8_t>(n)});
           const float actual = y.data<float>()[(m - 1) * 256 + n];
@@ -94,6 +87,50 @@ TEST(Kernels, E4m3Codes) {
               << backend->name() << " m " << m << " column " << at << " code " << n << ": "
               << actual << ", expected " << expected;
         }
+      }
+    }
+  }
+}
+
+// Of every format, also those that no kernel knows: the same bits as with the dequantised weights.
+TEST(Kernels, ProductsOfEveryFormat) {
+  std::vector<const WeightFormat*> formats(weight_formats().begin(), weight_formats().end());
+  formats.insert(formats.end(), {&tutti::testing::kI8RowWeights, &tutti::testing::kU4GroupWeights});
+  constexpr int64_t kGroups = 2;
+  constexpr int64_t kRows = 51;
+  constexpr int64_t kCols = 1072;
+  for (const WeightFormat* format : formats) {
+    WeightView w(WeightLayout::of(*format, {32, 48}), {kGroups, kRows, kCols});
+    std::vector<std::vector<std::byte>> planes(kMaxWeightPlanes);
+    std::mt19937 random(11);
+    std::uniform_real_distribution<float> uniform(-0.5F, 0.499F);
+    for (int p = 0; p < format->plane_count; ++p) {
+      const WeightPlane& plane = format->planes[usize(p)];
+      const Shape shape = w.layout.plane_shape(p, w.shape);
+      planes[usize(p)].resize(usize(shape.numel() * dtype_size(plane.dtype)));
+      const int64_t entry = plane.elements * dtype_size(plane.dtype);
+      for (int64_t at = 0; at < ssize(planes[usize(p)].size()); at += entry) {
+        format->make_up(p, uniform(random), 0.5F, planes[usize(p)].data() + at);
+      }
+      w.planes[usize(p)] = {planes[usize(p)].data(), plane.dtype, shape};
+    }
+    HostTensor dense(DType::kF32, w.shape);
+    for (int64_t g = 0; g < kGroups; ++g) {
+      for (int64_t n = 0; n < kRows; ++n) {
+        format->dequantise(w.row(g, n), kCols, dense.data<float>() + (g * kRows + n) * kCols);
+      }
+    }
+    for (const auto& backend : cpu_backends()) {
+      for (const int64_t m : {1, 3, 12}) {
+        SCOPED_TRACE(fmt::format("{} on {}, {} rows", format->name, backend->name(), m));
+        const HostTensor x = normal({m, kCols}, 5);
+        const HostTensor begin = ints({0, 1, narrow<int32_t>(m)});
+        HostTensor y(DType::kF32, {m, kRows});
+        HostTensor want(DType::kF32, {m, kRows});
+        backend->ops().grouped_linear(y.view(), x.view(), w, begin.view());
+        backend->ops().grouped_linear(
+            want.view(), x.view(), WeightView::dense(dense.view()), begin.view());
+        ASSERT_EQ(y.values(), want.values());
       }
     }
   }

@@ -35,13 +35,9 @@ TEST_F(RefTest, E4m3Values) {
     w.data<uint8_t>()[0] = bits;
     const HostTensor x = floats({1, 1}, {1.0F});
     const HostTensor scale = floats({1, 1}, {1.0F});
-    const HostTensor row = ints({0});
     HostTensor y(DType::kF32, {1, 1});
     ops_->linear(
-        y.view(),
-        x.view(),
-        {.data = w.view(), .scales = scale.view(), .scale_row = row.view(), .block_k = 128},
-        {});
+        y.view(), x.view(), WeightView::e4m3_blocks(w.view(), scale.view(), {128, 128}), {});
     EXPECT_EQ(y.values()[0], value) << "bits " << int{bits};
   }
 }
@@ -51,27 +47,19 @@ TEST_F(RefTest, LinearByHand) {
   const HostTensor w = floats({2, 3}, {1, 1, 1, 2, 0, -4});
   const HostTensor bias = floats({2}, {10, 20});
   HostTensor y(DType::kF32, {2, 2});
-  ops_->linear(y.view(), x.view(), {.data = w.view()}, bias.view());
+  ops_->linear(y.view(), x.view(), WeightView::dense(w.view()), bias.view());
   EXPECT_EQ(y.values(), (std::vector<float>{16, 10, 9.5F, 16}));
 }
 
-TEST_F(RefTest, ScaleTableAndPhase) {
-  // Columns 0..1 end a block of 3, columns 2..4 are the next one; rows 0 and 1 use scale rows 1, 0.
-  HostTensor w(DType::kF8E4M3, {2, 5});
+TEST_F(RefTest, ScalesOfBlocks) {
+  // Columns 0..2 are a block, columns 3..4 begin the next one; rows 0..1 are a block, 2 another.
+  HostTensor w(DType::kF8E4M3, {3, 5});
   w.fill([] { return 1.0F; });
   const HostTensor scales = floats({2, 2}, {1, 10, 100, 1000});
-  const HostTensor rows = ints({1, 0});
   const HostTensor x = floats({1, 5}, {1, 1, 1, 1, 1});
-  HostTensor y(DType::kF32, {1, 2});
-  ops_->linear(y.view(),
-               x.view(),
-               {.data = w.view(),
-                .scales = scales.view(),
-                .scale_row = rows.view(),
-                .block_k = 3,
-                .phase_k = 1},
-               {});
-  EXPECT_EQ(y.values(), (std::vector<float>{3200, 32}));
+  HostTensor y(DType::kF32, {1, 3});
+  ops_->linear(y.view(), x.view(), WeightView::e4m3_blocks(w.view(), scales.view(), {2, 3}), {});
+  EXPECT_EQ(y.values(), (std::vector<float>{23, 23, 2300}));
 }
 
 TEST_F(RefTest, EmbeddingOfAnotherShardIsZero) {
@@ -197,9 +185,9 @@ TEST_F(RefTest, AbsorbedMlaEqualsExpandedMla) {
   HostTensor q_latent(DType::kF32, {kTokens, kHeads, kLatent});
   HostTensor out_latent(DType::kF32, {kTokens, kHeads, kLatent});
   HostTensor absorbed(DType::kF32, {kTokens, kHeads, kNope});
-  ops_->batched_linear(q_latent.view(), q_nope, {.data = w_uk_transposed.view()});
+  ops_->batched_linear(q_latent.view(), q_nope, WeightView::dense(w_uk_transposed.view()));
   ops_->mla_attention(out_latent.view(), q_latent.view(), q_rope, cache.view(), batch, kScale);
-  ops_->batched_linear(absorbed.view(), out_latent.view(), {.data = w_uv.view()});
+  ops_->batched_linear(absorbed.view(), out_latent.view(), WeightView::dense(w_uv.view()));
 
   // The latent rows, the same for every head, times both matrices.
   const ConstTensorView latent = rows.slice(1, 0, kLatent);
@@ -207,8 +195,8 @@ TEST_F(RefTest, AbsorbedMlaEqualsExpandedMla) {
   HostTensor kv(DType::kF32, {kTokens, kHeads, 2 * kNope});
   const ConstTensorView shared{
       latent.raw(), DType::kF32, {kTokens, kHeads, kLatent}, {latent.stride(0), 0, 1}};
-  ops_->batched_linear(kv.view().slice(2, 0, kNope), shared, {.data = w_uk.view()});
-  ops_->batched_linear(kv.view().slice(2, kNope, kNope), shared, {.data = w_uv.view()});
+  ops_->batched_linear(kv.view().slice(2, 0, kNope), shared, WeightView::dense(w_uk.view()));
+  ops_->batched_linear(kv.view().slice(2, kNope, kNope), shared, WeightView::dense(w_uv.view()));
   HostTensor expanded(DType::kF32, {kTokens, kHeads, kNope});
   ops_->mla_expanded_attention(
       expanded.view(), q.view(), kv.view(), k_rope, batch, begin.view(), kScale);

@@ -10,13 +10,30 @@
 
 namespace tutti {
 
+namespace {
+
+// Of the largest step.
+StepRows step_rows(const StepShape& shape, const CausalLmInfo& info) {
+  return {.tokens = shape.max_tokens,
+          .sequences = shape.max_sequences,
+          .logits = shape.max_logit_rows,
+          .draws = shape.max_logit_rows,
+          .log_probs = shape.max_logit_rows,
+          .adjusted = shape.max_adjusted,
+          .ropes = info.long_rope_from > 0 ? shape.max_tokens : 0};
+}
+
+}  // namespace
+
 Result<std::unique_ptr<RankWorker>> RankWorker::create(
     const HfConfig& config, const ModelOptions& options, int rank, int ranks, DType compute) {
   std::unique_ptr<RankWorker> worker(new RankWorker());
   worker->rank_ = rank;
   worker->ranks_ = ranks;
-  TUTTI_TRY(worker->model_,
-            make_model(config, Scope(worker->registry_, Partition(rank, ranks)), options));
+  TUTTI_TRY(
+      worker->model_,
+      make_model(
+          config, Scope(worker->registry_, Partition(rank, ranks)), options));
   TUTTI_RETURN_IF_ERROR(worker->registry_.status());
   worker->info_ = worker->model_->info();
   worker->info_.kv.dtype = compute;
@@ -24,38 +41,35 @@ Result<std::unique_ptr<RankWorker>> RankWorker::create(
   return worker;
 }
 
-Result<LoadPlan> RankWorker::plan(const Checkpoint* checkpoint, const QuantConfig& quant) {
-  return WeightLoader(registry_, checkpoint, quant).plan(info().ignored_prefixes);
-}
-
-Result<int64_t> RankWorker::dummy_bytes(DType dtype) {
-  return WeightLoader(registry_, nullptr, {}).dummy_bytes(dtype);
+Result<LoadPlan> RankWorker::plan(const TensorSource* tensors,
+                                  const QuantConfig& quant,
+                                  DType made_up) {
+  return WeightLoader(registry_, tensors, quant, {.made_up = made_up, .derived = info_.kv.dtype})
+      .plan(info().ignored_prefixes);
 }
 
 int64_t RankWorker::measure_arena(const StepShape& shape) {
-  const ParamStandIns stand_ins(registry_);
   Arena arena = Arena::measuring();
   NullOps ops;
+  dry_run(ops, arena, shape);
+  DeviceSampler::measure(arena, step_rows(shape, info_), info_.vocab_size, ranks_);
+  return arena.peak();
+}
+
+void RankWorker::dry_run(Ops& ops, Arena& arena, const StepShape& shape) {
+  const ParamStandIns stand_ins(registry_);
   NullCommunicator tp(rank_, ranks_);
   SelfCommunicator self;
   ParallelContext parallel{.tp = tp, .dp = self, .ep = self, .pp = self};
   DeviceTables::borrow(arena);
-  const StepRows rows{.tokens = shape.max_tokens,
-                      .sequences = shape.max_sequences,
-                      .logits = shape.max_logit_rows,
-                      .draws = shape.max_logit_rows,
-                      .log_probs = shape.max_logit_rows,
-                      .adjusted = shape.max_adjusted,
-                      .ropes = info_.long_rope_from > 0 ? shape.max_tokens : 0};
-  DeviceInputs in = lay_out_inputs(arena, rows, shape.table_width(), shape.block_size);
+  DeviceInputs in =
+      lay_out_inputs(arena, step_rows(shape, info_), shape.table_width(), shape.block_size);
   in.step.attention.max_queries = shape.max_tokens;
   in.step.attention.max_keys = shape.max_context;
   in.step.total_keys = shape.max_context;
   const KvCache kv = KvCache::measuring(info_.kv, 1, shape.block_size);
   const StepContext ctx{{ops, parallel, arena, info_.kv.dtype}, kv, in.step};
   forward(ctx);
-  DeviceSampler::measure(arena, rows, info_.vocab_size, ranks_);
-  return arena.peak();
 }
 
 int64_t RankWorker::table_bytes(const StepShape& shape) {
@@ -65,19 +79,22 @@ int64_t RankWorker::table_bytes(const StepShape& shape) {
 }
 
 Status RankWorker::load(RankContext& rank,
-                        const Checkpoint& checkpoint,
+                        const TensorSource& tensors,
                         const QuantConfig& quant,
                         int threads,
                         std::atomic<int64_t>& done) {
-  WeightLoader loader(registry_, &checkpoint, quant);
+  WeightLoader loader(registry_, &tensors, quant, {.derived = info_.kv.dtype});
   const Status status = loader.load(rank.device, {.threads = threads}, &done);
   read_bytes_ = loader.read_bytes();
   return status;
 }
 
-Status RankWorker::load_dummy(RankContext& rank, DType dtype, int threads) {
-  return WeightLoader(registry_, nullptr, {})
-      .load_dummy(rank.device, dtype, static_cast<uint64_t>(rank_) + 1, {.threads = threads});
+Status RankWorker::load_dummy(RankContext& rank,
+                              const QuantConfig& quant,
+                              DType made_up,
+                              int threads) {
+  return WeightLoader(registry_, nullptr, quant, {.made_up = made_up, .derived = info_.kv.dtype})
+      .load_dummy(rank.device, static_cast<uint64_t>(rank_) + 1, {.threads = threads});
 }
 
 Status RankWorker::allocate(RankContext& rank, const StepShape& shape) {
@@ -226,7 +243,7 @@ RankWorker::DecodeWeights RankWorker::decode_weights() const {
   for (const Param& p : registry_.params()) {
     if (p.loaded() && !(untied && p.spec().name == "model.embed_tokens.weight")) {
       out.bytes += p.bytes();
-      out.elements += p.tensor().numel();
+      out.elements += p.shape().numel();
     }
   }
   return out;

@@ -31,20 +31,20 @@ class RankWorker {
 
   const CausalLmInfo& info() const { return info_; }
 
-  /// Compares the declarations with the checkpoint (nullptr: dummy weights).
-  Result<LoadPlan> plan(const Checkpoint* checkpoint, const QuantConfig& quant);
-
-  /// Device memory of dummy weights.
-  Result<int64_t> dummy_bytes(DType dtype);
+  /// Compares the declarations with the checkpoint (nullptr: dummy weights, of type `made_up` where
+  /// config.json says nothing else).
+  Result<LoadPlan> plan(const TensorSource* tensors,
+                        const QuantConfig& quant,
+                        DType made_up = DType::kBF16);
 
   /// Reads this rank's slices with `threads` threads; `done` counts checkpoint bytes over all
   /// ranks.
   Status load(RankContext& rank,
-              const Checkpoint& checkpoint,
+              const TensorSource& tensors,
               const QuantConfig& quant,
               int threads,
               std::atomic<int64_t>& done);
-  Status load_dummy(RankContext& rank, DType dtype, int threads);
+  Status load_dummy(RankContext& rank, const QuantConfig& quant, DType made_up, int threads);
 
   /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
   /// MLA's expanded form gathers keys: here those of one sequence of full length.
@@ -99,6 +99,8 @@ class RankWorker {
   RankWorker() = default;
   Result<DeviceInputs> upload(RankContext& rank, const StepPlan& plan);
   DeviceInputs lay_out(const StepPlan& plan);
+  // The forward pass of a step of the largest shape, without memory behind it.
+  void dry_run(Ops& ops, Arena& arena, const StepShape& shape);
   // From a step's inputs to the logits of this rank's ids: what is measured, run and recorded.
   TensorView forward(const StepContext& ctx) const;
   TensorView forward(RankContext& rank, const DeviceInputs& in);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "loader/checkpoint.h"
 
 namespace tutti {
 
@@ -44,7 +45,7 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
   if (wanted.ranks != 0) {  // behind declare(), which says why a number of ranks is illegal
     TUTTI_RETURN_IF_ERROR(runner->choose_ranks(backend, options));
   }
-  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<TensorSource> checkpoint;
   if (options.format == LoadFormat::kCheckpoint) {
     TUTTI_TRY(checkpoint, Checkpoint::open(options.directory));
   }
@@ -181,7 +182,7 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
   return ok_status();
 }
 
-Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
+Result<int64_t> RankedModelRunner::plan(const TensorSource* checkpoint,
                                         Backend& backend,
                                         const ModelLoadOptions& options) {
   const std::vector<MemoryPool> pools = backend.memory_pools(options.ranks);
@@ -217,16 +218,13 @@ Result<int64_t> RankedModelRunner::plan(const Checkpoint* checkpoint,
   return reads;
 }
 
-Result<int64_t> RankedModelRunner::add_rank(const Checkpoint* checkpoint,
+Result<int64_t> RankedModelRunner::add_rank(const TensorSource* checkpoint,
                                             int rank,
                                             const StepShape& shape,
                                             const ModelLoadOptions& options,
                                             MemoryPlan& memory) {
   RankWorker& worker = *shared_->workers[usize(rank)];
-  TUTTI_TRY(LoadPlan plan, worker.plan(checkpoint, config_.quant));
-  if (checkpoint == nullptr) {
-    TUTTI_TRY(plan.weight_bytes, worker.dummy_bytes(options.dummy_dtype));
-  }
+  TUTTI_TRY(LoadPlan plan, worker.plan(checkpoint, config_.quant, options.dummy_dtype));
   if (rank == 0 && !plan.unexpected.empty()) {
     log_warn("{}: {} tensors of the checkpoint are not used by {}, for example {}",
              options.directory,
@@ -306,7 +304,7 @@ Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
   return ok_status();
 }
 
-Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
+Status RankedModelRunner::load_weights(const TensorSource* checkpoint,
                                        int64_t total,
                                        const ModelLoadOptions& options) {
   std::atomic<int64_t> done{0};
@@ -323,8 +321,9 @@ Status RankedModelRunner::load_weights(const Checkpoint* checkpoint,
   const auto start = std::chrono::steady_clock::now();
   const Status status = group_->run([&](RankContext& rank) {
     RankWorker& worker = *shared_->workers[usize(rank.rank)];
-    return checkpoint != nullptr ? worker.load(rank, *checkpoint, config_.quant, threads, done)
-                                 : worker.load_dummy(rank, options.dummy_dtype, threads);
+    return checkpoint != nullptr
+               ? worker.load(rank, *checkpoint, config_.quant, threads, done)
+               : worker.load_dummy(rank, config_.quant, options.dummy_dtype, threads);
   });
   load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (reporter.joinable()) {

@@ -150,11 +150,11 @@ class RankedModelRunner final : public ModelRunner {
   /// Sets rank_choice_, and options.ranks to what it says.
   Status choose_ranks(Backend& backend, ModelLoadOptions& options);
   Status declare(const ModelLoadOptions& options, DType compute);
-  Result<int64_t> plan(const Checkpoint* checkpoint,
+  Result<int64_t> plan(const TensorSource* checkpoint,
                        Backend& backend,
                        const ModelLoadOptions& options);
   /// Adds what the rank needs to `memory`; the bytes it will read of the checkpoint.
-  Result<int64_t> add_rank(const Checkpoint* checkpoint,
+  Result<int64_t> add_rank(const TensorSource* checkpoint,
                            int rank,
                            const StepShape& shape,
                            const ModelLoadOptions& options,
@@ -167,7 +167,9 @@ class RankedModelRunner final : public ModelRunner {
   StepShape step_shape(const ModelLoadOptions& options) const;
   void log_memory(Backend& backend);
   /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
-  Status load_weights(const Checkpoint* checkpoint, int64_t total, const ModelLoadOptions& options);
+  Status load_weights(const TensorSource* checkpoint,
+                      int64_t total,
+                      const ModelLoadOptions& options);
   Status prepare_steps(const StepShape& shape, bool devices_sample, bool record);
   /// Runs, and records if steps are recorded, every padded size and prompts of all sizes, so that
   /// no request pays for what is done once.

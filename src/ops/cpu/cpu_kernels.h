@@ -6,22 +6,27 @@
 
 namespace tutti::cpu {
 
-enum class WeightType : uint8_t { kF32, kF16, kBF16, kF8E4M3 };
+/// kOther: weights of a format that no kernel knows, one row at a time through
+/// LinearJob::dequantise.
+enum class WeightType : uint8_t { kF32, kF16, kBF16, kF8E4M3, kOther };
 
 /// Rows [n_begin, n_end) of y = x * w^T + bias, for m rows of x. Strides in elements.
 struct LinearJob {
   float* y = nullptr;
   const float* x = nullptr;
-  const void* w = nullptr;
-  const float* bias = nullptr;         ///< or nullptr
-  const float* scales = nullptr;       ///< e4m3 only, as scale_row, block_k and phase_k
-  const int32_t* scale_row = nullptr;  ///< see WeightView
+  const void* w = nullptr;        ///< kOther: what `dequantise` takes
+  const float* bias = nullptr;    ///< or nullptr
+  const float* scales = nullptr;  ///< e4m3 only: one for each block_rows x block_cols weights
   int64_t y_stride = 0;
   int64_t x_stride = 0;
   int64_t w_stride = 0;
   int64_t scale_stride = 0;
-  int64_t block_k = 0;
-  int64_t phase_k = 0;
+  int64_t block_rows = 1;
+  int64_t block_cols = 1;
+  int64_t matrix = 0;  ///< kOther: which of stacked ones
+  /// kOther: w[matrix][n, k .. k + count) as f32.
+  void (*dequantise)(
+      const void* w, int64_t matrix, int64_t n, int64_t k, int64_t count, float* out) = nullptr;
   int64_t m = 0;
   int64_t k = 0;
   int64_t n_begin = 0;

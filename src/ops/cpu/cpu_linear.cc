@@ -8,35 +8,46 @@ namespace tutti {
 
 namespace {
 
-cpu::WeightType weight_type(const WeightView& weight) {
-  switch (weight.data.dtype()) {
-    case DType::kF16:
-      return cpu::WeightType::kF16;
-    case DType::kBF16:
-      return cpu::WeightType::kBF16;
-    case DType::kF8E4M3:
-      return cpu::WeightType::kF8E4M3;
-    default:
+cpu::WeightType weight_type(const WeightFormat& format) {
+  switch (format.kernels) {
+    case WeightKernels::kF32:
       return cpu::WeightType::kF32;
+    case WeightKernels::kF16:
+      return cpu::WeightType::kF16;
+    case WeightKernels::kBF16:
+      return cpu::WeightType::kBF16;
+    case WeightKernels::kE4M3Blocks:
+      return cpu::WeightType::kF8E4M3;
+    case WeightKernels::kNone:
+      break;
   }
+  return cpu::WeightType::kOther;
 }
 
-// The part of a job that describes matrix g of the weight.
+void dequantise(const void* w, int64_t matrix, int64_t n, int64_t k, int64_t count, float* out) {
+  const auto& weight = *static_cast<const WeightView*>(w);
+  weight.format().dequantise(weight.row(matrix, n, k), count, out);
+}
+
+// The part of a job that describes matrix g of the weight, which must outlive it.
 cpu::LinearJob weight_job(const WeightView& weight, int64_t g) {
   cpu::LinearJob job;
-  job.type = weight_type(weight);
+  job.type = weight_type(weight.format());
   job.k = weight.cols();
-  job.w_stride = weight.data.stride(-2);
-  const int64_t matrix = weight.data.rank() == 3 ? g * weight.data.stride(0) : 0;
-  job.w =
-      static_cast<const std::byte*>(weight.data.raw()) + matrix * dtype_size(weight.data.dtype());
-  if (weight.quantized()) {
-    const int64_t grid = weight.scales.rank() == 3 ? g * weight.scales.stride(0) : 0;
-    job.scales = weight.scales.data<float>() + grid;
-    job.scale_stride = weight.scales.stride(-2);
-    job.scale_row = weight.scale_row.data<int32_t>();
-    job.block_k = weight.block_k;
-    job.phase_k = weight.phase_k;
+  if (job.type == cpu::WeightType::kOther) {
+    job.w = &weight;
+    job.matrix = g;
+    job.dequantise = dequantise;
+    return job;
+  }
+  const WeightRow first = weight.row(g, 0);
+  job.w = first.planes[0];
+  job.w_stride = weight.values().stride(-2);
+  if (job.type == cpu::WeightType::kF8E4M3) {
+    job.scales = reinterpret_cast<const float*>(first.planes[1]);
+    job.scale_stride = weight.scales().stride(-2);
+    job.block_rows = weight.cell(1).rows;
+    job.block_cols = weight.cell(1).cols;
   }
   return job;
 }

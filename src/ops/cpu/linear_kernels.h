@@ -3,8 +3,9 @@
 // are computed side by side, so it cannot change a bit of any of them.
 //
 // Few rows of x: weights are converted in registers, each is read once (memory-bound).
-// Many rows: a panel of weights is converted to f32 once and used for a block of rows
-// (compute-bound); accumulators wait in scratch memory between blocks of k.
+// Many rows, and formats without code of their own here: a panel of weights is converted to f32
+// once and used for a block of rows (compute-bound); accumulators wait in scratch memory between
+// blocks of k.
 #pragma once
 #include "ops/cpu/elementwise_kernels.h"
 #include "ops/cpu/weight_loaders.h"
@@ -25,13 +26,18 @@ inline const T* weight_row(const LinearJob& job, int64_t n) {
   return static_cast<const T*>(job.w) + n * job.w_stride;
 }
 
+// Scales of row n of the weights; they exist for e4m3 only.
+inline const float* scales_of(const LinearJob& job, int64_t n) {
+  return job.scales + n / job.block_rows * job.scale_stride;
+}
+
 // Walks along the scale blocks of a row; dense weights are one block without a scale.
 class BlockWalk {
  public:
   BlockWalk(const LinearJob& job, int64_t k) : job_(job), end_(job.k) {
     if (job.scales != nullptr) {
-      index_ = (k + job.phase_k) / job.block_k;
-      end_ = (index_ + 1) * job.block_k - job.phase_k;
+      index_ = k / job.block_cols;
+      end_ = (index_ + 1) * job.block_cols;
     }
   }
 
@@ -40,7 +46,7 @@ class BlockWalk {
   void move_to(int64_t k) {
     while (end_ <= k) {
       ++index_;
-      end_ += job_.block_k;
+      end_ += job_.block_cols;
     }
   }
 
@@ -51,17 +57,16 @@ class BlockWalk {
 
   int64_t end(int64_t limit) const { return end_ < limit ? end_ : limit; }
 
-  float scale(int64_t n) const {
-    return job_.scales[job_.scale_row[n] * job_.scale_stride + index_] * E4M3Weights::kFactor;
-  }
+  // `scales`: those of a row of weights.
+  float scale(const float* scales) const { return scales[index_] * E4M3Weights::kFactor; }
 
   // Scales of columns k .. k + count - 1, for the vectors in which the block changes.
-  Simd::F scale_lanes(int64_t n, int64_t k, int64_t count) const {
+  Simd::F scale_lanes(const float* scales, int64_t k, int64_t count) const {
     float lanes[Simd::kWidth] = {};
     BlockWalk walk = *this;
     for (int64_t i = 0; i < count; ++i) {
       walk.move_to(k + i);
-      lanes[i] = walk.scale(n);
+      lanes[i] = walk.scale(scales);
     }
     return Simd::load(lanes);
   }
@@ -98,6 +103,9 @@ class StreamTile {
       : job_(job), m_(m), n_(n), x_(job.x + m * job.x_stride), ahead_(N * job.w_stride) {
     for (int j = 0; j < N; ++j) {
       w_[j] = weight_row<T>(job, n + j);
+      if constexpr (kScaled) {
+        scales_[j] = scales_of(job, n + j);
+      }
       for (int i = 0; i < M; ++i) {
         acc_[i][j] = Simd::zero();
       }
@@ -110,7 +118,7 @@ class StreamTile {
       blocks.move_to(k);
       if constexpr (kScaled) {
         for (int j = 0; j < N; ++j) {
-          scale_[j] = Simd::set1(blocks.scale(n_ + j));
+          scale_[j] = Simd::set1(blocks.scale(scales_[j]));
         }
       }
       const int64_t end = blocks.whole_vectors(k, job_.k);
@@ -180,7 +188,7 @@ class StreamTile {
     for (int j = 0; j < N; ++j) {
       Simd::F w = load_first_weights<Weights>(w_[j] + k, lanes);
       if constexpr (kScaled) {
-        w = Simd::mul(w, blocks.scale_lanes(n_ + j, k, lanes));
+        w = Simd::mul(w, blocks.scale_lanes(scales_[j], k, lanes));
       }
       for (int i = 0; i < M; ++i) {
         const Simd::F x = Simd::load_first(x_ + i * job_.x_stride + k, lanes);
@@ -206,6 +214,7 @@ class StreamTile {
   const float* x_;
   int64_t ahead_;
   const T* w_[N];
+  const float* scales_[N] = {};
   Simd::F acc_[M][N];
   Simd::F scale_[N] = {};
   Simd::NanWatch nan_ = Simd::no_nan();
@@ -247,11 +256,12 @@ inline void convert_row(float* to, const LinearJob& job, int64_t n, int64_t begi
     Weights::kFactor;
   };
   const auto* w = weight_row<typename Weights::T>(job, n);
+  const float* scales = kScaled ? scales_of(job, n) : nullptr;
   BlockWalk blocks(job, begin);
   for (int64_t k = begin; k < end;) {
     blocks.move_to(k);
     const int64_t run = blocks.whole_vectors(k, end);
-    const Simd::F scale = kScaled ? Simd::set1(blocks.scale(n)) : Simd::zero();
+    const Simd::F scale = kScaled ? Simd::set1(blocks.scale(scales)) : Simd::zero();
     for (; k < run; k += Simd::kWidth) {
       const Simd::F wv = Weights::load(w + k);
       Simd::store(to + k - begin, kScaled ? Simd::mul(wv, scale) : wv);
@@ -260,11 +270,20 @@ inline void convert_row(float* to, const LinearJob& job, int64_t n, int64_t begi
       const int64_t lanes = end - k < Simd::kWidth ? end - k : Simd::kWidth;
       Simd::F wv = load_first_weights<Weights>(w + k, lanes);
       if constexpr (kScaled) {
-        wv = Simd::mul(wv, blocks.scale_lanes(n, k, lanes));
+        wv = Simd::mul(wv, blocks.scale_lanes(scales, k, lanes));
       }
       Simd::store(to + k - begin, wv);
       k += Simd::kWidth;
     }
+  }
+}
+
+template <>
+inline void convert_row<OtherWeights>(
+    float* to, const LinearJob& job, int64_t n, int64_t begin, int64_t end) {
+  job.dequantise(job.w, job.matrix, n, begin, end - begin, to);
+  for (int64_t k = end - begin; k % Simd::kWidth != 0; ++k) {
+    to[k] = 0;
   }
 }
 
@@ -376,6 +395,8 @@ void linear(const LinearJob& job) {
       return linear_typed<BF16Weights>(job);
     case WeightType::kF8E4M3:
       return linear_typed<E4M3Weights>(job);
+    case WeightType::kOther:
+      return linear_many<OtherWeights>(job);
   }
 }
 

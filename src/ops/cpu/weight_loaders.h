@@ -34,6 +34,9 @@ struct E4M3Weights {
   static Simd::F load(const T* p) { return Simd::load_e4m3(p); }
 };
 
+// Converted row by row before they are read.
+struct OtherWeights {};
+
 // The first n lanes; the others read as 0.
 template <class Weights>
 inline Simd::F load_first_weights(const typename Weights::T* p, int64_t n) {

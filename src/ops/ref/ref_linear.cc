@@ -1,4 +1,7 @@
-// Matrix products of the reference: one element of the weight at a time, as WeightView defines it.
+// Matrix products of the reference: one row of the weight at a time, as its format defines it.
+#include <vector>
+
+#include "base/checked.h"
 #include "ops/ref/ref_ops.h"
 #include "ops/strided.h"
 
@@ -6,32 +9,13 @@ namespace tutti {
 
 namespace {
 
-// w[g, n, k] as a real number.
-double element(const WeightView& weight, int64_t g, int64_t n, int64_t k) {
-  const ConstTensorView& data = weight.data;
-  const int64_t at = (data.rank() == 3 ? g * data.stride(0) : 0) + n * data.stride(-2) + k;
-  switch (data.dtype()) {
-    case DType::kF32:
-      return data.data<float>()[at];
-    case DType::kF16:
-      return to_float(data.data<F16>()[at]);
-    case DType::kBF16:
-      return to_float(data.data<BF16>()[at]);
-    default:
-      break;
-  }
-  const ConstTensorView& scales = weight.scales;
-  const int64_t scale_at = (scales.rank() == 3 ? g * scales.stride(0) : 0) +
-                           weight.scale_row.data<int32_t>()[n] * scales.stride(-2) +
-                           (k + weight.phase_k) / weight.block_k;
-  return static_cast<double>(to_float(data.data<F8E4M3>()[at])) * scales.data<float>()[scale_at];
-}
-
 void linear_row(float* y, const float* x, const WeightView& weight, int64_t g, const float* bias) {
+  std::vector<float> w(usize(weight.cols()));
   for (int64_t n = 0; n < weight.rows(); ++n) {
+    weight.format().dequantise(weight.row(g, n), weight.cols(), w.data());
     double sum = 0;
     for (int64_t k = 0; k < weight.cols(); ++k) {
-      sum += x[k] * element(weight, g, n, k);
+      sum += static_cast<double>(x[k]) * w[usize(k)];
     }
     y[n] = static_cast<float>(bias == nullptr ? sum : sum + bias[n]);
   }

@@ -60,7 +60,7 @@ inline const WeightFormat kU4GroupWeights{
         },
     .make_up =
         [](int plane, float uniform, float amplitude, std::byte* out) {
-          const auto word = static_cast<uint32_t>((uniform + 0.5F) * 0x1p32F);
+          const auto word = static_cast<uint32_t>((uniform + 0.5F) * 0x1p24F) * 2654435761U;
           const F16 scale = to_f16(amplitude / 16);
           plane == 0 ? std::memcpy(out, &word, sizeof word)
                      : std::memcpy(out, &scale, sizeof scale);

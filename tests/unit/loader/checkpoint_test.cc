@@ -54,7 +54,9 @@ TEST_F(CheckpointTest, ShardsByIndex) {
   EXPECT_EQ(checkpoint->names().size(), 3U);
   float value = 0;
   ASSERT_TRUE(
-      checkpoint->find("c")->read(0, sizeof value, reinterpret_cast<std::byte*>(&value)).ok());
+      checkpoint
+          ->read(*checkpoint->find("c"), 0, sizeof value, reinterpret_cast<std::byte*>(&value))
+          .ok());
   EXPECT_EQ(value, 3.0F);
 }
 

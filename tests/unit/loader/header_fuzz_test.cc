@@ -5,6 +5,7 @@
 
 #include "device/cpu_device.h"
 #include "engine/ranks/rank_worker.h"
+#include "loader/checkpoint.h"
 #include "unit/loader/checkpoint_files.h"
 
 namespace tutti {

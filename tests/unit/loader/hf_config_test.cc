@@ -186,10 +186,28 @@ TEST(HfConfigTest, QuantisationBlocks) {
       with(
           R"("quantization_config":{"quant_method":"fp8","fmt":"e4m3","weight_block_size":[64,32]})")
           .value();
-  EXPECT_TRUE(config.quant.fp8_blocks);
-  EXPECT_EQ(config.quant.block_rows, 64);
-  EXPECT_EQ(config.quant.block_cols, 32);
-  EXPECT_FALSE(with(R"("quantization_config":null)")->quant.fp8_blocks);
+  EXPECT_EQ(config.quant.format, &kE4M3BlockWeights);
+  EXPECT_EQ(config.quant.block, (WeightCell{64, 32}));
+  EXPECT_EQ(with(R"("quantization_config":null)")->quant.format, nullptr);
+}
+
+TEST(HfConfigTest, ModulesThatAreNotQuantised) {
+  const auto quant = [](const std::string& modules) {
+    return with(
+        R"("quantization_config":{"quant_method":"fp8","weight_block_size":[128,128],"modules_to_not_convert":)" +
+        modules + "}");
+  };
+  const QuantConfig some = quant(R"(["lm_head","model.layers.0.mlp","gate"])").value().quant;
+  EXPECT_FALSE(some.converts("lm_head.weight"));
+  EXPECT_FALSE(some.converts("model.layers.0.mlp.up_proj.weight"));
+  EXPECT_FALSE(some.converts("model.layers.7.mlp.gate.weight"));
+  EXPECT_TRUE(some.converts("model.layers.7.mlp.gate_proj.weight")) << "whole names only";
+  EXPECT_TRUE(some.converts("model.layers.01.mlp.up_proj.weight"));
+  EXPECT_TRUE(quant("null").value().quant.converts("lm_head.weight"));
+  EXPECT_TRUE(quant("[]").value().quant.converts("lm_head.weight"));
+  EXPECT_THAT(quant("[3]").status().message(),
+              HasSubstr("modules_to_not_convert[0] is 3, wanted the name of a module"));
+  EXPECT_FALSE(quant("\"lm_head\"").ok());
 }
 
 TEST(HfConfigTest, Files) {

@@ -277,7 +277,7 @@ TEST_F(HostileModelTest, ScaleThatIsNotANumber) {
   for (const int ranks : {1, 2}) {
     const Status status = load(ranks);
     EXPECT_EQ(status.code(), StatusCode::kCorrupt);
-    EXPECT_THAT(status.message(), HasSubstr("down_proj.weight_scale_inv: scale [0, 0]"));
+    EXPECT_THAT(status.message(), HasSubstr("down_proj.weight_scale_inv: scales [0, 0]"));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "device/cpu_device.h"
+#include "loader/checkpoint.h"
 #include "unit/loader/checkpoint_files.h"
 
 namespace tutti {
@@ -41,7 +42,7 @@ Matrix matrix(int64_t rows, int64_t cols, int seed) {
 }
 
 Matrix scales_of(const Matrix& m, const QuantConfig& q, int seed) {
-  Matrix s{ceil_div(m.rows, q.block_rows), ceil_div(m.cols, q.block_cols), {}};
+  Matrix s{ceil_div(m.rows, q.block.rows), ceil_div(m.cols, q.block.cols), {}};
   for (int64_t i = 0; i < s.rows * s.cols; ++i) {
     s.values.push_back(0.25F * static_cast<float>(seed + 1) + static_cast<float>(i));
   }
@@ -51,7 +52,7 @@ Matrix scales_of(const Matrix& m, const QuantConfig& q, int seed) {
 Matrix dequantised(Matrix m, const Matrix& scales, const QuantConfig& q) {
   for (int64_t r = 0; r < m.rows; ++r) {
     for (int64_t c = 0; c < m.cols; ++c) {
-      m.values[usize(r * m.cols + c)] *= scales.at(r / q.block_rows, c / q.block_cols);
+      m.values[usize(r * m.cols + c)] *= scales.at(r / q.block.rows, c / q.block.cols);
     }
   }
   return m;
@@ -61,30 +62,25 @@ TestTensor tensor(const std::string& name, const std::string& dtype, const Matri
   return make_tensor(name, dtype, {m.rows, m.cols}, m.values);
 }
 
-// w[n, k] of group g by the formula in ops/weight_view.h.
+// w[n, k] of group g, dense or of E4M3 blocks, by the formulas of tensor/weight_format.h.
 float view_value(const WeightView& w, int64_t g, int64_t n, int64_t k) {
-  const bool stacked = w.data.rank() == 3;
-  const ConstTensorView row = (stacked ? w.data.at(g) : w.data).at(n);
-  float value = 0;
-  switch (w.data.dtype()) {
+  const auto plane_row = [&](ConstTensorView plane, int64_t row) {
+    return (plane.rank() == 3 ? plane.at(g) : plane).at(row);
+  };
+  const ConstTensorView row = plane_row(w.values(), n);
+  switch (w.values().dtype()) {
     case DType::kF32:
-      value = row.data<float>()[k];
-      break;
+      return row.data<float>()[k];
     case DType::kF16:
-      value = to_float(row.data<F16>()[k]);
-      break;
+      return to_float(row.data<F16>()[k]);
     case DType::kBF16:
-      value = to_float(row.data<BF16>()[k]);
-      break;
+      return to_float(row.data<BF16>()[k]);
     default:
-      value = to_float(row.data<F8E4M3>()[k]);
+      break;
   }
-  if (!w.quantized()) {
-    return value;
-  }
-  const ConstTensorView scales = stacked ? w.scales.at(g) : w.scales;
-  return value *
-         scales.at(w.scale_row.data<int32_t>()[n]).data<float>()[(k + w.phase_k) / w.block_k];
+  const WeightCell block = w.cell(1);
+  return to_float(row.data<F8E4M3>()[k]) *
+         plane_row(w.scales(), n / block.rows).data<float>()[k / block.cols];
 }
 
 class WeightLoaderTest : public ::testing::Test {
@@ -104,6 +100,11 @@ class WeightLoaderTest : public ::testing::Test {
     std::atomic<int64_t> done{0};
     const Status status = weights.load(device_, upload_, &done);
     ASSERT_TRUE(status.ok()) << status.message();
+    int64_t loaded = 0;
+    for (const Param& param : registry_.params()) {
+      loaded += param.bytes();
+    }
+    EXPECT_EQ(loaded, plan->weight_bytes);
     EXPECT_EQ(weights.read_bytes(), plan->read_bytes);
     EXPECT_EQ(done.load(), plan->read_bytes) << "a progress bar must not pass its end";
     read_bytes_ = weights.read_bytes();
@@ -146,8 +147,8 @@ TEST_F(WeightLoaderTest, FusedRowsOfTwoMatrices) {
                             .take_cols = {1, 2}});
   load();
   const WeightView w = p->weight();
-  EXPECT_EQ(w.data.dtype(), DType::kBF16);
-  EXPECT_EQ(w.data.shape(), (Shape{5, 2}));
+  EXPECT_EQ(w.values().dtype(), DType::kBF16);
+  EXPECT_EQ(w.shape, (Shape{5, 2}));
   for (int64_t n = 0; n < 5; ++n) {
     for (int64_t k = 0; k < 2; ++k) {
       EXPECT_EQ(view_value(w, 0, n, k), n < 3 ? a.at(2 + n, 1 + k) : b.at(n - 3, 1 + k));
@@ -157,7 +158,7 @@ TEST_F(WeightLoaderTest, FusedRowsOfTwoMatrices) {
 }
 
 TEST_F(WeightLoaderTest, QuantisedShardsThatBeginInsideABlock) {
-  quant_ = {.fp8_blocks = true, .block_rows = 4, .block_cols = 8};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {4, 8}};
   const Matrix a = matrix(10, 20, 1);
   const Matrix b = matrix(7, 20, 2);
   const Matrix sa = scales_of(a, quant_, 1);
@@ -179,9 +180,11 @@ TEST_F(WeightLoaderTest, QuantisedShardsThatBeginInsideABlock) {
           {.name = "ab", .sources = {{"a", 10, ra}, {"b", 7, rb}}, .cols = 20, .take_cols = cols});
       load();
       const WeightView w = p->weight();
-      EXPECT_TRUE(w.quantized());
-      EXPECT_EQ(w.block_k, 8);
-      EXPECT_EQ(w.phase_k, cols.begin % 8);
+      EXPECT_EQ(&w.format(), &kE4M3BlockWeights);
+      if (ranks == 1) {  // b begins at row 10, in the middle of a block of a
+        EXPECT_EQ(w.cell(1), (WeightCell{2, 8}));
+      }
+      EXPECT_EQ(p->bytes(), w.layout.bytes(w.shape));
       for (int64_t n = 0; n < ra.count + rb.count; ++n) {
         for (int64_t k = 0; k < cols.count; ++k) {
           const float want = n < ra.count ? da.at(ra.begin + n, cols.begin + k)
@@ -194,7 +197,7 @@ TEST_F(WeightLoaderTest, QuantisedShardsThatBeginInsideABlock) {
 }
 
 TEST_F(WeightLoaderTest, StackedAndFusedExperts) {
-  quant_ = {.fp8_blocks = true, .block_rows = 4, .block_cols = 4};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {4, 4}};
   std::vector<TestTensor> tensors;
   std::vector<Matrix> dense;
   for (int e = 0; e < 3; ++e) {
@@ -216,7 +219,7 @@ TEST_F(WeightLoaderTest, StackedAndFusedExperts) {
                             .take_groups = {0, 3}});
   load();
   const WeightView w = p->weight();
-  EXPECT_EQ(w.data.shape(), (Shape{3, 6, 5}));
+  EXPECT_EQ(w.shape, (Shape{3, 6, 5}));
   for (int64_t g = 0; g < 3; ++g) {
     for (int64_t n = 0; n < 6; ++n) {
       for (int64_t k = 0; k < 5; ++k) {
@@ -230,7 +233,7 @@ TEST_F(WeightLoaderTest, StackedAndFusedExperts) {
 }
 
 TEST_F(WeightLoaderTest, MixedFormatsMeetInF32) {
-  quant_ = {.fp8_blocks = true, .block_rows = 4, .block_cols = 4};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {4, 4}};
   const Matrix a = matrix(6, 6, 1);
   const Matrix s = scales_of(a, quant_, 1);
   const Matrix da = dequantised(a, s, quant_);
@@ -247,8 +250,8 @@ TEST_F(WeightLoaderTest, MixedFormatsMeetInF32) {
                             .take_cols = {3, 3}});
   load();
   const WeightView w = p->weight();
-  EXPECT_EQ(w.data.dtype(), DType::kF32);
-  EXPECT_FALSE(w.quantized());
+  EXPECT_EQ(w.values().dtype(), DType::kF32);
+  EXPECT_TRUE(w.format().dense());
   for (int64_t n = 0; n < 6; ++n) {
     for (int64_t k = 0; k < 3; ++k) {
       const float want = n < 3 ? da.at(3 + n, 3 + k) : n < 5 ? b.at(n - 3, 3 + k) : c.at(1, 3 + k);
@@ -260,7 +263,7 @@ TEST_F(WeightLoaderTest, MixedFormatsMeetInF32) {
 
 // Large enough for several pieces of the upload, and for several parts of what is converted.
 TEST_F(WeightLoaderTest, RandomSlicesOfLargeMatrices) {
-  quant_ = {.fp8_blocks = true, .block_rows = 64, .block_cols = 48};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {64, 48}};
   constexpr int64_t kRows = 301;
   constexpr int64_t kCols = 703;
   const uint64_t seed = std::random_device{}();
@@ -377,7 +380,7 @@ TEST_F(WeightLoaderTest, VectorsBecomeF32WhereTheRuleSaysSo) {
 }
 
 TEST_F(WeightLoaderTest, DerivationFromDenseAndQuantisedSources) {
-  quant_ = {.fp8_blocks = true, .block_rows = 4, .block_cols = 4};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {4, 4}};
   const Matrix a = matrix(6, 5, 1);
   const Matrix s = scales_of(a, quant_, 3);
   const Matrix da = dequantised(a, s, quant_);
@@ -401,7 +404,7 @@ TEST_F(WeightLoaderTest, DerivationFromDenseAndQuantisedSources) {
     load();
     EXPECT_FALSE(source->loaded()) << "freed after the derivation";
     const WeightView w = derived->weight();
-    EXPECT_EQ(w.data.dtype(), quantised ? DType::kF32 : DType::kBF16);
+    EXPECT_EQ(w.values().dtype(), quantised ? DType::kF32 : DType::kBF16);
     for (int64_t r = 0; r < 4; ++r) {
       for (int64_t c = 0; c < 5; ++c) {
         EXPECT_EQ(view_value(w, 0, c, r), (quantised ? da : a).at(1 + r, c));
@@ -463,7 +466,7 @@ TEST_F(WeightLoaderTest, WrongDTypes) {
   write({{"ints", "I64", {2, 2}, std::string(32, '\0')},
          {"doubles", "F64", {2, 2}, std::string(32, '\0')},
          tensor("lonely", "F8_E4M3", matrix(2, 2, 1))});
-  quant_ = {.fp8_blocks = true, .block_rows = 128, .block_cols = 128};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {128, 128}};
   add("ints", 2, 2);
   expect_plan_error({dir_.file("model.safetensors"), "ints: dtype I64, wanted F32, F16, BF16"});
   registry_.params().clear();
@@ -476,7 +479,7 @@ TEST_F(WeightLoaderTest, WrongDTypes) {
 }
 
 TEST_F(WeightLoaderTest, ScalesThatDoNotFit) {
-  quant_ = {.fp8_blocks = true, .block_rows = 2, .block_cols = 2};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {2, 2}};
   const Matrix m = matrix(4, 4, 1);
   write({tensor("a", "F8_E4M3", m),
          tensor("a_scale_inv", "F32", matrix(1, 2, 1)),
@@ -499,7 +502,7 @@ TEST_F(WeightLoaderTest, ScalesThatDoNotFit) {
 }
 
 TEST_F(WeightLoaderTest, ScalesMustBeFinite) {
-  quant_ = {.fp8_blocks = true, .block_rows = 2, .block_cols = 2};
+  quant_ = {.format = &kE4M3BlockWeights, .block = {2, 2}};
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     for (const bool fused_with_dense : {false, true}) {
@@ -516,7 +519,7 @@ TEST_F(WeightLoaderTest, ScalesMustBeFinite) {
       const Status status = loader().load(device_, upload_);
       EXPECT_EQ(status.code(), StatusCode::kCorrupt);
       EXPECT_THAT(status.message(), HasSubstr(dir_.file("model.safetensors")));
-      EXPECT_THAT(status.message(), HasSubstr("a_scale_inv: scale [1, 1] is"));
+      EXPECT_THAT(status.message(), HasSubstr("a_scale_inv: scales [1, 1] is"));
       EXPECT_THAT(status.message(), HasSubstr("wanted a finite number"));
     }
   }
@@ -529,7 +532,7 @@ TEST_F(WeightLoaderTest, DummyWeightsNeedNoCheckpoint) {
   Param* constant = registry_.constant("c", {1.0F, 2.0F});
   WeightLoader weights(registry_, nullptr, {});
   ASSERT_TRUE(weights.plan({}).ok());
-  ASSERT_TRUE(weights.load_dummy(device_, DType::kBF16, 7, upload_).ok());
+  ASSERT_TRUE(weights.load_dummy(device_, 7, upload_).ok());
   EXPECT_EQ(w->tensor().dtype(), DType::kBF16);
   EXPECT_EQ(norm->tensor().data<float>()[3], 1.0F);
   EXPECT_EQ(constant->tensor().data<float>()[1], 2.0F);
@@ -541,8 +544,7 @@ TEST_F(WeightLoaderTest, DummyWeightsDependOnTheSeedAlone) {
     add("v", 13, 17);
     Param* w = add("w", 1031, 1021);  // longer than the period of the values
     Param* next = add("next", 1031, 1021);
-    EXPECT_TRUE(
-        WeightLoader(registry_, nullptr, {}).load_dummy(device_, DType::kBF16, seed, upload).ok());
+    EXPECT_TRUE(WeightLoader(registry_, nullptr, {}).load_dummy(device_, seed, upload).ok());
     std::vector<uint16_t> bits;
     for (const Param* p : {w, next}) {
       for (int64_t i = 0; i < p->tensor().numel(); ++i) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "loader/checkpoint.h"
 #include "models/registry.h"
 #include "unit/nn/lone_rank.h"
 

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "loader/checkpoint.h"
 #include "nn/embedding.h"
 #include "nn/moe.h"
 #include "nn/residual.h"

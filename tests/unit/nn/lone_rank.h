@@ -35,7 +35,7 @@ class LoneRank {
 
   const ComputeContext& context() const { return context_; }
 
-  void load(const Checkpoint& checkpoint) {
+  void load(const TensorSource& checkpoint) {
     const Status status =
         WeightLoader(registry_, &checkpoint, {}).load(device_, {.threads = 1, .piece_bytes = 64});
     ASSERT_TRUE(status.ok()) << status.message();
