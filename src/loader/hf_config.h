@@ -43,6 +43,11 @@ struct QuantConfig {
 
   /// Whether `tensor` ("model.layers.0.mlp.up_proj.weight") belongs to none of not_converted.
   bool converts(std::string_view tensor) const;
+
+  /// In which weights are split over ranks.
+  WeightUnits units() const {
+    return format == nullptr ? WeightUnits{} : WeightLayout::of(*format, block).units();
+  }
 };
 
 struct HfConfig {

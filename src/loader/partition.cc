@@ -1,5 +1,7 @@
 #include "loader/partition.h"
 
+#include <algorithm>
+
 namespace tutti {
 
 Result<Range> Partition::exact(int64_t units, const std::string& what) const {
@@ -25,6 +27,27 @@ Result<Range> Partition::balanced(int64_t units, const std::string& what) const 
     return invalid("{} ({}) is smaller than the number of ranks ({})", what, units, ranks_);
   }
   return balanced_range(units, rank_, ranks_);
+}
+
+Result<Range> Partition::balanced_weights(int64_t units, const std::string& what) const {
+  for (const int64_t unit : {weights_.preferred, weights_.whole}) {
+    const int64_t count = (units + unit - 1) / unit;
+    if (count >= ranks_) {
+      const Range range = balanced_range(count, rank_, ranks_);
+      const int64_t begin = range.begin * unit;
+      return Range{begin, std::min(range.end() * unit, units) - begin};
+    }
+  }
+  if (weights_.whole == 1) {
+    return balanced(units, what);
+  }
+  return invalid(
+      "{} ({}) has fewer than {} units of {}, which the format of the weights does not let "
+      "be cut, one for each rank",
+      what,
+      units,
+      ranks_,
+      weights_.whole);
 }
 
 }  // namespace tutti

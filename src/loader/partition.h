@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "tensor/weight_format.h"
 
 namespace tutti {
 
@@ -19,7 +20,9 @@ struct Range {
 /// Which part of a split dimension one rank of a group owns.
 class Partition {
  public:
-  Partition(int rank, int ranks) : rank_(rank), ranks_(ranks) {}
+  /// `weights`: of the format that the checkpoint's weights are in.
+  Partition(int rank, int ranks, const WeightUnits& weights = {})
+      : rank_(rank), ranks_(ranks), weights_(weights) {}
 
   /// Whole units that must divide evenly, as attention heads do: rank r owns units [r*n/R,
   /// (r+1)*n/R).
@@ -33,6 +36,10 @@ class Partition {
   /// width).
   Result<Range> balanced(int64_t units, const std::string& what) const;
 
+  /// As balanced, for a dimension that weights are cut along: in units of their format, of which
+  /// the last may be smaller.
+  Result<Range> balanced_weights(int64_t units, const std::string& what) const;
+
   /// The range `balanced` gives to another rank; for gathering columns of unequal width.
   static Range balanced_range(int64_t units, int rank, int ranks) {
     const int64_t begin = units * rank / ranks;
@@ -44,6 +51,7 @@ class Partition {
  private:
   int rank_;
   int ranks_;
+  WeightUnits weights_;
 };
 
 }  // namespace tutti

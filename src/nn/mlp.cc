@@ -3,7 +3,7 @@
 namespace tutti {
 
 GatedMlp::GatedMlp(const Scope& scope, const GatedMlpConfig& c)
-    : take_(scope.balanced(c.width, "intermediate_size")),
+    : take_(scope.balanced_weights(c.width, "intermediate_size")),
       gate_up_(column_parallel_linear(
           scope, {"gate_proj", "up_proj"}, c.hidden, c.width, take_, c.bias)),
       down_(scope, "down_proj", c.width, c.hidden, take_, c.bias) {}

@@ -4,7 +4,7 @@ namespace tutti {
 
 Moe::Moe(const Scope& scope, const MoeConfig& c)
     : c_(c),
-      width_(scope.balanced(c.expert_width, "moe_intermediate_size")),
+      width_(scope.balanced_weights(c.expert_width, "moe_intermediate_size")),
       gate_(scope,
             {{.name = "gate", .out = c.experts, .take = {0, c.experts}, .usually_dense = true}},
             c.hidden,

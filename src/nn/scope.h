@@ -44,6 +44,10 @@ class Scope {
     return checked(partition_.balanced(units, what), units);
   }
 
+  Range balanced_weights(int64_t units, const std::string& what) const {
+    return checked(partition_.balanced_weights(units, what), units);
+  }
+
  private:
   Range checked(Result<Range> range, int64_t units) const {
     if (!range.ok()) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "base/checked.h"
 
@@ -110,6 +111,7 @@ constinit const WeightFormat kE4M3BlockWeights{
                  .cell = kCheckpointBlock,
                  .repeatable = true,
                  .from_any_float = true}}},
+    .preferred_unit = 16,  // rows of 16 bytes, as bulk copies and matrix units read them
     .dequantise = dequantise_e4m3_blocks,
     .make_up = make_up_e4m3_blocks};
 
@@ -155,6 +157,17 @@ int64_t WeightLayout::bytes(const Shape& weight) const {
     bytes += plane_shape(p, weight).numel() * dtype_size(format->planes[usize(p)].dtype);
   }
   return bytes;
+}
+
+WeightUnits WeightLayout::units() const {
+  WeightUnits units;
+  for (size_t p = 0; p < usize(format->plane_count); ++p) {
+    if (!format->planes[p].repeatable) {
+      units.whole = std::lcm(units.whole, std::lcm(cells[p].rows, cells[p].cols));
+    }
+  }
+  units.preferred = std::lcm(units.whole, format->preferred_unit);
+  return units;
 }
 
 }  // namespace tutti

@@ -62,6 +62,9 @@ struct WeightFormat {
   std::array<WeightPlane, kMaxWeightPlanes> planes{};  ///< values first: cells of one row
   /// Of every plane in device memory, in bytes.
   int64_t alignment = 128;
+  /// Shards begin at multiples of so many rows or columns where there are enough of them, because
+  /// fast kernels want it.
+  int64_t preferred_unit = 1;
   /// Writes weights [row.col, row.col + count) as f32, each rounded once at most.
   void (*dequantise)(const WeightRow& row, int64_t count, float* out) = nullptr;
   /// Writes an entry of a plane of made-up weights, which are at most amplitude / 2 in magnitude;
@@ -90,6 +93,12 @@ std::span<const WeightFormat* const> weight_formats();
 /// F32, F16 or BF16; nullptr for other types.
 const WeightFormat* dense_format(DType dtype);
 
+/// In what units a dimension of weights is split over ranks.
+struct WeightUnits {
+  int64_t whole = 1;      ///< no cut within
+  int64_t preferred = 1;  ///< no cut within, if every rank gets at least one; a multiple of `whole`
+};
+
 /// A format with the cells that a weight has: those of the checkpoint, or of a shard smaller ones.
 struct WeightLayout {
   const WeightFormat* format = nullptr;
@@ -103,6 +112,10 @@ struct WeightLayout {
 
   /// Of all planes.
   int64_t bytes(const Shape& weight) const;
+
+  /// For rows and columns alike: one dimension of a model is the rows of some weights and the
+  /// columns of others.
+  WeightUnits units() const;
 };
 
 }  // namespace tutti

@@ -33,7 +33,7 @@ Result<std::unique_ptr<RankWorker>> RankWorker::create(
   TUTTI_TRY(
       worker->model_,
       make_model(
-          config, Scope(worker->registry_, Partition(rank, ranks)), options));
+          config, Scope(worker->registry_, Partition(rank, ranks, config.quant.units())), options));
   TUTTI_RETURN_IF_ERROR(worker->registry_.status());
   worker->info_ = worker->model_->info();
   worker->info_.kv.dtype = compute;

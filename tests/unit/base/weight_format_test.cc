@@ -48,6 +48,17 @@ TEST(WeightLayout, PlanesAndBytes) {
   EXPECT_EQ(groups.bytes({3, 64}), 3 * (8 * 4 + 4 * 2));
 }
 
+TEST(WeightLayout, UnitsOfShards) {
+  const auto units = [](const WeightFormat& format) {
+    const WeightUnits u = WeightLayout::of(format, {128, 128}).units();
+    return std::pair(u.whole, u.preferred);
+  };
+  EXPECT_EQ(units(kBF16Weights), std::pair(int64_t{1}, int64_t{1}));
+  EXPECT_EQ(units(kE4M3BlockWeights), std::pair(int64_t{1}, int64_t{16})) << "scales are repeated";
+  EXPECT_EQ(units(kI8RowWeights), std::pair(int64_t{1}, int64_t{1}));
+  EXPECT_EQ(units(kU4GroupWeights), std::pair(int64_t{16}, int64_t{16})) << "groups are not cut";
+}
+
 // Columns from any place inside a block on, to any other, at odd addresses.
 TEST(WeightFormat, E4m3BlocksFromAnyColumn) {
   constexpr int64_t kRows = 3;

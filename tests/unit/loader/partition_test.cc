@@ -65,6 +65,36 @@ TEST(PartitionTest, BalancedDiffersByAtMostOne) {
   }
 }
 
+TEST(PartitionTest, WeightsAreCutInUnitsOfTheirFormat) {
+  constexpr WeightUnits kUnits{.whole = 8, .preferred = 32};
+  for (int ranks = 1; ranks <= 16; ++ranks) {
+    for (const int64_t width : {16, 60, 64, 96, 100, 1000, 18944}) {
+      std::vector<Range> ranges;
+      const int64_t unit = (width + 31) / 32 >= ranks ? 32 : 8;
+      for (int r = 0; r < ranks; ++r) {
+        const Result<Range> range = Partition(r, ranks, kUnits).balanced_weights(width, "width");
+        ASSERT_EQ(range.ok(), (width + 7) / 8 >= ranks) << width << " over " << ranks;
+        if (!range.ok()) {
+          EXPECT_THAT(range.status().message(), HasSubstr(fmt::format("width ({})", width)));
+          EXPECT_THAT(range.status().message(), HasSubstr("units of 8"));
+          continue;
+        }
+        EXPECT_EQ(range->begin % unit, 0);
+        EXPECT_LE(range->count, (width / unit / ranks + 1) * unit);
+        ranges.push_back(*range);
+      }
+      if (!ranges.empty()) {
+        expect_tiling(ranges, width);
+      }
+    }
+  }
+  // Without a format any cut will do.
+  EXPECT_EQ(Partition(1, 3).balanced_weights(7, "width").value(),
+            Partition(1, 3).balanced(7, "width").value());
+  EXPECT_THAT(Partition(0, 8).balanced_weights(7, "width").status().message(),
+              HasSubstr("smaller than the number of ranks"));
+}
+
 TEST(PartitionTest, SharedUnitsBelongToConsecutiveRanks) {
   for (int r = 0; r < 8; ++r) {
     EXPECT_EQ(Partition(r, 8).shared(2, "kv").value(), (Range{r / 4, 1}));
