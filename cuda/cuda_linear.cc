@@ -79,6 +79,27 @@ SkinnyGemm skinny_problem(const MatMul& p) {
 
 }  // namespace
 
+Status CudaOps::supports(const OpCall& op) const {
+  return op.visit([](const auto& args) -> Status {
+    if constexpr (requires { args.weight.format(); }) {
+      const WeightView& weight = args.weight;
+      if (weight.format().kernels == WeightKernels::kNone) {
+        return error(
+            StatusCode::kUnsupported,
+            "{}: stored as {}, which the cuda operations cannot multiply by ({} {}x{}); "
+            "wanted F32, F16, BF16 or F8_E4M3 blocks: use another checkpoint of the model, "
+            "or --device cpu",
+            weight.name,
+            weight.format().name,
+            args.kName,
+            weight.rows(),
+            weight.cols());
+      }
+    }
+    return ok_status();
+  });
+}
+
 void CudaOps::run_matmul(const MatMul& p, const char* op) {
   enter();
   if (skinny_wins(p)) {

@@ -49,6 +49,9 @@ class CudaOps final : public Ops {
   /// f32 and bf16.
   Status check_compute(DType act) const override;
 
+  /// Weights that a kernel knows.
+  Status supports(const OpCall& op) const override;
+
   void run(const op::Embedding& args);
   void run(const op::RmsNorm& args);
   void run(const op::AddRmsNorm& args);

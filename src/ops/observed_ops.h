@@ -39,6 +39,8 @@ class ObservedOps final : public Ops {
 
   Status check_compute(DType act) const override { return inner_.check_compute(act); }
 
+  Status supports(const OpCall& op) const override { return inner_.supports(op); }
+
  private:
   void execute(const OpCall& op) override;
 

@@ -14,6 +14,10 @@ Status Ops::check_compute(DType act) const {
                dtype_name(act));
 }
 
+Status Ops::supports(const OpCall& /*op*/) const {
+  return ok_status();
+}
+
 void Ops::call(const OpCall& op) {
   const TraceScope scope(op.name());
   check_op(op);

@@ -31,6 +31,10 @@ class Ops {
   /// kUnsupported says why this backend cannot compute with activations of `act`.
   virtual Status check_compute(DType act) const;
 
+  /// Asked of every operation of a model before its weights are read. kUnsupported says what the
+  /// backend lacks, at which weight, what there is instead and what the user can do.
+  virtual Status supports(const OpCall& op) const;
+
   /// Ends the program where shapes or types are not those of the operation's contract.
   void call(const OpCall& op);
 

@@ -16,6 +16,8 @@ class ForwardingOps : public Ops {
 
   Status check_compute(DType act) const override { return inner_->check_compute(act); }
 
+  Status supports(const OpCall& op) const override { return inner_->supports(op); }
+
   std::vector<KernelCalls> kernel_calls() const override { return inner_->kernel_calls(); }
 
  protected:

@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "backend/cpu_backend.h"
+#include "golden/forwarding_ops.h"
+#include "golden/wrapped_backend.h"
 #include "loader/checkpoint.h"
 
 namespace tutti {
@@ -15,8 +17,10 @@ namespace {
 
 using testing::error_over_tolerance;
 using testing::fixture_names;
+using testing::ForwardingOps;
 using testing::Golden;
 using testing::load_golden;
+using testing::WrappedBackend;
 
 constexpr int64_t kGreedyTokens = 32;
 
@@ -131,6 +135,42 @@ TEST_P(GoldenTest, IllegalRankCountNamesTheLegalOnes) {
   EXPECT_EQ(runner.status().code(), StatusCode::kInvalidArgument);
   EXPECT_NE(runner.status().message().find("legal for this model: 1, 2, 4"), std::string::npos)
       << runner.status().message();
+}
+
+// Lacks products of FP8 blocks; ends the test if any operation is called.
+class DenseOps final : public ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+
+  Status supports(const OpCall& op) const override {
+    return op.visit([](const auto& args) -> Status {
+      if constexpr (requires { args.weight.format(); }) {
+        if (!args.weight.format().dense()) {
+          return error(StatusCode::kUnsupported, "{}: {}", args.kName, args.weight.name);
+        }
+      }
+      return ok_status();
+    });
+  }
+
+ private:
+  void execute(const OpCall& op) override { TUTTI_CHECK_MSG(false, "{} was called", op.name()); }
+};
+
+TEST(SupportTest, WhatABackendLacksIsRefusedAtLoad) {
+  const auto load = [](const std::string& fixture) {
+    const Golden golden = load_golden(fixture);
+    WrappedBackend backend(make_cpu_backend({.threads = 1}), [](RankResources& rank) {
+      return std::make_unique<DenseOps>(std::move(rank.ops));
+    });
+    return testing::load_model(backend, golden.directory, 2).status();
+  };
+  EXPECT_TRUE(load("dsv3_bf16").ok());
+  const Status status = load("dsv3_fp8");
+  EXPECT_EQ(status.code(), StatusCode::kUnsupported);
+  EXPECT_NE(status.message().find("linear: model.layers.0.self_attn.q_a_proj+kv_a_proj_with_mqa"),
+            std::string::npos)
+      << status.message();
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures,

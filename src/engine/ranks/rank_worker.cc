@@ -7,6 +7,7 @@
 #include "comm/null_communicator.h"
 #include "comm/self_communicator.h"
 #include "ops/null_ops.h"
+#include "ops/supported_ops.h"
 
 namespace tutti {
 
@@ -54,6 +55,13 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   dry_run(ops, arena, shape);
   DeviceSampler::measure(arena, step_rows(shape, info_), info_.vocab_size, ranks_);
   return arena.peak();
+}
+
+Status RankWorker::check_supported(RankContext& rank, const StepShape& shape) {
+  Arena arena = Arena::measuring();
+  SupportedOps ops(rank.ops);
+  dry_run(ops, arena, shape);
+  return ops.status();
 }
 
 void RankWorker::dry_run(Ops& ops, Arena& arena, const StepShape& shape) {

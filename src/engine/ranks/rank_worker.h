@@ -50,6 +50,10 @@ class RankWorker {
   /// MLA's expanded form gathers keys: here those of one sequence of full length.
   int64_t measure_arena(const StepShape& shape);
 
+  /// kUnsupported if the rank's ops lack one of the model's operations, in the formats that plan()
+  /// found its weights in.
+  Status check_supported(RankContext& rank, const StepShape& shape);
+
   /// Bytes that are kept from step to step: block tables, the slots' last tokens, and what is known
   /// of rows with changed logits.
   static int64_t table_bytes(const StepShape& shape);

@@ -61,8 +61,11 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
                                           .collective_timeout = options.collective_timeout,
                                           .tuning = runner->shared_->tuning.get()},
                               .stall = options.stall}));
-  TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
   const StepShape shape = runner->step_shape(options);
+  TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
+    return runner->shared_->workers[usize(rank.rank)]->check_supported(rank, shape);
+  }));
+  TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
     return runner->shared_->workers[usize(rank.rank)]->allocate(rank, shape);
   }));
