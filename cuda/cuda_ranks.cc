@@ -6,6 +6,7 @@
 #include "cuda/cuda_device.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
+#include "plan/cuda_memory.h"
 
 namespace tutti::cuda {
 
@@ -16,6 +17,9 @@ constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
 // Code of the kernels and of cuBLASLt's, loaded when first used. Measured, not known.
 constexpr int64_t kLibraryBytes = int64_t{128} << 20;
 constexpr int64_t kArrivalBytes = kMaxDecodePairs * static_cast<int64_t>(sizeof(int32_t));
+static_assert(kWorkspaceBytes + kDecodePartialBytes + kArrivalBytes + kLibraryBytes ==
+                  kCudaWorkspaceBytes,
+              "plans (src/plan/cuda_memory.h) count something else");
 
 // All of a rank but its communicator.
 Result<RankResources> make_rank(const CudaDeviceInfo& gpu, TuningCache* tuning) {

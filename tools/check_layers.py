@@ -14,8 +14,8 @@ LEVELS = {
     "comm": 2, "ops": 2, "loader": 2, "kv": 2,
     "backend": 3, "nn": 3,
     "models": 4, "sched": 4,
-    "engine": 5, "deploy": 5,
-    "serve": 6,
+    "engine": 5,
+    "plan": 6, "serve": 6,
     "apps": 7,
 }
 

@@ -151,6 +151,8 @@ struct Commands {
   TemplateOptions chat_template;
   CheckPeersOptions check_peers;
   DoctorOptions doctor;
+  PlanOptions plan;
+  ModelsOptions models;
   BenchLatencyOptions latency;
   BenchThroughputOptions throughput;
   BenchServeOptions bench_serve;
@@ -482,6 +484,44 @@ void add_bench_serve(CLI::App& bench, Commands& c) {
   cmd->callback([&c] { c.chosen = [&c] { return bench_serve_command(c.bench_serve); }; });
 }
 
+void add_hardware(CLI::App& cmd, std::string& hardware, std::string& inventory) {
+  cmd.add_option("--hardware",
+                 hardware,
+                 "Instead of this machine: H200, 8xH200, 2x8xH100-80GB (hosts x GPUs), 2x4090+L4");
+  cmd.add_option("--inventory", inventory, "Instead of this machine: a file of doctor --dump");
+}
+
+void add_plan(CLI::App& app, Commands& c) {
+  auto* plan = app.add_subcommand(
+      "plan", "Say which GPUs a model takes, what fits and how fast it will be; nothing is loaded");
+  plan->footer(
+      "Examples:\n  tutti plan deepseek-r1                      on this machine\n"
+      "  tutti plan deepseek-r1 --hardware 8xH200    on another one\n"
+      "  tutti plan ./DeepSeek-R1 --context 65536 --concurrency 8 --json\n"
+      "Exit code: 0 if it fits, 69 if not.");
+  plan->add_option("MODEL",
+                   c.plan.model,
+                   "A checkpoint directory, or a name of the catalogue (tutti models), with "
+                   ":FORMAT behind it for another format than the first")
+      ->required();
+  add_hardware(*plan, c.plan.hardware, c.plan.inventory);
+  plan->add_option("--for", c.plan.goal, "What the plan is best for")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"latency", "throughput", "balanced"}));
+  plan->add_option("--context", c.plan.context, "Tokens of a sequence (default: the model's)")
+      ->check(CLI::PositiveNumber);
+  plan->add_option("--concurrency", c.plan.concurrency, "Sequences at once")
+      ->check(CLI::Range(1, 65536));
+  plan->add_flag("--json", c.plan.json, "One JSON object (docs/planning.md)");
+  plan->callback([&c] { c.chosen = [&c] { return plan_command(c.plan); }; });
+
+  auto* models =
+      app.add_subcommand("models", "List the models that plans know, and what fits here");
+  add_hardware(*models, c.models.hardware, c.models.inventory);
+  models->add_flag("--json", c.models.json, "One JSON object, with formats and other names");
+  models->callback([&c] { c.chosen = [&c] { return models_command(c.models); }; });
+}
+
 void add_bench(CLI::App& app, Commands& c) {
   auto* bench = app.add_subcommand("bench", "Measure speed");
   bench->require_subcommand(1);
@@ -537,6 +577,7 @@ int run_cli(int argc, char** argv) {
   add_text_tools(app, commands);
   add_bench(app, commands);
   add_doctor(app, commands);
+  add_plan(app, commands);
   add_check_peers(app, commands);
   set_log_option_spelling(&as_flag);
   const Result<std::vector<std::string>> args = translated_arguments(app, argc, argv);

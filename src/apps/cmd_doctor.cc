@@ -1,29 +1,21 @@
 // tutti doctor: so far, the inventory of the machine (docs/inventory.md).
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <system_error>
 
 #include <sys/prctl.h>
 
 #include "apps/common.h"
+#include "apps/machine_inventory.h"
 #include "apps/options.h"
-#include "backend/child_process.h"
 #include "backend/cuda_library.h"
-#include "base/file.h"
-#include "inventory/collect.h"
 #include "inventory/nvml_source.h"
 
 namespace tutti {
 
 namespace {
-
-constexpr const char* kThisProgram = "/proc/self/exe";
-// Both take a moment per GPU, seconds where the driver sleeps between programs.
-constexpr std::chrono::seconds kAnswerLimit{20};
 
 // The child's part: GPUs by CUDA, as an inventory of nothing else.
 Inventory inventory_by_cuda() {
@@ -65,56 +57,6 @@ Inventory inventory_by_nvml() {
   std::_Exit(0);
 }
 
-std::string describe(const ChildEnd& end) {
-  switch (end.how) {
-    case ChildEnd::How::kTimeout:
-      return fmt::format("no answer within {} s: a GPU or its driver hangs", kAnswerLimit.count());
-    case ChildEnd::How::kSignal:
-      return fmt::format("the process that asked was ended by signal {}", end.code);
-    case ChildEnd::How::kNotStarted:
-      return fmt::format("the process to ask does not start: {}",
-                         std::generic_category().message(end.code));
-    case ChildEnd::How::kExited:
-    case ChildEnd::How::kStopped:
-      break;
-  }
-  return "the process that asked told nothing";
-}
-
-// In a child, since a sick driver may hang or end whoever asks it.
-Result<Inventory> ask(const char* what) {
-  Result<Inventory> told = error(StatusCode::kUnavailable, "nothing");
-  bool spoke = false;
-  const ChildEnd end =
-      run_child({kThisProgram, "doctor", "--ask", what}, kAnswerLimit, [&](std::string_view line) {
-        told = parse_inventory(line, what);
-        spoke = true;
-        return false;
-      });
-  return spoke ? std::move(told) : error(StatusCode::kUnavailable, "{}: {}", what, describe(end));
-}
-
-void ask_cuda(CollectOptions& options) {
-  Result<Inventory> told = ask("cuda");
-  if (!told.ok()) {
-    options.cuda_error = told.status().message();
-  } else if (!told->counts.cuda) {
-    options.cuda_error = told->errors.empty() ? "CUDA shows no GPU" : told->errors[0].text;
-  } else {
-    options.cuda = std::move(told->gpus);
-  }
-}
-
-void ask_nvml(CollectOptions& options) {
-  Result<Inventory> told = ask("nvml");
-  if (told.ok()) {
-    options.nvml = std::move(told).value();
-    return;
-  }
-  options.nvml.emplace().driver.nvml_error = told.status().message();
-  options.nvml->add_error("nvml", told.status().message());
-}
-
 Status write_text(const std::string& path, const std::string& text) {
   const auto failed = [&] {
     return invalid("--dump {}: cannot write: {}", path, std::generic_category().message(errno));
@@ -143,14 +85,7 @@ int doctor_command(const DoctorOptions& options) {
                       "the machine has (GPUs, links, memory, limits) as JSON, to standard output "
                       "with --dump -"));
   }
-  CollectOptions collect{.system = this_system(),
-                         .libraries = usual_libraries(),
-                         .version = TUTTI_VERSION,
-                         .now = std::chrono::system_clock::now()};
-  collect.system.environment = all_variables();
-  ask_cuda(collect);
-  ask_nvml(collect);
-  const Status status = write_text(options.dump, to_json(collect_inventory(collect)) + "\n");
+  const Status status = write_text(options.dump, to_json(this_inventory()) + "\n");
   return status.ok() ? 0 : fail(status);
 }
 

@@ -106,6 +106,22 @@ struct DoctorOptions {
   std::string ask;   ///< for the program itself: what "cuda" or "nvml" alone shows
 };
 
+struct PlanOptions {
+  std::string model;
+  std::string hardware;   ///< "8xH200"; empty: this machine
+  std::string inventory;  ///< file; empty: this machine
+  std::string goal = "balanced";
+  int64_t context = 0;      ///< tokens; 0: the model's
+  int64_t concurrency = 0;  ///< sequences at once; 0: whatever fits
+  bool json = false;
+};
+
+struct ModelsOptions {
+  std::string hardware;
+  std::string inventory;
+  bool json = false;
+};
+
 struct BenchLatencyOptions {
   ModelFlags model;
   int64_t prompt_tokens = 128;
@@ -167,6 +183,8 @@ int tokenize_command(const TokenizeOptions& options);
 int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
 int doctor_command(const DoctorOptions& options);
+int plan_command(const PlanOptions& options);
+int models_command(const ModelsOptions& options);
 int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
 int bench_throughput_command(const BenchThroughputOptions& options);

@@ -7,6 +7,9 @@
 
 #include <gmock/gmock.h>
 
+#include "cuda/comm/peer_group.h"
+#include "plan/cuda_memory.h"
+
 namespace tutti::test {
 namespace {
 
@@ -82,6 +85,10 @@ TEST(PeerThresholds, WhatCannotBeIsNotChosen) {
   EXPECT_EQ(choose_thresholds(samples), (PeerThresholds{4096, 8192}));
   const std::vector<PeerSample> two_shots = {{4096, {3, 2, 1}}, {8192, {3, 2, 1}}};
   EXPECT_EQ(choose_thresholds(two_shots), (PeerThresholds{0, 0}));
+}
+
+TEST(PeerMailbox, PlansKnowItsSize) {
+  EXPECT_EQ(cuda::peer_mailbox_bytes(cuda::kMaxPeers), kCudaMailboxBytes);
 }
 
 }  // namespace

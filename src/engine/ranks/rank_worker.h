@@ -31,6 +31,9 @@ class RankWorker {
 
   const CausalLmInfo& info() const { return info_; }
 
+  /// What the model declared.
+  const ParamRegistry& params() const { return registry_; }
+
   /// Compares the declarations with the checkpoint (nullptr: dummy weights, of type `made_up` where
   /// config.json says nothing else).
   Result<LoadPlan> plan(const TensorSource* tensors,

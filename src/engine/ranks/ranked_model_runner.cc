@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "engine/ranks/memory_rules.h"
 #include "loader/checkpoint.h"
 
 namespace tutti {
@@ -13,8 +14,6 @@ namespace tutti {
 namespace {
 
 constexpr int kMaxRanks = 64;
-// Left free beside what the plan knows: tokenizer, HTTP buffers, the program itself, fragments.
-constexpr int64_t kReserveBytes = int64_t{256} << 20;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
 Status illegal_ranks(const HfConfig& config,
@@ -265,12 +264,11 @@ Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
     const int64_t block_bytes = token_bytes * options.block_size;
     int64_t budget = options.kv_memory;
     if (budget == 0) {
-      // Enough for every sequence at full length, but no more than there is; of memory that others
-      // use too, no more than half.
-      const int64_t most = shared ? available / 2 : available;
-      const int64_t one = ceil_div(wanted_context, options.block_size) * block_bytes;
-      const bool all_fit = one <= most / options.max_batch_sequences;
-      budget = all_fit ? one * options.max_batch_sequences : most;
+      budget =
+          chosen_kv_bytes({.available = available,
+                           .shared = shared,
+                           .sequence = ceil_div(wanted_context, options.block_size) * block_bytes,
+                           .max_sequences = options.max_batch_sequences});
     } else if (budget > available) {
       return error(StatusCode::kOutOfMemory,
                    "‹kv_memory› {}: only {} of {} is free beside the weights",

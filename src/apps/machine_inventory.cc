@@ -1,0 +1,81 @@
+#include "apps/machine_inventory.h"
+
+#include <chrono>
+#include <system_error>
+
+#include "apps/common.h"
+#include "backend/child_process.h"
+#include "inventory/collect.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr const char* kThisProgram = "/proc/self/exe";
+// Both take a moment per GPU, seconds where the driver sleeps between programs.
+constexpr std::chrono::seconds kAnswerLimit{20};
+
+std::string describe(const ChildEnd& end) {
+  switch (end.how) {
+    case ChildEnd::How::kTimeout:
+      return fmt::format("no answer within {} s: a GPU or its driver hangs", kAnswerLimit.count());
+    case ChildEnd::How::kSignal:
+      return fmt::format("the process that asked was ended by signal {}", end.code);
+    case ChildEnd::How::kNotStarted:
+      return fmt::format("the process to ask does not start: {}",
+                         std::generic_category().message(end.code));
+    case ChildEnd::How::kExited:
+    case ChildEnd::How::kStopped:
+      break;
+  }
+  return "the process that asked told nothing";
+}
+
+// In a child, since a sick driver may hang or end whoever asks it.
+Result<Inventory> ask(const char* what) {
+  Result<Inventory> told = error(StatusCode::kUnavailable, "nothing");
+  bool spoke = false;
+  const ChildEnd end =
+      run_child({kThisProgram, "doctor", "--ask", what}, kAnswerLimit, [&](std::string_view line) {
+        told = parse_inventory(line, what);
+        spoke = true;
+        return false;
+      });
+  return spoke ? std::move(told) : error(StatusCode::kUnavailable, "{}: {}", what, describe(end));
+}
+
+void ask_cuda(CollectOptions& options) {
+  Result<Inventory> told = ask("cuda");
+  if (!told.ok()) {
+    options.cuda_error = told.status().message();
+  } else if (!told->counts.cuda) {
+    options.cuda_error = told->errors.empty() ? "CUDA shows no GPU" : told->errors[0].text;
+  } else {
+    options.cuda = std::move(told->gpus);
+  }
+}
+
+void ask_nvml(CollectOptions& options) {
+  Result<Inventory> told = ask("nvml");
+  if (told.ok()) {
+    options.nvml = std::move(told).value();
+    return;
+  }
+  options.nvml.emplace().driver.nvml_error = told.status().message();
+  options.nvml->add_error("nvml", told.status().message());
+}
+
+}  // namespace
+
+Inventory this_inventory() {
+  CollectOptions collect{.system = this_system(),
+                         .libraries = usual_libraries(),
+                         .version = TUTTI_VERSION,
+                         .now = std::chrono::system_clock::now()};
+  collect.system.environment = all_variables();
+  ask_cuda(collect);
+  ask_nvml(collect);
+  return collect_inventory(collect);
+}
+
+}  // namespace tutti

@@ -1,0 +1,26 @@
+// How the memory of a pool is shared out beside weights and activations: one rule for the runner,
+// which allocates, and for plans, which only say.
+#pragma once
+#include <cstdint>
+
+namespace tutti {
+
+/// Left free beside what is planned: tokenizer, HTTP buffers, the program itself, fragments.
+inline constexpr int64_t kReserveBytes = int64_t{256} << 20;
+
+struct KvWish {
+  int64_t available = 0;  ///< bytes left in the pool beside all else
+  bool shared = false;    ///< other programs use the pool too: the host's memory
+  int64_t sequence = 0;   ///< bytes of one sequence of full length, over the pool's ranks
+  int64_t max_sequences = 1;
+};
+
+/// Bytes of the KV cache if nobody said how many: enough for every sequence at full length, but no
+/// more than there is, and of memory that others use too no more than half.
+constexpr int64_t chosen_kv_bytes(const KvWish& wish) {
+  const int64_t most = wish.shared ? wish.available / 2 : wish.available;
+  const bool all_fit = wish.sequence <= most / wish.max_sequences;
+  return all_fit ? wish.sequence * wish.max_sequences : most;
+}
+
+}  // namespace tutti

@@ -1,0 +1,187 @@
+#include "plan/choice.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "plan/planner.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr int kMostRanksOfHost = 8;  // of this build's collectives on GPUs (cuda/comm/peer_types.h)
+
+// Sets of `count` GPUs worth trying: those with most room, of each model and of all.
+std::vector<std::vector<size_t>> sets_of(const Machine& machine,
+                                         const std::vector<size_t>& usable,
+                                         size_t count) {
+  std::vector<std::vector<size_t>> sets;
+  const auto add = [&](std::vector<size_t> from) {
+    if (from.size() < count) {
+      return;
+    }
+    // Equal room: in CUDA's order, so that the first ones are taken.
+    std::stable_sort(from.begin(), from.end(), [&](size_t a, size_t b) {
+      return machine.gpus[a].free_bytes > machine.gpus[b].free_bytes;
+    });
+    from.resize(count);
+    std::sort(from.begin(), from.end());
+    if (std::find(sets.begin(), sets.end(), from) == sets.end()) {
+      sets.push_back(std::move(from));
+    }
+  };
+  for (const size_t first : usable) {
+    std::vector<size_t> alike;
+    std::copy_if(usable.begin(), usable.end(), std::back_inserter(alike), [&](size_t i) {
+      return machine.gpus[i].name == machine.gpus[first].name;
+    });
+    add(std::move(alike));
+  }
+  add(usable);
+  return sets;
+}
+
+class Search {
+ public:
+  Search(ModelNeeds& needs,
+         const Machine& machine,
+         const PlanRequest& request,
+         const std::vector<size_t>& usable)
+      : needs_(needs), machine_(machine), request_(request), usable_(usable) {}
+
+  Result<Choice> run() {
+    TUTTI_RETURN_IF_ERROR(try_tensor_splits());
+    pick_runnable();
+    const bool met = choice_.best && choice_.best->meets;
+    if (!request_.runnable_only && !met) {
+      TUTTI_RETURN_IF_ERROR(try_other_forms());
+    }
+    return std::move(choice_);
+  }
+
+ private:
+  Result<std::optional<Layout>> best_of(const Parallel& form, size_t gpus) {
+    std::optional<Layout> best;
+    for (const std::vector<size_t>& set : sets_of(machine_, usable_, gpus)) {
+      TUTTI_TRY(Layout layout, lay_out(needs_, machine_, request_, form, set));
+      if (!layout.loads) {
+        const bool plain = form_runs(form, 1);
+        if (!choice_.closest || (plain && layout.short_by < choice_.closest->short_by)) {
+          choice_.closest = layout;
+        }
+        continue;
+      }
+      const bool better = !best || (layout.meets && !best->meets) ||
+                          (layout.meets == best->meets && layout.figure > best->figure);
+      if (better) {
+        best = std::move(layout);
+      }
+    }
+    return best;
+  }
+
+  Status try_tensor_splits() {
+    for (const int tp : needs_.degrees()) {
+      const bool wanted =
+          request_.tp == 0 ? !request_.all_gpus || tp == most_degree() : tp == request_.tp;
+      if (tp > kMostRanksOfHost || tp > static_cast<int>(usable_.size()) || !wanted) {
+        continue;
+      }
+      TUTTI_TRY(std::optional<Layout> layout, best_of({.tp = tp}, static_cast<size_t>(tp)));
+      if (layout) {
+        choice_.tried.push_back(std::move(*layout));
+      }
+    }
+    return ok_status();
+  }
+
+  int most_degree() const {
+    int most = 1;
+    for (const int tp : needs_.degrees()) {
+      most = tp <= kMostRanksOfHost && tp <= static_cast<int>(usable_.size()) ? tp : most;
+    }
+    return most;
+  }
+
+  // From few GPUs to many: more are taken where they are needed for room, or help.
+  void pick_runnable() {
+    const Layout* best = nullptr;
+    for (const Layout& more : choice_.tried) {
+      const bool needed = best != nullptr && !best->meets &&
+                          (more.meets || more.context > best->context ||
+                           (request_.concurrency > 0 && more.sequences > best->sequences));
+      if (best == nullptr || needed || more.figure >= kHelps * best->figure) {
+        best = &more;
+      }
+    }
+    if (best != nullptr) {
+      choice_.best = *best;
+    }
+  }
+
+  // What this build cannot start yet, where that gives what was asked for, or fits at all.
+  Status try_other_forms() {
+    std::optional<Layout> found;
+    const auto consider = [&](const Parallel& form, size_t gpus) -> Status {
+      TUTTI_TRY(std::optional<Layout> layout, best_of(form, gpus));
+      const bool useful = layout && (layout->meets || !choice_.best);
+      const bool better =
+          useful && (!found || (layout->meets && !found->meets) ||
+                     (layout->meets == found->meets && layout->figure > kHelps * found->figure));
+      if (better) {
+        found = std::move(layout);
+      }
+      return ok_status();
+    };
+    const ModelShape& shape = needs_.shape();
+    for (const int n : needs_.degrees()) {
+      const auto gpus = static_cast<size_t>(n);
+      if (n == 1 || gpus > usable_.size()) {
+        continue;
+      }
+      const int copies = shape.mla ? n : static_cast<int>(n / std::min<int64_t>(n, shape.kv_heads));
+      for (int dcp = 2; dcp <= copies; dcp *= 2) {
+        if (copies % dcp == 0) {
+          TUTTI_RETURN_IF_ERROR(consider({.tp = n, .dcp = dcp}, gpus));
+        }
+      }
+      if (shape.experts > 0 && shape.experts % n == 0) {
+        TUTTI_RETURN_IF_ERROR(consider({.tp = 1, .dp = n, .ep = n}, gpus));
+      }
+      if (machine_.nodes > 1) {
+        TUTTI_RETURN_IF_ERROR(consider({.tp = n, .pp = machine_.nodes}, gpus));
+      }
+    }
+    if (found) {
+      choice_.runnable = std::move(choice_.best);
+      choice_.best = std::move(found);
+    }
+    return ok_status();
+  }
+
+  ModelNeeds& needs_;
+  const Machine& machine_;
+  const PlanRequest& request_;
+  const std::vector<size_t>& usable_;
+  Choice choice_;
+};
+
+}  // namespace
+
+Result<Choice> choose_layout(ModelNeeds& needs,
+                             const Machine& machine,
+                             const PlanRequest& request,
+                             const std::vector<size_t>& usable) {
+  return Search(needs, machine, request, usable).run();
+}
+
+int nodes_of(const Parallel& form, const Machine& machine) {
+  return form.pp > 1 ? std::min(form.pp, machine.nodes) : 1;
+}
+
+bool form_runs(const Parallel& form, int nodes_used) {
+  return form.pp == 1 && form.dp == 1 && form.ep == 1 && form.dcp == 1 && form.replicas == 1 &&
+         nodes_used == 1;
+}
+
+}  // namespace tutti
