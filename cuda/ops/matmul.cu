@@ -39,15 +39,6 @@ __device__ RowRange find_rows(const MatMul& p, int64_t& batch) {
   return {0, 0};
 }
 
-template <class W>
-__device__ float weight_at(const MatMul& p, const W* w, const float* scales, int64_t n, int64_t k) {
-  const float value = to_f32(w[n * p.w_stride + k]);
-  if constexpr (std::is_same_v<W, e4m3>) {
-    return value * scales[n / p.block_n * p.scale_stride + k / p.block_k];
-  }
-  return value;
-}
-
 template <class X, class W>
 __global__ void __launch_bounds__(kThreads) matmul_kernel(MatMul p) {
   __shared__ float xs[kK][kM + 4];
@@ -68,16 +59,33 @@ __global__ void __launch_bounds__(kThreads) matmul_kernel(MatMul p) {
   const int line = thread / kK;    // of the loads: 16 lines at a time
   const int tx = thread % (kN / kPerThread);
   const int ty = thread / (kN / kPerThread);
+  constexpr bool kScaled = std::is_same_v<W, e4m3>;
+  constexpr int kLines = kThreads / kK;
+  static_assert(kN == kPerThread * kLines);
+  const float* row_scales[kPerThread];  // of the rows of w that this thread loads
+  for (int i = 0; kScaled && i < kPerThread; ++i) {
+    const int64_t n = min(n0 + line + i * kLines, p.n - 1);
+    row_scales[i] = scales + n / p.block_n * p.scale_stride;
+  }
   float sums[kPerThread][kPerThread] = {};
   for (int64_t k0 = 0; k0 < p.k; k0 += kK) {
     const int64_t k = k0 + column;
-    for (int i = line; i < kM; i += kThreads / kK) {
+    const int64_t block = kScaled ? k / p.block_k : 0;
+    for (int i = line; i < kM; i += kLines) {
       const int64_t m = rows.begin + i;
       xs[column][i] = m < rows.end && k < p.k ? to_f32(x[m * p.x_stride + k]) : 0.0F;
     }
-    for (int i = line; i < kN; i += kThreads / kK) {
-      const int64_t n = n0 + i;
-      ws[column][i] = n < p.n && k < p.k ? weight_at(p, w, scales, n, k) : 0.0F;
+#pragma unroll
+    for (int i = 0; i < kPerThread; ++i) {
+      const int64_t n = n0 + line + i * kLines;
+      float value = 0.0F;
+      if (n < p.n && k < p.k) {
+        value = to_f32(w[n * p.w_stride + k]);
+        if constexpr (kScaled) {
+          value *= row_scales[i][block];
+        }
+      }
+      ws[column][line + i * kLines] = value;
     }
     __syncthreads();
 #pragma unroll
