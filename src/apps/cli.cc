@@ -84,10 +84,11 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
 }
 
 void add_load_format(CLI::App& cmd, ModelFlags& m) {
-  cmd.add_option("--load-format",
-                 m.load_format,
-                 "auto reads the checkpoint; dummy makes weights up, from config.json alone, to "
-                 "measure speed")
+  cmd.add_option(
+         "--load-format",
+         m.load_format,
+         "auto reads the checkpoint; dummy makes weights up, in the formats and shapes that "
+         "config.json implies, to measure speed")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "dummy"}));
 }

@@ -243,6 +243,14 @@ int64_t RankWorker::weight_bytes() const {
   return bytes;
 }
 
+void RankWorker::add_format_bytes(std::map<std::string, int64_t>& formats) const {
+  for (const Param& p : registry_.params()) {
+    if (p.loaded()) {
+      formats[p.layout().format->name] += p.bytes();
+    }
+  }
+}
+
 RankWorker::DecodeWeights RankWorker::decode_weights() const {
   const bool untied = std::any_of(registry_.params().begin(),
                                   registry_.params().end(),

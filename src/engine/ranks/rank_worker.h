@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "backend/rank_group.h"
@@ -86,6 +87,9 @@ class RankWorker {
   int64_t read_bytes() const { return read_bytes_; }
 
   int64_t weight_bytes() const;
+
+  /// Adds what this rank's weights take, by the names of their formats.
+  void add_format_bytes(std::map<std::string, int64_t>& formats) const;
 
   struct DecodeWeights {
     int64_t bytes = 0;

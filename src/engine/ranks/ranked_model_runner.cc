@@ -342,6 +342,15 @@ Status RankedModelRunner::load_weights(const TensorSource* checkpoint,
            format_seconds(load_seconds_),
            static_cast<double>(bytes) / load_seconds_ / 1e9,
            threads);
+  std::map<std::string, int64_t> formats;
+  for (const auto& worker : shared_->workers) {
+    worker->add_format_bytes(formats);
+  }
+  std::vector<std::string> sizes;
+  for (const auto& [format, size] : formats) {
+    sizes.push_back(fmt::format("{} {}", format, format_bytes(size)));
+  }
+  log_info("weights in memory: {}", fmt::join(sizes, ", "));
   return ok_status();
 }
 
