@@ -125,6 +125,14 @@ class Adviser {
     if (!needs_.model().not_loadable.empty()) {
       reason("not_loadable", needs_.model().not_loadable);
     }
+    const auto& layout = choice_.best ? choice_.best : choice_.closest;
+    if (layout && !layout->unexpected.empty()) {
+      reason("unexpected_tensors",
+             fmt::format("{} tensors of the checkpoint are not used by {}, for example {}",
+                         layout->unexpected.size(),
+                         needs_.model().architecture,
+                         layout->unexpected.front()));
+    }
     if (machine().missing) {
       reason("gpus_missing",
              fmt::format("{} more of this machine {} not shown by the driver",

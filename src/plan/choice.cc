@@ -65,10 +65,7 @@ class Search {
     for (const std::vector<size_t>& set : sets_of(machine_, usable_, gpus)) {
       TUTTI_TRY(Layout layout, lay_out(needs_, machine_, request_, form, set));
       if (!layout.loads) {
-        const bool plain = form_runs(form, 1);
-        if (!choice_.closest || (plain && layout.short_by < choice_.closest->short_by)) {
-          choice_.closest = layout;
-        }
+        note_refusal(layout);
         continue;
       }
       const bool better = !best || (layout.meets && !best->meets) ||
@@ -78,6 +75,17 @@ class Search {
       }
     }
     return best;
+  }
+
+  // Of layouts that do not load the one that people would expect: tensors split over most GPUs.
+  void note_refusal(const Layout& layout) {
+    std::optional<Layout>& closest = choice_.closest;
+    const bool closer =
+        !closest || layout.gpus.size() > closest->gpus.size() ||
+        (layout.gpus.size() == closest->gpus.size() && layout.short_by < closest->short_by);
+    if (form_runs(layout.parallel, 1) ? closer : !closest) {
+      closest = layout;
+    }
   }
 
   Status try_tensor_splits() {

@@ -10,7 +10,7 @@ namespace tutti {
 struct Choice {
   std::optional<Layout> best;      ///< that loads; empty: none does
   std::optional<Layout> runnable;  ///< the best that this build can start, if that is another
-  std::optional<Layout> closest;   ///< where none loads: the one that lacks least
+  std::optional<Layout> closest;   ///< where none loads: the one over most GPUs
   std::vector<Layout> tried;       ///< splits by tensors that load, by number of GPUs
 };
 

@@ -92,6 +92,7 @@ class Builder {
     if (form.dp > 1) {
       TUTTI_TRY(whole_, needs_.split(1));
     }
+    out_.unexpected = split_->unexpected;
     const int ranks = static_cast<int>(out_.gpus.size());
     for (int rank = 0; rank < ranks; ++rank) {
       ranks_.push_back(need_of_rank(*split_, whole_, form, needs_.shape(), rank));

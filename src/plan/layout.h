@@ -54,9 +54,10 @@ struct Layout {
   int64_t context = 0;           ///< tokens of one sequence
   int64_t sequences = 0;         ///< of typical length that fit at once
   int64_t host_bytes = 0;
-  bool host_short = false;  ///< the host has less
-  bool meets = false;       ///< the asked context and concurrency
-  double figure = 0;        ///< what the goal wants more of
+  std::vector<std::string> unexpected;  ///< SplitNeed::unexpected
+  bool host_short = false;              ///< the host has less
+  bool meets = false;                   ///< the asked context and concurrency
+  double figure = 0;                    ///< what the goal wants more of
   Prediction predicted;
 };
 

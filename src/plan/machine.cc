@@ -85,12 +85,12 @@ class Reader {
 
   void read(const Gpu& source) {
     PlanGpu gpu = common(source);
-    read_memory(source, gpu);
     bar_sick(source, gpu);
     if (source.mig.value_or(false)) {
       bar(gpu, "mig", "it is divided into parts (MIG); a program sees its parts only");
     }
     bar_hidden(inventory_, source, gpu);
+    read_memory(source, gpu);
     if (gpu.model == nullptr && gpu.barred.empty()) {
       assume(fmt::format("{} is in no table: its speed is taken as an A10's", gpu.name));
     }

@@ -87,7 +87,10 @@ std::vector<int64_t> cut_of(const ParamRegistry& params, const QuantConfig& quan
 }
 
 // Bytes of each parameter on the device.
-Result<std::vector<int64_t>> bytes_of(const ModelFacts& model, RankWorker& worker, RankNeed& need) {
+Result<std::vector<int64_t>> bytes_of(const ModelFacts& model,
+                                      RankWorker& worker,
+                                      RankNeed& need,
+                                      std::vector<std::string>& unexpected) {
   std::vector<int64_t> bytes;
   if (model.counted) {
     for (const Param& param : worker.params().params()) {
@@ -95,9 +98,9 @@ Result<std::vector<int64_t>> bytes_of(const ModelFacts& model, RankWorker& worke
     }
     return bytes;
   }
-  TUTTI_TRY(const LoadPlan plan,
-            worker.plan(model.tensors.get(), model.config.quant, model.made_up));
+  TUTTI_TRY(LoadPlan plan, worker.plan(model.tensors.get(), model.config.quant, model.made_up));
   need.host_bytes = plan.peak_extra_bytes;
+  unexpected = std::move(plan.unexpected);
   int64_t total = 0;
   for (const Param& param : worker.params().params()) {
     const bool replaced = param.derivation() != nullptr && !param.derivation()->keep_source;
@@ -135,7 +138,7 @@ Result<SplitNeed> split_need(const ModelFacts& model,
     }
     const std::deque<Param>& params = worker->params().params();
     RankNeed one;
-    TUTTI_TRY(const std::vector<int64_t> bytes, bytes_of(model, *worker, one));
+    TUTTI_TRY(const std::vector<int64_t> bytes, bytes_of(model, *worker, one, need.unexpected));
     const bool tied = !has_head(worker->params());
     one.layers.resize(worker->info().kv.layers.size());
     for (size_t i = 0; i < bytes.size(); ++i) {

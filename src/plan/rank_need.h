@@ -33,6 +33,7 @@ struct RankNeed {
 /// A model over `tp` ranks.
 struct SplitNeed {
   int tp = 1;
+  std::vector<std::string> unexpected;  ///< tensors of the headers that nothing declares
   std::vector<RankNeed> ranks;
 };
 
