@@ -43,7 +43,7 @@ bool is_path(const std::string& model) {
 // A checkpoint on this machine, else the catalogue's.
 Result<ModelFacts> find_facts(const std::string& model) {
   TUTTI_TRY(const Catalogue catalogue, Catalogue::load());
-  const Result<std::string> directory = find_model(model, read_environment());
+  const Result<std::string> directory = find_listed_model(model, read_environment());
   if (directory.ok()) {
     TUTTI_TRY(ModelFacts facts, facts_of_directory(*directory, catalogue));
     return facts;

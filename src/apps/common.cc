@@ -171,7 +171,7 @@ Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags) {
 
 Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   ModelLoadOptions options;
-  TUTTI_TRY(options.directory, find_model(flags.model, read_environment()));
+  TUTTI_TRY(options.directory, find_listed_model(flags.model, read_environment()));
   TUTTI_RETURN_IF_ERROR(check_model_directory(options.directory));
   options.ranks = flags.tp;
   options.cache_directory = join_path(read_environment().home, "cache");

@@ -7,6 +7,7 @@
 
 #include "apps/common.h"
 #include "base/file.h"
+#include "plan/catalogue.h"
 
 namespace tutti {
 
@@ -327,6 +328,17 @@ Status check_model_directory(const std::string& directory) {
     return missing("weights alone are no model: download the whole repository into it");
   }
   return ok_status();  // nothing that is known: loading says what a model needs
+}
+
+Result<std::string> find_listed_model(const std::string& model, const Environment& environment) {
+  Result<std::string> found = find_model(model, environment);
+  if (found.ok() || model.empty() || model.find('/') != std::string::npos) {
+    return found;
+  }
+  TUTTI_TRY(const Catalogue catalogue, Catalogue::load());
+  const Result<CatalogueChoice> choice = catalogue.find(model);
+  return choice.ok() && !choice->format.hub.empty() ? find_model(choice->format.hub, environment)
+                                                    : found;
 }
 
 }  // namespace tutti

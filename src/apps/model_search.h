@@ -19,6 +19,10 @@ std::string hub_cache(std::string (*get)(const char* variable));
 /// instead, and how to get the model.
 Result<std::string> find_model(const std::string& model, const Environment& environment);
 
+/// The same, and for a name of the catalogue (tutti models), as "deepseek-r1", what its repository
+/// is called in the cache.
+Result<std::string> find_listed_model(const std::string& model, const Environment& environment);
+
 /// What the API calls it: ORG/NAME for a model of the cache, the directory's name for a path, else
 /// what was typed; "tiny-r1" for the default model.
 std::string display_name(const std::string& model);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "apps/launch_plan.h"
 #include "base/file.h"
 #include "base/option_names.h"
 #include "base/units.h"
@@ -43,10 +44,14 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
             load_generation_defaults(
                 options.directory,
                 model.tokenizer ? model.tokenizer->eos_id() : std::optional<int32_t>()));
-  TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(flags));
-  TUTTI_TRY(std::unique_ptr<RankedModelRunner> runner, load_runner(flags, *backend, options));
+  TUTTI_TRY(const PlannedFlags planned, plan_before_loading(flags, options));
+  options.ranks = planned.flags.tp;
+  TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(planned.flags));
+  TUTTI_TRY(std::unique_ptr<RankedModelRunner> runner,
+            load_runner(planned.flags, *backend, options));
   const RunnerLimits& limits = runner->limits();
-  const std::string& left_out = runner->rank_choice().left_out;
+  const std::string& left_out =
+      planned.paragraph.empty() ? runner->rank_choice().left_out : planned.paragraph;
   model.description =
       fmt::format("{} on {}, {} rank{}, weights {}, KV cache {} ({} tokens), context {}{}",
                   runner->config().architecture,

@@ -6,7 +6,6 @@
 #include "device/uploader.h"
 #include "engine/ranks/memory_rules.h"
 #include "engine/ranks/step_plan.h"
-#include "plan/cuda_memory.h"
 
 namespace tutti {
 
@@ -123,7 +122,7 @@ class Builder {
       share.weights = ranks_[r].weights.total();
       share.activations = ranks_[r].activations;
       share.graphs = graph_bytes(needs_.shape().layers, request_.max_batch_sequences);
-      share.context = gpu_context_bytes();
+      share.context = request_.cuda_context_bytes + kCudaRankBytes;
       const int64_t left = gpu(r).free_bytes - share.weights - share.activations - share.graphs -
                            share.context - kReserveBytes - of_host;
       room_.push_back(left);
@@ -234,10 +233,6 @@ class Builder {
 
 }  // namespace
 
-int64_t gpu_context_bytes() {
-  return kCudaContextBytes + kCudaRankBytes;
-}
-
 int64_t graph_bytes(int64_t layers, int64_t max_batch_sequences) {
   return ssize(padded_sizes(max_batch_sequences).size()) * layers * kGraphBytesPerLayer;
 }
@@ -253,6 +248,7 @@ Result<ModelNeeds> ModelNeeds::create(const ModelFacts& model, const PlanRequest
   needs.sizes_ = {.max_tokens = request.max_batch_tokens,
                   .max_sequences = std::max(request.max_batch_sequences, request.concurrency),
                   .context = request.context};
+  needs.compute_ = request.compute;
   needs.degrees_ = legal_degrees(model, kMostRanks);
   return needs;
 }
@@ -262,8 +258,7 @@ Result<const SplitNeed*> ModelNeeds::split(int tp) {
   if (known != splits_.end()) {
     return &known->second;
   }
-  // On GPUs activations and cache are bf16 if nobody says otherwise.
-  TUTTI_TRY(SplitNeed need, split_need(*model_, tp, sizes_, DType::kBF16));
+  TUTTI_TRY(SplitNeed need, split_need(*model_, tp, sizes_, compute_));
   return &splits_.emplace(tp, std::move(need)).first->second;
 }
 

@@ -9,9 +9,7 @@
 
 namespace tutti {
 
-/// Bytes of one GPU that belong neither to weights nor to cache nor to activations; see
-/// docs/planning.md.
-int64_t gpu_context_bytes();
+/// Bytes of recorded steps on one GPU; see docs/planning.md.
 int64_t graph_bytes(int64_t layers, int64_t max_batch_sequences);
 /// Memory of the host while `ranks` ranks load, and of the program.
 int64_t loading_host_bytes(int ranks, int64_t cpus, int64_t largest_temporary);
@@ -37,6 +35,7 @@ class ModelNeeds {
   const ModelFacts* model_;
   ModelShape shape_;
   StepSizes sizes_;
+  DType compute_ = DType::kBF16;
   std::vector<int> degrees_;
   std::map<int, SplitNeed> splits_;
 };

@@ -103,7 +103,9 @@ Json config_in(const CatalogueModel& model, const std::string& format) {
 
 }  // namespace
 
-Result<ModelFacts> facts_of_directory(const std::string& directory, const Catalogue& catalogue) {
+Result<ModelFacts> facts_of_directory(const std::string& directory,
+                                      const Catalogue& catalogue,
+                                      Headers headers) {
   ModelFacts facts;
   facts.name = directory;
   facts.directory = directory;
@@ -122,9 +124,10 @@ Result<ModelFacts> facts_of_directory(const std::string& directory, const Catalo
   }
   TUTTI_RETURN_IF_ERROR(declare(path, json, like != nullptr ? like->planned_as : Json(), facts));
   TUTTI_TRY(facts.format, find_format(described_format(json.as_object())));
-  TUTTI_TRY(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::open(directory));
   facts.counted = !facts.not_loadable.empty();
-  facts.tensors = std::move(checkpoint);
+  if (headers == Headers::kRead) {
+    TUTTI_TRY(facts.tensors, Checkpoint::open(directory));
+  }
   return facts;
 }
 

@@ -31,9 +31,16 @@ struct ModelFacts {
   std::vector<CatalogueFormat> formats;  ///< the catalogue's, this one included
 };
 
+enum class Headers {
+  kRead,
+  kImplied,  ///< there is only a config.json: weights will be made up
+};
+
 /// Of a checkpoint's headers. An architecture that this build lacks is planned as the catalogue
 /// says; kUnsupported: it knows none with these dimensions.
-Result<ModelFacts> facts_of_directory(const std::string& directory, const Catalogue& catalogue);
+Result<ModelFacts> facts_of_directory(const std::string& directory,
+                                      const Catalogue& catalogue,
+                                      Headers headers = Headers::kRead);
 
 Result<ModelFacts> facts_of(const CatalogueChoice& choice);
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "plan/cuda_memory.h"
 #include "plan/speed.h"
 
 namespace tutti {
@@ -27,6 +28,9 @@ struct PlanRequest {
   int64_t concurrency = 0;  ///< sequences at once; 0: whatever fits
   int64_t max_batch_tokens = 512;
   int64_t max_batch_sequences = 64;
+  DType compute = DType::kBF16;  ///< of activations and cache, on GPUs
+  /// What CUDA is taken to need for itself; 0: the GPUs are asked once more before loading.
+  int64_t cuda_context_bytes = kCudaContextBytes;
   int64_t kv_memory = 0;       ///< bytes of the KV cache on each GPU; 0: chosen
   bool runnable_only = false;  ///< only what this build can start
   bool quick = false;          ///< no alternatives are looked for

@@ -2,11 +2,27 @@
 // which allocates, and for plans, which only say.
 #pragma once
 #include <cstdint>
+#include <string>
 
 namespace tutti {
 
 /// Left free beside what is planned: tokenizer, HTTP buffers, the program itself, fragments.
 inline constexpr int64_t kReserveBytes = int64_t{256} << 20;
+
+/// Bytes of one memory pool, over the ranks that share it; all but the last computed before
+/// anything is loaded.
+struct MemoryPlan {
+  std::string pool;  ///< MemoryPool::name
+  int ranks = 1;
+  int64_t free = 0;  ///< before loading
+  int64_t weights = 0;
+  int64_t activations = 0;
+  int64_t overhead = 0;  ///< Backend::rank_overhead_bytes, and recorded steps
+  int64_t kv = 0;
+  int64_t measured = 0;  ///< taken after loading; 0 where ranks share memory with everybody else
+
+  int64_t planned() const { return weights + activations + overhead + kv; }
+};
 
 struct KvWish {
   int64_t available = 0;  ///< bytes left in the pool beside all else

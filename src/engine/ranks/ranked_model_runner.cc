@@ -4,8 +4,10 @@
 #include <chrono>
 #include <thread>
 
+#include "base/checked.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "engine/ranks/load_check.h"
 #include "engine/ranks/memory_rules.h"
 #include "loader/checkpoint.h"
 
@@ -70,7 +72,7 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
   }));
   TUTTI_RETURN_IF_ERROR(
       runner->prepare_steps(shape, !backend.ranks_share_memory(), options.record_steps));
-  runner->log_memory(backend);
+  TUTTI_RETURN_IF_ERROR(runner->check_loaded(backend));
   return runner;
 }
 
@@ -112,24 +114,28 @@ StepShape RankedModelRunner::step_shape(const ModelLoadOptions& options) const {
           .long_ropes = shared_->workers.front()->info().long_rope_from > 0};
 }
 
-void RankedModelRunner::log_memory(Backend& backend) {
+Status RankedModelRunner::check_loaded(Backend& backend) {
+  TUTTI_RETURN_IF_ERROR(check_sums(*group_));
   if (backend.ranks_share_memory()) {
-    return;
+    return ok_status();
   }
-  for (const MemoryPool& pool : backend.memory_pools(group_->size())) {
-    if (pool.name == memory_.pool) {
-      memory_.measured = memory_.free - pool.free;
-    }
+  const std::vector<MemoryPool> now = backend.memory_pools(group_->size());
+  TUTTI_CHECK_EQ(now.size(), pools_.size());
+  for (size_t p = 0; p < pools_.size(); ++p) {
+    MemoryPlan& plan = pools_[p];
+    plan.measured = plan.free - now[p].free;
+    log_info(
+        "memory of {}: planned {} (weights {}, KV cache {}, activations {}, workspaces {}), took "
+        "{}",
+        plan.pool,
+        format_bytes(plan.planned()),
+        format_bytes(plan.weights),
+        format_bytes(plan.kv),
+        format_bytes(plan.activations),
+        format_bytes(plan.overhead),
+        format_bytes(plan.measured));
   }
-  log_info(
-      "memory of {}: planned {} (weights {}, KV cache {}, activations {}, workspaces {}), took {}",
-      memory_.pool,
-      format_bytes(memory_.planned()),
-      format_bytes(memory_.weights),
-      format_bytes(memory_.kv),
-      format_bytes(memory_.activations),
-      format_bytes(memory_.overhead),
-      format_bytes(memory_.measured));
+  return check_shares(pools_);
 }
 
 RankedModelRunner::~RankedModelRunner() {
@@ -188,13 +194,14 @@ Result<int64_t> RankedModelRunner::plan(const TensorSource* checkpoint,
                                         Backend& backend,
                                         const ModelLoadOptions& options) {
   const std::vector<MemoryPool> pools = backend.memory_pools(options.ranks);
-  std::vector<MemoryPlan> plans(pools.size());
+  pools_.assign(pools.size(), {});
   int64_t reads = 0;
   StepShape shape = step_shape(options);
   shape.max_context = options.context > 0 ? options.context : limits_.max_context;
   for (size_t p = 0; p < pools.size(); ++p) {
-    MemoryPlan& memory = plans[p];
+    MemoryPlan& memory = pools_[p];
     memory.pool = pools[p].name;
+    memory.ranks = narrow<int>(ssize(pools[p].ranks.size()));
     memory.free = pools[p].free;
     for (const int rank : pools[p].ranks) {
       TUTTI_TRY(const int64_t read, add_rank(checkpoint, rank, shape, options, memory));
@@ -216,7 +223,7 @@ Result<int64_t> RankedModelRunner::plan(const TensorSource* checkpoint,
                    format_bytes(needed - memory.free));
     }
   }
-  TUTTI_RETURN_IF_ERROR(size_kv(pools, plans, backend.ranks_share_memory(), options));
+  TUTTI_RETURN_IF_ERROR(size_kv(pools, backend.ranks_share_memory(), options));
   return reads;
 }
 
@@ -240,13 +247,12 @@ Result<int64_t> RankedModelRunner::add_rank(const TensorSource* checkpoint,
 }
 
 Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
-                                  std::vector<MemoryPlan>& plans,
                                   bool shared,
                                   const ModelLoadOptions& options) {
   const int64_t wanted_context = options.context > 0 ? options.context : limits_.max_context;
   limits_.num_blocks = INT32_MAX / options.block_size;
-  int64_t tightest_block = 0;   // bytes of a block in the pool that limits their number
-  int64_t tightest_budget = 0;  // bytes for blocks there
+  std::vector<int64_t> block_bytes(pools.size());
+  int64_t tightest_budget = 0;  // bytes for blocks in the pool that limits their number
   for (size_t p = 0; p < pools.size(); ++p) {
     int64_t token_bytes = 0;
     for (const int rank : pools[p].ranks) {
@@ -260,47 +266,49 @@ Status RankedModelRunner::size_kv(const std::vector<MemoryPool>& pools,
                    config_.path,
                    format_bytes(token_bytes));
     }
-    const int64_t available = plans[p].free - plans[p].planned() - kReserveBytes;
-    const int64_t block_bytes = token_bytes * options.block_size;
+    const int64_t available = pools_[p].free - pools_[p].planned() - kReserveBytes;
+    block_bytes[p] = token_bytes * options.block_size;
     int64_t budget = options.kv_memory;
     if (budget == 0) {
-      budget =
-          chosen_kv_bytes({.available = available,
-                           .shared = shared,
-                           .sequence = ceil_div(wanted_context, options.block_size) * block_bytes,
-                           .max_sequences = options.max_batch_sequences});
+      budget = chosen_kv_bytes(
+          {.available = available,
+           .shared = shared,
+           .sequence = ceil_div(wanted_context, options.block_size) * block_bytes[p],
+           .max_sequences = options.max_batch_sequences});
     } else if (budget > available) {
       return error(StatusCode::kOutOfMemory,
                    "‹kv_memory› {}: only {} of {} is free beside the weights",
                    format_bytes(budget),
                    format_bytes(available),
-                   plans[p].pool);
+                   pools_[p].pool);
     }
-    if (p == 0 || budget / block_bytes < limits_.num_blocks) {
-      limits_.num_blocks = std::min(limits_.num_blocks, budget / block_bytes);
-      tightest_block = block_bytes;
+    if (p == 0 || budget / block_bytes[p] < limits_.num_blocks) {
+      limits_.num_blocks = std::min(limits_.num_blocks, budget / block_bytes[p]);
+      tightest_ = p;
       tightest_budget = budget;
-      memory_ = plans[p];
     }
   }
-  memory_.kv = limits_.num_blocks * tightest_block;
+  for (size_t p = 0; p < pools_.size(); ++p) {
+    pools_[p].kv = limits_.num_blocks * block_bytes[p];
+  }
   const int64_t tokens = limits_.num_blocks * options.block_size;
   if (tokens < (options.context > 0 ? options.context
                                     : std::min<int64_t>(wanted_context, options.block_size))) {
-    return error(StatusCode::kOutOfMemory,
-                 "a context of {} tokens needs {} of KV cache, {} of {} is available; use a "
-                 "smaller ‹context› or a larger ‹kv_memory›",
-                 wanted_context,
-                 format_bytes(ceil_div(wanted_context, options.block_size) * tightest_block),
-                 format_bytes(tightest_budget),
-                 memory_.pool);
+    return error(
+        StatusCode::kOutOfMemory,
+        "a context of {} tokens needs {} of KV cache, {} of {} is available; use a "
+        "smaller ‹context› or a larger ‹kv_memory›",
+        wanted_context,
+        format_bytes(ceil_div(wanted_context, options.block_size) * block_bytes[tightest_]),
+        format_bytes(tightest_budget),
+        memory().pool);
   }
   limits_.max_context = std::min(wanted_context, tokens);
   if (limits_.max_context < wanted_context) {
     log_warn("the context is limited to {} of {} tokens: the KV cache has {}",
              limits_.max_context,
              wanted_context,
-             format_bytes(memory_.kv));
+             format_bytes(memory().kv));
   }
   return ok_status();
 }

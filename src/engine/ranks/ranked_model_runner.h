@@ -12,6 +12,7 @@
 #include "backend/rank_group.h"
 #include "engine/model_runner.h"
 #include "engine/ranks/chosen_tokens.h"
+#include "engine/ranks/memory_rules.h"
 #include "engine/ranks/rank_worker.h"
 #include "engine/ranks/step_planner.h"
 #include "loader/hf_config.h"
@@ -22,20 +23,6 @@ namespace tutti {
 struct LoadProgress {
   int64_t done = 0;
   int64_t total = 0;
-};
-
-/// Bytes of the memory pool that limits the KV cache most, over the ranks that share it; computed
-/// before anything is loaded.
-struct MemoryPlan {
-  std::string pool;  ///< MemoryPool::name
-  int64_t free = 0;  ///< before loading
-  int64_t weights = 0;
-  int64_t activations = 0;
-  int64_t overhead = 0;  ///< Backend::rank_overhead_bytes, and recorded steps
-  int64_t kv = 0;
-  int64_t measured = 0;  ///< taken after loading; 0 where ranks share memory with everybody else
-
-  int64_t planned() const { return weights + activations + overhead + kv; }
 };
 
 enum class LoadFormat { kCheckpoint, kDummy };
@@ -107,8 +94,9 @@ class RankedModelRunner final : public ModelRunner {
     return limits_.num_blocks * limits_.block_size * kv_bytes_per_token();
   }
 
-  /// What loading was planned to take and, on devices with memory of their own, took.
-  const MemoryPlan& memory() const { return memory_; }
+  /// What loading was planned to take and, on devices with memory of their own, took: of the pool
+  /// that limits the KV cache most.
+  const MemoryPlan& memory() const { return pools_[tightest_]; }
 
   int64_t kv_bytes_per_token() const;
   /// Weight bytes a decode step reads: all of them, but of the embedding table only rows. Mixtures
@@ -159,13 +147,13 @@ class RankedModelRunner final : public ModelRunner {
                            const StepShape& shape,
                            const ModelLoadOptions& options,
                            MemoryPlan& memory);
-  /// `pools`: the ranks' needs without the KV cache; its share is added and the tightest one kept.
+  /// Adds the KV cache's share to pools_, which have the ranks' needs without it.
   Status size_kv(const std::vector<MemoryPool>& pools,
-                 std::vector<MemoryPlan>& plans,
                  bool shared,
                  const ModelLoadOptions& options);
   StepShape step_shape(const ModelLoadOptions& options) const;
-  void log_memory(Backend& backend);
+  /// Whether all devices have what was planned, and add up; see load_check.h.
+  Status check_loaded(Backend& backend);
   /// With `checkpoint` nullptr: dummy weights. `total` bytes will be read.
   Status load_weights(const TensorSource* checkpoint,
                       int64_t total,
@@ -182,8 +170,9 @@ class RankedModelRunner final : public ModelRunner {
   HfConfig config_;
   RankChoice rank_choice_;
   RunnerLimits limits_;
-  MemoryPlan memory_;
-  int64_t max_adjusted_ = 0;  // rows; none where the host samples anyway
+  std::vector<MemoryPlan> pools_;  // of all ranks' memory
+  size_t tightest_ = 0;            // of pools_: where the KV cache has least room
+  int64_t max_adjusted_ = 0;       // rows; none where the host samples anyway
   double load_seconds_ = 0;
   std::unique_ptr<Shared> shared_ = std::make_unique<Shared>();
   StepPlanner planner_;

@@ -1,0 +1,57 @@
+#include "apps/launch_plan.h"
+
+#include <fmt/ranges.h>
+
+#include "apps/machine_inventory.h"
+#include "backend/select.h"
+#include "base/log.h"
+#include "plan/launch.h"
+
+namespace tutti {
+
+namespace {
+
+// "0,2," or "0,1": a list, also of one.
+std::string index_list(const std::vector<int64_t>& gpus) {
+  return fmt::format("{}{}", fmt::join(gpus, ","), gpus.size() == 1 ? "," : "");
+}
+
+}  // namespace
+
+Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoadOptions& options) {
+  PlannedFlags planned{.flags = flags};
+  TUTTI_TRY(const DeviceChoice device, parse_device_choice(flags.device));
+  if (device == DeviceChoice::kCpu || !nvidia_device_present("/")) {
+    return planned;
+  }
+  TUTTI_TRY(const GpuChoice gpus, parse_gpu_choice(flags.gpus));
+  TUTTI_TRY(const Catalogue catalogue, Catalogue::load());
+  TUTTI_TRY(const ModelFacts model,
+            facts_of_directory(
+                options.directory,
+                catalogue,
+                options.format == LoadFormat::kDummy ? Headers::kImplied : Headers::kRead));
+  TUTTI_TRY(const std::optional<Launch> launch,
+            plan_launch(model,
+                        machine_of(this_inventory(), 1, ""),
+                        {.gpus = gpus,
+                         .tp = flags.tp,
+                         .ranks_per_gpu = flags.ranks_per_gpu,
+                         .request = {.context = options.context,
+                                     .max_batch_tokens = options.max_batch_tokens,
+                                     .max_batch_sequences = options.max_batch_sequences,
+                                     .compute = options.compute.value_or(DType::kBF16),
+                                     .kv_memory = options.kv_memory}}));
+  if (!launch) {
+    return planned;
+  }
+  planned.paragraph = launch->paragraph;
+  log_info("{}", launch->paragraph);
+  if (!launch->gpus.empty()) {
+    planned.flags.gpus = index_list(launch->gpus);
+    planned.flags.tp = launch->tp;
+  }
+  return planned;
+}
+
+}  // namespace tutti

@@ -1,0 +1,17 @@
+// What `serve` and `run` do before they load: plan on this machine's GPUs.
+#pragma once
+#include <string>
+
+#include "apps/common.h"
+
+namespace tutti {
+
+struct PlannedFlags {
+  ModelFlags flags;       ///< with the GPUs and ranks that the plan takes, where nobody named them
+  std::string paragraph;  ///< what is used, what is left out and why; empty: nothing was planned
+};
+
+/// On the CPU flags are as they were. kOutOfMemory refuses: what is short, and what to type.
+Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoadOptions& options);
+
+}  // namespace tutti

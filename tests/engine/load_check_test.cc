@@ -1,0 +1,124 @@
+// What is looked at after loading: memory of each pool, and sums over the ranks.
+#include "engine/ranks/load_check.h"
+
+#include <gmock/gmock.h>
+
+#include "backend/cpu_backend.h"
+#include "engine/ranks/ranked_model_runner.h"
+
+namespace tutti {
+namespace {
+
+using testing::HasSubstr;
+
+MemoryPlan pool(int64_t planned, int64_t measured, int ranks = 1) {
+  return {.pool = "cuda:3 (NVIDIA H200)", .ranks = ranks, .weights = planned, .measured = measured};
+}
+
+TEST(LoadCheck, SharesMayDifferBy3PercentOr400Megabytes) {
+  const int64_t gb = 1'000'000'000;
+  EXPECT_TRUE(check_shares({pool(80 * gb, 82 * gb), pool(80 * gb, 78 * gb)}).ok());
+  EXPECT_TRUE(check_shares({pool(gb, gb + 399'000'000), pool(gb, gb - 399'000'000)}).ok());
+  EXPECT_TRUE(check_shares({pool(gb, gb - 3'100'000'000, 8)}).ok()) << "ranks share a library";
+  const Status little = check_shares({pool(80 * gb, 80 * gb), pool(80 * gb, 0)});
+  EXPECT_EQ(little.code(), StatusCode::kDevice);
+  EXPECT_THAT(little.message(), HasSubstr("cuda:3 (NVIDIA H200) holds 0 B"));
+  EXPECT_THAT(little.message(), HasSubstr("is not there"));
+  EXPECT_THAT(check_shares({pool(80 * gb, 83 * gb)}).message(), HasSubstr("something else"));
+  EXPECT_FALSE(check_shares({pool(gb, gb + 401'000'000)}).ok());
+}
+
+// Adds as its inner one, but rank `rank` finds one number changed.
+class WrongSums final : public Communicator {
+ public:
+  WrongSums(std::unique_ptr<Communicator> inner, int64_t from)
+      : inner_(std::move(inner)), from_(from) {}
+
+  int rank() const override { return inner_->rank(); }
+
+  int size() const override { return inner_->size(); }
+
+  void all_reduce_sum(TensorView x) override {
+    inner_->all_reduce_sum(x);
+    if (x.numel() >= from_ && rank() == 1) {
+      x.data<float>()[17] += 1;
+    }
+  }
+
+  void all_gather_columns(TensorView out,
+                          ConstTensorView in,
+                          std::span<const int64_t> widths) override {
+    inner_->all_gather_columns(out, in, widths);
+  }
+
+  void exchange_rows(const ExchangeRows& args) override { inner_->exchange_rows(args); }
+
+  void broadcast(const Broadcast& args) override { inner_->broadcast(args); }
+
+  void barrier() override { inner_->barrier(); }
+
+ private:
+  std::unique_ptr<Communicator> inner_;
+  int64_t from_;
+};
+
+class WrongBackend final : public Backend {
+ public:
+  explicit WrongBackend(int64_t from) : from_(from) {}
+
+  std::string describe(const RankChoice& choice) const override { return inner_->describe(choice); }
+
+  std::vector<MemoryPool> memory_pools(int ranks) const override {
+    return inner_->memory_pools(ranks);
+  }
+
+  bool ranks_share_memory() const override { return true; }
+
+  int64_t rank_overhead_bytes() const override { return 0; }
+
+  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
+    return inner_->measure_ceilings(choice, compute);
+  }
+
+  DType default_compute() const override { return inner_->default_compute(); }
+
+  Status check_compute(DType act) const override { return inner_->check_compute(act); }
+
+  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
+    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(request));
+    for (RankResources& rank : set->ranks()) {
+      rank.tp = std::make_unique<WrongSums>(std::move(rank.tp), from_);
+    }
+    return set;
+  }
+
+ private:
+  std::unique_ptr<Backend> inner_ = make_cpu_backend({.threads = 2});
+  int64_t from_;
+};
+
+Status load(Backend& backend, int ranks) {
+  ModelLoadOptions options;
+  options.directory = std::string(TUTTI_SOURCE_DIR) + "/tests/golden/fixtures/dsv3_fp8";
+  options.ranks = ranks;
+  return RankedModelRunner::load(backend, options).status();
+}
+
+TEST(LoadCheck, AModelWhoseRanksDoNotAddUpDoesNotStart) {
+  // Wrong sums of any size, and of large ones only: those that travel in another way.
+  for (const int64_t from : {int64_t{1}, int64_t{1} << 20}) {
+    WrongBackend wrong(from);
+    const Status status = load(wrong, 2);
+    EXPECT_EQ(status.code(), StatusCode::kDevice);
+    EXPECT_THAT(status.message(), HasSubstr("rank 1"));
+    EXPECT_THAT(status.message(), HasSubstr("wanted"));
+    EXPECT_THAT(status.message(), HasSubstr(from == 1 ? "1024 numbers" : "1048576 numbers"));
+  }
+  WrongBackend alone(1);
+  EXPECT_TRUE(load(alone, 1).ok()) << "a group of one has nothing to add";
+  const std::unique_ptr<Backend> right = make_cpu_backend({.threads = 2});
+  EXPECT_TRUE(load(*right, 2).ok());
+}
+
+}  // namespace
+}  // namespace tutti
