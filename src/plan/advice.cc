@@ -24,13 +24,16 @@ std::string gpus_text(size_t count) {
 // "sums of tensors over 8 ranks", for people
 std::string form_text(const Parallel& form) {
   if (form.tp == 1 && form.pp == 1 && form.dp == 1) {
-    return "whole";
+    return form.replicas > 1 ? fmt::format("{} copies", form.replicas) : "whole";
   }
   std::vector<std::string> parts;
   if (form.dp > 1) {
     parts.push_back(fmt::format("data-parallel attention over {0}, experts over {0}", form.dp));
   } else {
     parts.push_back(fmt::format("tensor parallel over {}", form.tp));
+  }
+  if (form.replicas > 1) {
+    parts.push_back(fmt::format("{} copies", form.replicas));
   }
   if (form.dcp > 1) {
     parts.push_back(
@@ -79,13 +82,14 @@ class Adviser {
           share.reason = "the model does not fit";
         }
       } else {
-        share.reason = machine().gpus[i].barred.empty() ? why_left_out() : machine().gpus[i].why;
+        share.reason = machine().gpus[i].barred.empty() ? why_left_out(machine().gpus[i])
+                                                        : machine().gpus[i].why;
       }
     }
   }
 
   // Of GPUs that could be used and are not.
-  std::string why_left_out() const {
+  std::string why_left_out(const PlanGpu& gpu) const {
     if (plan_.verdict == Verdict::kRefused) {
       return "the model does not fit";
     }
@@ -96,6 +100,17 @@ class Adviser {
     if (!choice_.best) {
       return "not needed";
     }
+    // Of equal GPUs those with most room are taken.
+    for (const size_t taken : plan_.placement) {
+      const PlanGpu& other = machine().gpus[taken];
+      constexpr int64_t kBusy = int64_t{1} << 30;
+      if (other.name == gpu.name && other.free_bytes > gpu.free_bytes + kBusy) {
+        return fmt::format("busy: {} of {} is free{}, others have more",
+                           gigabytes(gpu.free_bytes),
+                           gigabytes(gpu.total_bytes),
+                           gpu.holders.empty() ? "" : " (" + gpu.holders + ")");
+      }
+    }
     for (const Layout& more : choice_.tried) {
       if (more.gpus.size() > used) {
         return fmt::format(
@@ -105,6 +120,13 @@ class Adviser {
             more.figure,
             choice_.best->figure,
             (more.figure / choice_.best->figure - 1) * 100);
+      }
+    }
+    for (const int more : needs_.degrees()) {
+      if (more > static_cast<int>(used) && more <= kMostRanksOfHost &&
+          more <= static_cast<int>(machine().usable().size())) {
+        return fmt::format("over {}, with smaller ones among them, the model does not fit",
+                           gpus_text(static_cast<size_t>(more)));
       }
     }
     return fmt::format("the model cannot be split over more than {} of these: it can over {}",
@@ -375,8 +397,7 @@ class Adviser {
     PlanGpu fresh = machine().gpus[biggest];
     fresh.free_bytes = fresh.total_bytes;
     for (const int tp : needs_.degrees()) {
-      constexpr int kMostOfHost = 8;
-      if (tp <= static_cast<int>(usable.size()) || tp > kMostOfHost) {
+      if (tp <= static_cast<int>(usable.size()) || tp > kMostRanksOfHost) {
         continue;
       }
       Machine larger = machine();

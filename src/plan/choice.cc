@@ -9,8 +9,6 @@ namespace tutti {
 
 namespace {
 
-constexpr int kMostRanksOfHost = 8;  // of this build's collectives on GPUs (cuda/comm/peer_types.h)
-
 // Sets of `count` GPUs worth trying: those with most room, of each model and of all.
 std::vector<std::vector<size_t>> sets_of(const Machine& machine,
                                          const std::vector<size_t>& usable,
@@ -144,7 +142,15 @@ class Search {
     const ModelShape& shape = needs_.shape();
     for (const int n : needs_.degrees()) {
       const auto gpus = static_cast<size_t>(n);
-      if (n == 1 || gpus > usable_.size()) {
+      if (gpus > usable_.size()) {
+        continue;
+      }
+      const int fit = static_cast<int>(usable_.size() / gpus);
+      if (fit > 1) {
+        TUTTI_RETURN_IF_ERROR(
+            consider({.tp = n, .replicas = fit}, gpus * static_cast<size_t>(fit)));
+      }
+      if (n == 1) {
         continue;
       }
       const int copies = shape.mla ? n : static_cast<int>(n / std::min<int64_t>(n, shape.kv_heads));

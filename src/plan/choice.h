@@ -7,6 +7,9 @@
 
 namespace tutti {
 
+/// Of this build's collectives on GPUs (cuda/comm/peer_types.h).
+inline constexpr int kMostRanksOfHost = 8;
+
 struct Choice {
   std::optional<Layout> best;      ///< that loads; empty: none does
   std::optional<Layout> runnable;  ///< the best that this build can start, if that is another

@@ -68,8 +68,29 @@ void bar_hidden(const Inventory& inventory, const Gpu& source, PlanGpu& gpu) {
                                   : "CUDA does not show it to this process");
 }
 
+// The programs that hold most, at most two.
+std::string holders_of(const Gpu& source) {
+  std::vector<GpuProcess> known;
+  for (const GpuProcess& process : source.processes.value_or(std::vector<GpuProcess>{})) {
+    if (process.bytes) {
+      known.push_back(process);
+    }
+  }
+  std::sort(known.begin(), known.end(), [](const GpuProcess& a, const GpuProcess& b) {
+    return *a.bytes > *b.bytes;
+  });
+  std::string text;
+  for (size_t i = 0; i < std::min<size_t>(known.size(), 2); ++i) {
+    text += (i > 0 ? ", " : "") + fmt::format("{} {:.1f} GB",
+                                              known[i].name.value_or("a program out of sight"),
+                                              static_cast<double>(*known[i].bytes) / 1e9);
+  }
+  return text;
+}
+
 PlanGpu common(const Gpu& source) {
   PlanGpu gpu;
+  gpu.holders = holders_of(source);
   gpu.index = source.index;
   gpu.nvml_index = source.nvml_index;
   gpu.uuid = source.uuid.value_or("");

@@ -21,6 +21,7 @@ struct PlanGpu {
   int64_t free_bytes = 0;
   GpuRates rates;
   const GpuModel* model = nullptr;  ///< nullptr: not in the table
+  std::string holders;              ///< programs that hold memory: "python3 64.2 GB"; may be empty
   std::string barred;               ///< code of why no model may use it; empty: one may
   std::string why;                  ///< the same for people
 };

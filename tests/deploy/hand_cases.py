@@ -1,4 +1,4 @@
-"""Twenty plans worked out by hand. Each says its sum; GB are 10^9 bytes, and `within` is the share that the sum leaves out
+"""Plans worked out by hand. Each says its sum; GB are 10^9 bytes, and `within` is the share that the sum leaves out
 (norms, biases, scales, routers where they are not named).
 
 Free memory is the whole GPU's: H200 143,771 MiB = 150.75 GB, H100-80GB 81,559 MiB = 85.52 GB, A100-40GB 42.95 GB, L4 24.15 GB, 4090 25.76 GB.
@@ -63,4 +63,11 @@ CASES = [
     dict(model="llama-3.1-405b", hardware="8xH200", verdict="fits", tp=8, weights=101.5e9, within=0.01, kv_token=64512, kv_tokens=743_000),
     # Embedding tied: (151,936 x 1,024 + 28 x 15.73e6) x 2 = 1.19 GB: it fits anything; 16 sequences at once are 1.8 times as fast on... one L4 has all.
     dict(model="qwen3-0.6b", hardware="L4", verdict="fits", tp=1, weights=1.19e9, within=0.01, kv_token=114688),
+    # 200 sequences of 32,768 tokens = 6.55 M; four H200s hold (150.75 - 3.81 - 1.3) / 14,336 = 10.1 M, but only what 200 need.
+    dict(model="qwen2.5-7b", hardware="8xH200", args=["--context", "32768", "--concurrency", "200"], verdict="fits", tp=4, runnable=True,
+         kv_tokens=6_553_600),
+    # 500 sequences = 16.4 M: two copies on four each (20.2 M), or four on two: 4 x (150.75 - 7.62 - 1.3) / 28,672 = 19.8 M.
+    dict(model="qwen2.5-7b", hardware="8xH200", args=["--context", "32768", "--concurrency", "500"], verdict="fits", runnable=False,
+         forms=[dict(tp=4, replicas=2), dict(tp=2, replicas=4)],
+         used=list(range(8)), alternatives={"runnable"}),
 ]

@@ -44,7 +44,8 @@ def mig(count, parts, bytes_):
 CASES = {
     "eight idle H200s": (machine(eight()), "deepseek-r1", [], dict(verdict="fits", used=list(range(8)), tp=8, runnable=True)),
     "a busy GPU is passed over": (
-        machine(eight(gpu0={"memory_used_bytes": 140 << 30})), "qwen2.5-7b", [], dict(verdict="fits", used=[1, 2, 3, 4], tp=4)),
+        machine(eight(gpu0={"memory_used_bytes": 130 << 30, "processes": [{"name": "python3", "bytes": 129 << 30}]})), "qwen2.5-7b", [],
+        dict(verdict="fits", used=[1, 2, 3, 4], tp=4, left_out={0: "busy: 11.2 GB of 150.8 GB is free (python3 138.5 GB)", 5: "cannot be split"})),
     "a busy GPU leaves too little for R1": (
         machine(eight(gpu3={"memory_used_bytes": 100 << 30})), "deepseek-r1", [], dict(verdict="refused", worst=3)),
     "a little busy: less cache": (

@@ -50,7 +50,8 @@ TEST(Launch, PassesOverABusyGpuAndSaysSo) {
   ASSERT_TRUE(four);
   EXPECT_THAT(four->gpus, ElementsAre(0, 2, 3, 4));
   EXPECT_THAT(four->paragraph, HasSubstr("cuda:0,2-4"));
-  EXPECT_THAT(four->paragraph, HasSubstr("cuda:1,5-7 left out: the model cannot be split"));
+  EXPECT_THAT(four->paragraph, HasSubstr("cuda:5-7 left out: the model cannot be split"));
+  EXPECT_THAT(four->paragraph, HasSubstr("cuda:1 left out: busy: 1.5 GB of 150.8 GB is free"));
 }
 
 TEST(Launch, WhatWasTypedStays) {
