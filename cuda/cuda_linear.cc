@@ -88,7 +88,7 @@ Status CudaOps::supports(const OpCall& op) const {
             StatusCode::kUnsupported,
             "{}: stored as {}, which the cuda operations cannot multiply by ({} {}x{}); "
             "wanted F32, F16, BF16 or F8_E4M3 blocks: use another checkpoint of the model, "
-            "or --device cpu",
+            "or ‹device› cpu",
             weight.name,
             weight.format().name,
             args.kName,
