@@ -202,6 +202,9 @@ class Builder {
   // Of a number whose form RapidJSON has checked. What std::from_chars makes of it is exact, and
   // defined for "0e306", where RapidJSON's own conversion counts the leading zeros of 0.
   bool RawNumber(const char* s, rapidjson::SizeType n, bool) {
+    if (static_cast<int64_t>(n) > limits_.max_number_chars) {
+      return exceed(fmt::format("a number has more than {} characters", limits_.max_number_chars));
+    }
     const std::string_view text(s, n);
     if (text.find_first_of(".eE") == std::string_view::npos) {
       int64_t i = 0;
@@ -237,6 +240,9 @@ class Builder {
   }
 
   bool Key(const char* s, rapidjson::SizeType n, bool) {
+    if (++keys_ > limits_.max_keys) {
+      return exceed(fmt::format("there are more than {} keys", limits_.max_keys));
+    }
     if (has_surrogate({s, n})) {
       return fail("lone surrogate in a \\u escape");
     }
@@ -255,18 +261,21 @@ class Builder {
   bool EndObject(rapidjson::SizeType) {
     Json done(std::move(stack_.back().object));
     stack_.pop_back();
-    return put(std::move(done));
+    return place(std::move(done));
   }
 
   bool EndArray(rapidjson::SizeType) {
     Json done(std::move(stack_.back().array));
     stack_.pop_back();
-    return put(std::move(done));
+    return place(std::move(done));
   }
 
   Json take() { return std::move(root_); }
 
   const std::string& error() const { return error_; }
+
+  /// `error` is about a limit: the text may be JSON.
+  bool exceeded() const { return exceeded_; }
 
  private:
   struct Frame {
@@ -281,6 +290,17 @@ class Builder {
     return false;
   }
 
+  bool exceed(std::string what) {
+    exceeded_ = true;
+    return fail(std::move(what));
+  }
+
+  // Before a value is made, so that what is too much is not even begun.
+  bool count_value() {
+    return ++values_ <= limits_.max_values ||
+           exceed(fmt::format("there are more than {} values", limits_.max_values));
+  }
+
   // RapidJSON checks the pairing of high surrogates only and encodes a lone low one (\udc00) as if
   // it were a character. The bytes of a surrogate begin with ED.
   static bool has_surrogate(std::string_view text) {
@@ -288,6 +308,9 @@ class Builder {
   }
 
   bool push(bool is_object) {
+    if (!count_value()) {
+      return false;
+    }
     if (static_cast<int>(stack_.size()) >= limits_.max_depth) {
       return fail(fmt::format("nested deeper than {} levels", limits_.max_depth));
     }
@@ -296,7 +319,9 @@ class Builder {
     return true;
   }
 
-  bool put(Json value) {
+  bool put(Json value) { return count_value() && place(std::move(value)); }
+
+  bool place(Json value) {
     if (stack_.empty()) {
       root_ = std::move(value);
     } else if (stack_.back().is_object) {
@@ -308,12 +333,15 @@ class Builder {
   }
 
   JsonLimits limits_;
+  int64_t values_ = 0;
+  int64_t keys_ = 0;
+  bool exceeded_ = false;
   std::vector<Frame> stack_;
   Json root_;
   std::string error_;
 };
 
-Status describe(std::string_view text, size_t offset, const std::string& what) {
+std::string place_of(std::string_view text, size_t offset) {
   offset = std::min(offset, text.size());
   size_t line = 1;
   size_t column = 1;
@@ -324,7 +352,11 @@ Status describe(std::string_view text, size_t offset, const std::string& what) {
       column = 1;
     }
   }
-  return invalid("invalid JSON at line {}, column {}: {}", line, column, what);
+  return fmt::format("line {}, column {}", line, column);
+}
+
+Status describe(std::string_view text, size_t offset, const std::string& what) {
+  return invalid("invalid JSON at {}: {}", place_of(text, offset), what);
 }
 
 }  // namespace
@@ -349,6 +381,10 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
                               rapidjson::kParseNumbersAsStringsFlag |
                               rapidjson::kParseValidateEncodingFlag;
   const rapidjson::ParseResult result = reader.Parse<kFlags>(input, builder);
+  if (result.IsError() && builder.exceeded()) {
+    return invalid(
+        "too much in the JSON text: {} ({})", builder.error(), place_of(text, result.Offset()));
+  }
   if (result.IsError()) {
     return describe(
         text,

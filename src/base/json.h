@@ -158,6 +158,9 @@ inline std::vector<JsonMember>::const_iterator JsonObject::end() const {
 struct JsonLimits {
   int max_depth = 256;  ///< nesting of arrays and objects
   int64_t max_bytes = int64_t{1} << 31;
+  int64_t max_values = INT64_MAX;        ///< arrays and objects count, and what is in them
+  int64_t max_keys = INT64_MAX;          ///< of all objects together
+  int64_t max_number_chars = INT64_MAX;  ///< of one number
 };
 
 /// Parses exactly one document. Errors name line and column and what was expected.

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "serve/api_request.h"
 #include "serve/http_head.h"
-#include "serve/json_shape.h"
 #include "serve/random_id.h"
 
 namespace tutti {
@@ -341,8 +340,13 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(RouteId route_id,
                                                            const ReplyContext& context) {
   const ApiRoute route = route_id == RouteId::kChat ? ApiRoute::kChat : ApiRoute::kCompletions;
   const JsonLimits json_limits{.max_depth = config_.limits.json_depth,
-                               .max_bytes = config_.limits.body_bytes};
-  TUTTI_RETURN_IF_ERROR(check_json_shape(text, config_.limits));
+                               .max_bytes = config_.limits.body_bytes,
+                               .max_values = config_.limits.json_values,
+                               .max_keys = config_.limits.json_keys,
+                               .max_number_chars = config_.limits.json_number_chars};
+  if (text.starts_with("\xef\xbb\xbf")) {
+    return invalid("the request body begins with a byte order mark; JSON has none");
+  }
   TUTTI_TRY(const Json body, parse_json(text, json_limits));
   if (!body.is_object()) {
     return invalid("the request body is {}, wanted a JSON object", body.type_name());

@@ -245,5 +245,40 @@ TEST(JsonTest, TypeNames) {
   }
 }
 
+// "" or what was too much.
+std::string excess(const std::string& text) {
+  const auto json = parse_json(text, {.max_values = 5, .max_keys = 3, .max_number_chars = 4});
+  return json.ok() ? "" : json.status().message();
+}
+
+TEST(JsonLimits, CountValues) {
+  for (const char* good : {"[1,2,3,4]", "[[[[[]]]]]", "{}", R"({"a":[1,{"b":""}]})", "1"}) {
+    EXPECT_EQ(excess(good), "") << good;
+  }
+  EXPECT_EQ(excess("[1,2,\n3,4,5]"),
+            "too much in the JSON text: there are more than 5 values (line 2, column 5)");
+  for (const char* bad : {"[[[[[[]]]]]]", "[[],[],[],[],[]]", R"([{},"a",null,true,1.5])"}) {
+    EXPECT_NE(excess(bad).find("more than 5 values"), std::string::npos) << bad;
+  }
+}
+
+TEST(JsonLimits, CountKeysOfAllObjects) {
+  EXPECT_EQ(excess(R"({"a":1,"b":{"c":2}})"), "");
+  EXPECT_NE(excess(R"({"a":1,"b":{"c":2,"d":3}})").find("more than 3 keys"), std::string::npos);
+}
+
+TEST(JsonLimits, MeasureNumbers) {
+  EXPECT_EQ(excess("[123,-1.5]"), "");
+  EXPECT_EQ(excess("1234"), "");
+  for (const char* bad : {"12345", "[1e100]", "-1234"}) {
+    EXPECT_NE(excess(bad).find("more than 4 characters"), std::string::npos) << bad;
+  }
+}
+
+TEST(JsonLimits, LookIntoNoString) {
+  EXPECT_EQ(excess(R"(["[[[[[,,,,,123456789","\"1234567890,,,,,,"])"), "");
+  EXPECT_EQ(excess(R"("\\")"), "");
+}
+
 }  // namespace
 }  // namespace tutti
