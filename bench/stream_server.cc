@@ -21,7 +21,6 @@
 #include "base/log.h"
 #include "engine/text_engine.h"
 #include "serve/http_server.h"
-#include "serve/prompt_builder.h"
 
 namespace tutti {
 namespace {
@@ -109,23 +108,39 @@ class NumberText final : public TokenText {
 };
 
 /// One token per byte.
-class BytePrompts final : public PromptBuilder {
+class ByteEngine final : public LanguageModel {
  public:
-  Result<PreparedChat> chat(const Json& messages,
-                            const Json* /*tools*/,
-                            const JsonObject& /*kwargs*/) override {
-    PreparedChat out;
-    TUTTI_TRY(out.ids, completion(to_string(messages)));
-    return out;
+  explicit ByteEngine(std::shared_ptr<TextEngine> engine) : engine_(std::move(engine)) {}
+
+  const ModelInfo& info() const override { return engine_->info(); }
+
+  const GenerationDefaults& defaults() const override { return engine_->defaults(); }
+
+  Result<Prompt> prepare(const ChatInput& chat) const override {
+    return prepare(to_string(chat.messages));
   }
 
-  Result<std::vector<int32_t>> completion(const std::string& text) override {
-    std::vector<int32_t> ids;
+  Result<Prompt> prepare(const std::string& text) const override {
+    Prompt prompt;
     for (const char c : text) {
-      ids.push_back(static_cast<unsigned char>(c));
+      prompt.tokens.push_back(static_cast<unsigned char>(c));
     }
-    return ids;
+    return prompt;
   }
+
+  Result<uint64_t> generate(GenerationRequest request,
+                            std::shared_ptr<GenerationSink> sink) override {
+    return engine_->generate(std::move(request), std::move(sink));
+  }
+
+  void cancel(uint64_t generation) override { engine_->cancel(generation); }
+
+  Status health() const override { return engine_->health(); }
+
+  EngineStats stats() const override { return engine_->stats(); }
+
+ private:
+  std::shared_ptr<TextEngine> engine_;
 };
 
 int serve(double steps_per_second, int64_t sequences, int io_threads) {
@@ -151,7 +166,7 @@ int serve(double steps_per_second, int64_t sequences, int io_threads) {
   auto engine = std::make_shared<TextEngine>(std::move(parts));
 
   auto models = std::make_shared<ServedModels>();
-  const Status added = models->add({.model = engine, .prompts = std::make_shared<BytePrompts>()});
+  const Status added = models->add(std::make_shared<ByteEngine>(engine));
   ServerConfig config;
   config.port = 0;
   config.io_threads = io_threads;

@@ -170,6 +170,11 @@ void add_run(CLI::App& app, Commands& c) {
   add_model_flags(*cmd, c.run.model, false);
   cmd->add_option("PROMPT", c.run.prompt, "Question; without one a chat starts");
   cmd->add_option("--system", c.run.system, "System message");
+  cmd->add_option("--tools",
+                  c.run.tools,
+                  "JSON file: array of tools in OpenAI's form. Calls are shown; in a chat you type "
+                  "what the tool returns")
+      ->type_name("FILE");
   add_parameter_flag(*cmd, "max_tokens", c.run.parameters, 1);
   add_sampling_flags(*cmd, c.run.parameters);
   cmd->callback([&c] { c.chosen = [&c] { return run_command(c.run); }; });

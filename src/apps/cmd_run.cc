@@ -1,5 +1,5 @@
 // tutti run: one answer, or a chat in the terminal. Thinking is shown dimmed, apart from the
-// answer.
+// answer; calls of tools on lines of their own, and in a chat their results are asked for.
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -28,16 +28,8 @@ class Printer {
     }
     last_ = Clock::now();
     tokens_ += static_cast<int64_t>(delta.tokens.size());
-    if (!delta.reasoning.empty()) {
-      if (!thinking_) {
-        std::fputs(colour_ ? "\x1b[2m" : "<think>\n", stdout);
-        thinking_ = true;
-      }
-      std::fwrite(delta.reasoning.data(), 1, delta.reasoning.size(), stdout);
-    }
-    if (!delta.content.empty()) {
-      end_thinking();
-      std::fwrite(delta.content.data(), 1, delta.content.size(), stdout);
+    for (const OutputEvent& event : delta.events) {
+      print(event);
     }
     std::fflush(stdout);
   }
@@ -58,6 +50,36 @@ class Printer {
   }
 
  private:
+  void print(const OutputEvent& event) {
+    switch (event.kind) {
+      case OutputEvent::Kind::kReasoning:
+        if (!thinking_) {
+          std::fputs(colour_ ? "\x1b[2m" : "<think>\n", stdout);
+          thinking_ = true;
+        }
+        write(event.text);
+        break;
+      case OutputEvent::Kind::kText:
+        end_thinking();
+        write(event.text);
+        line_begun_ = event.text.back() != '\n';
+        break;
+      case OutputEvent::Kind::kCallBegin:
+        end_thinking();
+        write((line_begun_ ? "\n[call " : "[call ") + event.name + " ");
+        break;
+      case OutputEvent::Kind::kCallArguments:
+        write(event.text);
+        break;
+      case OutputEvent::Kind::kCallEnd:
+        write("]");
+        line_begun_ = true;
+        break;
+    }
+  }
+
+  static void write(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
   void end_thinking() {
     if (thinking_) {
       std::fputs(colour_ ? "\x1b[0m\n\n" : "\n</think>\n\n", stdout);
@@ -67,6 +89,7 @@ class Printer {
 
   bool colour_;
   bool thinking_ = false;
+  bool line_begun_ = false;  // something of the answer stands on the last line
   int64_t tokens_ = 0;
   Clock::time_point first_;
   Clock::time_point last_;
@@ -76,19 +99,57 @@ Json message(const char* role, const std::string& content) {
   return Json::object({{"role", role}, {"content", content}});
 }
 
-// One answer to `messages`; returns its text without the thinking.
-Result<std::string> answer(const TextModel& model,
-                           const RunOptions& options,
-                           const JsonArray& messages) {
-  TUTTI_TRY(PreparedChat chat, model.prompts->chat(Json(messages), nullptr, {}));
+// What the chat goes on with after an answer.
+Json assistant_message(const CollectedChoice& answer) {
+  Json out = message("assistant", answer.content);
+  JsonArray calls;
+  for (size_t i = 0; i < answer.calls.size(); ++i) {
+    const CollectedChoice::Call& call = answer.calls[i];
+    calls.push_back(Json::object(
+        {{"id", call.id.empty() ? fmt::format("call-{}", i) : call.id},
+         {"type", "function"},
+         {"function", Json::object({{"name", call.name}, {"arguments", call.arguments}})}}));
+  }
+  if (!calls.empty()) {
+    out.as_object().append("tool_calls", std::move(calls));
+  }
+  return out;
+}
+
+// nullptr if there are none.
+Result<std::shared_ptr<const Json>> read_tools(const std::string& path) {
+  if (path.empty()) {
+    return std::shared_ptr<const Json>();
+  }
+  TUTTI_TRY(Json tools, parse_json_file(path));
+  if (!tools.is_array()) {
+    return invalid("{}: is {}, wanted an array of tools", path, tools.type_name());
+  }
+  for (const Json& tool : tools.as_array()) {
+    const Json* function = tool.find("function");
+    const Json* name = function == nullptr ? nullptr : function->find("name");
+    if (name == nullptr || !name->is_string()) {
+      return invalid(
+          "{}: wanted tools such as {{\"type\":\"function\",\"function\":{{\"name\":…}}}}", path);
+    }
+  }
+  return std::make_shared<const Json>(std::move(tools));
+}
+
+// One answer to `messages`.
+Result<CollectedChoice> answer(const TextModel& model,
+                               const RunOptions& options,
+                               const std::shared_ptr<const Json>& tools,
+                               const JsonArray& messages) {
+  TUTTI_TRY(
+      Prompt prompt,
+      model.engine->prepare(
+          {.messages = Json(messages), .tools = tools, .one_call = false, .template_kwargs = {}}));
   GenerationRequest request;
-  request.prompt = std::move(chat.ids);
+  request.begin_with(std::move(prompt));
   request.sampling = model.engine->defaults().sampling;
   request.sampling.seed = static_cast<uint64_t>(Clock::now().time_since_epoch().count());
   options.parameters.apply(request);
-  request.split_reasoning = chat.split_reasoning;
-  request.reasoning_open = chat.reasoning_open;
-  request.reasoning_closed = chat.reasoning_closed;
   request.request_id = "run";
 
   Printer printer(isatty(STDOUT_FILENO) == 1);
@@ -113,41 +174,77 @@ Result<std::string> answer(const TextModel& model,
         printer.summary(),
         sink->finish() == FinishReason::kLength ? ", stopped at the length limit" : "");
   }
-  return sink->content();
+  return sink->choice();
 }
 
-Status chat(const TextModel& model, const RunOptions& options, JsonArray messages) {
+/// The next line; false at the end of the input.
+bool ask(const std::string& prompt, std::string& line) {
+  std::cerr << prompt << std::flush;
+  InterruptGuard::reset();
+  if (!std::getline(std::cin, line)) {
+    std::cerr << "\n";
+    return false;
+  }
+  return true;
+}
+
+/// Asks for what each called tool returned. False at the end of the input.
+bool ask_results(const CollectedChoice& answer, JsonArray& messages) {
+  const Json called = messages.back();
+  for (size_t i = 0; i < answer.calls.size(); ++i) {
+    std::string line;
+    if (!ask(fmt::format("{} returns> ", answer.calls[i].name), line)) {
+      return false;
+    }
+    Json result = message("tool", line);
+    result.as_object().append("tool_call_id", *called.find("tool_calls")->as_array()[i].find("id"));
+    messages.push_back(std::move(result));
+  }
+  return true;
+}
+
+Status chat(const TextModel& model,
+            const RunOptions& options,
+            const std::shared_ptr<const Json>& tools,
+            JsonArray messages) {
   std::cerr << "Chat with " << model.engine->info().id
             << ". Ctrl-C stops an answer, Ctrl-D ends the chat.\n";
   std::string line;
+  bool asked = false;  // the model is to answer results of tools
   for (;;) {
-    std::cerr << "> " << std::flush;
-    InterruptGuard::reset();
-    if (!std::getline(std::cin, line)) {
-      std::cerr << "\n";
-      return ok_status();
+    const size_t before = messages.size();
+    if (!asked) {
+      if (!ask("> ", line)) {
+        return ok_status();
+      }
+      if (line.empty()) {
+        continue;
+      }
+      messages.push_back(message("user", line));
     }
-    if (line.empty()) {
-      continue;
-    }
-    messages.push_back(message("user", line));
-    Result<std::string> text = answer(model, options, messages);
-    if (text.ok()) {
-      messages.push_back(message("assistant", *text));
-    } else if (text.status().code() == StatusCode::kCancelled) {
-      messages.pop_back();
-    } else if (text.status().code() == StatusCode::kContextLength) {
-      fail(text.status());
+    Result<CollectedChoice> said = answer(model, options, tools, messages);
+    asked = false;
+    if (said.ok()) {
+      messages.push_back(assistant_message(*said));
+      asked = !said->calls.empty();
+      if (asked && !ask_results(*said, messages)) {
+        return ok_status();
+      }
+    } else if (said.status().code() == StatusCode::kCancelled) {
+      messages.resize(before);
+    } else if (said.status().code() == StatusCode::kContextLength) {
+      fail(said.status());
       std::cerr << "The chat is full; end it with Ctrl-D and start another.\n";
-      messages.pop_back();
+      messages.resize(before);
     } else {
-      return std::move(text).status();
+      return std::move(said).status();
     }
   }
 }
 
 Status run(const RunOptions& options) {
   set_log_level(options.model.quiet ? LogLevel::kError : LogLevel::kWarn);
+  TUTTI_TRY(const std::shared_ptr<const Json> tools, read_tools(options.tools));
   TUTTI_TRY(const TextModel model, load_text_model(options.model, ""));
   if (!options.model.quiet) {
     std::cerr << model.engine->info().id << ": " << model.description << "\n";
@@ -158,11 +255,10 @@ Status run(const RunOptions& options) {
   }
   const InterruptGuard guard;
   if (options.prompt.empty()) {
-    return chat(model, options, std::move(messages));
+    return chat(model, options, tools, std::move(messages));
   }
   messages.push_back(message("user", options.prompt));
-  Result<std::string> text = answer(model, options, messages);
-  return std::move(text).status();
+  return answer(model, options, tools, messages).status();
 }
 
 }  // namespace

@@ -147,7 +147,7 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
                 options.model, options.served_model_name, {.max_waiting = options.limits.waiting}));
   log_info("{}: {}", model.engine->info().id, model.description);
   shutdown.loaded();  // before anybody can see the model: from here on a signal finishes requests
-  TUTTI_RETURN_IF_ERROR(served->add({.model = model.engine, .prompts = model.prompts}));
+  TUTTI_RETURN_IF_ERROR(served->add(model.engine));
   log_info("ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id);
 
   const std::optional<int> signal = serve_until_the_end(shutdown, *served);

@@ -1,5 +1,7 @@
 #include "apps/collector.h"
 
+#include <utility>
+
 namespace tutti {
 
 namespace {
@@ -43,9 +45,7 @@ void Collector::on_delta(GenerationDelta delta) {
     on_delta_(delta);
   }
   const std::lock_guard lock(mutex_);
-  content_ += delta.content;
-  tokens_.insert(tokens_.end(), delta.tokens.begin(), delta.tokens.end());
-  finish_ = delta.finish.value_or(finish_);
+  choice_.add(std::move(delta));
 }
 
 void Collector::on_done(const GenerationUsage& usage) {

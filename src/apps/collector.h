@@ -4,6 +4,7 @@
 #include <csignal>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "engine/language_model.h"
@@ -24,13 +25,15 @@ class Collector final : public GenerationSink {
   Status wait(const std::function<void()>& poll = {});
 
   // Valid after wait().
-  const std::string& content() const { return content_; }
+  const CollectedChoice& choice() const { return choice_; }
 
-  const std::vector<int32_t>& tokens() const { return tokens_; }
+  const std::string& content() const { return choice_.content; }
+
+  const std::vector<int32_t>& tokens() const { return choice_.tokens; }
 
   const GenerationUsage& usage() const { return usage_; }
 
-  FinishReason finish() const { return finish_; }
+  FinishReason finish() const { return choice_.finish; }
 
  private:
   OnDelta on_delta_;
@@ -38,10 +41,8 @@ class Collector final : public GenerationSink {
   std::condition_variable ended_cv_;
   bool ended_ = false;
   Status status_;
-  std::string content_;
-  std::vector<int32_t> tokens_;
+  CollectedChoice choice_;
   GenerationUsage usage_;
-  FinishReason finish_ = FinishReason::kStop;
 };
 
 /// Counts Ctrl-C instead of dying from it, while it lives. If our parent had us ignore it, it stays

@@ -50,6 +50,7 @@ struct RunOptions {
   ParameterFlags parameters;
   std::string prompt;
   std::string system;
+  std::string tools;  ///< JSON file: tools the model may call; empty: none
 };
 
 struct ServeOptions {

@@ -8,7 +8,6 @@
 #include "base/units.h"
 #include "engine/generation_config.h"
 #include "engine/tokenizer_text.h"
-#include "serve/model_prompts.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -76,7 +75,6 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
   parts.chat_template = model.chat_template;
   parts.text = make_token_text(model.tokenizer);
   model.engine = std::make_shared<TextEngine>(std::move(parts));
-  model.prompts = make_model_prompts(model.engine);
   return model;
 }
 

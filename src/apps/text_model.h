@@ -5,13 +5,11 @@
 
 #include "apps/common.h"
 #include "engine/text_engine.h"
-#include "serve/prompt_builder.h"
 
 namespace tutti {
 
 struct TextModel {
   std::shared_ptr<TextEngine> engine;
-  std::shared_ptr<PromptBuilder> prompts;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< nullptr: the directory has no tokenizer.json
   std::shared_ptr<const ChatTemplate> chat_template;  ///< nullptr: none there
   std::string description;                            ///< one line for the operator

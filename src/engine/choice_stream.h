@@ -1,10 +1,11 @@
-// Tokens of one choice to the deltas a client gets: detokenise, reasoning split, stop strings.
-// Delivery thread only.
+// Tokens of one choice to the deltas a client gets: detokenise, reasoning split, stop strings, tool
+// calls. Delivery thread only.
 #pragma once
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "engine/answer_reader.h"
 #include "engine/language_model.h"
 #include "engine/stop_matcher.h"
 #include "engine/token_text.h"
@@ -13,18 +14,12 @@
 
 namespace tutti {
 
-/// What a stream works with; must outlive it.
-struct ChoiceText {
-  const TokenText* tokens = nullptr;           ///< nullptr: deltas hold ids only
-  const ReasoningMarkup* reasoning = nullptr;  ///< nullptr: the model marks none
-  const ToolCallMarkup* tool_calls = nullptr;  ///< nullptr: the model has no known form of them
-};
-
 class ChoiceStream {
  public:
-  ChoiceStream(const GenerationRequest& request, int32_t choice, const ChoiceText& text);
+  /// `text` outlives the stream; nullptr: deltas hold ids only.
+  ChoiceStream(const GenerationRequest& request, int32_t choice, const TokenText* text);
 
-  /// What comes before the first token: content, logprobs, prompt_logprobs.
+  /// What comes before the first token: text, logprobs, prompt_logprobs.
   void begin(GenerationDelta delta);
 
   /// The form in which token and alternatives are sent.
@@ -51,24 +46,22 @@ class ChoiceStream {
  private:
   std::string text_of(int32_t token);
   bool keeps(std::string_view token_bytes) const;
-  void add_text(std::string_view text);
+  void add_output(std::string_view text);
   void add_piece(const ReasoningPiece& piece);
-  void add_content(std::string_view text);
+  void add_answer(std::string_view text);
 
-  const ChoiceText text_;
+  const TokenText* text_;
+  const OutputForm form_;
   std::unique_ptr<TextStream> stream_;
   StopMatcher stops_;
   std::optional<ReasoningSplitter> splitter_;
-  bool watch_for_close_ = false;  // the reply may be reasoning that nothing opened
-  std::string content_end_;       // what may be the beginning of a closing mark
-  size_t content_bytes_ = 0;      // so far, while watching
-  std::optional<UnopenedReasoning> unopened_;
+  AnswerReader answer_;
+  bool said_ = false;  // text has come since the last take()
   int64_t unopened_tokens_ = 0;
   GenerationDelta pending_;
   const int32_t choice_;
   const int64_t min_tokens_;
   int64_t tokens_ = 0;
-  const bool keep_tool_marks_;
   const bool want_logprobs_;
   const bool skip_special_;
 };

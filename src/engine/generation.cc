@@ -101,7 +101,7 @@ Generation::Generation(const Context& context,
   begin.echo = request.echo;
   begin.echo_top = request.echo ? request.sampling.top_logprobs : -1;
   begin.prompt_top = request.sampling.prompt_logprobs;
-  const TokenText* text = context_.text.tokens;
+  const TokenText* text = context_.text;
   if (request.echo_text.has_value()) {
     begin.text = *request.echo_text;
   } else if (request.echo && text != nullptr) {
@@ -131,7 +131,9 @@ void Generation::begin_choices() {
   }
   for (Choice& choice : choices_) {
     GenerationDelta delta;
-    delta.content = begin.echo ? begin.text : "";
+    if (begin.echo) {
+      add_text(delta.events, OutputEvent::Kind::kText, begin.text);
+    }
     if (begin.echo_top >= 0) {
       delta.logprobs = with_top(begin.prompt, begin.echo_top);
     }

@@ -48,7 +48,7 @@ class Generation final : public TokenSink {
   struct Context {
     Engine* engine = nullptr;
     GenerationTable* table = nullptr;
-    ChoiceText text;
+    const TokenText* text = nullptr;  ///< nullptr: deltas hold ids only
   };
 
   /// Its sequences are first_id, first_id + 1, ... one per choice; first_id is its own id too.

@@ -1,4 +1,4 @@
-// A loaded model as its users see it (HTTP routes, `tutti run`): token ids in, text pieces out.
+// A loaded model as its users see it (HTTP routes, `tutti run`): a chat or a text in, events out.
 // Implemented by TextEngine over Engine + Tokenizer; HTTP tests implement it with a fake.
 #pragma once
 #include <chrono>
@@ -6,28 +6,31 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/output.h"
+#include "engine/prompt.h"
 #include "sched/logit_rules.h"
 #include "sched/sampling_params.h"
 
 namespace tutti {
 
-class ChatTemplate;
 class TokenGrammar;
-class Tokenizer;
 
 struct GenerationRequest {
   std::vector<int32_t> prompt;  ///< token ids, at least one
+  OutputForm form;              ///< of the prompt: how its output is read
+  bool whole = false;           ///< nothing of the reply is shown before its end
   SamplingParams sampling;
   std::optional<int64_t> max_tokens;  ///< unset: until the context is full; 0 only with echo
   /// More max_tokens than there is room for are refused, instead of lowered to that.
   bool max_tokens_must_fit = false;
   bool echo = false;                     ///< each choice begins with the prompt
   std::optional<std::string> echo_text;  ///< the prompt's text; unset: that of its tokens
-  /// Generation ends before the first of these strings. With split_reasoning those in the reasoning
-  /// do not count: they are the model's thoughts, not its answer.
+  /// Generation ends before the first of these strings. Those in reasoning that is told apart do
+  /// not count: they are the model's thoughts, not its answer.
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;  ///< besides the model's EOS ids
   bool ignore_eos = false;
@@ -38,11 +41,7 @@ struct GenerationRequest {
   std::vector<int32_t> allowed_token_ids;  ///< the only ones that may come; empty: all may
   std::shared_ptr<const TokenGrammar> grammar;  ///< the output is one of its texts; nullptr: any
   int32_t n = 1;                                ///< independent choices of the same prompt
-  bool split_reasoning = false;                 ///< separate <think>…</think> from the answer
-  bool reasoning_open = false;                  ///< the prompt already ends inside <think>
-  bool reasoning_closed = false;                ///< the prompt ends behind </think>
   bool skip_special_tokens = true;              ///< do not print special tokens
-  bool keep_tool_marks = false;                 ///< but print those that mark tool calls
   int32_t priority = 0;                         ///< smaller is served first
   std::string cache_salt;  ///< cached prefixes are shared among requests of the same salt only
   std::string request_id;  ///< for logs
@@ -50,62 +49,11 @@ struct GenerationRequest {
   std::optional<std::chrono::steady_clock::time_point> deadline;
   /// Ends with kUnavailable if no choice has been admitted by then: its client has given up.
   std::optional<std::chrono::steady_clock::time_point> queue_deadline;
-};
 
-struct TokenLogprobs {
-  int32_t token = 0;
-  std::string bytes;  ///< raw bytes of the token, perhaps no whole UTF-8 character
-  float logprob = 0.0F;
-  int32_t rank = 0;     ///< of a prompt token: how many are at least as likely, itself included
-  bool first = false;   ///< the prompt begins with it: there is no log-probability
-  bool hidden = false;  ///< a special token that the text does not show
-
-  struct Alternative {
-    int32_t token = 0;
-    std::string bytes;
-    float logprob = 0.0F;
-  };
-
-  std::vector<Alternative> top;
-};
-
-/// Content in which a closing mark came that no opening one began. What came before it was
-/// reasoning, but that is known only now.
-struct UnopenedReasoning {
-  size_t end = 0;     ///< bytes of the choice's content before the mark
-  size_t answer = 0;  ///< where the content goes on behind it
-
-  bool operator==(const UnopenedReasoning&) const = default;
-};
-
-/// A piece of one choice. Text is valid UTF-8 and never holds part of a stop string.
-struct GenerationDelta {
-  int32_t choice = 0;
-  std::string content;
-  std::string reasoning;
-  std::vector<int32_t> tokens;  ///< ids behind this piece (EOS not included)
-  std::vector<TokenLogprobs>
-      logprobs;  ///< one per token if asked for, with echo the prompt's first
-  std::vector<TokenLogprobs> prompt_logprobs;  ///< one per prompt token if asked for; comes once
-  std::optional<FinishReason> finish;          ///< set on the last delta of a choice
-  std::optional<UnopenedReasoning> unopened;   ///< the same
-};
-
-struct GenerationUsage {
-  int64_t prompt_tokens = 0;
-  int64_t cached_prompt_tokens = 0;
-  int64_t completion_tokens = 0;  ///< of all choices, EOS not counted
-  int64_t reasoning_tokens = 0;
-};
-
-/// Receives one generation. Called on the delivery thread: must return quickly and must not throw.
-/// Exactly one of on_done and on_error ends it.
-class GenerationSink {
- public:
-  virtual ~GenerationSink() = default;
-  virtual void on_delta(GenerationDelta delta) = 0;
-  virtual void on_done(const GenerationUsage& usage) = 0;
-  virtual void on_error(const Status& status) = 0;
+  void begin_with(Prompt made) {
+    prompt = std::move(made.tokens);
+    form = std::move(made.form);
+  }
 };
 
 /// Values a request gets when it does not say (generation_config.json over built-in defaults).
@@ -152,8 +100,12 @@ class LanguageModel {
   virtual ~LanguageModel() = default;
   virtual const ModelInfo& info() const = 0;
   virtual const GenerationDefaults& defaults() const = 0;
-  virtual const Tokenizer* tokenizer() const = 0;         ///< nullptr: ids only
-  virtual const ChatTemplate* chat_template() const = 0;  ///< nullptr: no chat
+
+  /// A chat as the model's template writes it. kUnsupported if the model has no chat template, or
+  /// tools are given and its template does not show them or calls of an unknown form. Thread-safe.
+  virtual Result<Prompt> prepare(const ChatInput& chat) const = 0;
+  /// A raw text. kUnsupported without a tokenizer. Thread-safe.
+  virtual Result<Prompt> prepare(const std::string& text) const = 0;
 
   /// Validates and queues; the id is for cancel(). Errors: kInvalidArgument, kContextLength,
   /// kOverloaded, kUnavailable. The sink gets no call if this fails.

@@ -1,31 +1,52 @@
-// From what a client sends to prompt ids.
+// From what a client sends to prompt ids, and to what must be known to read the output.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
+#include "text/markup.h"
 
 namespace tutti {
 
-struct ChatPrompt {
+class ChatTemplate;
+class Tokenizer;
+
+/// How the output that follows a prompt is to be read.
+struct OutputForm {
+  const ReasoningMarkup* reasoning = nullptr;  ///< nullptr: reasoning is not told apart
+  bool reasoning_open = false;                 ///< the prompt ends inside the reasoning
+  bool reasoning_closed = false;               ///< it ends behind it: there will be none
+  const ToolCallMarkup* calls = nullptr;       ///< nullptr: no tool calls are looked for
+  std::shared_ptr<const Json> tools;           ///< the declared tools, for types of arguments
+  bool one_call = false;                       ///< what is called after the first is dropped
+};
+
+struct Prompt {
   std::vector<int32_t> tokens;
-  /// The template wrote the opening mark of the reasoning: GenerationRequest::reasoning_open.
-  bool reasoning_open = false;
-  bool reasoning_closed = false;  ///< the same of a closing mark
+  OutputForm form;
+};
+
+/// A chat in OpenAI's terms, checked.
+struct ChatInput {
+  Json messages;                      ///< array of {"role", "content", …}
+  std::shared_ptr<const Json> tools;  ///< array; nullptr: there are none to call
+  bool one_call = false;              ///< see OutputForm
+  JsonObject template_kwargs;         ///< more variables of the template
 };
 
 /// Special-token text is parsed in what the template wrote and plain text in what the messages
-/// brought, so that a message cannot end its turn or open another.
-Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template,
-                                    const Tokenizer& tokenizer,
-                                    const ChatTemplateInput& input);
+/// brought, so that a message cannot end its turn or open another. `now_unix`: what the template
+/// takes for now. kUnsupported, about "tools": see LanguageModel::prepare.
+Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,
+                                const Tokenizer& tokenizer,
+                                const ChatInput& chat,
+                                int64_t now_unix);
 
 /// A raw completion prompt: special-token text is parsed, BOS is added as the tokenizer's files
 /// say.
-Result<std::vector<int32_t>> make_completion_prompt(const Tokenizer& tokenizer,
-                                                    std::string_view prompt);
+Result<Prompt> make_completion_prompt(const Tokenizer& tokenizer, std::string_view prompt);
 
 }  // namespace tutti

@@ -1,5 +1,5 @@
 // The one table of what a request can ask for: name, type, range, default, where it goes, help. It
-// makes the fields of HTTP requests (serve/request_fields.h), flags of commands, the engine's
+// makes the fields of HTTP requests (serve/field_rules.h), flags of commands, the engine's
 // checks, the largest values of the server's limits and the table in docs/serving.md.
 #pragma once
 #include <cstdint>

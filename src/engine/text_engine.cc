@@ -40,19 +40,36 @@ TextEngine::~TextEngine() {
   engine_.shutdown();
 }
 
+Result<Prompt> TextEngine::prepare(const ChatInput& chat) const {
+  if (chat_template_ == nullptr || tokenizer_ == nullptr) {
+    return error(StatusCode::kUnsupported,
+                 "model \"{}\" has no chat template; use /v1/completions",
+                 info_.id);
+  }
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return make_chat_prompt(*chat_template_,
+                          *tokenizer_,
+                          chat,
+                          std::chrono::duration_cast<std::chrono::seconds>(now).count());
+}
+
+Result<Prompt> TextEngine::prepare(const std::string& text) const {
+  if (tokenizer_ == nullptr) {
+    return error(StatusCode::kUnsupported,
+                 "model \"{}\" has no tokenizer; send the prompt as token ids",
+                 info_.id)
+        .with_param("prompt");
+  }
+  return make_completion_prompt(*tokenizer_, text);
+}
+
 Result<uint64_t> TextEngine::generate(GenerationRequest request,
                                       std::shared_ptr<GenerationSink> sink) {
   TUTTI_RETURN_IF_ERROR(check_request(request, limits_));
   TUTTI_TRY(LogitRulesPtr rules, make_rules(request, defaults_.eos_token_ids, text_.get()));
   const uint64_t id = next_id_.fetch_add(static_cast<uint64_t>(request.n));
   const int64_t prompt_tokens = ssize(request.prompt.size());
-  const Generation::Context context{
-      .engine = &engine_,
-      .table = &table_,
-      .text = {
-          .tokens = text_.get(),
-          .reasoning = chat_template_ == nullptr ? nullptr : chat_template_->reasoning_markup(),
-          .tool_calls = chat_template_ == nullptr ? nullptr : chat_template_->tool_call_markup()}};
+  const Generation::Context context{.engine = &engine_, .table = &table_, .text = text_.get()};
   auto generation = std::make_shared<Generation>(context, request, id, std::move(sink));
   // In the table first: it may end before submit returns.
   table_.add(id, generation, prompt_tokens);

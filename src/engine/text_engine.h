@@ -33,9 +33,8 @@ class TextEngine final : public LanguageModel {
 
   const GenerationDefaults& defaults() const override { return defaults_; }
 
-  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
-
-  const ChatTemplate* chat_template() const override { return chat_template_.get(); }
+  Result<Prompt> prepare(const ChatInput& chat) const override;
+  Result<Prompt> prepare(const std::string& text) const override;
 
   /// max_tokens is lowered to what the context has left unless it must fit. Besides the errors of
   /// LanguageModel: kOutOfMemory if the prompt fits the context and not the KV memory, kUnsupported

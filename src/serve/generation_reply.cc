@@ -14,26 +14,28 @@ void append_all(std::vector<T>& into, std::vector<T>&& from) {
 }
 
 size_t size_of(const GenerationDelta& delta) {
-  size_t bytes = delta.content.size() + delta.reasoning.size();
+  size_t bytes = 0;
+  for (const OutputEvent& event : delta.events) {
+    bytes += event.text.size() + event.name.size();
+  }
   for (const TokenLogprobs& token : delta.logprobs) {
     bytes += sizeof(token) + token.bytes.size() + token.top.size() * sizeof(token.top[0]);
   }
   return bytes;
 }
 
-// A stream has sent it as content by the time it shows; a whole reply can tell it apart. It loses
-// the line ends that other reasoning loses.
-void move_unopened_reasoning(CollectedChoice& choice) {
-  if (!choice.unopened || choice.unopened->answer > choice.content.size()) {
-    return;
+// A piece after another one of the same choice, with texts that go on joined.
+void join(GenerationDelta& held, GenerationDelta&& next) {
+  for (OutputEvent& event : next.events) {
+    if (event.kind == OutputEvent::Kind::kText || event.kind == OutputEvent::Kind::kReasoning) {
+      add_text(held.events, event.kind, event.text);
+    } else {
+      held.events.push_back(std::move(event));
+    }
   }
-  std::string reasoning = choice.content.substr(0, choice.unopened->end);
-  reasoning.erase(0, reasoning.find_first_not_of('\n'));
-  reasoning.erase(reasoning.find_last_not_of('\n') + 1);
-  choice.content.erase(0, choice.unopened->answer);
-  choice.content.erase(0, choice.content.find_first_not_of('\n'));
-  choice.reasoning = std::move(reasoning);
-  choice.unopened.reset();
+  append_all(held.logprobs, std::move(next.logprobs));
+  held.finish = next.finish;
+  held.calls = next.calls;
 }
 
 class PromptSink final : public GenerationSink {
@@ -174,10 +176,7 @@ void GenerationReply::hold(GenerationDelta delta) {
   held_bytes_ += size_of(delta);
   for (GenerationDelta& held : held_) {
     if (held.choice == delta.choice) {
-      held.content += delta.content;
-      held.reasoning += delta.reasoning;
-      append_all(held.logprobs, std::move(delta.logprobs));
-      held.finish = delta.finish;
+      join(held, std::move(delta));
       return;
     }
   }
@@ -197,13 +196,7 @@ void GenerationReply::pull(size_t unsent, std::string& out) {
   }
   if (!options_.stream) {
     for (GenerationDelta& delta : batch.deltas) {
-      CollectedChoice& choice = collected_[static_cast<size_t>(delta.choice)];
-      choice.content += delta.content;
-      choice.reasoning += delta.reasoning;
-      append_all(choice.logprobs, std::move(delta.logprobs));
-      append_all(choice.prompt_logprobs, std::move(delta.prompt_logprobs));
-      choice.finish = delta.finish.value_or(choice.finish);
-      choice.unopened = delta.unopened;
+      collected_[static_cast<size_t>(delta.choice)].add(std::move(delta));
     }
     ended_ = batch.ended;
     return;
@@ -235,7 +228,7 @@ void GenerationReply::finish(std::string& out) {
   if (status_.ok()) {
     format_->end(usage_, out);
   } else {
-    out += error_event(status_);
+    format_->error(status_, out);
   }
 }
 
@@ -252,9 +245,6 @@ void GenerationReply::abort(Status status, std::string& out) {
 }
 
 std::string GenerationReply::whole() {
-  for (CollectedChoice& choice : collected_) {
-    move_unopened_reasoning(choice);
-  }
   return format_->whole(collected_, usage_);
 }
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/language_model.h"
@@ -81,6 +82,11 @@ class GenerationReply {
   std::chrono::steady_clock::time_point deadline() const { return options_.deadline; }
 
   bool stream() const { return options_.stream; }
+
+  /// Of a stream.
+  const char* content_type() const { return format_->content_type(); }
+
+  std::string_view keep_alive() const { return format_->keep_alive(); }
 
   /// Streams: appends the events that come before any piece.
   void begin(std::string& out) { format_->begin(out); }

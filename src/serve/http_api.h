@@ -20,14 +20,21 @@
 
 namespace tutti {
 
-enum class RouteId { kChat, kCompletions, kModels, kModel, kLive, kReady, kMetrics };
+enum class RouteId { kGenerate, kModels, kModel, kLive, kReady, kMetrics };
+
+class Dialect;
+struct DialectRoute;
 
 struct Route {
   RouteId id;
   const char* method;  ///< "GET" (answers HEAD too) or "POST" (takes a JSON body)
   const char* path;    ///< one that ends with / takes a name after it, but for "/" itself
   bool needs_key;
-  bool probe;  ///< answered above the connection limit too
+  bool probe;                        ///< answered above the connection limit too
+  const Dialect* dialect = nullptr;  ///< of kGenerate: whose route it is
+  int number = 0;                    ///< and its number there
+
+  const DialectRoute& dialect_route() const;
 
   bool takes_name() const {
     return std::string_view(path) != "/" && std::string_view(path).ends_with('/');
@@ -99,7 +106,7 @@ class HttpApi {
   HttpResponse live() const;
   HttpResponse ready() const;
   HttpResponse options_of_health(const RouteMatch& match) const;
-  Result<std::unique_ptr<GenerationReply>> generate(RouteId route,
+  Result<std::unique_ptr<GenerationReply>> generate(const Route& route,
                                                     std::string_view body,
                                                     const ReplyContext& context);
 

@@ -195,11 +195,15 @@ std::string write_response(const HttpResponse& response, const WriteOptions& opt
   return out;
 }
 
-std::string write_stream_head(const WriteOptions& options, bool chunked) {
+std::string write_stream_head(const WriteOptions& options,
+                              std::string_view content_type,
+                              bool chunked) {
   std::string out;
   append_common_headers(out, 200, options);
   // nginx buffers replies unless told not to.
-  out += "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  out += "Content-Type: ";
+  out += content_type;
+  out += "\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
   out += chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
   return out;
 }

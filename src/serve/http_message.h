@@ -1,4 +1,5 @@
-// HTTP requests and replies as plain values, and errors in OpenAI's shape.
+// HTTP requests and replies as plain values, and errors, in OpenAI's shape unless a dialect has its
+// own (dialect.h).
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -76,7 +77,9 @@ struct WriteOptions {
 
 std::string write_response(const HttpResponse& response, const WriteOptions& options);
 /// Head of a reply of unknown length; `chunked` is false for HTTP/1.0 clients.
-std::string write_stream_head(const WriteOptions& options, bool chunked);
+std::string write_stream_head(const WriteOptions& options,
+                              std::string_view content_type,
+                              bool chunked);
 std::string_view reason_phrase(int status);
 
 }  // namespace tutti

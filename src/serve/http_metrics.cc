@@ -113,8 +113,8 @@ std::string model_label(const std::string& id) {
 
 void append_engines(std::string& out, const ServedModels& models) {
   std::vector<std::pair<std::string, EngineStats>> snapshots;
-  for (const ServedModel& served : models.all()) {
-    snapshots.emplace_back(model_label(served.model->info().id), served.model->stats());
+  for (const auto& model : models.all()) {
+    snapshots.emplace_back(model_label(model->info().id), model->stats());
   }
   for (const EngineMetric& metric : kEngineMetrics) {
     append_head(out, metric.info);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "serve/dialect.h"
 
 namespace tutti {
 
@@ -139,9 +140,12 @@ void HttpSession::check_stream_progress(Clock::time_point now) {
     changed_.notify();
   } else if (out_.empty() && !stream_->ended() &&
              now - last_event_ >= limits_.sse_comment_interval) {
-    add_chunk(": keep-alive\n\n");
-    send_some();
-    changed_.notify();
+    last_event_ = now;
+    if (!stream_->keep_alive().empty()) {
+      add_chunk(stream_->keep_alive());
+      send_some();
+      changed_.notify();
+    }
   }
 }
 
@@ -271,7 +275,7 @@ Status HttpSession::ending() const {
 }
 
 void HttpSession::account(int status, const std::string& error_code) {
-  shared_.api.metrics().count_request(route_name_, status);
+  shared_.api.metrics().count_request(route_ == nullptr ? "other" : route_->path, status);
   if (!error_code.empty()) {
     shared_.api.metrics().count_rejected(error_code);
   }
@@ -307,9 +311,13 @@ Task<HttpSession::Outcome> HttpSession::respond(HttpResponse response) {
 // An error after which the connection's framing cannot be trusted, or its body is unread.
 Task<HttpSession::Outcome> HttpSession::refuse(ApiError error) {
   close_after_ = true;
-  HttpResponse response = error_response(error);
+  HttpResponse response = error_reply(error);
   const Outcome outcome = co_await respond(std::move(response));
   co_return outcome;
+}
+
+HttpResponse HttpSession::error_reply(const ApiError& error) const {
+  return error_response(error, route_ == nullptr ? nullptr : route_->dialect);
 }
 
 HttpSession::Outcome HttpSession::disconnected() {
@@ -333,7 +341,7 @@ Task<HttpSession::Outcome> HttpSession::serve_one() {
     co_return outcome;
   }
   const RouteMatch& match = std::get<RouteMatch>(admitted);
-  route_name_ = match.route->path;
+  route_ = match.route;
   generation_route_ = std::string_view(match.route->method) == "POST";
   if (kind_ == Kind::kProbe && !match.route->probe) {
     ApiError full = to_api_error(too_many_connections());
@@ -359,7 +367,7 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
   if (shared_.api.draining() || slot.number() > limits_.requests) {
     const Status full(StatusCode::kOverloaded, "too many requests are under way; try again");
     HttpResponse response =
-        error_response(to_api_error(shared_.api.draining() ? shutting_down() : full));
+        error_reply(to_api_error(shared_.api.draining() ? shutting_down() : full));
     outcome = co_await respond(std::move(response));
     co_return outcome;
   }
@@ -405,7 +413,7 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
   });
   if (!queued) {
     const Status full(StatusCode::kOverloaded, "too many requests are being prepared; try again");
-    reply = error_response(to_api_error(full));
+    reply = error_reply(to_api_error(full));
     co_return Outcome::kNext;
   }
   while (!job->done.load()) {
@@ -415,7 +423,7 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
     }
     if (const Status status = ending(); !status.ok()) {
       *gone = true;
-      reply = error_response(to_api_error(status));
+      reply = error_reply(to_api_error(status));
       co_return Outcome::kNext;
     }
     arm_read();
@@ -444,7 +452,7 @@ Task<HttpSession::Outcome> HttpSession::send_collected(GenerationReply& reply) {
     co_await changed_.wait();
   }
   HttpResponse response = reply.status().ok() ? json_response(reply.whole())
-                                              : error_response(to_api_error(reply.status()));
+                                              : error_reply(to_api_error(reply.status()));
   const Outcome outcome = co_await respond(std::move(response));
   co_return outcome;
 }
@@ -454,7 +462,7 @@ Task<HttpSession::Outcome> HttpSession::send_stream(GenerationReply& reply) {
   close_after_ = close_after_ || !stream_chunked_;  // HTTP/1.0: the end of the body is the close
   stream_ended_ = false;
   const WriteOptions options = write_options();
-  out_ += write_stream_head(options, stream_chunked_);
+  out_ += write_stream_head(options, reply.content_type(), stream_chunked_);
   std::string first;
   reply.begin(first);
   stream_ = &reply;

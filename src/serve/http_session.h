@@ -83,6 +83,8 @@ class HttpSession final : public ConnEvents,
   Task<Outcome> send_stream(GenerationReply& reply);
   Task<Outcome> respond(HttpResponse response);
   Task<Outcome> refuse(ApiError error);
+  /// As the dialect of the route writes it.
+  HttpResponse error_reply(const ApiError& error) const;
   Outcome disconnected();
   Task<bool> flush();
   Task<void> linger();
@@ -125,8 +127,8 @@ class HttpSession final : public ConnEvents,
   HttpHead head_;
   std::string body_;
   std::string request_id_;
-  std::string reply_headers_;  // lines that every reply to it has
-  const char* route_name_ = "other";
+  std::string reply_headers_;     // lines that every reply to it has
+  const Route* route_ = nullptr;  // once it is known
   bool generation_route_ = false;
   std::shared_ptr<const GenerationWatch> watch_;  // of the reply under way
   Clock::time_point request_begun_;

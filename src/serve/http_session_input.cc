@@ -96,7 +96,7 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
   head_ = HttpHead();
   request_id_ = random_id("req");
   reply_headers_.clear();
-  route_name_ = "other";
+  route_ = nullptr;
   generation_route_ = false;
   watch_.reset();
   close_after_ = false;

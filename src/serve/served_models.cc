@@ -7,21 +7,21 @@ namespace tutti {
 ServedModels::ServedModels()
     : reason_(StatusCode::kUnavailable, "the model is still loading; try again in a moment") {}
 
-Status ServedModels::add(ServedModel served) {
-  const std::string& id = served.model->info().id;
+Status ServedModels::add(std::shared_ptr<LanguageModel> model) {
+  const std::string& id = model->info().id;
   const std::lock_guard lock(mutex_);
-  for (const ServedModel& other : models_) {
-    if (other.model->info().id == id) {
+  for (const auto& other : models_) {
+    if (other->info().id == id) {
       return invalid("a model named \"{}\" is already served; give one another name", id);
     }
   }
-  models_.push_back(std::move(served));
+  models_.push_back(std::move(model));
   return ok_status();
 }
 
 bool ServedModels::remove(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  return std::erase_if(models_, [&](const ServedModel& s) { return s.model->info().id == id; }) > 0;
+  return std::erase_if(models_, [&](const auto& model) { return model->info().id == id; }) > 0;
 }
 
 void ServedModels::set_reason(Status why_there_is_none) {
@@ -29,19 +29,20 @@ void ServedModels::set_reason(Status why_there_is_none) {
   reason_ = std::move(why_there_is_none);
 }
 
-Result<ServedModel> ServedModels::find(const std::optional<std::string>& id) const {
+Result<std::shared_ptr<LanguageModel>> ServedModels::find(
+    const std::optional<std::string>& id) const {
   const std::lock_guard lock(mutex_);
   if (models_.empty()) {
     return Status(reason_);
   }
   if (!id && models_.size() == 1) {
-    return ServedModel(models_.front());
+    return std::shared_ptr(models_.front());
   }
   std::string names;
-  for (const ServedModel& served : models_) {
-    const std::string& name = served.model->info().id;
+  for (const auto& model : models_) {
+    const std::string& name = model->info().id;
     if (id == name) {
-      return ServedModel(served);
+      return std::shared_ptr(model);
     }
     names += (names.empty() ? "" : ", ") + name;
   }
@@ -55,20 +56,20 @@ Result<ServedModel> ServedModels::find(const std::optional<std::string>& id) con
       .with_param("model");
 }
 
-std::vector<ServedModel> ServedModels::all() const {
+std::vector<std::shared_ptr<LanguageModel>> ServedModels::all() const {
   const std::lock_guard lock(mutex_);
   return models_;
 }
 
 Status ServedModels::ready() const {
-  const std::vector<ServedModel> models = all();
+  const auto models = all();
   if (models.empty()) {
     const std::lock_guard lock(mutex_);
     return reason_;
   }
   Status last;
-  for (const ServedModel& served : models) {
-    last = served.model->health();
+  for (const auto& model : models) {
+    last = model->health();
     if (last.ok()) {
       return last;
     }
@@ -77,8 +78,8 @@ Status ServedModels::ready() const {
 }
 
 Status ServedModels::live() const {
-  for (const ServedModel& served : all()) {
-    Status health = served.model->health();
+  for (const auto& model : all()) {
+    Status health = model->health();
     if (health.code() == StatusCode::kDevice) {
       return health;
     }

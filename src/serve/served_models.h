@@ -9,28 +9,22 @@
 
 #include "base/status.h"
 #include "engine/language_model.h"
-#include "serve/prompt_builder.h"
 
 namespace tutti {
-
-struct ServedModel {
-  std::shared_ptr<LanguageModel> model;
-  std::shared_ptr<PromptBuilder> prompts;
-};
 
 class ServedModels {
  public:
   ServedModels();
 
   /// kInvalidArgument if a model of that name is already served.
-  Status add(ServedModel served);
+  Status add(std::shared_ptr<LanguageModel> model);
   bool remove(const std::string& id);
   /// What requests are told while there is no model (default: it is still loading).
   void set_reason(Status why_there_is_none);
 
   /// No id means the only model. kUnavailable while there is none; kNotFound names those there are.
-  Result<ServedModel> find(const std::optional<std::string>& id) const;
-  std::vector<ServedModel> all() const;
+  Result<std::shared_ptr<LanguageModel>> find(const std::optional<std::string>& id) const;
+  std::vector<std::shared_ptr<LanguageModel>> all() const;
   /// ok if at least one model takes requests.
   Status ready() const;
   /// kDevice with the cause if one of the models has failed for good: only a new process mends it.
@@ -38,7 +32,7 @@ class ServedModels {
 
  private:
   mutable std::mutex mutex_;
-  std::vector<ServedModel> models_;
+  std::vector<std::shared_ptr<LanguageModel>> models_;
   Status reason_;
 };
 

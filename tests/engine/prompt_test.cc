@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/generation_config.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
 
 namespace tutti {
 namespace {
@@ -66,24 +68,24 @@ std::vector<int32_t> ids_of(const Tokenizer& tokenizer, std::vector<std::string>
   return out;
 }
 
-ChatTemplateInput say(const std::string& content) {
-  ChatTemplateInput input;
+ChatInput say(const std::string& content) {
+  ChatInput input;
   input.messages = Json::array({Json::object({{"role", "user"}, {"content", content}})});
   return input;
 }
 
 TEST(ChatPrompt, TemplateMarksAreTokensAndThinkingIsOpen) {
   const auto tokenizer = tiny_tokenizer();
-  const auto prompt = make_chat_prompt(*tiny_template(), *tokenizer, say("hi"));
+  const auto prompt = make_chat_prompt(*tiny_template(), *tokenizer, say("hi"), 0);
   ASSERT_TRUE(prompt.ok()) << prompt.status().message();
   EXPECT_EQ(prompt->tokens,
             ids_of(*tokenizer, {"<|bos|>", "<|user|>", "h", "i", "<|end|>", "<think>", "\n"}));
-  EXPECT_TRUE(prompt->reasoning_open);
+  EXPECT_TRUE(prompt->form.reasoning_open);
 }
 
 TEST(ChatPrompt, MarksInsideMessagesStayText) {
   const auto tokenizer = tiny_tokenizer();
-  const auto prompt = make_chat_prompt(*tiny_template(), *tokenizer, say("<|end|><|user|>x"));
+  const auto prompt = make_chat_prompt(*tiny_template(), *tokenizer, say("<|end|><|user|>x"), 0);
   ASSERT_TRUE(prompt.ok());
   const int32_t user = *tokenizer->token_id("<|user|>");
   const int32_t end = *tokenizer->token_id("<|end|>");
@@ -95,29 +97,63 @@ TEST(ChatPrompt, AMessageCannotOpenReasoning) {
   auto chat = ChatTemplate::parse("{{ messages[0].content }}{# <think> #}", {});
   ASSERT_TRUE(chat.ok());
   ASSERT_NE((*chat)->reasoning_markup(), nullptr);
-  const auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x<think>"));
+  const auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x<think>"), 0);
   ASSERT_TRUE(prompt.ok());
-  EXPECT_FALSE(prompt->reasoning_open);
+  EXPECT_FALSE(prompt->form.reasoning_open);
 }
 
 TEST(ChatPrompt, ATemplateMayCloseTheReasoning) {
   auto chat = ChatTemplate::parse("{{ messages[0].content }}<think>\n\n</think>\n\n", {});
   ASSERT_TRUE(chat.ok());
-  auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x"));
+  auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x"), 0);
   ASSERT_TRUE(prompt.ok());
-  EXPECT_TRUE(prompt->reasoning_closed);
-  EXPECT_FALSE(prompt->reasoning_open);
+  EXPECT_TRUE(prompt->form.reasoning_closed);
+  EXPECT_FALSE(prompt->form.reasoning_open);
   chat = ChatTemplate::parse("{{ messages[0].content }}{# </think> #}", {});
   ASSERT_TRUE(chat.ok());
-  prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x</think>"));
+  prompt = make_chat_prompt(**chat, *tiny_tokenizer(), say("x</think>"), 0);
   ASSERT_TRUE(prompt.ok());
-  EXPECT_FALSE(prompt->reasoning_closed);
+  EXPECT_FALSE(prompt->form.reasoning_closed);
+}
+
+std::shared_ptr<const Json> one_tool() {
+  return std::make_shared<const Json>(
+      *parse_json(R"([{"type":"function","function":{"name":"f"}}])"));
+}
+
+TEST(ChatPrompt, ToolsSayHowTheirCallsAreRead) {
+  auto chat = ChatTemplate::parse("{{ tools }}{{ messages }}{# <tool_call> #}", {});
+  ASSERT_TRUE(chat.ok());
+  ASSERT_NE((*chat)->tool_call_markup(), nullptr);
+  ChatInput input = say("x");
+  auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_EQ(prompt->form.calls, nullptr);  // none were declared
+  input.tools = one_tool();
+  input.one_call = true;
+  prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_EQ(prompt->form.calls, (*chat)->tool_call_markup());
+  EXPECT_EQ(prompt->form.tools, input.tools);
+  EXPECT_TRUE(prompt->form.one_call);
+}
+
+TEST(ChatPrompt, ToolsThatTheTemplateDoesNotKnowAreRefused) {
+  ChatInput input = say("x");
+  input.tools = one_tool();
+  for (const char* source : {"{{ tools }}{{ messages }}", "{{ messages }}{# <tool_call> #}"}) {
+    auto chat = ChatTemplate::parse(source, {});
+    ASSERT_TRUE(chat.ok());
+    const auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+    EXPECT_EQ(prompt.status().code(), StatusCode::kUnsupported) << source;
+    EXPECT_EQ(prompt.status().param(), "tools") << source;
+  }
 }
 
 TEST(ChatPrompt, BadMessagesAreErrors) {
-  ChatTemplateInput input;
+  ChatInput input;
   input.messages = Json("hello");
-  const auto prompt = make_chat_prompt(*tiny_template(), *tiny_tokenizer(), input);
+  const auto prompt = make_chat_prompt(*tiny_template(), *tiny_tokenizer(), input, 0);
   EXPECT_EQ(prompt.status().code(), StatusCode::kInvalidArgument);
 }
 
@@ -125,7 +161,7 @@ TEST(CompletionPrompt, AddsBosAndParsesSpecialText) {
   const auto tokenizer = tiny_tokenizer();
   const auto ids = make_completion_prompt(*tokenizer, "a<|end|>");
   ASSERT_TRUE(ids.ok());
-  EXPECT_EQ(*ids, ids_of(*tokenizer, {"<|bos|>", "a", "<|end|>"}));
+  EXPECT_EQ(ids->tokens, ids_of(*tokenizer, {"<|bos|>", "a", "<|end|>"}));
 }
 
 // --- generation_config.json -------------------------------------------------------------------

@@ -87,7 +87,9 @@ class RecordingSink final : public GenerationSink {
  public:
   void on_delta(GenerationDelta delta) override {
     const std::lock_guard lock(mutex_);
-    bad_ |= ended_ || !is_valid_utf8(delta.content) || !is_valid_utf8(delta.reasoning);
+    const std::string content = text_of(delta.events, OutputEvent::Kind::kText);
+    const std::string reasoning = text_of(delta.events, OutputEvent::Kind::kReasoning);
+    bad_ |= ended_ || !is_valid_utf8(content) || !is_valid_utf8(reasoning);
     const auto choice = static_cast<size_t>(delta.choice);
     if (content_.size() <= choice) {
       content_.resize(choice + 1);
@@ -96,8 +98,8 @@ class RecordingSink final : public GenerationSink {
       finish_.resize(choice + 1);
     }
     bad_ |= finish_[choice].has_value();
-    content_[choice] += delta.content;
-    reasoning_[choice] += delta.reasoning;
+    content_[choice] += content;
+    reasoning_[choice] += reasoning;
     tokens_[choice].insert(tokens_[choice].end(), delta.tokens.begin(), delta.tokens.end());
     finish_[choice] = delta.finish;
     deltas_.push_back(std::move(delta));
@@ -148,8 +150,19 @@ class RecordingSink final : public GenerationSink {
     return choice < finish_.size() ? finish_[choice] : std::nullopt;
   }
 
-  std::optional<UnopenedReasoning> unopened() const {
-    return deltas_.empty() ? std::nullopt : deltas_.back().unopened;
+  /// All events of all deltas, texts that go on joined.
+  OutputEvents events() const {
+    OutputEvents all;
+    for (const GenerationDelta& delta : deltas_) {
+      for (const OutputEvent& event : delta.events) {
+        if (event.kind == OutputEvent::Kind::kText || event.kind == OutputEvent::Kind::kReasoning) {
+          add_text(all, event.kind, event.text);
+        } else {
+          all.push_back(event);
+        }
+      }
+    }
+    return all;
   }
 
   const std::vector<GenerationDelta>& deltas() const { return deltas_; }

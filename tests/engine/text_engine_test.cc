@@ -94,7 +94,8 @@ TEST(TextEngine, AStopStringIsFoundAtEverySplit) {
         ASSERT_EQ(sink->content(), before) << "cut at " << i << " and " << j;
         ASSERT_EQ(sink->finish(), FinishReason::kStop);
         for (const GenerationDelta& delta : sink->deltas()) {
-          ASSERT_EQ(delta.content.find_first_of("STOP"), std::string::npos);
+          ASSERT_EQ(text_of(delta.events, OutputEvent::Kind::kText).find_first_of("STOP"),
+                    std::string::npos);
         }
       }
     }
@@ -289,17 +290,10 @@ TEST(TextEngine, APromptLargerThanTheKvMemoryIsRefusedAtOnce) {
 
 // --- Reasoning --------------------------------------------------------------------------------
 
-std::shared_ptr<const ChatTemplate> thinking_template() {
-  auto chat = ChatTemplate::parse("{{ messages }}<think>", {});
-  EXPECT_TRUE(chat.ok());
-  return *chat;
-}
-
 TEST(TextEngine, ReasoningIsSplitFromTheAnswer) {
   Harness h({"<think>", "so ", "it is", "</think>", "\n\n", "42"}, {0, 1, 2, 3, 4, 5});
-  h.parts.chat_template = thinking_template();
   GenerationRequest request = prompt();
-  request.split_reasoning = true;
+  request.form.reasoning = find_reasoning_markup("<think>");
   auto sink = h.run(request);
   EXPECT_EQ(sink->reasoning(), "so it is");
   EXPECT_EQ(sink->content(), "42");
@@ -307,16 +301,15 @@ TEST(TextEngine, ReasoningIsSplitFromTheAnswer) {
   EXPECT_EQ(sink->usage().completion_tokens, 6);
   EXPECT_EQ(sink->usage().reasoning_tokens, 3);  // the closing mark is still reasoning
 
-  request.split_reasoning = false;
+  request.form.reasoning = nullptr;
   EXPECT_EQ(h.run(request)->content(), "<think>so it is</think>\n\n42");
 }
 
 TEST(TextEngine, ReasoningMayBeOpenedByThePrompt) {
   Harness h({"so", "</th", "ink>", "42"}, {0, 1, 2, 3});
-  h.parts.chat_template = thinking_template();
   GenerationRequest request = prompt();
-  request.split_reasoning = true;
-  request.reasoning_open = true;
+  request.form.reasoning = find_reasoning_markup("<think>");
+  request.form.reasoning_open = true;
   const auto sink = h.run(request);
   EXPECT_EQ(sink->reasoning(), "so");
   EXPECT_EQ(sink->content(), "42");
@@ -325,58 +318,125 @@ TEST(TextEngine, ReasoningMayBeOpenedByThePrompt) {
 // The answer is what stop strings are for: the same text in the reasoning ends nothing.
 TEST(TextEngine, StopStringsDoNotEndTheReasoning) {
   Harness h({"<think>", "a END b", "</think>", "\n\n", "c E", "ND d"}, {0, 1, 2, 3, 4, 5});
-  h.parts.chat_template = thinking_template();
   GenerationRequest request = prompt();
-  request.split_reasoning = true;
+  request.form.reasoning = find_reasoning_markup("<think>");
   request.stop = {"END", "</think>"};
   const auto sink = h.run(request);
   EXPECT_EQ(sink->reasoning(), "a END b");
   EXPECT_EQ(sink->content(), "c ");
   EXPECT_EQ(sink->finish(), FinishReason::kStop);
   // Raw completions know no reasoning.
-  request.split_reasoning = false;
+  request.form.reasoning = nullptr;
   EXPECT_EQ(h.run(request)->content(), "<think>a ");
 }
 
-TEST(TextEngine, AClosingMarkThatNothingOpenedIsNoted) {
+TEST(TextEngine, AClosingMarkThatNothingOpened) {
   Harness h({"so", "</th", "ink>", "\n\n42 </think>"}, {0, 1, 2, 3});
-  h.parts.chat_template = thinking_template();
   GenerationRequest request = prompt();
-  request.split_reasoning = true;
+  request.form.reasoning = find_reasoning_markup("<think>");
+  // A stream has shown the text when the mark comes.
   auto sink = h.run(request);
   EXPECT_EQ(sink->content(), "so</think>\n\n42 </think>");
-  EXPECT_EQ(sink->unopened(), (UnopenedReasoning{.end = 2, .answer = 10}));
+  EXPECT_EQ(sink->reasoning(), "");
   EXPECT_EQ(sink->usage().reasoning_tokens, 3);
-  // A template that closed the reasoning itself has left none.
-  request.reasoning_closed = true;
-  sink = h.run(request);
-  EXPECT_FALSE(sink->unopened().has_value());
-  EXPECT_EQ(sink->usage().reasoning_tokens, 0);
-  // One reasoning is enough: a mark in the answer is text.
-  request.reasoning_closed = false;
-  request.reasoning_open = true;
+  request.whole = true;
   sink = h.run(request);
   EXPECT_EQ(sink->reasoning(), "so");
   EXPECT_EQ(sink->content(), "42 </think>");
-  EXPECT_FALSE(sink->unopened().has_value());
+  EXPECT_EQ(sink->usage().reasoning_tokens, 3);
+  // A template that closed the reasoning itself has left none.
+  request.form.reasoning_closed = true;
+  sink = h.run(request);
+  EXPECT_EQ(sink->content(), "so</think>\n\n42 </think>");
+  EXPECT_EQ(sink->usage().reasoning_tokens, 0);
+  // One reasoning is enough: a mark in the answer is text.
+  request.form.reasoning_closed = false;
+  request.form.reasoning_open = true;
+  sink = h.run(request);
+  EXPECT_EQ(sink->reasoning(), "so");
+  EXPECT_EQ(sink->content(), "42 </think>");
+}
+
+TEST(TextEngine, AWholeReplyWithoutMarksIsAllAnswer) {
+  Harness h({"so", "</th", "at"}, {0, 1, 2});
+  GenerationRequest request = prompt();
+  request.form.reasoning = find_reasoning_markup("<think>");
+  request.whole = true;
+  EXPECT_EQ(h.run(request)->content(), "so</that");
+}
+
+GenerationRequest with_tools() {
+  GenerationRequest request = prompt();
+  request.form.calls = tool_call_markup("hermes");
+  request.form.tools =
+      std::make_shared<const Json>(*parse_json(R"([{"type":"function","function":{"name":"f"}}])"));
+  return request;
+}
+
+OutputEvents call_events(int32_t number, const std::string& name, const std::string& arguments) {
+  using Kind = OutputEvent::Kind;
+  return {{.kind = Kind::kCallBegin, .text = {}, .call = number, .id = {}, .name = name},
+          {.kind = Kind::kCallArguments, .text = arguments, .call = number, .id = {}, .name = {}},
+          {.kind = Kind::kCallEnd, .text = {}, .call = number, .id = {}, .name = {}}};
+}
+
+// The same events however the output is cut into tokens, and whether it is streamed or not.
+TEST(TextEngine, ToolCallsAreEvents) {
+  const std::string said =
+      "Let me see.\n<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":\"é "
+      "</tool_call>\"}}</tool_call>\n"
+      "<tool_call>{\"name\":\"g\",\"arguments\":{}}</tool_call>";
+  OutputEvents want;
+  add_text(want, OutputEvent::Kind::kText, "Let me see.");
+  for (const OutputEvent& event : call_events(0, "f", R"({"a":"é </tool_call>"})")) {
+    want.push_back(event);
+  }
+  OutputEvents both = want;
+  for (const OutputEvent& event : call_events(1, "g", "{}")) {
+    both.push_back(event);
+  }
+  for (size_t cut = 1; cut < said.size(); cut += 3) {
+    Harness h({said.substr(0, cut), said.substr(cut)}, {0, 1});
+    GenerationRequest request = with_tools();
+    for (const bool whole : {false, true}) {
+      request.whole = whole;
+      const auto sink = h.run(request);
+      EXPECT_EQ(sink->events(), both) << cut;
+      EXPECT_EQ(sink->deltas().back().calls, 2) << cut;
+      EXPECT_EQ(sink->finish(), FinishReason::kStop);
+    }
+    request.form.one_call = true;
+    EXPECT_EQ(h.run(request)->events(), want) << cut;
+  }
+}
+
+TEST(TextEngine, ACallThatIsCutOffIsText) {
+  const std::string said = "<tool_call>{\"name\":\"f\",\"argu";
+  Harness h({said}, {0});
+  const auto sink = h.run(with_tools());
+  EXPECT_EQ(sink->content(), said);
+  EXPECT_EQ(sink->deltas().back().calls, 0);
+}
+
+TEST(TextEngine, WithoutToolsMarksAreText) {
+  const std::string said = "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>";
+  Harness h({said}, {0});
+  EXPECT_EQ(h.run(prompt())->content(), said);
 }
 
 TEST(TextEngine, AnEmptyReasoningIsReasoningToo) {
   Harness h({"<think>", "\n\n</think>", "\n\n", "see </think>"}, {0, 1, 2, 3});
-  h.parts.chat_template = thinking_template();
   GenerationRequest request = prompt();
-  request.split_reasoning = true;
+  request.form.reasoning = find_reasoning_markup("<think>");
   const auto sink = h.run(request);
   EXPECT_EQ(sink->content(), "see </think>");
-  EXPECT_FALSE(sink->unopened().has_value());
 }
 
 TEST(TextEngine, ReasoningThatDoesNotEndIsAllReasoning) {
   Harness h({"so", "</th"}, {0, 1});
-  h.parts.chat_template = thinking_template();
   GenerationRequest request = prompt();
-  request.split_reasoning = true;
-  request.reasoning_open = true;
+  request.form.reasoning = find_reasoning_markup("<think>");
+  request.form.reasoning_open = true;
   request.max_tokens = 2;
   const auto sink = h.run(request);
   EXPECT_EQ(sink->reasoning(), "so</th");
@@ -418,10 +478,9 @@ class HidingTokenText final : public TokenText {
 TEST(TextEngine, MarksThatAreSpecialTokensStillSplit) {
   Harness h({}, {0, 1, 2});
   h.parts.text = std::make_shared<HidingTokenText>();
-  h.parts.chat_template = thinking_template();
   GenerationRequest request = prompt();
-  request.split_reasoning = true;
-  request.reasoning_open = true;
+  request.form.reasoning = find_reasoning_markup("<think>");
+  request.form.reasoning_open = true;
   const auto sink = h.run(request);
   EXPECT_EQ(sink->reasoning(), "so");
   EXPECT_EQ(sink->content(), "42");

@@ -53,7 +53,9 @@ class AnswerSink final : public GenerationSink {
   AnswerSink(Answer& answer, std::counting_semaphore<>& done) : answer_(answer), done_(done) {}
 
   void on_delta(GenerationDelta delta) override {
-    answer_.text += delta.reasoning + delta.content;
+    for (const OutputEvent& event : delta.events) {
+      answer_.text += event.text;
+    }
     answer_.tokens.insert(answer_.tokens.end(), delta.tokens.begin(), delta.tokens.end());
     if (delta.finish) {
       answer_.finish = to_string(*delta.finish);
@@ -145,8 +147,9 @@ inline std::vector<GenerationRequest> make_requests(const Model& model, size_t c
       messages.push_back(message("assistant", turn.second));
     }
     messages.push_back(message("user", turns[rng() % turns.size()].first));
-    const ChatTemplateInput input{.messages = Json(std::move(messages))};
-    auto prompt = make_chat_prompt(*model.chat_template, *model.tokenizer, input);
+    ChatInput input;
+    input.messages = Json(std::move(messages));
+    auto prompt = make_chat_prompt(*model.chat_template, *model.tokenizer, input, 0);
     EXPECT_TRUE(prompt.ok()) << prompt.status().message();
     GenerationRequest request;
     request.prompt = std::move(prompt->tokens);

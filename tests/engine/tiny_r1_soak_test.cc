@@ -126,7 +126,9 @@ class SoakSink final : public GenerationSink {
   explicit SoakSink(Ended ended) : ended_(std::move(ended)) {}
 
   void on_delta(GenerationDelta delta) override {
-    reply_.text += delta.reasoning + delta.content;
+    for (const OutputEvent& event : delta.events) {
+      reply_.text += event.text;
+    }
     reply_.tokens.insert(reply_.tokens.end(), delta.tokens.begin(), delta.tokens.end());
     std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(reply_.logprobs));
     if (delta.finish) {

@@ -2,7 +2,8 @@
 #include <cmath>
 
 #include "http/fake_language_model.h"
-#include "serve/api_request.h"
+#include "serve/openai/fields.h"
+#include "serve/openai/request.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static tutti::testing::FakeLanguageModel model({.manual = true});
@@ -14,12 +15,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!json.ok() || !json->is_object()) {
     return 0;
   }
-  const auto route = (data[0] & 1U) == 0 ? tutti::ApiRoute::kChat : tutti::ApiRoute::kCompletions;
+  const auto route =
+      (data[0] & 1U) == 0 ? tutti::OpenAiRoute::kChat : tutti::OpenAiRoute::kCompletions;
   int unknown = 0;
-  if (!tutti::check_fields(route, json->as_object(), unknown).ok()) {
+  if (!tutti::check_fields(
+           tutti::openai_fields(), static_cast<int>(route), json->as_object(), unknown)
+           .ok()) {
     return 0;
   }
-  const auto request = tutti::parse_api_request(route, json->as_object(), model, 1, {});
+  const auto request = tutti::parse_openai_request(
+      route,
+      json->as_object(),
+      {.model = model, .random_seed = 1, .limits = tutti::RequestLimits()});
   if (request.ok()) {
     const tutti::SamplingParams& s = request->generation.sampling;
     const bool sane = std::isfinite(s.temperature) && s.temperature >= 0 && s.top_p > 0 &&

@@ -236,7 +236,7 @@ TEST(Api, TellsWhileTheModelLoads) {
   models->set_reason(Status(StatusCode::kUnavailable, "loading failed: no such file"));
   EXPECT_NE(ask(port, make_request("GET", "/ready")).body.find("no such file"), std::string::npos);
   auto model = std::make_shared<FakeLanguageModel>(FakeLanguageModel::Options{});
-  ASSERT_TRUE(models->add({.model = model, .prompts = std::make_shared<FakePromptBuilder>()}).ok());
+  ASSERT_TRUE(models->add(model).ok());
   EXPECT_EQ(ask(port, make_request("GET", "/ready")).status, 200);
   model->fail_health(Status(StatusCode::kDevice, "rank 3 is gone"));
   const RawResponse sick = ask(port, make_request("GET", "/ready"));
@@ -251,7 +251,7 @@ TEST(Api, TellsWhileTheModelLoads) {
   model->fail_health(Status(StatusCode::kUnavailable, "shutting down"));
   EXPECT_EQ(ask(port, make_request("GET", "/ready")).status, 503);
   EXPECT_EQ(ask(port, make_request("GET", "/health/live")).body, R"({"status":"ok"})");
-  EXPECT_FALSE(models->add({.model = model, .prompts = nullptr}).ok());
+  EXPECT_FALSE(models->add(model).ok());
   EXPECT_TRUE(models->remove("fake/model 1"));
   EXPECT_FALSE(models->remove("fake/model 1"));
 }
@@ -260,10 +260,7 @@ TEST(Api, SeveralModelsNeedAName) {
   TestServer s;
   FakeLanguageModel::Options other;
   other.id = "other";
-  ASSERT_TRUE(s.models
-                  ->add({.model = std::make_shared<FakeLanguageModel>(other),
-                         .prompts = std::make_shared<FakePromptBuilder>()})
-                  .ok());
+  ASSERT_TRUE(s.models->add(std::make_shared<FakeLanguageModel>(other)).ok());
   const RawResponse none = s.post(kChat, kHello);
   EXPECT_EQ(none.status, 400);
   EXPECT_EQ(text_at(at(error_of(none), "param")), "model");

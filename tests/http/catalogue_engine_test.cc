@@ -21,40 +21,22 @@ using namespace std::chrono_literals;
 constexpr const char* kCompletions = "/v1/completions";
 
 /// Passes everything on and remembers at which step a cancel came.
-class WatchedModel final : public LanguageModel {
+class WatchedModel final : public ByteModel {
  public:
   WatchedModel(std::shared_ptr<TextEngine> engine, const FakeModelRunner& runner)
-      : engine_(std::move(engine)), runner_(runner) {}
-
-  const ModelInfo& info() const override { return engine_->info(); }
-
-  const GenerationDefaults& defaults() const override { return engine_->defaults(); }
-
-  const Tokenizer* tokenizer() const override { return nullptr; }
-
-  const ChatTemplate* chat_template() const override { return nullptr; }
-
-  Result<uint64_t> generate(GenerationRequest request,
-                            std::shared_ptr<GenerationSink> sink) override {
-    return engine_->generate(std::move(request), std::move(sink));
-  }
+      : ByteModel(std::move(engine)), runner_(runner) {}
 
   void cancel(uint64_t generation) override {
     step_of_cancel_ = runner_.steps();
     ++cancels_;
-    engine_->cancel(generation);
+    ByteModel::cancel(generation);
   }
-
-  Status health() const override { return engine_->health(); }
-
-  EngineStats stats() const override { return engine_->stats(); }
 
   int64_t step_of_cancel() const { return step_of_cancel_; }
 
   int64_t cancels() const { return cancels_; }
 
  private:
-  std::shared_ptr<TextEngine> engine_;
   const FakeModelRunner& runner_;
   std::atomic<int64_t> step_of_cancel_{-1};
   std::atomic<int64_t> cancels_{0};
@@ -88,8 +70,7 @@ struct EngineServer {
     engine = std::make_shared<TextEngine>(std::move(parts));
     model = std::make_shared<WatchedModel>(engine, *runner);
     auto models = std::make_shared<ServedModels>();
-    EXPECT_TRUE(
-        models->add({.model = model, .prompts = std::make_shared<FakePromptBuilder>()}).ok());
+    EXPECT_TRUE(models->add(model).ok());
     setup.server.port = 0;
     auto started = HttpServer::start(std::move(setup.server), models);
     EXPECT_TRUE(started.ok()) << started.status().message();

@@ -8,7 +8,7 @@
 
 #include "http/test_server.h"
 #include "serve/limit_table.h"
-#include "serve/request_fields.h"
+#include "serve/openai/fields.h"
 
 namespace tutti::testing {
 namespace {
@@ -209,8 +209,8 @@ TEST(Catalogue, N06_DuplicateKeysAreRefusedAtEveryLevel) {
 TEST(Catalogue, N07_EveryFieldRefusesEveryOtherTypeByName) {
   TestServer s;
   int checked = 0;
-  for (const FieldRule& rule : field_rules()) {
-    const bool chat = rule.routes != FieldRule::kCompletionsOnly;
+  for (const FieldRule& rule : openai_fields()) {
+    const bool chat = rule.routes != kCompletionsOnly;
     for (const char* value : {"true", "\"1\"", "1.5", "[]", "{}", "1e999"}) {
       const bool fits =
           rule.type == ParameterType::kSeveral ||
@@ -320,14 +320,13 @@ TEST(Catalogue, P01_P02_P04_P05_EveryNumberAtItsBoundsPlusMinusOne) {
   options.max_context = 1 << 20;
   TestServer s(options);
   int checked = 0;
-  for (const FieldRule& rule : field_rules()) {
+  for (const FieldRule& rule : openai_fields()) {
     const bool number = rule.type == ParameterType::kInteger || rule.type == ParameterType::kNumber;
     if (!number || rule.use != FieldUse::kUsed) {
       continue;
     }
     for (const bool chat : {true, false}) {
-      if ((chat && rule.routes == FieldRule::kCompletionsOnly) ||
-          (!chat && rule.routes == FieldRule::kChatOnly)) {
+      if ((chat && rule.routes == kCompletionsOnly) || (!chat && rule.routes == kChatOnly)) {
         continue;
       }
       const std::string name = rule.name;

@@ -220,18 +220,13 @@ TEST(Chat, ReasoningThatNothingOpenedIsToldApartInAWholeReply) {
         {"hm</think>\n", "hm", ""}}) {
     TestServer s(manual_model());
     RawClient client(s.port());
-    client.send(chat(""));
+    client.send(chat("", "thinking"));
     const auto generation = s.model->wait_generation(0);
     ASSERT_NE(generation, nullptr);
     const std::string text = said;
-    const size_t mark = text.find("</think>");
-    GenerationDelta delta;
-    delta.content = text.substr(0, 3);
-    generation->sink->on_delta(delta);
-    delta.content = text.substr(3);
-    delta.finish = FinishReason::kStop;
-    delta.unopened = UnopenedReasoning{.end = mark, .answer = mark + 8};
-    generation->sink->on_delta(delta);
+    generation->say(text.substr(0, 3));
+    generation->say(text.substr(3));
+    generation->finish(FinishReason::kStop);
     generation->sink->on_done({});
     const Json json = body_json(client.read_response());
     EXPECT_EQ(text_at(at(json, "choices", 0, "message", "reasoning_content")), reasoning) << said;
@@ -242,20 +237,15 @@ TEST(Chat, ReasoningThatNothingOpenedIsToldApartInAWholeReply) {
 // A stream has sent the text when the mark comes: it goes on as it is, nothing lost, nothing twice.
 TEST(Chat, ReasoningThatNothingOpenedStreamsAsItCame) {
   const std::string text = "I think so.\n</think>\n\nYes.";
-  const size_t mark = text.find("</think>");
   for (size_t cut = 0; cut <= text.size(); ++cut) {
     TestServer s(manual_model());
     RawClient client(s.port());
-    client.send(chat(R"("stream":true)"));
+    client.send(chat(R"("stream":true)", "thinking"));
     const auto generation = s.model->wait_generation(0);
     ASSERT_NE(generation, nullptr);
-    GenerationDelta delta;
-    delta.content = text.substr(0, cut);
-    generation->sink->on_delta(delta);
-    delta.content = text.substr(cut);
-    delta.finish = FinishReason::kStop;
-    delta.unopened = UnopenedReasoning{.end = mark, .answer = mark + 8};
-    generation->sink->on_delta(delta);
+    generation->say(text.substr(0, cut));
+    generation->say(text.substr(cut));
+    generation->finish(FinishReason::kStop);
     generation->sink->on_done({});
     std::string content;
     for (const std::string& event : sse_events(client.read_response().body)) {
@@ -278,7 +268,7 @@ TEST(Chat, ToolCallsLeaveTheContent) {
   client.send(chat(kTools));
   const auto generation = s.model->wait_generation(0);
   ASSERT_NE(generation, nullptr);
-  EXPECT_TRUE(generation->request.keep_tool_marks);
+  EXPECT_NE(generation->request.form.calls, nullptr);
   generation->say("Let me see.\n<tool_");
   generation->say("call>{\"name\": \"f\", \"arguments\": {\"a\":  \"é\"}}</tool_call>\n");
   generation->say("<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>");
@@ -363,7 +353,7 @@ TEST(Chat, WithoutToolsMarksAreText) {
     client.send(chat(extra));
     const auto generation = s.model->wait_generation(0);
     ASSERT_NE(generation, nullptr);
-    EXPECT_FALSE(generation->request.keep_tool_marks);
+    EXPECT_EQ(generation->request.form.calls, nullptr);
     generation->say("<tool_call>{\"name\": \"f\"}</tool_call>");
     generation->finish(FinishReason::kStop);
     generation->sink->on_done({});
@@ -417,9 +407,9 @@ TEST(Chat, TemplateGetsMessagesAndVariables) {
                    R"("chat_template_kwargs":{"enable_thinking":false},"reasoning_effort":"high"})")
                 .status,
             200);
-  EXPECT_EQ(s.prompts->last_messages(),
+  EXPECT_EQ(to_string(s.model->last_chat().messages),
             R"([{"role":"system","content":[{"type":"text","text":"a"}]}])");
-  EXPECT_EQ(to_string(Json(s.prompts->last_kwargs())),
+  EXPECT_EQ(to_string(Json(s.model->last_chat().template_kwargs)),
             R"({"enable_thinking":false,"reasoning_effort":"high"})");
   const RawResponse none = s.send(chat("", "unsupported"));
   EXPECT_EQ(none.status, 400);

@@ -18,23 +18,29 @@ const std::vector<std::string>& reasoning_pieces() {
   return kPieces;
 }
 
-void FakeGeneration::say(const std::string& content, int32_t choice) const {
+AnswerReader& FakeGeneration::reader(int32_t choice) {
+  return readers_.try_emplace(choice, request.form, request.whole).first->second;
+}
+
+void FakeGeneration::say(const std::string& content, int32_t choice) {
   GenerationDelta delta;
   delta.choice = choice;
-  delta.content = content;
+  reader(choice).push(content, delta.events);
   sink->on_delta(std::move(delta));
 }
 
 void FakeGeneration::think(const std::string& reasoning, int32_t choice) const {
   GenerationDelta delta;
   delta.choice = choice;
-  delta.reasoning = reasoning;
+  add_text(delta.events, OutputEvent::Kind::kReasoning, reasoning);
   sink->on_delta(std::move(delta));
 }
 
-void FakeGeneration::finish(FinishReason reason, int32_t choice) const {
+void FakeGeneration::finish(FinishReason reason, int32_t choice) {
   GenerationDelta delta;
   delta.choice = choice;
+  reader(choice).finish(delta.events);
+  delta.calls = reader(choice).calls();
   delta.finish = reason;
   sink->on_delta(std::move(delta));
 }
@@ -141,7 +147,7 @@ void FakeLanguageModel::fail_next(Status status) {
 // One piece for every choice. False when the generation has ended.
 bool FakeLanguageModel::step_one(FakeGeneration& generation) {
   const GenerationRequest& request = generation.request;
-  const size_t thoughts = request.split_reasoning ? reasoning_pieces().size() : 0;
+  const size_t thoughts = request.form.reasoning != nullptr ? reasoning_pieces().size() : 0;
   const size_t spoken = generation.next_piece - std::min(thoughts, generation.next_piece);
   const bool thinking = generation.next_piece < thoughts;
   const std::string& piece = thinking ? reasoning_pieces()[generation.next_piece]
@@ -153,7 +159,8 @@ bool FakeLanguageModel::step_one(FakeGeneration& generation) {
   for (int32_t choice = 0; choice < request.n; ++choice) {
     GenerationDelta delta;
     delta.choice = choice;
-    (thinking ? delta.reasoning : delta.content) = piece;
+    add_text(
+        delta.events, thinking ? OutputEvent::Kind::kReasoning : OutputEvent::Kind::kText, piece);
     delta.tokens = {7};
     if (request.sampling.top_logprobs >= 0) {
       TokenLogprobs logprobs{.token = 7, .bytes = piece, .logprob = -0.5F, .top = {}};
@@ -203,48 +210,42 @@ void FakeLanguageModel::play() {
   }
 }
 
-Result<PreparedChat> FakePromptBuilder::chat(const Json& messages,
-                                             const Json* tools,
-                                             const JsonObject& kwargs) {
-  const std::string text = to_string(messages);
-  const Json& content = *messages.as_array().back().find("content");
+Result<Prompt> byte_prompt(const ChatInput& chat) {
+  const Json& content = *chat.messages.as_array().back().find("content");
   const std::string last = content.is_string() ? content.as_string() : "";
-  {
-    const std::lock_guard lock(mutex_);
-    kwargs_ = kwargs;
-    messages_ = text;
-  }
   if (last == "throw") {
     throw std::runtime_error("/secret/path.cc: std::boom at 0xdeadbeef");
   }
   if (last == "unsupported") {
     return Status(StatusCode::kUnsupported, "this model has no chat template");
   }
-  PreparedChat made;
-  for (const char c : text) {
-    made.ids.push_back(static_cast<unsigned char>(c));
-  }
-  made.split_reasoning = last == "thinking";
-  made.tool_calls = tools == nullptr ? nullptr : tool_call_markup("hermes");
+  TUTTI_TRY(Prompt made, byte_prompt(to_string(chat.messages)));
+  made.form.reasoning = last == "thinking" ? find_reasoning_markup("<think>") : nullptr;
+  made.form.calls = chat.tools == nullptr ? nullptr : tool_call_markup("hermes");
+  made.form.tools = chat.tools;
+  made.form.one_call = chat.one_call;
   return made;
 }
 
-Result<std::vector<int32_t>> FakePromptBuilder::completion(const std::string& text) {
-  std::vector<int32_t> ids;
+Result<Prompt> byte_prompt(const std::string& text) {
+  Prompt made;
   for (const char c : text) {
-    ids.push_back(static_cast<unsigned char>(c));
+    made.tokens.push_back(static_cast<unsigned char>(c));
   }
-  return ids;
+  return made;
 }
 
-JsonObject FakePromptBuilder::last_kwargs() const {
-  const std::lock_guard lock(mutex_);
-  return kwargs_;
+Result<Prompt> FakeLanguageModel::prepare(const ChatInput& chat) const {
+  {
+    const std::lock_guard lock(mutex_);
+    chat_ = chat;
+  }
+  return byte_prompt(chat);
 }
 
-std::string FakePromptBuilder::last_messages() const {
+ChatInput FakeLanguageModel::last_chat() const {
   const std::lock_guard lock(mutex_);
-  return messages_;
+  return chat_;
 }
 
 }  // namespace tutti::testing

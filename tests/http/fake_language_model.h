@@ -4,14 +4,15 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "engine/answer_reader.h"
 #include "engine/language_model.h"
-#include "serve/prompt_builder.h"
 
 namespace tutti::testing {
 
@@ -24,11 +25,22 @@ struct FakeGeneration {
   bool cancelled = false;
   std::chrono::steady_clock::time_point cancelled_at;
 
-  /// Sends a piece of one choice.
-  void say(const std::string& content, int32_t choice = 0) const;
+  /// Sends a piece of one choice, read as the engine reads what a model says.
+  void say(const std::string& content, int32_t choice = 0);
   void think(const std::string& reasoning, int32_t choice = 0) const;
-  void finish(FinishReason reason, int32_t choice = 0) const;
+  void finish(FinishReason reason, int32_t choice = 0);
+
+ private:
+  AnswerReader& reader(int32_t choice);
+
+  std::map<int32_t, AnswerReader> readers_;
 };
+
+/// One token id per byte. Some contents of the last message ask for mischief: "throw",
+/// "unsupported". The content "thinking" makes a reply with reasoning. Tools are called as by
+/// Hermes.
+Result<Prompt> byte_prompt(const ChatInput& chat);
+Result<Prompt> byte_prompt(const std::string& text);
 
 class FakeLanguageModel final : public LanguageModel {
  public:
@@ -47,9 +59,9 @@ class FakeLanguageModel final : public LanguageModel {
 
   const GenerationDefaults& defaults() const override { return defaults_; }
 
-  const Tokenizer* tokenizer() const override { return nullptr; }
+  Result<Prompt> prepare(const ChatInput& chat) const override;
 
-  const ChatTemplate* chat_template() const override { return nullptr; }
+  Result<Prompt> prepare(const std::string& text) const override { return byte_prompt(text); }
 
   Result<uint64_t> generate(GenerationRequest request,
                             std::shared_ptr<GenerationSink> sink) override;
@@ -70,6 +82,9 @@ class FakeLanguageModel final : public LanguageModel {
 
   GenerationDefaults& mutable_defaults() { return defaults_; }
 
+  /// The last chat that was prepared.
+  ChatInput last_chat() const;
+
  private:
   void play();
   bool step_one(FakeGeneration& generation);
@@ -83,28 +98,39 @@ class FakeLanguageModel final : public LanguageModel {
   std::deque<std::shared_ptr<FakeGeneration>> playing_;
   Status health_;
   Status next_failure_;
+  mutable ChatInput chat_;
   size_t cancels_ = 0;
   uint64_t generated_tokens_ = 0;
   bool stopping_ = false;
   std::thread delivery_;
 };
 
-/// One token id per byte. Some contents of the last message ask for mischief: "throw",
-/// "unsupported". The content "thinking" makes a reply with reasoning.
-class FakePromptBuilder final : public PromptBuilder {
+/// Another model behind byte_prompt(), which needs no tokenizer.
+class ByteModel : public LanguageModel {
  public:
-  Result<PreparedChat> chat(const Json& messages,
-                            const Json* tools,
-                            const JsonObject& kwargs) override;
-  Result<std::vector<int32_t>> completion(const std::string& text) override;
+  explicit ByteModel(std::shared_ptr<LanguageModel> model) : model_(std::move(model)) {}
 
-  JsonObject last_kwargs() const;
-  std::string last_messages() const;
+  const ModelInfo& info() const override { return model_->info(); }
+
+  const GenerationDefaults& defaults() const override { return model_->defaults(); }
+
+  Result<Prompt> prepare(const ChatInput& chat) const override { return byte_prompt(chat); }
+
+  Result<Prompt> prepare(const std::string& text) const override { return byte_prompt(text); }
+
+  Result<uint64_t> generate(GenerationRequest request,
+                            std::shared_ptr<GenerationSink> sink) override {
+    return model_->generate(std::move(request), std::move(sink));
+  }
+
+  void cancel(uint64_t generation) override { model_->cancel(generation); }
+
+  Status health() const override { return model_->health(); }
+
+  EngineStats stats() const override { return model_->stats(); }
 
  private:
-  mutable std::mutex mutex_;
-  JsonObject kwargs_;
-  std::string messages_;
+  std::shared_ptr<LanguageModel> model_;
 };
 
 /// The pieces of a scripted reply. A request that ignores EOS repeats them without end.

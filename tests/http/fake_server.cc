@@ -13,8 +13,7 @@ int main(int argc, char** argv) {
   testing::FakeLanguageModel::Options options;
   options.step = std::chrono::milliseconds(2);
   auto models = std::make_shared<ServedModels>();
-  const Status added = models->add({.model = std::make_shared<testing::FakeLanguageModel>(options),
-                                    .prompts = std::make_shared<testing::FakePromptBuilder>()});
+  const Status added = models->add(std::make_shared<testing::FakeLanguageModel>(options));
   ServerConfig config;
   config.port = static_cast<uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0);
   auto server = HttpServer::start(config, models);

@@ -34,8 +34,7 @@ struct ByteServer {
     parts.runner = std::make_unique<FakeModelRunner>(limits);
     engine = std::make_shared<TextEngine>(std::move(parts));
     auto models = std::make_shared<ServedModels>();
-    EXPECT_TRUE(
-        models->add({.model = engine, .prompts = std::make_shared<FakePromptBuilder>()}).ok());
+    EXPECT_TRUE(models->add(std::make_shared<ByteModel>(engine)).ok());
     config.port = 0;
     auto started = HttpServer::start(std::move(config), models);
     EXPECT_TRUE(started.ok()) << started.status().message();

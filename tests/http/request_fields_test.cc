@@ -1,32 +1,33 @@
 // Every field of the generation routes: types, ranges, support; then what a request means.
-#include "serve/request_fields.h"
-
 #include <gtest/gtest.h>
 
 #include "http/fake_language_model.h"
-#include "serve/api_request.h"
+#include "serve/openai/fields.h"
+#include "serve/openai/request.h"
 
 namespace tutti {
 namespace {
 
-constexpr auto kChat = ApiRoute::kChat;
-constexpr auto kCompletions = ApiRoute::kCompletions;
+constexpr auto kChat = OpenAiRoute::kChat;
+constexpr auto kCompletions = OpenAiRoute::kCompletions;
 
-std::string minimal(ApiRoute route) {
+std::string minimal(OpenAiRoute route) {
   return route == kChat ? R"("messages":[{"role":"user","content":"hi"}])" : R"("prompt":"hi")";
 }
 
-Result<ApiRequest> parse(ApiRoute route, const std::string& fields) {
+Result<CanonicalRequest> parse(OpenAiRoute route, const std::string& fields) {
   const std::string text = "{" + fields + "}";
   TUTTI_TRY(const Json body, parse_json(text));
   int unknown = 0;
-  TUTTI_RETURN_IF_ERROR(check_fields(route, body.as_object(), unknown));
+  TUTTI_RETURN_IF_ERROR(
+      check_fields(openai_fields(), static_cast<int>(route), body.as_object(), unknown));
   const testing::FakeLanguageModel model({});
-  return parse_api_request(route, body.as_object(), model, 99, {});
+  return parse_openai_request(
+      route, body.as_object(), {.model = model, .random_seed = 99, .limits = RequestLimits()});
 }
 
 // "" if the request is good, else "<param> <code>".
-std::string verdict(ApiRoute route, const std::string& extra) {
+std::string verdict(OpenAiRoute route, const std::string& extra) {
   const auto parsed = parse(route, minimal(route) + (extra.empty() ? "" : ",") + extra);
   return parsed.ok() ? "" : parsed.status().param() + " " + mapping(parsed.status().code()).name;
 }
@@ -39,10 +40,10 @@ std::string completion(const std::string& extra) {
   return verdict(kCompletions, extra);
 }
 
-ApiRequest good(ApiRoute route, const std::string& extra) {
+CanonicalRequest good(OpenAiRoute route, const std::string& extra) {
   auto parsed = parse(route, minimal(route) + "," + extra);
   EXPECT_TRUE(parsed.ok()) << extra << ": " << parsed.status().message();
-  return parsed.ok() ? *std::move(parsed) : ApiRequest();
+  return parsed.ok() ? *std::move(parsed) : CanonicalRequest();
 }
 
 bool fits(ParameterType type, const std::string& json) {
@@ -68,10 +69,10 @@ bool fits(ParameterType type, const std::string& json) {
 
 TEST(RequestFields, EveryFieldRefusesEveryOtherType) {
   int checked = 0;
-  for (const FieldRule& rule : field_rules()) {
-    for (const ApiRoute route : {kChat, kCompletions}) {
-      const bool mine = rule.routes == FieldRule::kBoth ||
-                        (rule.routes == FieldRule::kChatOnly) == (route == kChat);
+  for (const FieldRule& rule : openai_fields()) {
+    for (const OpenAiRoute route : {kChat, kCompletions}) {
+      const bool mine =
+          rule.routes == kBothRoutes || (rule.routes == kChatOnly) == (route == kChat);
       for (const char* value : {"true", "1", "1.5", R"("1")", "[]", "{}"}) {
         if (!mine || fits(rule.type, value)) {
           continue;
@@ -89,7 +90,7 @@ TEST(RequestFields, EveryFieldRefusesEveryOtherType) {
 }
 
 TEST(RequestFields, NullMeansNotGiven) {
-  for (const FieldRule& rule : field_rules()) {
+  for (const FieldRule& rule : openai_fields()) {
     const std::string name = rule.name;
     if (name == "messages" || name == "prompt") {
       continue;
@@ -139,11 +140,11 @@ TEST(RequestFields, RangesHaveEdges) {
 // What is wrong with a number is said as it is: too big is not "a fraction".
 TEST(RequestFields, NumbersOutOfRangeAreToldTheRange) {
   int checked = 0;
-  for (const FieldRule& rule : field_rules()) {
+  for (const FieldRule& rule : openai_fields()) {
     if (rule.type != ParameterType::kInteger) {
       continue;
     }
-    const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
+    const OpenAiRoute route = rule.routes == kCompletionsOnly ? kCompletions : kChat;
     const bool seed = std::string_view(rule.name) == "seed";
     const std::string range = seed
                                   ? "-9223372036854775808 to 18446744073709551615"
@@ -178,11 +179,11 @@ TEST(RequestFields, NumbersOutOfRangeAreToldTheRange) {
 
 // What the table calls "accepted, no effect" is that with tools, streams and log-probabilities too.
 TEST(RequestFields, FieldsWithoutEffectAreAcceptedBesideEveryOther) {
-  for (const FieldRule& rule : field_rules()) {
+  for (const FieldRule& rule : openai_fields()) {
     if (rule.use != FieldUse::kHarmless) {
       continue;
     }
-    const ApiRoute route = rule.routes == FieldRule::kCompletionsOnly ? kCompletions : kChat;
+    const OpenAiRoute route = rule.routes == kCompletionsOnly ? kCompletions : kChat;
     for (const char* value : {"true", "false", R"("1")", "{}", "null"}) {
       if (std::string_view(value) == "null" || fits(rule.type, value) ||
           (rule.type == ParameterType::kBool && std::string_view(value) == "false")) {
@@ -212,7 +213,7 @@ TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
                             R"("chat_template":"x")",
                             R"("enable_thinking":false)",
                             R"("include_reasoning":false)"}) {
-    for (const ApiRoute route : {kChat, kCompletions}) {
+    for (const OpenAiRoute route : {kChat, kCompletions}) {
       const auto parsed = parse(route, minimal(route) + "," + field);
       ASSERT_FALSE(parsed.ok()) << field;
       EXPECT_EQ(parsed.status().code(), StatusCode::kUnsupported) << field;
@@ -253,17 +254,17 @@ TEST(RequestFields, NeutralAndHarmlessValuesPass) {
 TEST(RequestFields, CountsUnknownFields) {
   int unknown = 0;
   const Json body = *parse_json(R"({"a":1,"b":2,"model":"x"})");
-  EXPECT_TRUE(check_fields(kChat, body.as_object(), unknown).ok());
+  EXPECT_TRUE(check_fields(openai_fields(), 0, body.as_object(), unknown).ok());
   EXPECT_EQ(unknown, 2);
 }
 
-TEST(ApiRequest, SamplingComesFromDefaultsAndRequest) {
-  const ApiRequest plain = good(kChat, R"("n":1)");
+TEST(CanonicalRequest, SamplingComesFromDefaultsAndRequest) {
+  const CanonicalRequest plain = good(kChat, R"("n":1)");
   EXPECT_EQ(plain.generation.sampling.temperature, 1.0F);
   EXPECT_EQ(plain.generation.sampling.seed, 99U);
   EXPECT_EQ(plain.generation.sampling.top_logprobs, -1);
   EXPECT_FALSE(plain.generation.max_tokens.has_value());
-  const ApiRequest full = good(
+  const CanonicalRequest full = good(
       kChat,
       R"("temperature":0,"top_p":0.5,"top_k":-1,"min_p":0.1,"seed":-1,"n":3,"ignore_eos":true,)"
       R"("max_tokens":7,"max_completion_tokens":7,"stop":["a","b"],"stop_token_ids":[0,999],)"
@@ -283,11 +284,11 @@ TEST(ApiRequest, SamplingComesFromDefaultsAndRequest) {
   EXPECT_EQ(full.generation.stop_token_ids, (std::vector<int32_t>{0, 999}));
   EXPECT_EQ(full.generation.sampling.top_logprobs, 20);
   EXPECT_TRUE(full.generation.ignore_eos && full.stream && full.include_usage && full.logprobs);
-  EXPECT_EQ(to_string(Json(full.template_kwargs)), R"({"k":1,"reasoning_effort":"low"})");
+  EXPECT_EQ(to_string(Json(full.chat.template_kwargs)), R"({"k":1,"reasoning_effort":"low"})");
   EXPECT_EQ(good(kCompletions, R"("n":1)").generation.max_tokens, 16);
 }
 
-TEST(ApiRequest, FieldsThatNeedEachOther) {
+TEST(CanonicalRequest, FieldsThatNeedEachOther) {
   EXPECT_EQ(chat(R"("stream_options":{"include_usage":true})"), "stream_options invalid_argument");
   EXPECT_EQ(chat(R"("stream":true,"stream_options":{"include_usage":1})"),
             "stream_options.include_usage invalid_argument");
@@ -310,8 +311,8 @@ std::string bias_of(int count) {
   return out + "}";
 }
 
-TEST(ApiRequest, LogitBias) {
-  const ApiRequest request = good(kChat, R"("logit_bias":{"7":-100,"0":1.5,"999":100})");
+TEST(CanonicalRequest, LogitBias) {
+  const CanonicalRequest request = good(kChat, R"("logit_bias":{"7":-100,"0":1.5,"999":100})");
   ASSERT_EQ(request.generation.logit_bias.size(), 3U);
   EXPECT_EQ(request.generation.logit_bias[0].token, 7);
   EXPECT_EQ(request.generation.logit_bias[0].bias, -100.0F);
@@ -336,7 +337,7 @@ TEST(ApiRequest, LogitBias) {
   EXPECT_EQ(completion(bias_of(1001)), "logit_bias invalid_argument");  // of 1000 tokens
 }
 
-TEST(ApiRequest, MinTokensAndAllowedIds) {
+TEST(CanonicalRequest, MinTokensAndAllowedIds) {
   EXPECT_EQ(chat(R"("min_tokens":5)"), "");
   EXPECT_EQ(chat(R"("min_tokens":5,"max_tokens":5)"), "");
   EXPECT_EQ(chat(R"("min_tokens":6,"max_tokens":5)"), "min_tokens invalid_argument");
@@ -351,7 +352,7 @@ TEST(ApiRequest, MinTokensAndAllowedIds) {
             (std::vector<int32_t>{4, 2}));
 }
 
-TEST(ApiRequest, BadWords) {
+TEST(CanonicalRequest, BadWords) {
   const auto words = [](int count, int bytes) {
     std::string out = R"("bad_words":[)";
     for (int i = 0; i < count; ++i) {
@@ -369,7 +370,7 @@ TEST(ApiRequest, BadWords) {
             (std::vector<std::string>{"a", "b"}));
 }
 
-TEST(ApiRequest, StopStrings) {
+TEST(CanonicalRequest, StopStrings) {
   EXPECT_EQ(chat(R"("stop":"x")"), "");
   EXPECT_EQ(chat(R"("stop":[])"), "");
   EXPECT_EQ(chat(R"("stop":"")"), "stop invalid_argument");
@@ -392,10 +393,10 @@ TEST(ApiRequest, StopStrings) {
 
 std::string messages(const std::string& text) {
   const auto parsed = parse(kChat, R"("messages":)" + text);
-  return parsed.ok() ? to_string(parsed->messages) : parsed.status().param();
+  return parsed.ok() ? to_string(parsed->chat.messages) : parsed.status().param();
 }
 
-TEST(ApiRequest, Messages) {
+TEST(CanonicalRequest, Messages) {
   EXPECT_EQ(messages("[]"), "messages");
   EXPECT_EQ(messages("[1]"), "messages[0]");
   EXPECT_EQ(messages("[{}]"), "messages[0].role");
@@ -442,7 +443,7 @@ TEST(ApiRequest, Messages) {
             R"("name":"n"}])");
 }
 
-TEST(ApiRequest, Tools) {
+TEST(CanonicalRequest, Tools) {
   EXPECT_EQ(chat(R"("tools":{})"), "tools invalid_argument");
   EXPECT_EQ(chat(R"("tools":[1])"), "tools[0].type invalid_argument");
   EXPECT_EQ(chat(R"("tools":[{"type":"x"}])"), "tools[0].type unsupported");
@@ -452,14 +453,14 @@ TEST(ApiRequest, Tools) {
   const std::string tool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
   EXPECT_EQ(chat(tool), "");
   EXPECT_EQ(chat(tool + R"(,"tool_choice":"auto","parallel_tool_calls":true)"), "");
-  EXPECT_TRUE(good(kChat, tool + R"(,"parallel_tool_calls":false)").one_tool_call);
-  EXPECT_FALSE(good(kChat, tool + R"(,"parallel_tool_calls":true)").one_tool_call);
-  EXPECT_FALSE(good(kChat, tool).one_tool_call);
+  EXPECT_TRUE(good(kChat, tool + R"(,"parallel_tool_calls":false)").chat.one_call);
+  EXPECT_FALSE(good(kChat, tool + R"(,"parallel_tool_calls":true)").chat.one_call);
+  EXPECT_FALSE(good(kChat, tool).chat.one_call);
   EXPECT_EQ(completion(tool), "tools unsupported");
   const auto with = parse(kChat, minimal(kChat) + "," + tool);
-  EXPECT_TRUE(with.ok() && with->tools.is_array());
+  EXPECT_TRUE(with.ok() && with->chat.tools != nullptr);
   const auto none = parse(kChat, minimal(kChat) + "," + tool + R"(,"tool_choice":"none")");
-  EXPECT_TRUE(none.ok() && none->tools.is_null());
+  EXPECT_TRUE(none.ok() && none->chat.tools == nullptr);
 }
 
 std::string prompts(const std::string& text) {
@@ -468,14 +469,14 @@ std::string prompts(const std::string& text) {
     return parsed.status().param() + " " + mapping(parsed.status().code()).name;
   }
   std::string out;
-  for (const CompletionPrompt& prompt : parsed->prompts) {
+  for (const TextPrompt& prompt : parsed->prompts) {
     const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
     out += ids == nullptr ? "s" : fmt::format("{}", ids->size());
   }
   return out;
 }
 
-TEST(ApiRequest, Prompts) {
+TEST(CanonicalRequest, Prompts) {
   EXPECT_EQ(prompts(R"("a")"), "s");
   EXPECT_EQ(prompts("[1,2,3]"), "3");
   EXPECT_EQ(prompts(R"(["a","b"])"), "ss");

@@ -6,7 +6,7 @@
 #include "doc_tables.h"
 #include "serve/http_api.h"
 #include "serve/limit_table.h"
-#include "serve/request_fields.h"
+#include "serve/openai/fields.h"
 
 namespace tutti {
 namespace {
@@ -72,16 +72,16 @@ std::string fields_table() {
   std::string out =
       "| field | routes | type | range | if absent | what |\n|---|---|---|---|---|---|\n";
   std::string refused;
-  for (const FieldRule& rule : field_rules()) {
+  for (const FieldRule& rule : openai_fields()) {
     if (rule.use == FieldUse::kRefused) {
       refused += fmt::format("{}`{}`", refused.empty() ? "" : ", ", rule.name);
       continue;
     }
     out += fmt::format("| `{}` | {} | {} | {} | {} | {} |\n",
                        rule.name,
-                       rule.routes == FieldRule::kBoth       ? "both"
-                       : rule.routes == FieldRule::kChatOnly ? "chat"
-                                                             : "completions",
+                       rule.routes == kBothRoutes ? "both"
+                       : rule.routes == kChatOnly ? "chat"
+                                                  : "completions",
                        type_name(rule.type),
                        range_text(rule),
                        spell_options(rule.fallback, &as_flag),
@@ -122,7 +122,7 @@ TEST(ServingDoc, TablesAreWhatTheCodeSays) {
 
 // A range in the table that the code does not enforce would be worse than none.
 TEST(ServingDoc, EveryUsedFieldHasADefaultAndEveryNumberARange) {
-  for (const FieldRule& rule : field_rules()) {
+  for (const FieldRule& rule : openai_fields()) {
     if (rule.use == FieldUse::kUsed) {
       EXPECT_STRNE(rule.fallback, "") << rule.name;
       EXPECT_STRNE(rule.help, "") << rule.name;
@@ -136,7 +136,7 @@ TEST(ServingDoc, EveryUsedFieldHasADefaultAndEveryNumberARange) {
 // What a route lets through, the engine must take.
 TEST(ServingDoc, NoFieldAllowsMoreThanItsParameter) {
   int checked = 0;
-  for (const FieldRule& rule : field_rules()) {
+  for (const FieldRule& rule : openai_fields()) {
     const RequestParameter* parameter = rule.parameter;
     if (parameter == nullptr) {
       continue;

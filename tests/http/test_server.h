@@ -16,9 +16,8 @@ class TestServer {
  public:
   explicit TestServer(FakeLanguageModel::Options options = {}, ServerConfig config = {})
       : model(std::make_shared<FakeLanguageModel>(std::move(options))),
-        prompts(std::make_shared<FakePromptBuilder>()),
         models(std::make_shared<ServedModels>()) {
-    EXPECT_TRUE(models->add({.model = model, .prompts = prompts}).ok());
+    EXPECT_TRUE(models->add(model).ok());
     config.port = 0;
     auto started = HttpServer::start(std::move(config), models);
     EXPECT_TRUE(started.ok()) << started.status().message();
@@ -34,7 +33,6 @@ class TestServer {
   }
 
   std::shared_ptr<FakeLanguageModel> model;
-  std::shared_ptr<FakePromptBuilder> prompts;
   std::shared_ptr<ServedModels> models;
   std::unique_ptr<HttpServer> server;
 };

@@ -1,4 +1,4 @@
-#include "serve/chat_messages.h"
+#include "serve/openai/chat_messages.h"
 
 namespace tutti {
 

@@ -1,9 +1,9 @@
-#include "serve/rule_fields.h"
+#include "serve/openai/rule_fields.h"
 
 #include <charconv>
 #include <optional>
 
-#include "serve/request_fields.h"
+#include "serve/field_rules.h"
 
 namespace tutti {
 

@@ -1,8 +1,6 @@
-// The fields of OpenAI's generation routes: which there are, what each may hold, and whether a
-// field is used, harmless (accepted without effect) or refused because it is known but not
-// supported yet. Fields that are parameters of a request come from the table in
-// engine/request_parameters.h; a row here adds the routes and, where OpenAI allows less, a narrower
-// range. A field that is in no row is accepted silently and counted, as OpenAI's clients expect.
+// Rules about the fields of a request body: type, range, and whether a field is used, harmless
+// (accepted without effect) or refused because it is known but not supported yet. A field that no
+// rule names is accepted silently and counted, as clients expect.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -16,19 +14,15 @@
 
 namespace tutti {
 
-enum class ApiRoute { kChat, kCompletions };
-
 enum class FieldUse { kUsed, kHarmless, kRefused };
 
 struct FieldRule {
   const char* name;
-
-  enum Routes { kChatOnly, kCompletionsOnly, kBoth } routes;
-
+  unsigned routes;  ///< of the dialect, a bit each
   FieldUse use;
   ParameterType type;
   ValueRange range;  ///< of kInteger and kNumber
-  /// What the field fills; nullptr: parse_api_request() knows what to do with it.
+  /// What the field fills; nullptr: Dialect::parse() knows what to do with it.
   const RequestParameter* parameter = nullptr;
   const char* fallback = "";  ///< of kUsed: what holds if the field is absent, in words
   const char* help = "";      ///< of kUsed
@@ -37,14 +31,18 @@ struct FieldRule {
   const char* remedy = "";  ///< appended to the refusal
 };
 
-std::span<const FieldRule> field_rules();
-
 /// Checks every known field of `body` for type, range and support; the error names the field.
-/// `unknown` gets the number of fields that are in no row.
-Status check_fields(ApiRoute route, const JsonObject& body, int& unknown);
+/// `unknown` gets the number of fields that are in no row of `route`.
+Status check_fields(std::span<const FieldRule> rules,
+                    int route,
+                    const JsonObject& body,
+                    int& unknown);
 
 /// Puts every field of `body` that is a parameter into its place. `body` has passed check_fields().
-Status read_parameters(ApiRoute route, const JsonObject& body, GenerationRequest& out);
+Status read_parameters(std::span<const FieldRule> rules,
+                       int route,
+                       const JsonObject& body,
+                       GenerationRequest& out);
 
 /// Values of checked fields; absent and null both mean "not given". The type must match the table.
 std::optional<bool> bool_field(const JsonObject& body, std::string_view name);

@@ -3,9 +3,8 @@
 // content and go into `tool_calls`.
 #include "base/json.h"
 #include "base/utf8.h"
+#include "serve/openai/formats.h"
 #include "serve/random_id.h"
-#include "serve/reply_format.h"
-#include "text/tool_calls.h"
 
 namespace tutti {
 
@@ -40,13 +39,16 @@ void append_logprobs(std::string& out, const std::vector<TokenLogprobs>& tokens)
 }
 
 // "id":…,"type":"function","function":{…}
-void append_call(std::string& out, const ToolCall& call) {
+void append_call(std::string& out,
+                 const std::string& id,
+                 const std::string& name,
+                 const std::string& arguments) {
   out += R"("id":)";
-  append_json_string(out, call.id.empty() ? random_id("call") : call.id);
+  append_json_string(out, id.empty() ? random_id("call") : id);
   out += R"(,"type":"function","function":{"name":)";
-  append_json_string(out, call.name);
+  append_json_string(out, name);
   out += R"(,"arguments":)";
-  append_json_string(out, call.arguments);
+  append_json_string(out, arguments);
   out += '}';
 }
 
@@ -59,11 +61,7 @@ class ChatFormat final : public ReplyFormat {
  public:
   explicit ChatFormat(ReplyEnvelope envelope)
       : envelope_(std::move(envelope)),
-        chunk_("data: " + envelope_json(envelope_, "chat.completion.chunk") + R"("choices":[)") {
-    for (int32_t i = 0; envelope_.tool_calls != nullptr && i < envelope_.choices; ++i) {
-      parsers_.emplace_back(*envelope_.tool_calls, &envelope_.tools);
-    }
-  }
+        chunk_("data: " + envelope_json(envelope_, "chat.completion.chunk") + R"("choices":[)") {}
 
   void begin(std::string& out) override {
     for (int32_t i = 0; i < envelope_.choices; ++i) {
@@ -74,25 +72,54 @@ class ChatFormat final : public ReplyFormat {
   }
 
   void delta(const GenerationDelta& delta, std::string& out) override {
-    // The log-probabilities of a piece go with its first event.
+    using Kind = OutputEvent::Kind;
+    // The log-probabilities of a piece go with its first text.
     const std::vector<TokenLogprobs>* logprobs = delta.logprobs.empty() ? nullptr : &delta.logprobs;
-    if (!delta.reasoning.empty()) {
-      text_chunk(out, delta.choice, "reasoning_content", delta.reasoning, logprobs);
-      logprobs = nullptr;
+    const auto text = [&](const char* field, const std::string& said) {
+      text_chunk(out, delta.choice, field, said, std::exchange(logprobs, nullptr));
+    };
+    const OutputEvents& events = delta.events;
+    for (size_t i = 0; i < events.size(); ++i) {
+      const OutputEvent& event = events[i];
+      const bool call = event.kind != Kind::kText && event.kind != Kind::kReasoning;
+      if (call && logprobs != nullptr) {
+        text("content", "");
+      }
+      switch (event.kind) {
+        case Kind::kText:
+          text("content", event.text);
+          break;
+        case Kind::kReasoning:
+          text("reasoning_content", event.text);
+          break;
+        case Kind::kCallBegin: {
+          std::string arguments;
+          for (; i + 1 < events.size() && events[i + 1].kind == Kind::kCallArguments; ++i) {
+            arguments += events[i + 1].text;
+          }
+          open_call_chunk(out, delta.choice, event.call);
+          append_call(out, event.id, event.name, arguments);
+          close_call_chunk(out);
+          break;
+        }
+        case Kind::kCallArguments:
+          open_call_chunk(out, delta.choice, event.call);
+          out += R"("function":{"arguments":)";
+          append_json_string(out, event.text);
+          out += '}';
+          close_call_chunk(out);
+          break;
+        case Kind::kCallEnd:
+          break;
+      }
     }
-    if (parsers_.empty()) {
-      answer(delta.choice, {delta.content, {}}, 0, logprobs, out);
-      finish(delta, 0, out);
-      return;
+    if (logprobs != nullptr) {
+      text("content", "");
     }
-    ToolCallParser& parser = parsers_[static_cast<size_t>(delta.choice)];
-    const int64_t before = parser.calls();
-    answer(delta.choice, parser.push(delta.content), before, logprobs, out);
     if (delta.finish) {
-      const int64_t pushed = parser.calls();
-      answer(delta.choice, parser.finish(), pushed, nullptr, out);
+      open_chunk(out, delta.choice);
+      close_chunk(out, nullptr, finish_text(*delta.finish, delta.calls));
     }
-    finish(delta, parser.calls(), out);
   }
 
   void end(const GenerationUsage& usage, std::string& out) override {
@@ -102,27 +129,28 @@ class ChatFormat final : public ReplyFormat {
     out += "data: [DONE]\n\n";
   }
 
+  void error(const Status& status, std::string& out) override { out += error_event(status); }
+
   std::string whole(const std::vector<CollectedChoice>& choices,
                     const GenerationUsage& usage) override {
     std::string out = envelope_json(envelope_, "chat.completion") + R"("choices":[)";
     for (size_t i = 0; i < choices.size(); ++i) {
       const CollectedChoice& choice = choices[i];
-      const ToolCallPiece answer = split_calls(choice.content);
       out += fmt::format(
           R"({}{{"index":{},"message":{{"role":"assistant","content":)", i == 0 ? "" : ",", i);
-      if (answer.content.empty() && !answer.calls.empty()) {
+      if (choice.content.empty() && !choice.calls.empty()) {
         out += "null";
       } else {
-        append_json_string(out, answer.content);
+        append_json_string(out, choice.content);
       }
       if (!choice.reasoning.empty()) {
         out += R"(,"reasoning_content":)";
         append_json_string(out, choice.reasoning);
       }
-      for (size_t k = 0; k < answer.calls.size(); ++k) {
+      for (size_t k = 0; k < choice.calls.size(); ++k) {
         out += k == 0 ? R"(,"tool_calls":[{)" : ",{";
-        append_call(out, answer.calls[k]);
-        out += k + 1 == answer.calls.size() ? "}]" : "}";
+        append_call(out, choice.calls[k].id, choice.calls[k].name, choice.calls[k].arguments);
+        out += k + 1 == choice.calls.size() ? "}]" : "}";
       }
       out += R"(,"refusal":null},"logprobs":)";
       if (envelope_.logprobs) {
@@ -131,7 +159,7 @@ class ChatFormat final : public ReplyFormat {
         out += "null";
       }
       out += fmt::format(R"(,"finish_reason":"{}"}})",
-                         finish_text(choice.finish, static_cast<int64_t>(answer.calls.size())));
+                         finish_text(choice.finish, static_cast<int64_t>(choice.calls.size())));
     }
     out += ']';
     if (envelope_.prompt_logprobs) {
@@ -143,49 +171,6 @@ class ChatFormat final : public ReplyFormat {
   }
 
  private:
-  ToolCallPiece split_calls(const std::string& content) const {
-    if (envelope_.tool_calls == nullptr) {
-      return {content, {}};
-    }
-    ToolCallParser parser(*envelope_.tool_calls, &envelope_.tools);
-    ToolCallPiece all = parser.push(content);
-    ToolCallPiece rest = parser.finish();
-    all.content += rest.content;
-    all.calls.insert(all.calls.end(), rest.calls.begin(), rest.calls.end());
-    if (envelope_.one_tool_call && all.calls.size() > 1) {
-      all.calls.resize(1);
-    }
-    return all;
-  }
-
-  /// `first`: the number of calls that this choice sent before.
-  void answer(int32_t choice,
-              const ToolCallPiece& piece,
-              int64_t first,
-              const std::vector<TokenLogprobs>* logprobs,
-              std::string& out) const {
-    if (!piece.content.empty() || logprobs != nullptr) {
-      text_chunk(out, choice, "content", piece.content, logprobs);
-    }
-    for (size_t i = 0; i < piece.calls.size(); ++i) {
-      if (envelope_.one_tool_call && first + static_cast<int64_t>(i) > 0) {
-        return;
-      }
-      open_chunk(out, choice);
-      out += fmt::format(R"("tool_calls":[{{"index":{},)", first + static_cast<int64_t>(i));
-      append_call(out, piece.calls[i]);
-      out += "}]";
-      close_chunk(out, nullptr, nullptr);
-    }
-  }
-
-  void finish(const GenerationDelta& delta, int64_t calls, std::string& out) const {
-    if (delta.finish) {
-      open_chunk(out, delta.choice);
-      close_chunk(out, nullptr, finish_text(*delta.finish, calls));
-    }
-  }
-
   void open_chunk(std::string& out, int32_t choice) const {
     out += chunk_;
     out += R"({"index":)";
@@ -208,6 +193,16 @@ class ChatFormat final : public ReplyFormat {
     out += "\n\n";
   }
 
+  void open_call_chunk(std::string& out, int32_t choice, int32_t call) const {
+    open_chunk(out, choice);
+    out += fmt::format(R"("tool_calls":[{{"index":{},)", call);
+  }
+
+  void close_call_chunk(std::string& out) const {
+    out += "}]";
+    close_chunk(out, nullptr, nullptr);
+  }
+
   void text_chunk(std::string& out,
                   int32_t choice,
                   const char* field,
@@ -222,8 +217,7 @@ class ChatFormat final : public ReplyFormat {
   }
 
   ReplyEnvelope envelope_;
-  std::string chunk_;                    // what every event begins with
-  std::vector<ToolCallParser> parsers_;  // one per choice; empty without tools
+  std::string chunk_;  // what every event begins with
 };
 
 }  // namespace

@@ -1,11 +1,10 @@
-#include "serve/reply_format.h"
-
 #include <algorithm>
 #include <cmath>
 
 #include "base/json.h"
 #include "base/utf8.h"
 #include "serve/http_message.h"
+#include "serve/openai/formats.h"
 
 namespace tutti {
 

@@ -1,10 +1,11 @@
-#include "serve/api_request.h"
+#include "serve/openai/request.h"
 
 #include <algorithm>
 
 #include "engine/request_check.h"
-#include "serve/chat_messages.h"
-#include "serve/rule_fields.h"
+#include "serve/openai/chat_messages.h"
+#include "serve/openai/fields.h"
+#include "serve/openai/rule_fields.h"
 
 namespace tutti {
 
@@ -17,7 +18,7 @@ Status at(const std::string& path, const std::string& what) {
   return invalid("{}: {}", path, what).with_param(path);
 }
 
-Status read_stream_options(const JsonObject& body, ApiRequest& out) {
+Status read_stream_options(const JsonObject& body, CanonicalRequest& out) {
   out.stream = bool_field(body, "stream").value_or(false);
   const Json* options = any_field(body, "stream_options");
   if (options == nullptr) {
@@ -44,7 +45,7 @@ Status read_stream_options(const JsonObject& body, ApiRequest& out) {
 }
 
 // read_parameters() has taken one of them.
-Status read_max_tokens(ApiRoute route, const JsonObject& body, ApiRequest& out) {
+Status read_max_tokens(OpenAiRoute route, const JsonObject& body, CanonicalRequest& out) {
   const auto old_name = int_field(body, "max_tokens");
   const auto new_name = int_field(body, "max_completion_tokens");
   if (old_name && new_name && *old_name != *new_name) {
@@ -55,17 +56,17 @@ Status read_max_tokens(ApiRoute route, const JsonObject& body, ApiRequest& out) 
   out.length_field = old_name ? "max_tokens" : "max_completion_tokens";
   // As OpenAI and vLLM do with what was asked for. The default may be lowered to what fits.
   generation.max_tokens_must_fit = generation.max_tokens.has_value();
-  if (!generation.max_tokens && route == ApiRoute::kCompletions) {
+  if (!generation.max_tokens && route == OpenAiRoute::kCompletions) {
     generation.max_tokens = kCompletionMaxTokens;
   }
-  generation.echo = route == ApiRoute::kCompletions && bool_field(body, "echo").value_or(false);
+  generation.echo = route == OpenAiRoute::kCompletions && bool_field(body, "echo").value_or(false);
   return check_lengths(generation);
 }
 
-Status read_logprobs(ApiRoute route, const JsonObject& body, ApiRequest& out) {
+Status read_logprobs(OpenAiRoute route, const JsonObject& body, CanonicalRequest& out) {
   int32_t& top = out.generation.sampling.top_logprobs;
   top = -1;
-  if (route == ApiRoute::kCompletions) {
+  if (route == OpenAiRoute::kCompletions) {
     if (const auto count = int_field(body, "logprobs")) {
       top = static_cast<int32_t>(*count);
     }
@@ -142,7 +143,7 @@ Status read_stop_token_ids(const JsonObject& body,
 Status add_prompt(const Json& json,
                   const std::string& path,
                   const ModelInfo& info,
-                  std::vector<CompletionPrompt>& out) {
+                  std::vector<TextPrompt>& out) {
   if (json.is_string()) {
     out.emplace_back(json.as_string());
     return ok_status();
@@ -171,7 +172,7 @@ Status add_prompt(const Json& json,
 Status read_prompts(const JsonObject& body,
                     const ModelInfo& info,
                     const RequestLimits& limits,
-                    ApiRequest& out) {
+                    CanonicalRequest& out) {
   const Json* prompt = any_field(body, "prompt");
   if (prompt == nullptr) {
     return at("prompt", "missing; wanted a string, a list of token ids, or a list of these");
@@ -217,7 +218,7 @@ Status check_tool(const Json& tool, const std::string& path) {
   return ok_status();
 }
 
-Status read_tools(const JsonObject& body, const RequestLimits& limits, ApiRequest& out) {
+Status read_tools(const JsonObject& body, const RequestLimits& limits, CanonicalRequest& out) {
   const Json* tools = any_field(body, "tools");
   if (tools == nullptr || tools->as_array().empty()) {
     return ok_status();
@@ -229,23 +230,23 @@ Status read_tools(const JsonObject& body, const RequestLimits& limits, ApiReques
   for (size_t i = 0; i < count; ++i) {
     TUTTI_RETURN_IF_ERROR(check_tool(tools->as_array()[i], fmt::format("tools[{}]", i)));
   }
-  out.one_tool_call = !bool_field(body, "parallel_tool_calls").value_or(true);
+  out.chat.one_call = !bool_field(body, "parallel_tool_calls").value_or(true);
   const Json* choice = any_field(body, "tool_choice");
   if (choice == nullptr || choice->as_string() != "none") {
-    out.tools = *tools;
+    out.chat.tools = std::make_shared<const Json>(*tools);
   }
   return ok_status();
 }
 
-Status read_chat(const JsonObject& body, const RequestLimits& limits, ApiRequest& out) {
+Status read_chat(const JsonObject& body, const RequestLimits& limits, CanonicalRequest& out) {
   const Json* messages = any_field(body, "messages");
   if (messages == nullptr) {
     return at("messages", "missing; wanted a list of messages");
   }
-  TUTTI_TRY(out.messages, normalise_messages(messages->as_array(), limits));
+  TUTTI_TRY(out.chat.messages, normalise_messages(messages->as_array(), limits));
   TUTTI_RETURN_IF_ERROR(read_tools(body, limits, out));
   if (const Json* kwargs = any_field(body, "chat_template_kwargs")) {
-    out.template_kwargs = kwargs->as_object();
+    out.chat.template_kwargs = kwargs->as_object();
   }
   if (const auto effort = string_field(body, "reasoning_effort")) {
     constexpr std::string_view kLevels[] = {
@@ -256,8 +257,8 @@ Status read_chat(const JsonObject& body, const RequestLimits& limits, ApiRequest
                             effort->substr(0, 80)));
     }
     // Templates that know effort levels read this variable; others ignore it.
-    if (!out.template_kwargs.contains("reasoning_effort")) {
-      out.template_kwargs.append("reasoning_effort", Json(*effort));
+    if (!out.chat.template_kwargs.contains("reasoning_effort")) {
+      out.chat.template_kwargs.append("reasoning_effort", Json(*effort));
     }
   }
   return ok_status();
@@ -265,28 +266,29 @@ Status read_chat(const JsonObject& body, const RequestLimits& limits, ApiRequest
 
 }  // namespace
 
-Result<ApiRequest> parse_api_request(ApiRoute route,
-                                     const JsonObject& body,
-                                     const LanguageModel& model,
-                                     uint64_t random_seed,
-                                     const RequestLimits& limits) {
-  ApiRequest out;
+Result<CanonicalRequest> parse_openai_request(OpenAiRoute route,
+                                              const JsonObject& body,
+                                              const ParseContext& context) {
+  const ModelInfo& info = context.model.info();
+  const RequestLimits& limits = context.limits;
+  CanonicalRequest out;
   GenerationRequest& generation = out.generation;
-  generation.sampling = model.defaults().sampling;
+  generation.sampling = context.model.defaults().sampling;
   TUTTI_RETURN_IF_ERROR(read_stream_options(body, out));
-  generation.sampling.seed = random_seed;
-  TUTTI_RETURN_IF_ERROR(read_parameters(route, body, generation));
+  generation.sampling.seed = context.random_seed;
+  TUTTI_RETURN_IF_ERROR(
+      read_parameters(openai_fields(), static_cast<int>(route), body, generation));
   TUTTI_RETURN_IF_ERROR(read_max_tokens(route, body, out));
   TUTTI_RETURN_IF_ERROR(read_logprobs(route, body, out));
   TUTTI_RETURN_IF_ERROR(read_stop(body, limits, generation));
-  TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, model.info(), limits, generation));
-  TUTTI_RETURN_IF_ERROR(read_rules(body, model.info(), limits, generation));
+  TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, info, limits, generation));
+  TUTTI_RETURN_IF_ERROR(read_rules(body, info, limits, generation));
   out.timeout_seconds = number_field(body, "timeout");
   const int64_t n = generation.n;
-  if (route == ApiRoute::kChat) {
+  if (route == OpenAiRoute::kChat) {
     TUTTI_RETURN_IF_ERROR(read_chat(body, limits, out));
   } else {
-    TUTTI_RETURN_IF_ERROR(read_prompts(body, model.info(), limits, out));
+    TUTTI_RETURN_IF_ERROR(read_prompts(body, info, limits, out));
   }
   const int64_t prompts = std::max<int64_t>(1, static_cast<int64_t>(out.prompts.size()));
   if (prompts * n > limits.choices) {

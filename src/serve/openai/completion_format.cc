@@ -3,7 +3,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
-#include "serve/reply_format.h"
+#include "serve/openai/formats.h"
 
 namespace tutti {
 
@@ -89,15 +89,18 @@ class CompletionFormat final : public ReplyFormat {
   void begin(std::string&) override {}
 
   void delta(const GenerationDelta& delta, std::string& out) override {
-    if (delta.content.empty() && delta.reasoning.empty() && delta.logprobs.empty() &&
-        !delta.finish) {
+    std::string text;
+    for (const OutputEvent& event : delta.events) {
+      text += event.text;
+    }
+    if (text.empty() && delta.logprobs.empty() && !delta.finish) {
       return;
     }
     out += "data: ";
     out += object_;
     append_choice(out,
                   delta.choice,
-                  delta.reasoning.empty() ? delta.content : delta.reasoning + delta.content,
+                  text,
                   delta.logprobs.empty() ? nullptr : &delta.logprobs,
                   delta.finish ? to_string(*delta.finish) : nullptr);
     out += envelope_.include_usage ? R"(],"usage":null})" : "]}";
@@ -110,6 +113,8 @@ class CompletionFormat final : public ReplyFormat {
     }
     out += "data: [DONE]\n\n";
   }
+
+  void error(const Status& status, std::string& out) override { out += error_event(status); }
 
   std::string whole(const std::vector<CollectedChoice>& choices,
                     const GenerationUsage& usage) override {

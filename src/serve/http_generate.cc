@@ -1,0 +1,225 @@
+// From the body of a generation request to its reply, the same for every dialect.
+#include <algorithm>
+#include <chrono>
+
+#include "base/json.h"
+#include "serve/dialect.h"
+#include "serve/http_api.h"
+#include "serve/random_id.h"
+
+namespace tutti {
+
+namespace {
+
+int64_t unix_now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+struct Deadlines {
+  std::chrono::steady_clock::time_point whole;
+  std::chrono::steady_clock::time_point queue;
+};
+
+// A client may want less time than the server gives, not more.
+Deadlines deadlines_of(const CanonicalRequest& request,
+                       const HttpLimits& limits,
+                       std::chrono::steady_clock::time_point begun) {
+  const auto asked = std::chrono::duration<double>(
+      std::min(request.timeout_seconds.value_or(1e9),
+               std::chrono::duration<double>(limits.request_timeout).count()));
+  return {.whole = begun + std::chrono::duration_cast<std::chrono::microseconds>(asked),
+          .queue = begun + limits.queue_timeout};
+}
+
+/// One per generation.
+Result<std::vector<Prompt>> make_prompts(CanonicalRequest& request, const LanguageModel& model) {
+  std::vector<Prompt> made;
+  if (request.prompts.empty()) {
+    TUTTI_TRY(Prompt chat, model.prepare(request.chat));
+    made.push_back(std::move(chat));
+    return made;
+  }
+  for (TextPrompt& prompt : request.prompts) {
+    if (auto* given = std::get_if<std::vector<int32_t>>(&prompt)) {
+      made.push_back({.tokens = std::move(*given), .form = {}});
+      continue;
+    }
+    TUTTI_TRY(Prompt text, model.prepare(std::get<std::string>(prompt)));
+    if (text.tokens.empty()) {
+      return invalid("prompt: the text has no tokens; send at least one character")
+          .with_param("prompt");
+    }
+    made.push_back(std::move(text));
+  }
+  return made;
+}
+
+/// Whether what the reply says about its prompts stays within bounds.
+Status check_prompt_parts(const CanonicalRequest& request,
+                          const std::vector<Prompt>& prompts,
+                          const RequestLimits& limits,
+                          int64_t buffer_bytes) {
+  const GenerationRequest& generation = request.generation;
+  int64_t tokens = 0;
+  for (const Prompt& prompt : prompts) {
+    tokens += static_cast<int64_t>(prompt.tokens.size()) * generation.n;
+  }
+  int64_t entries = 0;
+  for (const int32_t top : {generation.sampling.prompt_logprobs,
+                            generation.echo ? generation.sampling.top_logprobs : -1}) {
+    entries += tokens * (top + 1);
+  }
+  const char* field = request.prompt_logprobs ? "prompt_logprobs" : "echo";
+  if (entries > limits.prompt_logprobs) {
+    return invalid("{}: {} log-probabilities of prompt tokens, at most {} are sent; ask for fewer",
+                   field,
+                   entries,
+                   limits.prompt_logprobs)
+        .with_param(field);
+  }
+  // A stream's first event holds the prompt; its client must not look too slow because of it.
+  constexpr int64_t kTokenBytes = 16;
+  constexpr int64_t kEntryBytes = 64;
+  const int64_t bytes = tokens * kTokenBytes + entries * kEntryBytes;
+  if (request.stream && generation.echo && bytes > buffer_bytes / 2) {
+    return invalid("echo: {} prompt tokens are too many for a stream; leave out stream", tokens)
+        .with_param("echo");
+  }
+  return ok_status();
+}
+
+/// The engine names max_tokens; the client may have called it `length_field`.
+Status in_client_words(Status status, const std::string& length_field) {
+  constexpr std::string_view kName = "max_tokens";
+  if (status.param() != kName || length_field == kName) {
+    return status;
+  }
+  std::string message = status.message();
+  if (message.starts_with(kName)) {
+    message.replace(0, kName.size(), length_field);
+  }
+  return Status(status.code(), std::move(message)).with_param(length_field);
+}
+
+/// Starts one generation per prompt; all their choices belong to the reply.
+class Starter {
+ public:
+  Starter(CanonicalRequest& request,
+          std::vector<Prompt> prompts,
+          std::shared_ptr<LanguageModel> model,
+          const HttpLimits& limits,
+          const ReplyContext& context)
+      : request_(request),
+        prompts_(std::move(prompts)),
+        model_(std::move(model)),
+        limits_(limits),
+        context_(context),
+        deadlines_(deadlines_of(request, limits, context.begun)) {}
+
+  Result<std::unique_ptr<GenerationReply>> start(const Route& route, HttpMetrics& metrics) {
+    const int32_t n = request_.generation.n;
+    const auto count = static_cast<int32_t>(prompts_.size());
+    ReplyEnvelope envelope{.id = random_id(route.dialect_route().id_prefix),
+                           .created_unix = unix_now(),
+                           .model = model_->info().id,
+                           .choices = n * count,
+                           .include_usage = request_.include_usage,
+                           .logprobs = request_.logprobs,
+                           .prompt_logprobs = request_.prompt_logprobs};
+    auto inbox = std::make_shared<ReplyInbox>(count, context_.waker);
+    const auto watch = make_watch(envelope, metrics);
+    const GenerationReply::Options options{.stream = request_.stream,
+                                           .choices = n * count,
+                                           .buffer_bytes = limits_.stream_buffer_bytes,
+                                           .deadline = deadlines_.whole};
+    auto reply = std::make_unique<GenerationReply>(
+        model_, inbox, watch, route.dialect->format(route.number, std::move(envelope)), options);
+    for (int32_t i = 0; i < count; ++i) {
+      const auto sink = make_sink(inbox, watch, {.first = i * n, .count = n});
+      Result<uint64_t> id = model_->generate(generation(static_cast<size_t>(i)), sink);
+      if (!id.ok()) {
+        return in_client_words(std::move(id).status(), request_.length_field);
+      }
+      reply->add_generation(*id);
+    }
+    return reply;
+  }
+
+ private:
+  std::shared_ptr<GenerationWatch> make_watch(const ReplyEnvelope& envelope,
+                                              HttpMetrics& metrics) const {
+    int64_t prompt_tokens = 0;
+    for (const Prompt& prompt : prompts_) {
+      prompt_tokens += static_cast<int64_t>(prompt.tokens.size());
+    }
+    return std::make_shared<GenerationWatch>(
+        metrics.model(envelope.model),
+        GenerationWatch::Request{.model = envelope.model,
+                                 .begun = context_.begun,
+                                 .generations = static_cast<int32_t>(prompts_.size()),
+                                 .choices = envelope.choices,
+                                 .prompt_tokens = prompt_tokens});
+  }
+
+  GenerationRequest generation(size_t i) {
+    GenerationRequest one = request_.generation;
+    one.begin_with(std::move(prompts_[i]));
+    if (one.echo) {
+      auto* given = std::get_if<std::string>(&request_.prompts[i]);
+      one.echo_text = given == nullptr ? std::nullopt : std::optional(std::move(*given));
+    }
+    one.whole = !request_.stream;
+    one.request_id = context_.request_id;
+    one.deadline = deadlines_.whole;
+    one.queue_deadline = deadlines_.queue;
+    return one;
+  }
+
+  CanonicalRequest& request_;
+  std::vector<Prompt> prompts_;
+  std::shared_ptr<LanguageModel> model_;
+  const HttpLimits& limits_;
+  const ReplyContext& context_;
+  const Deadlines deadlines_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
+                                                           std::string_view text,
+                                                           const ReplyContext& context) {
+  const JsonLimits json_limits{.max_depth = config_.limits.json_depth,
+                               .max_bytes = config_.limits.body_bytes,
+                               .max_values = config_.limits.json_values,
+                               .max_keys = config_.limits.json_keys,
+                               .max_number_chars = config_.limits.json_number_chars};
+  if (text.starts_with("\xef\xbb\xbf")) {
+    return invalid("the request body begins with a byte order mark; JSON has none");
+  }
+  TUTTI_TRY(const Json json, parse_json(text, json_limits));
+  if (!json.is_object()) {
+    return invalid("the request body is {}, wanted a JSON object", json.type_name());
+  }
+  const JsonObject& body = json.as_object();
+  int unknown = 0;
+  TUTTI_RETURN_IF_ERROR(check_fields(route.dialect->fields(), route.number, body, unknown));
+  metrics_.unknown_fields += static_cast<uint64_t>(unknown);
+  TUTTI_TRY(const std::shared_ptr<LanguageModel> model, models_->find(string_field(body, "model")));
+  TUTTI_TRY(CanonicalRequest request,
+            route.dialect->parse(
+                route.number,
+                body,
+                {.model = *model, .random_seed = random_u64(), .limits = config_.request_limits}));
+  TUTTI_TRY(std::vector<Prompt> prompts, make_prompts(request, *model));
+  TUTTI_RETURN_IF_ERROR(check_prompt_parts(
+      request, prompts, config_.request_limits, config_.limits.stream_buffer_bytes));
+  if (*context.gone) {
+    return Status(StatusCode::kCancelled, "the client went away");
+  }
+  Starter starter(request, std::move(prompts), model, config_.limits, context);
+  return starter.start(route, metrics_);
+}
+
+}  // namespace tutti

@@ -1,0 +1,199 @@
+#include "serve/openai/fields.h"
+
+#include <optional>
+#include <vector>
+
+namespace tutti {
+
+namespace {
+
+using enum FieldUse;
+using enum ParameterType;
+constexpr double kIntMax = 2147483647;
+constexpr double kSecondsMax = 2'592'000;  // 30 days; the server's own limit is below
+constexpr ValueRange kNoRange;
+constexpr ValueRange kCount{0, kIntMax};
+
+// A field that fills the parameter of its name. `narrower`: what OpenAI allows of its range.
+FieldRule fills(const char* name, unsigned routes, std::optional<ValueRange> narrower = {}) {
+  const RequestParameter& parameter = request_parameter(name);
+  return {.name = name,
+          .routes = routes,
+          .use = kUsed,
+          .type = parameter.type,
+          .range = narrower.value_or(parameter.range),
+          .parameter = &parameter,
+          .fallback = parameter.fallback,
+          .help = parameter.help};
+}
+
+// A second name of a parameter's field.
+FieldRule also_fills(const char* name, unsigned routes, const FieldRule& first) {
+  FieldRule rule = first;
+  rule.name = name;
+  rule.routes = routes;
+  return rule;
+}
+
+// A field of the request around the generation.
+FieldRule used(const char* name,
+               unsigned routes,
+               ParameterType type,
+               const char* fallback,
+               const char* help,
+               ValueRange range = kNoRange) {
+  return {.name = name,
+          .routes = routes,
+          .use = kUsed,
+          .type = type,
+          .range = range,
+          .fallback = fallback,
+          .help = help};
+}
+
+FieldRule harmless(const char* name, unsigned routes, ParameterType type) {
+  return {.name = name, .routes = routes, .use = kHarmless, .type = type, .range = {}};
+}
+
+FieldRule refused(const char* name,
+                  unsigned routes,
+                  ParameterType type,
+                  const char* neutral = "",
+                  const char* remedy = "",
+                  ValueRange range = kNoRange) {
+  return {.name = name,
+          .routes = routes,
+          .use = kRefused,
+          .type = type,
+          .range = range,
+          .neutral = neutral,
+          .remedy = remedy};
+}
+
+std::vector<FieldRule> used_rules() {
+  const ValueRange top = request_parameter("top_logprobs").range;
+  const FieldRule max_tokens = fills("max_tokens", kChatOnly, ValueRange{1, kIntMax});
+  FieldRule max_tokens_or_16 = fills("max_tokens", kCompletionsOnly, kCount);
+  max_tokens_or_16.fallback = "16; 0 only with echo";
+  FieldRule completion_tokens = also_fills("max_completion_tokens", kBothRoutes, max_tokens);
+  completion_tokens.fallback = "as max_tokens";
+  return {
+      // clang-format off
+      used("model", kBothRoutes, kString, "the only model", "Name of the model"),
+      used("messages", kChatOnly, kList, "required", "The chat so far"),
+      used("tools", kChatOnly, kList, "none", "Functions that the model may call"),
+      used("prompt", kCompletionsOnly, kSeveral, "required", "Text, token ids, or a list of these"),
+      used("stream", kBothRoutes, kBool, "false", "Send the answer as it comes"),
+      used("stream_options", kBothRoutes, kObject, "none", "include_usage: a last event with the counts of tokens"),
+      max_tokens,
+      max_tokens_or_16,
+      completion_tokens,
+      fills("temperature", kBothRoutes, ValueRange{0, 2}),
+      fills("top_p", kBothRoutes),
+      fills("top_k", kBothRoutes, ValueRange{-1, kIntMax}),
+      fills("min_p", kBothRoutes),
+      fills("presence_penalty", kBothRoutes),
+      fills("frequency_penalty", kBothRoutes),
+      fills("repetition_penalty", kBothRoutes, ValueRange{0, 10, true}),
+      fills("seed", kBothRoutes),
+      fills("n", kBothRoutes),
+      fills("stop", kBothRoutes),
+      fills("stop_token_ids", kBothRoutes),
+      used("timeout", kBothRoutes, kNumber, "‹request_timeout›", "Seconds of the whole request", {0, kSecondsMax, true}),
+      fills("priority", kBothRoutes),
+      fills("cache_salt", kBothRoutes),
+      fills("ignore_eos", kBothRoutes),
+      fills("min_tokens", kBothRoutes),
+      fills("logit_bias", kBothRoutes),
+      fills("bad_words", kBothRoutes),
+      fills("allowed_token_ids", kBothRoutes),
+      fills("skip_special_tokens", kBothRoutes),
+      used("logprobs", kChatOnly, kBool, "false", "Send the log-probability of each token"),
+      used("logprobs", kCompletionsOnly, kInteger, "none", "The same, and of so many other tokens", {0, 5}),
+      used("echo", kCompletionsOnly, kBool, "false", "Begin the answer with the prompt"),
+      fills("prompt_logprobs", kBothRoutes),
+      used("top_logprobs", kChatOnly, kInteger, "0", "Other tokens whose log-probabilities are sent", top),
+      used("parallel_tool_calls", kChatOnly, kBool, "true", "false: one call a choice at most"),
+      used("chat_template_kwargs", kChatOnly, kObject, "none", "More variables of the chat template"),
+      used("reasoning_effort", kChatOnly, kString, "the template's", "The template's variable of that name"),
+      // clang-format on
+  };
+}
+
+constexpr const char* kNoTemplate = "; a prompt has no template";
+constexpr const char* kReasoningApart = "; reasoning is always sent apart, as reasoning_content";
+
+std::vector<FieldRule> unused_rules() {
+  return {
+      // clang-format off
+      refused("top_logprobs", kCompletionsOnly, kSeveral, "0", "; send logprobs with a number"),
+      refused("chat_template_kwargs", kCompletionsOnly, kObject, "{}", kNoTemplate),
+      refused("reasoning_effort", kCompletionsOnly, kString, "", kNoTemplate),
+      harmless("user", kBothRoutes, kString),
+      harmless("store", kBothRoutes, kBool),
+      harmless("metadata", kBothRoutes, kObject),
+      harmless("service_tier", kBothRoutes, kString),
+      harmless("parallel_tool_calls", kCompletionsOnly, kBool),
+      harmless("prompt_cache_key", kBothRoutes, kString),
+      harmless("prompt_cache_retention", kBothRoutes, kString),
+      harmless("safety_identifier", kBothRoutes, kString),
+      refused("tools", kCompletionsOnly, kList, "[]"),
+      refused("tool_choice", kBothRoutes, kSeveral, R"("none"|"auto")"),
+      refused("functions", kBothRoutes, kList, "[]"),
+      refused("function_call", kBothRoutes, kSeveral, R"("none"|"auto")"),
+      refused("response_format", kBothRoutes, kObject, R"({"type":"text"})"),
+      refused("best_of", kBothRoutes, kInteger, "1", "", {1, 128}),
+      refused("echo", kChatOnly, kBool, "false"),
+      refused("suffix", kBothRoutes, kString, R"("")"),
+      refused("audio", kBothRoutes, kObject),
+      refused("modalities", kBothRoutes, kList, R"(["text"])"),
+      refused("prediction", kBothRoutes, kObject),
+      refused("web_search_options", kBothRoutes, kObject),
+      refused("verbosity", kBothRoutes, kString, R"("medium")"),
+      refused("structured_outputs", kBothRoutes, kObject, "{}"),
+      refused("guided_json", kBothRoutes, kSeveral),
+      refused("guided_regex", kBothRoutes, kSeveral),
+      refused("guided_choice", kBothRoutes, kSeveral),
+      refused("guided_grammar", kBothRoutes, kSeveral),
+      refused("guided_decoding_backend", kBothRoutes, kSeveral),
+      refused("guided_whitespace_pattern", kBothRoutes, kSeveral),
+      refused("json_schema", kBothRoutes, kSeveral),
+      refused("regex", kBothRoutes, kSeveral),
+      refused("ebnf", kBothRoutes, kSeveral),
+      refused("grammar", kBothRoutes, kSeveral),
+      refused("use_beam_search", kBothRoutes, kBool, "false"),
+      refused("length_penalty", kBothRoutes, kNumber, "1|1.0", "", {-10, 10}),
+      refused("typical_p", kBothRoutes, kNumber, "1|1.0", "", {0, 1}),
+      refused("logits_processors", kBothRoutes, kList, "[]"),
+      refused("truncate_prompt_tokens", kBothRoutes, kInteger, "", "", {-1, kIntMax}),
+      refused("include_stop_str_in_output", kBothRoutes, kBool, "false"),
+      refused("spaces_between_special_tokens", kBothRoutes, kBool, "true"),
+      refused("detokenize", kBothRoutes, kBool, "true"),
+      refused("return_token_ids", kBothRoutes, kBool, "false"),
+      refused("return_tokens_as_token_ids", kBothRoutes, kBool, "false"),
+      refused("add_generation_prompt", kBothRoutes, kBool, "true"),
+      refused("continue_final_message", kBothRoutes, kBool, "false"),
+      refused("add_special_tokens", kBothRoutes, kBool, "true"),
+      refused("include_reasoning", kBothRoutes, kBool, "true", kReasoningApart),
+      refused("separate_reasoning", kBothRoutes, kBool, "true", kReasoningApart),
+      refused("enable_thinking", kBothRoutes, kBool, "", R"(; send it as "chat_template_kwargs": {"enable_thinking": …})"),
+      refused("chat_template", kBothRoutes, kString, "", "; the model's own template is used"),
+      refused("documents", kBothRoutes, kList, "[]"),
+      refused("mm_processor_kwargs", kBothRoutes, kObject, "{}"),
+      // clang-format on
+  };
+}
+
+}  // namespace
+
+std::span<const FieldRule> openai_fields() {
+  static const std::vector<FieldRule> kAll = [] {
+    std::vector<FieldRule> all = used_rules();
+    const std::vector<FieldRule> unused = unused_rules();
+    all.insert(all.end(), unused.begin(), unused.end());
+    return all;
+  }();
+  return kAll;
+}
+
+}  // namespace tutti

@@ -1,0 +1,44 @@
+#include "serve/openai/openai.h"
+
+#include "serve/openai/fields.h"
+#include "serve/openai/formats.h"
+#include "serve/openai/request.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr DialectRoute kRoutes[] = {
+    {.path = "/v1/chat/completions", .id_prefix = "chatcmpl"},
+    {.path = "/v1/completions", .id_prefix = "cmpl"},
+};
+
+class OpenAi final : public Dialect {
+ public:
+  std::span<const DialectRoute> routes() const override { return kRoutes; }
+
+  std::span<const FieldRule> fields() const override { return openai_fields(); }
+
+  Result<CanonicalRequest> parse(int route,
+                                 const JsonObject& body,
+                                 const ParseContext& context) const override {
+    return parse_openai_request(static_cast<OpenAiRoute>(route), body, context);
+  }
+
+  std::unique_ptr<ReplyFormat> format(int route, ReplyEnvelope envelope) const override {
+    return static_cast<OpenAiRoute>(route) == OpenAiRoute::kChat
+               ? make_chat_format(std::move(envelope))
+               : make_completion_format(std::move(envelope));
+  }
+
+  std::string error_body(const ApiError& error) const override { return error_json(error); }
+};
+
+}  // namespace
+
+const Dialect& openai_dialect() {
+  static const OpenAi kDialect;
+  return kDialect;
+}
+
+}  // namespace tutti
