@@ -3,8 +3,7 @@
 #include <cmath>
 #include <functional>
 
-#include <CLI/CLI.hpp>
-
+#include "apps/cli_flags.h"
 #include "apps/foreign_flags.h"
 #include "apps/options.h"
 #include "base/log_event.h"
@@ -16,130 +15,6 @@ namespace tutti {
 namespace {
 
 constexpr int kUsageExit = 64;  // sysexits.h EX_USAGE, as for other invalid arguments
-
-constexpr const char* kModelHelp =
-    "Model: a checkpoint directory, or a name looked up in $TUTTI_HOME/models and the Hugging Face "
-    "cache";
-
-void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
-  auto* model = app.add_option("MODEL", m.model, kModelHelp);
-  if (positional_required) {
-    model->required();
-  }
-  app.add_option("--device",
-                 m.device,
-                 "auto, cpu or cuda. auto never falls back from a broken GPU to the CPU")
-      ->capture_default_str();
-  app.add_option("--gpus",
-                 m.gpus,
-                 "auto (as many as the model can use), all, a number of GPUs, or a list of indices "
-                 "and UUIDs such as 0,2,GPU-8932f937; indices are CUDA's, after "
-                 "CUDA_VISIBLE_DEVICES")
-      ->capture_default_str();
-  app.add_option("--tp",
-                 m.tp,
-                 "Ranks to split the model over: the number of GPUs (default: all that the model "
-                 "can use; 1 on the CPU). An impossible number is refused with the legal ones")
-      ->check(CLI::Range(1, 64));
-  app.add_option("--collective-timeout",
-                 m.collective_timeout_seconds,
-                 "Seconds a rank waits for the others before the model is given up")
-      ->capture_default_str()
-      ->check([](const std::string& text) {  // CLI::Range lets "nan" through
-        double seconds = 0;
-        return CLI::detail::lexical_cast(text, seconds) && seconds >= 0.05 && seconds <= 86400.0
-                   ? std::string()
-                   : text + ": wanted seconds from 0.05 to 86400";
-      });
-  app.add_option("--p2p",
-                 m.p2p,
-                 "auto: GPUs use each other's memory if a test with moved data says that it works; "
-                 "off: they exchange data through host memory")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "off"}));
-  app.add_option("--ranks-per-gpu", m.ranks_per_gpu, "Several ranks on each GPU")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 64))
-      ->group("For tests");
-  app.add_option("--threads", m.threads, "CPU threads over all ranks (default: every CPU)")
-      ->check(CLI::Range(1, 1024));
-  app.add_option("--context",
-                 m.context,
-                 "Tokens of prompt and output together (default: the model's, if it fits)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
-  app.add_option("--kv-memory", m.kv_memory, "Memory of the KV cache, for example 512MiB or 4GiB");
-  app.add_option("--compute",
-                 m.compute,
-                 "Type of activations and KV cache: f32, or bf16 on GPUs (default: bf16 on GPUs, "
-                 "f32 on the CPU)");
-  app.add_flag("-q,--quiet", m.quiet, "No progress bar and no information lines");
-  app.add_option(
-         "--mla-form", m.mla_form, "How MLA attention computes: absorbed or expanded (same result)")
-      ->capture_default_str()
-      ->group("For tests");
-  app.add_option("--fault-stall", m.fault_stall, "RANK@JOB: that rank stops before that job")
-      ->group("");  // for tests; not in --help
-  app.add_flag("--reference-ops", m.reference_ops, "Use the slow reference operations")
-      ->group("For tests");
-}
-
-void add_load_format(CLI::App& cmd, ModelFlags& m) {
-  cmd.add_option(
-         "--load-format",
-         m.load_format,
-         "auto reads the checkpoint; dummy makes weights up, in the formats and shapes that "
-         "config.json implies, to measure speed")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "dummy"}));
-}
-
-// A flag for the request parameter of that name. `least`: more than the parameter's own least
-// value.
-CLI::Option* add_parameter_flag(CLI::App& app,
-                                const char* name,
-                                ParameterFlags& flags,
-                                double least = -HUGE_VAL) {
-  const RequestParameter& parameter = request_parameter(name);
-  if (parameter.type == ParameterType::kBool) {
-    return app.add_flag_callback(
-        as_flag(name), [&] { flags.given.emplace_back(&parameter, true); }, parameter.help);
-  }
-  const auto check = [&parameter, least](const std::string& text) -> std::string {
-    const Result<ParameterValue> value = parse_parameter(parameter, text);
-    if (!value.ok()) {
-      return value.status().message().substr(std::string_view(parameter.name).size() + 2);
-    }
-    const auto* integer = std::get_if<int64_t>(&*value);
-    return integer != nullptr && static_cast<double>(*integer) < least
-               ? fmt::format("got {}, wanted at least {}", text, least)
-               : "";
-  };
-  return app
-      .add_option_function<std::string>(
-          as_flag(name),
-          [&](const std::string& text) {
-            flags.given.emplace_back(&parameter, *parse_parameter(parameter, text));
-          },
-          parameter.help)
-      ->check(check, "", "parameter")
-      ->type_name(parameter.type == ParameterType::kInteger  ? "INT"
-                  : parameter.type == ParameterType::kNumber ? "FLOAT"
-                                                             : "TEXT");
-}
-
-void add_sampling_flags(CLI::App& app, ParameterFlags& flags) {
-  for (const char* name : {"temperature",
-                           "top_k",
-                           "top_p",
-                           "min_p",
-                           "presence_penalty",
-                           "frequency_penalty",
-                           "repetition_penalty",
-                           "seed",
-                           "min_tokens"}) {
-    add_parameter_flag(app, name, flags);
-  }
-}
 
 // Everything a parse fills; one object so that the callbacks' references stay valid.
 struct Commands {
@@ -154,9 +29,7 @@ struct Commands {
   DoctorOptions doctor;
   PlanOptions plan;
   ModelsOptions models;
-  BenchLatencyOptions latency;
-  BenchThroughputOptions throughput;
-  BenchServeOptions bench_serve;
+  BenchFlags bench;
   std::function<int()> chosen;
 };
 
@@ -344,152 +217,6 @@ void add_check_peers(CLI::App& app, Commands& c) {
   cmd->callback([&c] { c.chosen = [&c] { return check_peers_command(c.check_peers); }; });
 }
 
-void add_bench_latency(CLI::App& bench, Commands& c) {
-  auto* cmd = bench.add_subcommand(
-      "latency", "Prompt and decode speed of one batch, against the memory bandwidth");
-  add_model_flags(*cmd, c.latency.model, true);
-  add_load_format(*cmd, c.latency.model);
-  cmd->add_option("--prompt-tokens", c.latency.prompt_tokens)
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  cmd->add_option("--new-tokens", c.latency.new_tokens)
-      ->capture_default_str()
-      ->check(CLI::Range(2, 1 << 20));
-  cmd->add_option("--batch", c.latency.batch, "Sequences")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
-  for (const char* name : {"temperature", "top_k", "top_p"}) {
-    add_parameter_flag(*cmd, name, c.latency.parameters);
-  }
-  cmd->add_flag("--json", c.latency.json, "Print one JSON object");
-  cmd->callback([&c] { c.chosen = [&c] { return bench_latency_command(c.latency); }; });
-}
-
-void add_bench_throughput(CLI::App& bench, Commands& c) {
-  auto* cmd = bench.add_subcommand(
-      "throughput", "Output rate of an offline job through the engine, without HTTP and text");
-  BenchThroughputOptions& o = c.throughput;
-  add_model_flags(*cmd, o.model, true);
-  add_load_format(*cmd, o.model);
-  cmd->add_option("--requests", o.requests, "All submitted at once")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
-  cmd->add_option("--concurrency", o.concurrency, "Sequences of one step at most")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
-  cmd->add_option("--prompt-tokens", o.prompt_tokens, "Random ids, others for each request")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
-  cmd->add_option("--new-tokens", o.new_tokens, "Generated by each request, whatever they are")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
-  add_parameter_flag(*cmd, "temperature", o.parameters);
-  cmd->add_option("--seed", o.seed, "Same seed, same prompts")->capture_default_str();
-  cmd->add_flag("--no-prefix-cache", o.model.no_prefix_cache, "Share no prefixes")
-      ->group("For tests");
-  cmd->add_flag("--json", o.json, "Print one JSON object");
-  cmd->callback([&c] { c.chosen = [&c] { return bench_throughput_command(c.throughput); }; });
-}
-
-void add_bench_prompts(CLI::App& cmd, BenchServeOptions& o) {
-  cmd.add_option("--input-len",
-                 o.input_length,
-                 "Prompt tokens: 128, uniform:LOW:HIGH, normal:MEAN:STDDEV[:LOW:HIGH] or "
-                 "lognormal:MEDIAN:SIGMA[:LOW:HIGH]")
-      ->capture_default_str()
-      ->group("Prompts");
-  cmd.add_option("--output-len", o.output_length, "Most output tokens; same forms")
-      ->capture_default_str()
-      ->group("Prompts");
-  cmd.add_flag("--ignore-eos", o.ignore_eos, "Ask for exactly that many output tokens")
-      ->group("Prompts");
-  cmd.add_flag("--min-tokens", o.min_tokens, "The same by min_tokens, which some servers prefer")
-      ->group("Prompts");
-  cmd.add_option("--shared-prefix",
-                 o.shared_prefix,
-                 "Tokens in front of each prompt that its group has in common")
-      ->check(CLI::Range(0, 1 << 20))
-      ->group("Prompts");
-  cmd.add_option("--prefix-groups", o.prefix_groups, "Different shared prefixes")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 16))
-      ->group("Prompts");
-  cmd.add_option("--dataset",
-                 o.dataset,
-                 "Prompts from a file instead: one per line, or JSON (.json, .jsonl) with prompt, "
-                 "messages or ShareGPT's conversations")
-      ->group("Prompts");
-  cmd.add_option("--prompt-format",
-                 o.prompt_format,
-                 "ids (exact lengths; the default for completions) or words (for chat)")
-      ->check(CLI::IsMember({"ids", "words"}))
-      ->group("Prompts");
-  cmd.add_option("--token-ids", o.token_ids, "Range of the random ids, FIRST:LAST")
-      ->capture_default_str()
-      ->group("Prompts");
-  const ValueRange temperature = request_parameter("temperature").range;
-  cmd.add_option("--temperature", o.temperature, "Sent with each request (default: the server's)")
-      ->check(CLI::Range(temperature.min, temperature.max))
-      ->group("Prompts");
-  cmd.add_option("--extra-body", o.extra_body, "JSON object with further fields of each request")
-      ->group("Prompts");
-  cmd.add_option("--seed", o.seed, "Same seed, same requests at the same times")
-      ->capture_default_str()
-      ->group("Prompts");
-}
-
-void add_bench_serve(CLI::App& bench, Commands& c) {
-  auto* cmd =
-      bench.add_subcommand("serve", "Load an OpenAI endpoint and measure latencies and throughput");
-  BenchServeOptions& o = c.bench_serve;
-  cmd->footer(
-      "Examples:\n"
-      "  tutti bench serve --concurrency 32 --requests 500\n"
-      "  tutti bench serve --url http://10.0.0.7:8000 --rate 4 --duration 60 --slo "
-      "ttft:500,tpot:50\n"
-      "  tutti bench serve --endpoint chat --dataset sharegpt.json --requests 1000 --json "
-      "out.json");
-  cmd->add_option("--url", o.url, "Address of the server")->capture_default_str();
-  cmd->add_option("--model", o.model, "Name of the model (default: the one that is served)");
-  cmd->add_option("--api-key", o.api_key, "Key of the server (better: the variable TUTTI_API_KEY)");
-  cmd->add_option("--endpoint", o.endpoint, "completions or chat")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"completions", "chat"}));
-  cmd->add_option("--concurrency",
-                  o.concurrency,
-                  "Requests under way at once (default 1); with --rate the most of them (default: "
-                  "no bound)")
-      ->check(CLI::Range(1, 65536));
-  cmd->add_option("--rate", o.rate, "Poisson arrivals per second instead of a closed loop")
-      ->check(CLI::Range(1e-6, 1e6));
-  cmd->add_option("--requests", o.requests, "Requests to send (default: 100, or until --duration)")
-      ->check(CLI::PositiveNumber);
-  cmd->add_option("--duration", o.duration_seconds, "Seconds after which no request starts")
-      ->check(CLI::Range(0.001, 1e7));
-  cmd->add_option("--warmup", o.warmup_requests, "Requests before the measurement")
-      ->check(CLI::NonNegativeNumber);
-  cmd->add_option(
-         "--ramp-up", o.ramp_up_seconds, "Seconds over which the --concurrency connections start")
-      ->check(CLI::Range(0.0, 1e6));
-  cmd->add_option("--timeout", o.timeout_seconds, "Seconds after which a request has failed")
-      ->capture_default_str()
-      ->check(CLI::Range(0.1, 1e6));
-  cmd->add_flag("--no-stream", o.no_stream, "Ask for whole replies: only their full time is known");
-  cmd->add_option(
-      "--slo", o.slo, "Milliseconds that count as good, as ttft:500,tpot:50,e2el:20000");
-  cmd->add_option("--client-threads", o.threads, "Threads of the load generator")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 256));
-  cmd->add_option("--server-pid",
-                  o.server_pid,
-                  "Process of a server on this machine: its CPU time and memory are reported")
-      ->check(CLI::PositiveNumber);
-  cmd->add_option("--json", o.json_file, "File to write the figures to; - for standard output");
-  cmd->add_flag("-q,--quiet", o.quiet, "No progress line");
-  add_bench_prompts(*cmd, o);
-  cmd->callback([&c] { c.chosen = [&c] { return bench_serve_command(c.bench_serve); }; });
-}
-
 void add_hardware(CLI::App& cmd, std::string& hardware, std::string& inventory) {
   cmd.add_option("--hardware",
                  hardware,
@@ -526,14 +253,6 @@ void add_plan(CLI::App& app, Commands& c) {
   add_hardware(*models, c.models.hardware, c.models.inventory);
   models->add_flag("--json", c.models.json, "One JSON object, with formats and other names");
   models->callback([&c] { c.chosen = [&c] { return models_command(c.models); }; });
-}
-
-void add_bench(CLI::App& app, Commands& c) {
-  auto* bench = app.add_subcommand("bench", "Measure speed");
-  bench->require_subcommand(1);
-  add_bench_latency(*bench, c);
-  add_bench_throughput(*bench, c);
-  add_bench_serve(*bench, c);
 }
 
 // What was typed, with the flags of other servers translated.
@@ -581,7 +300,7 @@ int run_cli(int argc, char** argv) {
   add_score(app, commands);
   add_generate(app, commands);
   add_text_tools(app, commands);
-  add_bench(app, commands);
+  add_bench(app, commands.bench, commands.chosen);
   add_doctor(app, commands);
   add_plan(app, commands);
   add_check_peers(app, commands);

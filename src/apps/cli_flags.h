@@ -1,0 +1,35 @@
+// Flags that several commands have. CLI11's headers take seconds to compile: only the cli*.cc
+// include this.
+#pragma once
+#include <cmath>
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include "apps/options.h"
+
+namespace tutti {
+
+/// Of every command that loads a model.
+void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required);
+void add_load_format(CLI::App& app, ModelFlags& m);
+
+/// A flag for the request parameter of that name. `least`: more than the parameter's own least
+/// value.
+CLI::Option* add_parameter_flag(CLI::App& app,
+                                const char* name,
+                                ParameterFlags& flags,
+                                double least = -HUGE_VAL);
+/// How tokens are chosen.
+void add_sampling_flags(CLI::App& app, ParameterFlags& flags);
+
+struct BenchFlags {
+  BenchLatencyOptions latency;
+  BenchThroughputOptions throughput;
+  BenchServeOptions serve;
+};
+
+/// `tutti bench`: `chosen` gets the command to run.
+void add_bench(CLI::App& app, BenchFlags& flags, std::function<int()>& chosen);
+
+}  // namespace tutti
