@@ -166,6 +166,9 @@ class Adviser {
     } else if (choice_.best) {
       explain_choice(*choice_.best);
     }
+    if (!needs_.model().assumption.empty()) {
+      reason("assumption", needs_.model().assumption);
+    }
     for (const std::string& assumption : machine().assumptions) {
       reason("assumption", assumption);
     }

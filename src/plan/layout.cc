@@ -121,7 +121,8 @@ class Builder {
       GpuShare share{.used = true};
       share.weights = ranks_[r].weights.total();
       share.activations = ranks_[r].activations;
-      share.graphs = graph_bytes(needs_.shape().layers, request_.max_batch_sequences);
+      share.graphs = graph_bytes(needs_.shape().layers,
+                                 std::max(request_.max_batch_sequences, request_.concurrency));
       share.context = request_.cuda_context_bytes + kCudaRankBytes;
       const int64_t left = gpu(r).free_bytes - share.weights - share.activations - share.graphs -
                            share.context - kReserveBytes - of_host;

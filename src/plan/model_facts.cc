@@ -1,5 +1,8 @@
 #include "plan/model_facts.h"
 
+#include <filesystem>
+#include <system_error>
+
 #include "engine/ranks/rank_worker.h"
 #include "loader/checkpoint.h"
 
@@ -75,6 +78,23 @@ Status declare(const std::string& path,
   return RankWorker::create(facts.config, {}, 0, 1).status();
 }
 
+// Whether there is anything that could be weights, right or wrong.
+bool has_weights(const std::string& directory) {
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ec)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension != ".json" && extension != ".txt" && extension != ".md" &&
+        extension != ".jinja" && extension != ".model" && entry.is_regular_file(ec) &&
+        !entry.path().filename().string().starts_with('.')) {
+      return true;
+    }
+    if (entry.path().filename().string().ends_with(".safetensors.index.json")) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::string first_architecture(const JsonObject& config) {
   const Json* names = config.find("architectures");
   return names != nullptr && names->is_array() && !names->as_array().empty() &&
@@ -125,7 +145,9 @@ Result<ModelFacts> facts_of_directory(const std::string& directory,
   TUTTI_RETURN_IF_ERROR(declare(path, json, like != nullptr ? like->planned_as : Json(), facts));
   TUTTI_TRY(facts.format, find_format(described_format(json.as_object())));
   facts.counted = !facts.not_loadable.empty();
-  if (headers == Headers::kRead) {
+  if (headers == Headers::kRead && !has_weights(directory)) {
+    facts.assumption = "no weights are there yet: their types are those that config.json implies";
+  } else if (headers == Headers::kRead) {
     TUTTI_TRY(facts.tensors, Checkpoint::open(directory));
   }
   return facts;

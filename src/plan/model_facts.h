@@ -27,6 +27,7 @@ struct ModelFacts {
   bool counted = false;          ///< weights are counted by `format`: the loader cannot say
   CatalogueExtras extras;
   std::string not_loadable;              ///< why this build cannot load it; empty: it can
+  std::string assumption;                ///< what was taken for granted; empty: nothing
   std::string catalogue_name;            ///< empty: the catalogue does not have it
   std::vector<CatalogueFormat> formats;  ///< the catalogue's, this one included
 };

@@ -16,6 +16,10 @@ constexpr int64_t kBlockSize = 16;
 // As `tutti serve` asks for, see load_options() in src/apps/common.cc.
 constexpr int64_t kMaxScoreRows = 64;
 
+// What no machine holds; beyond it products and sums here would leave 64 bits.
+constexpr int64_t kMostElements = int64_t{1} << 48;
+constexpr int64_t kMostBytes = int64_t{1} << 56;
+
 // -1: in no layer. "model.layers.12.mlp.gate.weight" -> 12
 int64_t layer_of(const std::string& name) {
   constexpr std::string_view kBefore = "model.layers.";
@@ -93,8 +97,16 @@ Result<std::vector<int64_t>> bytes_of(const ModelFacts& model,
                                       std::vector<std::string>& unexpected) {
   std::vector<int64_t> bytes;
   if (model.counted) {
+    int64_t total = 0;
     for (const Param& param : worker.params().params()) {
+      if (param.shape().numel() > kMostElements || total > kMostBytes) {
+        return error(StatusCode::kOutOfMemory,
+                     "{}: {} needs more memory than any machine has",
+                     model.config.path,
+                     param.spec().name);
+      }
       bytes.push_back(bytes_in(model.format, param));
+      total += bytes.back();
     }
     return bytes;
   }
