@@ -45,7 +45,7 @@ Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoa
   if (!launch) {
     return planned;
   }
-  planned.paragraph = launch->paragraph;
+  planned.left_out = launch->left_out;
   log_info("{}", launch->paragraph);
   if (!launch->gpus.empty()) {
     planned.flags.gpus = index_list(launch->gpus);

@@ -7,11 +7,12 @@
 namespace tutti {
 
 struct PlannedFlags {
-  ModelFlags flags;       ///< with the GPUs and ranks that the plan takes, where nobody named them
-  std::string paragraph;  ///< what is used, what is left out and why; empty: nothing was planned
+  ModelFlags flags;      ///< with the GPUs and ranks that the plan takes, where nobody named them
+  std::string left_out;  ///< GPUs that the plan does not use, and why; empty: none, or no plan
 };
 
-/// On the CPU flags are as they were. kOutOfMemory refuses: what is short, and what to type.
+/// Logs the plan in one paragraph. On the CPU flags are as they were. kOutOfMemory refuses: what is
+/// short, and what to type.
 Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoadOptions& options);
 
 }  // namespace tutti

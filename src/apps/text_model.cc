@@ -50,7 +50,7 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
             load_runner(planned.flags, *backend, options));
   const RunnerLimits& limits = runner->limits();
   const std::string& left_out =
-      planned.paragraph.empty() ? runner->rank_choice().left_out : planned.paragraph;
+      planned.left_out.empty() ? runner->rank_choice().left_out : planned.left_out;
   model.description =
       fmt::format("{} on {}, {} rank{}, weights {}, KV cache {} ({} tokens), context {}{}",
                   runner->config().architecture,

@@ -225,7 +225,12 @@ class Adviser {
   }
 
   void explain_choice(const Layout& best) {
-    reason("form", fmt::format("{} on {}", form_text(best.parallel), gpus_text(best.gpus.size())));
+    const int nodes = nodes_of(best.parallel, machine());
+    reason("form",
+           fmt::format("{} on {}{}",
+                       form_text(best.parallel),
+                       gpus_text(best.gpus.size()),
+                       nodes > 1 ? fmt::format(" of each of {} hosts", nodes) : ""));
     const Layout* fewer = nullptr;
     for (const Layout& layout : choice_.tried) {
       if (layout.gpus.size() < best.gpus.size()) {
@@ -240,11 +245,13 @@ class Adviser {
                          tokens(fewer->context),
                          best.figure,
                          tokens(best.context)));
+    } else if (nodes > 1) {
+      reason("needed", "the model does not fit one host");
     } else if (best.gpus.size() > 1) {
       reason("needed",
              fmt::format("the model does not fit fewer than {}", gpus_text(best.gpus.size())));
     }
-    if (!form_runs(best.parallel, nodes_of(best.parallel, machine()))) {
+    if (!form_runs(best.parallel, nodes)) {
       reason("form_not_startable",
              fmt::format("this build starts models tensor parallel on one host only, not: {}",
                          form_text(best.parallel)));
@@ -281,7 +288,14 @@ class Adviser {
     if (choice_.runnable && needs_.model().not_loadable.empty()) {
       suggest_runnable(*choice_.runnable);
     }
-    if (plan_.verdict == Verdict::kFitsReduced) {
+    const bool fewer = choice_.best && choice_.best->sequences < request_.concurrency;
+    if (plan_.verdict == Verdict::kFitsReduced && fewer) {
+      PlanRequest smaller = request_;
+      smaller.concurrency = std::max<int64_t>(choice_.best->sequences, 1);
+      alternative("concurrency",
+                  fmt::format("{} sequences at once fit", smaller.concurrency),
+                  plan_command_line(needs_.model(), smaller, request_.typed_hardware));
+    } else if (plan_.verdict == Verdict::kFitsReduced) {
       PlanRequest smaller = request_;
       smaller.context = plan_.context_tokens;
       alternative("context",
@@ -374,7 +388,8 @@ class Adviser {
       TUTTI_TRY(const CatalogueChoice choice, catalogue.find(name));
       TUTTI_TRY(const ModelFacts facts, facts_of(choice));
       TUTTI_TRY(ModelNeeds needs, ModelNeeds::create(facts, request_));
-      TUTTI_TRY(const std::optional<Layout> layout, try_elsewhere(needs, machine(), false));
+      TUTTI_TRY(const std::optional<Layout> layout,
+                try_elsewhere(needs, machine(), plan_.verdict == Verdict::kFitsReduced));
       if (!layout) {
         continue;
       }

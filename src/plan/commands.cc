@@ -9,6 +9,8 @@ namespace tutti {
 
 namespace {
 
+constexpr int64_t kMostBatchSequences = 4096;  // that a server takes
+
 // As a POSIX shell wants it.
 std::string quoted(const std::string& text) {
   const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
@@ -31,7 +33,8 @@ std::string serve_flags(const PlanRequest& request, const Plan& plan) {
     flags += fmt::format(" ‹context› {}", request.context);
   }
   if (request.concurrency > request.max_batch_sequences) {
-    flags += fmt::format(" ‹max_batch_sequences› {}", request.concurrency);
+    flags += fmt::format(" ‹max_batch_sequences› {}",
+                         std::min(request.concurrency, kMostBatchSequences));
   }
   const auto usable = plan.machine.usable();
   if (plan.placement.empty() || plan.placement.size() == usable.size()) {

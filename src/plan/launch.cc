@@ -75,7 +75,7 @@ Result<std::optional<Launch>> plan_launch(const ModelFacts& model,
   if (plan.verdict == Verdict::kRefused) {
     return error(StatusCode::kOutOfMemory, "{}", plan_paragraph(plan));
   }
-  Launch launch{.paragraph = plan_paragraph(plan)};
+  Launch launch{.paragraph = plan_paragraph(plan), .left_out = left_out_text(plan)};
   if (wish.gpus.automatic()) {
     launch.tp = plan.parallel.tp;
     for (const size_t i : plan.placement) {

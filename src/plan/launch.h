@@ -22,6 +22,7 @@ struct Launch {
   std::vector<int64_t> gpus;  ///< CUDA's indices, one a rank; empty: as they were typed
   int tp = 0;                 ///< 0: as it was typed
   std::string paragraph;      ///< what is used, what is left out and why
+  std::string left_out;       ///< of it, the GPUs that are not used; empty: all are
 };
 
 /// nullopt: there is nothing to plan (no usable GPU, a model that this build cannot load, ranks

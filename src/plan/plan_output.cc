@@ -1,6 +1,7 @@
 #include "plan/plan_output.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/ranges.h>
 
@@ -229,52 +230,61 @@ std::string plan_table(const ModelFacts& model, const ModelShape& shape, const P
   return out;
 }
 
-std::string plan_paragraph(const Plan& plan) {
-  std::vector<int64_t> used;
-  std::vector<std::pair<std::string, std::vector<int64_t>>> left_out;  // reason, indices
+std::string left_out_text(const Plan& plan) {
+  std::vector<std::pair<std::string, std::vector<int64_t>>> groups;  // reason, indices
+  std::vector<std::string> parts;
   for (size_t i = 0; i < plan.gpus.size(); ++i) {
     const PlanGpu& gpu = plan.machine.gpus[i];
+    const std::string& reason = plan.gpus[i].reason;
     if (plan.gpus[i].used) {
-      used.push_back(gpu.index.value_or(-1));
       continue;
     }
-    const auto same = std::find_if(left_out.begin(), left_out.end(), [&](const auto& group) {
-      return group.first == plan.gpus[i].reason;
-    });
-    const int64_t index = gpu.index.value_or(-1);
-    if (same != left_out.end() && index >= 0) {
-      same->second.push_back(index);
+    if (!gpu.index) {
+      parts.push_back(fmt::format("{} ({}) left out: {}", gpu_label(gpu), gpu.name, reason));
+      continue;
+    }
+    const auto same = std::find_if(
+        groups.begin(), groups.end(), [&](const auto& group) { return group.first == reason; });
+    if (same != groups.end()) {
+      same->second.push_back(*gpu.index);
     } else {
-      left_out.push_back(
-          {plan.gpus[i].reason, index >= 0 ? std::vector<int64_t>{index} : std::vector<int64_t>{}});
-      if (index < 0) {
-        left_out.back().first = gpu_label(gpu) + " (" + gpu.name + "): " + plan.gpus[i].reason;
-      }
+      groups.push_back({reason, {*gpu.index}});
     }
   }
-  std::string out;
+  for (const auto& [reason, indices] : groups) {
+    parts.push_back(fmt::format("cuda:{} left out: {}", index_list(indices), reason));
+  }
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+std::string plan_paragraph(const Plan& plan) {
+  std::vector<int64_t> used;
+  for (size_t i = 0; i < plan.gpus.size(); ++i) {
+    if (plan.gpus[i].used && plan.machine.gpus[i].index) {
+      used.push_back(*plan.machine.gpus[i].index);
+    }
+  }
+  std::vector<std::string> parts;
   if (!used.empty()) {
-    out = fmt::format("plan: cuda:{}", index_list(used));
+    parts.push_back("cuda:" + index_list(used));
   }
-  for (const auto& [reason, indices] : left_out) {
-    out += (out.empty() ? "plan: " : "; ") +
-           (indices.empty() ? "left out " + reason
-                            : fmt::format("cuda:{} left out: {}", index_list(indices), reason));
+  if (const std::string left_out = left_out_text(plan); !left_out.empty()) {
+    parts.push_back(left_out);
   }
+  constexpr std::array kTold{
+      "form", "helps", "needed", "context_reduced", "gpus_missing", "short", "host_memory"};
   for (const PlanReason& reason : plan.reasons) {
-    if (reason.code == "form" || reason.code == "helps" || reason.code == "needed" ||
-        reason.code == "context_reduced" || reason.code == "gpus_missing" ||
-        reason.code == "short" || reason.code == "host_memory") {
-      out += "; " + reason.text;
+    if (std::find(kTold.begin(), kTold.end(), reason.code) != kTold.end()) {
+      parts.push_back(reason.text);
     }
   }
   for (const PlanAlternative& other : plan.alternatives) {
     if (plan.verdict == Verdict::kRefused) {
-      out += fmt::format(
-          "; or {}{}", other.text, other.command.empty() ? "" : " (" + other.command + ")");
+      parts.push_back("or " + other.text +
+                      (other.command.empty() ? "" : " (" + other.command + ")"));
     }
   }
-  return out;
+  return fmt::format("plan: {}", fmt::join(parts, "; "));
 }
 
 }  // namespace tutti

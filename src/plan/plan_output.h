@@ -13,6 +13,9 @@ Json plan_json(const ModelFacts& model, const ModelShape& shape, const Plan& pla
 /// Several lines, ending with a line break.
 std::string plan_table(const ModelFacts& model, const ModelShape& shape, const Plan& plan);
 
+/// "cuda:4-7 left out: the model cannot be split ..."; empty: every GPU is used.
+std::string left_out_text(const Plan& plan);
+
 /// One paragraph for the log of a server: what is used, what is left out and why.
 std::string plan_paragraph(const Plan& plan);
 
