@@ -129,7 +129,7 @@ std::vector<FieldRule> unused_rules() {
       refused("top_logprobs", kCompletionsOnly, kSeveral, "0", "; send logprobs with a number"),
       refused("chat_template_kwargs", kCompletionsOnly, kObject, "{}", kNoTemplate),
       refused("reasoning_effort", kCompletionsOnly, kString, "", kNoTemplate),
-      harmless("user", kBothRoutes, kString),
+      harmless("user", kBothRoutes, kSeveral),  // a string to OpenAI; some clients send an object
       harmless("store", kBothRoutes, kBool),
       harmless("metadata", kBothRoutes, kObject),
       harmless("service_tier", kBothRoutes, kString),
