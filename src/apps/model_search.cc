@@ -261,6 +261,9 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
   if (is_directory(folder)) {
     return snapshot_in(folder);
   }
+  if (is_directory(places[0])) {
+    return places[0];  // it holds something: who needs more of it says what is missing
+  }
   places.push_back(folder);
   return not_found(name, places, environment);
 }

@@ -544,9 +544,11 @@ class HubCacheTest(Case):
         for name in ("model-Q4_K_M.gguf", ""):
             self.refused("generate", self.path(name), "--ids-file", ids, code=69,
                          parts=["GGUF", "safetensors form"])
+        os.makedirs(self.path(".tutti/models/org/quant"))
+        os.rename(self.path("model-Q4_K_M.gguf"), self.path(".tutti/models/org/quant/model-Q4_K_M.gguf"))
+        self.refused("generate", "org/quant", "--ids-file", ids, code=69, parts=["GGUF", "org/quant"])
         os.mkdir(self.path("inner"))
         os.symlink(os.path.join(tiny_r1(), "config.json"), self.path("inner/config.json"))
-        os.remove(self.path("model-Q4_K_M.gguf"))
         self.refused("generate", self.folder.name, "--ids-file", ids, code=66,
                      parts=["config.json", self.path("inner")])
 
