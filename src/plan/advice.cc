@@ -288,29 +288,33 @@ class Adviser {
     if (choice_.runnable && needs_.model().not_loadable.empty()) {
       suggest_runnable(*choice_.runnable);
     }
+    if (plan_.verdict == Verdict::kFits) {
+      return ok_status();
+    }
+    if (plan_.verdict == Verdict::kFitsReduced) {
+      suggest_less();
+    }
+    if (machine().usable().empty()) {
+      return suggest_hardware();
+    }
+    TUTTI_RETURN_IF_ERROR(suggest_formats());
+    TUTTI_RETURN_IF_ERROR(suggest_gpus());
+    return suggest_nodes();
+  }
+
+  // What fits of what was asked for.
+  void suggest_less() {
+    PlanRequest smaller = request_;
     const bool fewer = choice_.best && choice_.best->sequences < request_.concurrency;
-    if (plan_.verdict == Verdict::kFitsReduced && fewer) {
-      PlanRequest smaller = request_;
+    if (fewer) {
       smaller.concurrency = std::max<int64_t>(choice_.best->sequences, 1);
-      alternative("concurrency",
-                  fmt::format("{} sequences at once fit", smaller.concurrency),
-                  plan_command_line(needs_.model(), smaller, request_.typed_hardware));
-    } else if (plan_.verdict == Verdict::kFitsReduced) {
-      PlanRequest smaller = request_;
+    } else {
       smaller.context = plan_.context_tokens;
-      alternative("context",
-                  fmt::format("a context of {} fits", tokens(plan_.context_tokens)),
-                  plan_command_line(needs_.model(), smaller, request_.typed_hardware));
     }
-    if (plan_.verdict != Verdict::kFits && !machine().usable().empty()) {
-      TUTTI_RETURN_IF_ERROR(suggest_formats());
-      TUTTI_RETURN_IF_ERROR(suggest_gpus());
-      TUTTI_RETURN_IF_ERROR(suggest_nodes());
-    }
-    if (plan_.verdict != Verdict::kFits && machine().usable().empty()) {
-      TUTTI_RETURN_IF_ERROR(suggest_hardware());
-    }
-    return ok_status();
+    alternative(fewer ? "concurrency" : "context",
+                fewer ? fmt::format("{} sequences at once fit", smaller.concurrency)
+                      : fmt::format("a context of {} fits", tokens(plan_.context_tokens)),
+                plan_command_line(needs_.model(), smaller, request_.typed_hardware));
   }
 
   void suggest_replica() {

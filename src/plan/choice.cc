@@ -125,45 +125,51 @@ class Search {
     }
   }
 
+  struct Form {
+    Parallel parallel;
+    int gpus = 1;  // of one host
+  };
+
+  // What `n` ranks that split tensors can be beside that.
+  void add_forms(int n, std::vector<Form>& forms) const {
+    const ModelShape& shape = needs_.shape();
+    const int copies = static_cast<int>(usable_.size()) / n;
+    if (copies > 1) {
+      forms.push_back({.parallel = {.tp = n, .replicas = copies}, .gpus = n * copies});
+    }
+    // Ranks that keep the same part of the cache.
+    const int alike = shape.mla ? n : static_cast<int>(n / std::min<int64_t>(n, shape.kv_heads));
+    for (int dcp = 2; dcp <= alike; dcp *= 2) {
+      if (alike % dcp == 0) {
+        forms.push_back({.parallel = {.tp = n, .dcp = dcp}, .gpus = n});
+      }
+    }
+    if (n > 1 && shape.experts > 0 && shape.experts % n == 0) {
+      forms.push_back({.parallel = {.tp = 1, .dp = n, .ep = n}, .gpus = n});
+    }
+    if (n > 1 && machine_.nodes > 1) {
+      forms.push_back({.parallel = {.tp = n, .pp = machine_.nodes}, .gpus = n});
+    }
+  }
+
   // What this build cannot start yet, where that gives what was asked for, or fits at all.
   Status try_other_forms() {
-    std::optional<Layout> found;
-    const auto consider = [&](const Parallel& form, size_t gpus) -> Status {
-      TUTTI_TRY(std::optional<Layout> layout, best_of(form, gpus));
-      const bool useful = layout && (layout->meets || !choice_.best);
-      const bool better =
-          useful && (!found || (layout->meets && !found->meets) ||
-                     (layout->meets == found->meets && layout->figure > kHelps * found->figure));
-      if (better) {
-        found = std::move(layout);
-      }
-      return ok_status();
-    };
-    const ModelShape& shape = needs_.shape();
+    std::vector<Form> forms;
     for (const int n : needs_.degrees()) {
-      const auto gpus = static_cast<size_t>(n);
-      if (gpus > usable_.size()) {
+      if (n <= static_cast<int>(usable_.size())) {
+        add_forms(n, forms);
+      }
+    }
+    std::optional<Layout> found;
+    for (const Form& form : forms) {
+      TUTTI_TRY(std::optional<Layout> layout,
+                best_of(form.parallel, static_cast<size_t>(form.gpus)));
+      if (!layout || (!layout->meets && choice_.best)) {
         continue;
       }
-      const int fit = static_cast<int>(usable_.size() / gpus);
-      if (fit > 1) {
-        TUTTI_RETURN_IF_ERROR(
-            consider({.tp = n, .replicas = fit}, gpus * static_cast<size_t>(fit)));
-      }
-      if (n == 1) {
-        continue;
-      }
-      const int copies = shape.mla ? n : static_cast<int>(n / std::min<int64_t>(n, shape.kv_heads));
-      for (int dcp = 2; dcp <= copies; dcp *= 2) {
-        if (copies % dcp == 0) {
-          TUTTI_RETURN_IF_ERROR(consider({.tp = n, .dcp = dcp}, gpus));
-        }
-      }
-      if (shape.experts > 0 && shape.experts % n == 0) {
-        TUTTI_RETURN_IF_ERROR(consider({.tp = 1, .dp = n, .ep = n}, gpus));
-      }
-      if (machine_.nodes > 1) {
-        TUTTI_RETURN_IF_ERROR(consider({.tp = n, .pp = machine_.nodes}, gpus));
+      if (!found || (layout->meets && !found->meets) ||
+          (layout->meets == found->meets && layout->figure > kHelps * found->figure)) {
+        found = std::move(layout);
       }
     }
     if (found) {

@@ -216,6 +216,7 @@ Result<NamedHardware> parse_hardware(const std::string& text) {
     const GpuModel* model = find_gpu_model(part);
     if (model == nullptr) {
       std::vector<std::string_view> names;
+      names.reserve(kModels.size());
       for (const GpuModel& known : kModels) {
         names.push_back(known.name);
       }

@@ -23,7 +23,8 @@ float part(int rank, int64_t i) {
 }
 
 float sum(int ranks, int64_t i) {
-  return static_cast<float>(ranks * (ranks + 1) / 2 * (1 + i % 7));
+  const int64_t of_ranks = int64_t{ranks} * (ranks + 1) / 2;
+  return static_cast<float>(of_ranks * (1 + i % 7));
 }
 
 Status add_up(RankContext& rank, int64_t size) {
