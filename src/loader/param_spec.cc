@@ -24,22 +24,9 @@ Shape ParamSpec::local_shape() const {
   return shape;
 }
 
-ConstTensorView Param::plane(int p) const {
-  const Tensor& plane = planes_[usize(p)];
-  if (plane.defined() || stand_in_ == nullptr) {
-    return plane.defined() ? plane.view() : ConstTensorView();
-  }
-  return {stand_in_, layout_.format->planes[usize(p)].dtype, layout_.plane_shape(p, shape_)};
-}
-
-WeightView Param::weight() const {
-  TUTTI_CHECK_MSG(loaded() || stand_in_ != nullptr, "{} is used but not loaded", spec_.name);
-  WeightView view(layout_, shape_);
-  view.name = spec_.name.c_str();
-  for (int p = 0; p < layout_.format->plane_count; ++p) {
-    view.planes[usize(p)] = plane(p);
-  }
-  return view;
+const WeightView& Param::weight() const {
+  TUTTI_CHECK_MSG(view_.planes[0].defined(), "{} is used but not loaded", spec_.name);
+  return view_;
 }
 
 int64_t Param::bytes() const {
@@ -51,6 +38,8 @@ int64_t Param::bytes() const {
 }
 
 Status Param::allocate(Device& device) {
+  view_ = WeightView(layout_, shape_);
+  view_.name = spec_.name.c_str();
   for (int p = 0; p < layout_.format->plane_count; ++p) {
     const WeightPlane& plane = layout_.format->planes[usize(p)];
     Tensor& tensor = planes_[usize(p)];
@@ -61,12 +50,14 @@ Status Param::allocate(Device& device) {
                             p == 0 ? spec_.name : spec_.name + " " + plane.name));
     TUTTI_CHECK_EQ(
         reinterpret_cast<uintptr_t>(tensor.view().raw()) % usize(layout_.format->alignment), 0U);
+    view_.planes[usize(p)] = tensor.view();
   }
   return ok_status();
 }
 
 void Param::free() {
   planes_ = {};
+  view_ = {};
 }
 
 Param* ParamRegistry::add(ParamSpec spec) {
@@ -101,13 +92,24 @@ Param* ParamRegistry::constant(std::string name, std::vector<float> values) {
 ParamStandIns::ParamStandIns(ParamRegistry& registry) : registry_(registry) {
   void* nowhere = reinterpret_cast<void*>(uintptr_t{256});  // not null, which is "undefined"
   for (Param& param : registry_.params()) {
-    param.stand_in_ = nowhere;
+    if (param.loaded()) {
+      continue;
+    }
+    param.view_ = WeightView(param.layout_, param.shape_);
+    param.view_.name = param.spec_.name.c_str();
+    for (int p = 0; p < param.layout_.format->plane_count; ++p) {
+      param.view_.planes[usize(p)] = {nowhere,
+                                      param.layout_.format->planes[usize(p)].dtype,
+                                      param.layout_.plane_shape(p, param.shape_)};
+    }
   }
 }
 
 ParamStandIns::~ParamStandIns() {
   for (Param& param : registry_.params()) {
-    param.stand_in_ = nullptr;
+    if (!param.loaded()) {
+      param.view_ = {};
+    }
   }
 }
 

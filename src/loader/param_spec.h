@@ -84,10 +84,10 @@ class Param {
   const std::vector<float>& constant() const { return constant_; }
 
   /// For linear ops.
-  WeightView weight() const;
+  const WeightView& weight() const;
 
   /// For ops that take a plain tensor (norms, biases, embeddings).
-  ConstTensorView tensor() const { return plane(0); }
+  ConstTensorView tensor() const { return view_.planes[0]; }
 
   /// In device memory; 0 unless loaded.
   int64_t bytes() const;
@@ -102,14 +102,13 @@ class Param {
   std::vector<Param*> derived_;  // filled when derivation_.compute runs; same order as its outputs
   bool is_derived_ = false;
   std::vector<float> constant_;
-  ConstTensorView plane(int p) const;
   Status allocate(Device& device);  // all planes
   void free();
 
   Shape shape_;  // local, known from the declaration
   WeightLayout layout_ = WeightLayout::of(kF32Weights);
-  void* stand_in_ = nullptr;  // see ParamStandIns
   std::array<Tensor, kMaxWeightPlanes> planes_;
+  WeightView view_;  // of planes_, or see ParamStandIns; made once, since every step asks for it
 };
 
 /// What one rank of one model declared. The first error sticks; declaring goes on so that callers

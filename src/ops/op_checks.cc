@@ -77,6 +77,10 @@ void expect_weight(const WeightView& weight, int rank, int64_t cols) {
   TUTTI_CHECK_MSG(
       weight.shape.rank() == rank, "weight is {}, wanted rank {}", weight.shape.to_string(), rank);
   TUTTI_CHECK_EQ(weight.cols(), cols);
+  if (weight.format().dense()) {
+    expect("values", weight.values(), weight.format().planes[0].dtype, weight.shape);
+    return;
+  }
   for (int p = 0; p < weight.format().plane_count; ++p) {
     const WeightPlane& plane = weight.format().planes[usize(p)];
     expect(plane.name,
