@@ -45,6 +45,11 @@ std::string form_text(const Parallel& form) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+// For texts of layouts that this build could not start.
+const char* not_yet(const Layout& layout) {
+  return form_runs(layout.parallel, 1) ? "" : "; in a form that this build cannot start yet";
+}
+
 class Adviser {
  public:
   Adviser(const AdviceInput& input, Plan& plan)
@@ -362,7 +367,11 @@ class Adviser {
   Result<std::optional<Layout>> try_elsewhere(ModelNeeds& needs,
                                               const Machine& machine,
                                               bool whole) const {
-    TUTTI_TRY(Choice choice, choose_layout(needs, machine, request_, machine.usable()));
+    PlanRequest any = request_;  // also what this build cannot start: the text says so
+    any.runnable_only = false;
+    any.tp = 0;
+    any.all_gpus = false;
+    TUTTI_TRY(Choice choice, choose_layout(needs, machine, any, machine.usable()));
     if (choice.best && whole && !choice.best->meets) {
       choice.best.reset();
     }
@@ -399,12 +408,13 @@ class Adviser {
       }
       found.push_back(size(stored));
       alternative("quantization",
-                  fmt::format("in {} the weights take {} on each of {}; a context of {} fits{}",
+                  fmt::format("in {} the weights take {} on each of {}; a context of {} fits{}{}",
                               format.name,
                               gigabytes(layout->shares.front().weights),
                               gpus_text(layout->gpus.size()),
                               tokens(layout->context),
-                              facts.not_loadable.empty() ? "" : "; this build cannot load it yet"),
+                              facts.not_loadable.empty() ? "" : "; this build cannot load it yet",
+                              not_yet(*layout)),
                   plan_command_line(facts, request_, request_.typed_hardware));
     }
     return ok_status();
@@ -429,8 +439,11 @@ class Adviser {
       if (layout) {
         alternative(
             "more_gpus",
-            fmt::format(
-                "{} x {} hold it with a context of {}", tp, fresh.name, tokens(layout->context)),
+            fmt::format("{} x {} hold it with a context of {}{}",
+                        tp,
+                        fresh.name,
+                        tokens(layout->context),
+                        not_yet(*layout)),
             fresh.model == nullptr
                 ? ""
                 : plan_command_line(
@@ -450,11 +463,13 @@ class Adviser {
         TUTTI_TRY(const std::optional<Layout> layout,
                   try_elsewhere(needs_, machine_of(named.inventory, 1, hardware), false));
         if (layout) {
-          alternative(
-              "hardware",
-              fmt::format(
-                  "{} x {} hold it with a context of {}", count, name, tokens(layout->context)),
-              plan_command_line(needs_.model(), request_, hardware));
+          alternative("hardware",
+                      fmt::format("{} x {} hold it with a context of {}{}",
+                                  count,
+                                  name,
+                                  tokens(layout->context),
+                                  not_yet(*layout)),
+                      plan_command_line(needs_.model(), request_, hardware));
           return ok_status();
         }
       }
