@@ -20,6 +20,7 @@ Result<Buffer> Buffer::allocate(Device& device, int64_t bytes, const std::string
   }
   buffer.device_ = &device;
   buffer.bytes_ = std::max<int64_t>(bytes, 1);
+  device.held_bytes_.fetch_add(buffer.bytes_, std::memory_order_relaxed);
   return buffer;
 }
 
@@ -37,6 +38,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 
 Buffer::~Buffer() {
   if (data_ != nullptr) {
+    device_->held_bytes_.fetch_sub(bytes_, std::memory_order_relaxed);
     device_->deallocate(data_, bytes_);
   }
 }

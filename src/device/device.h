@@ -1,5 +1,6 @@
 // A memory space with a compute queue. The CPU is one; GPUs live in libtutti_cuda.so.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -74,6 +75,9 @@ class Device {
   virtual void* allocate(int64_t bytes) = 0;
   virtual void deallocate(void* data, int64_t bytes) = 0;
 
+  /// Of this object's memory that Buffers own now, whatever other programs have there. Any thread.
+  int64_t held_bytes() const { return held_bytes_.load(std::memory_order_relaxed); }
+
   /// Ordered on `stream`. When the call returns, `from` may be reused: it was copied or staged.
   virtual Status copy_from_host(void* to, const void* from, int64_t bytes, Stream& stream) = 0;
   /// Ordered on `stream`; `to` holds the values once the stream is synchronised. Does not wait if
@@ -100,6 +104,10 @@ class Device {
   /// executed.
   virtual Result<std::unique_ptr<Graph>> record(Stream& stream,
                                                 const std::function<Status()>& work) = 0;
+
+ private:
+  friend class Buffer;
+  std::atomic<int64_t> held_bytes_{0};
 };
 
 /// Owns host memory of a device.

@@ -8,8 +8,9 @@
 
 namespace tutti {
 
-/// kDevice names the first pool that holds less or more than planned, by more than 3 % or 400 MB a
-/// rank, whichever is more. `plans` have been measured.
+/// kDevice names the first pool in which the ranks hold less or more than planned, by more than 3 %
+/// or 400 MB a rank, whichever is more. Where only what is free has changed by so much, other
+/// programs use the pool too, and the log says so. `plans` have been measured.
 Status check_shares(const std::vector<MemoryPlan>& plans);
 
 /// Every rank adds numbers that name it, by all ways that collectives have; kDevice says which rank

@@ -19,7 +19,11 @@ struct MemoryPlan {
   int64_t activations = 0;
   int64_t overhead = 0;  ///< Backend::rank_overhead_bytes, and recorded steps
   int64_t kv = 0;
-  int64_t measured = 0;  ///< taken after loading; 0 where ranks share memory with everybody else
+  /// Less free after loading than before; 0 where ranks share memory with everybody else. What
+  /// other programs took or gave back meanwhile is in it.
+  int64_t measured = 0;
+  int64_t held =
+      0;  ///< after loading, by the ranks' own count: all but the code of kernels and libraries
 
   int64_t planned() const { return weights + activations + overhead + kv; }
 };

@@ -121,9 +121,17 @@ Status RankedModelRunner::check_loaded(Backend& backend) {
   }
   const std::vector<MemoryPool> now = backend.memory_pools(group_->size());
   TUTTI_CHECK_EQ(now.size(), pools_.size());
+  std::vector<int64_t> held(usize(group_->size()));
+  TUTTI_RETURN_IF_ERROR(group_->run([&](RankContext& rank) {
+    held[usize(rank.rank)] = rank.device.held_bytes();
+    return ok_status();
+  }));
   for (size_t p = 0; p < pools_.size(); ++p) {
     MemoryPlan& plan = pools_[p];
     plan.measured = plan.free - now[p].free;
+    for (const int rank : now[p].ranks) {
+      plan.held += held[usize(rank)];
+    }
     log_info(
         "memory of {}: planned {} (weights {}, KV cache {}, activations {}, workspaces {}), took "
         "{}",
