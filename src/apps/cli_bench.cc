@@ -21,6 +21,10 @@ void add_bench_latency(CLI::App& bench, BenchLatencyOptions& o, std::function<in
   cmd->add_option("--batch", o.batch, "Sequences")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+  cmd->add_option("--one-of",
+                  o.one_of,
+                  "One rank of so many, alone: its share of the work; collectives are counted")
+      ->check(CLI::Range(2, 64));
   for (const char* name : {"temperature", "top_k", "top_p"}) {
     add_parameter_flag(*cmd, name, o.parameters);
   }

@@ -6,6 +6,7 @@
 #include "apps/common.h"
 #include "apps/lockstep_run.h"
 #include "apps/op_table.h"
+#include "backend/lone_rank.h"
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -24,7 +25,30 @@ struct Latency {
   std::vector<OpTiming> decode_ops;
   int64_t prompt_flops = 0;  // of all prompts; 0 where one takes several steps
   int64_t memory_after = 0;  // device memory taken by the end of the run; 0: not known
+  LoneRankReport lone;       // of one decode step, with --one-of
 };
+
+// Assumed of each collective among GPUs of one host; 2.85 us were measured between two H200s
+// (bench/results/2026-11-30-two-gpus.md).
+constexpr double kCollectiveSeconds = 5e-6;
+
+int64_t collective_count(const LoneRankReport& report) {
+  int64_t sum = 0;
+  for (const auto& [what, count] : report.collectives) {
+    sum += count;
+  }
+  return sum;
+}
+
+double mean_experts(const LoneRankReport& report) {
+  int64_t sum = 0;
+  for (const int64_t experts : report.experts) {
+    sum += experts;
+  }
+  return report.experts.empty()
+             ? 0.0
+             : static_cast<double>(sum) / static_cast<double>(report.experts.size());
+}
 
 // What each of `ranks` equal ranks has of the machine.
 Ceilings share_of(Ceilings all, int ranks) {
@@ -44,6 +68,28 @@ double prompt_rate(const BenchLatencyOptions& o, const Latency& l) {
 
 double prompt_flops_rate(const Latency& l) {
   return static_cast<double>(l.prompt_flops) / l.times.prefill_seconds;
+}
+
+// What all ranks together would deliver if collectives took as long as assumed.
+double predicted_rate(const BenchLatencyOptions& o, const Latency& l) {
+  return static_cast<double>(o.batch) /
+         (step_seconds(o, l) + static_cast<double>(collective_count(l.lone)) * kCollectiveSeconds);
+}
+
+void print_lone(const BenchLatencyOptions& o, const Latency& l) {
+  std::cout << fmt::format("\nrank 0 of {}      alone; not done in a decode step:\n", o.one_of);
+  for (const auto& [what, count] : l.lone.collectives) {
+    std::cout << fmt::format("  {:>4} x {} of {} bytes\n", count, what.first, what.second);
+  }
+  if (!l.lone.experts.empty()) {
+    std::cout << fmt::format("experts          chosen evenly: {:.1f} distinct ones of {} layers\n",
+                             mean_experts(l.lone),
+                             l.lone.experts.size() / kProfilePasses);
+  }
+  std::cout << fmt::format(
+      "predicted        {:.1f} tok/s, with {:.0f} us for each collective (assumed)\n",
+      predicted_rate(o, l),
+      kCollectiveSeconds * 1e6);
 }
 
 void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, const Latency& l) {
@@ -92,10 +138,27 @@ void print_table(const BenchLatencyOptions& o, const RankedModelRunner& runner, 
                              format_bytes(m.measured),
                              format_bytes(l.memory_after));
   }
+  if (o.one_of > 0) {
+    print_lone(o, l);
+  }
   const Ceilings rank = share_of(l.ceilings, runner.ranks());
   const char* of = runner.ranks() == 1 ? "each op alone" : "ops of one rank";
   std::cout << "\n" << ops_table(fmt::format("one prompt step, {}", of), l.prompt_ops, rank);
   std::cout << "\n" << ops_table(fmt::format("one decode step, {}", of), l.decode_ops, rank);
+}
+
+Json lone_json(const BenchLatencyOptions& o, const Latency& l) {
+  JsonArray collectives;
+  for (const auto& [what, count] : l.lone.collectives) {
+    collectives.push_back(
+        Json::object({{"name", what.first}, {"bytes", what.second}, {"count", count}}));
+  }
+  return Json::object({{"of", o.one_of},
+                       {"collectives", std::move(collectives)},
+                       {"assumed_seconds_per_collective", kCollectiveSeconds},
+                       {"predicted_tokens_per_second", predicted_rate(o, l)},
+                       {"layers_with_experts", ssize(l.lone.experts.size()) / kProfilePasses},
+                       {"mean_distinct_experts", mean_experts(l.lone)}});
 }
 
 Json memory_json(const MemoryPlan& m, int64_t after) {
@@ -136,6 +199,9 @@ void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, c
   if (l.memory_after > 0) {
     members.set("device_memory", memory_json(runner.memory(), l.memory_after));
   }
+  if (o.one_of > 0) {
+    members.set("one_of", lone_json(o, l));
+  }
   const Ceilings rank = share_of(l.ceilings, runner.ranks());
   members.set("prompt_ops", ops_json(l.prompt_ops, rank));
   members.set("decode_ops", ops_json(l.decode_ops, rank));
@@ -150,6 +216,7 @@ Status measure(RankedModelRunner& runner,
                   {.prompt_tokens = o.prompt_tokens,
                    .new_tokens = o.new_tokens,
                    .batch = o.batch,
+                   .vocab = o.one_of > 0 ? runner.limits().vocab_size / o.one_of : 0,
                    .sampling = o.parameters.sampling({.temperature = 0.0F})});
   TUTTI_RETURN_IF_ERROR(run.check());
   if (!backend.ranks_share_memory()) {
@@ -164,7 +231,18 @@ Status measure(RankedModelRunner& runner,
     }
   }
   TUTTI_TRY(latency.prompt_ops, run.profile_prompt());
+  latency.lone.collectives.clear();
   TUTTI_TRY(latency.decode_ops, run.profile_decode());
+  if (o.one_of > 0) {
+    CollectiveCounts once = latency.lone.collectives;
+    for (auto& [what, count] : once) {
+      count /= kProfilePasses;
+    }
+    latency.lone.watch_experts = true;
+    TUTTI_RETURN_IF_ERROR(run.profile_decode().status());
+    latency.lone.watch_experts = false;
+    latency.lone.collectives = std::move(once);
+  }
   const int64_t middle = o.prompt_tokens + o.new_tokens / 2;
   latency.bytes_per_step =
       runner.decode_weight_bytes() + runner.kv_bytes_per_token() * middle * o.batch;
@@ -184,7 +262,16 @@ Status bench(const BenchLatencyOptions& options) {
   set_log_level(LogLevel::kWarn);
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
   load.max_batch_sequences = options.batch;
-  TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
+  TUTTI_TRY(std::unique_ptr<Backend> backend, choose_backend(options.model));
+  Latency latency;
+  if (options.one_of > 0) {
+    if (load.format != LoadFormat::kDummy || options.model.tp > 1) {
+      return invalid("--one-of {}: wanted --load-format dummy, and no --tp", options.one_of);
+    }
+    backend = make_lone_backend(std::move(backend), options.one_of, latency.lone);
+    load.one_of = options.one_of;
+    load.ranks = 1;
+  }
   // What a server would take at once: on the CPU larger steps are no faster.
   const int64_t most = backend->ranks_share_memory() ? 512 : 8192;
   load.max_batch_tokens = std::max(options.batch, std::min(options.prompt_tokens, most));
@@ -196,7 +283,6 @@ Status bench(const BenchLatencyOptions& options) {
   }
   TUTTI_TRY(const std::unique_ptr<RankedModelRunner> runner,
             load_runner(options.model, *backend, load));
-  Latency latency;
   TUTTI_RETURN_IF_ERROR(measure(*runner, *backend, options, latency));
   if (options.json) {
     print_json(options, *runner, latency);

@@ -77,7 +77,8 @@ Result<std::vector<OpTiming>> LockstepRun::profile_decode() {
 
 // Distinct prompts, so that sequences read different rows of everything that is looked up.
 int32_t LockstepRun::prompt_id(int64_t sequence, int64_t i) const {
-  return narrow<int32_t>((sequence * 7919 + i * 104729 + 13) % runner_.limits().vocab_size);
+  const int64_t vocab = shape_.vocab > 0 ? shape_.vocab : runner_.limits().vocab_size;
+  return narrow<int32_t>((sequence * 7919 + i * 104729 + 13) % vocab);
 }
 
 // Each sequence has the slot of its number.

@@ -12,6 +12,7 @@ struct LockstepShape {
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;  ///< of every sequence; the first comes from the prompt
   int64_t batch = 1;       ///< sequences
+  int64_t vocab = 0;       ///< prompts have ids below; 0 = all
   SamplingParams sampling;
 };
 

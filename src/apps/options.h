@@ -128,6 +128,7 @@ struct BenchLatencyOptions {
   int64_t prompt_tokens = 128;
   int64_t new_tokens = 64;
   int64_t batch = 1;
+  int one_of = 0;             ///< measure one rank of so many, alone; 0 = all ranks
   ParameterFlags parameters;  ///< over a temperature of 0
   bool json = false;
 };

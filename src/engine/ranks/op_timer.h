@@ -9,6 +9,9 @@
 
 namespace tutti {
 
+/// Steps that one profile runs; the first loads what is loaded when first used.
+inline constexpr int kProfilePasses = 4;
+
 /// All calls of one kind in one step.
 struct OpTiming {
   std::string op;

@@ -212,7 +212,6 @@ Status RankWorker::record(RankContext& rank, const StepPlan& plan) {
 }
 
 Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const StepPlan& plan) {
-  constexpr int kPasses = 4;  // the first loads what is loaded when first used
   AttentionWork work;
   const int64_t sequences = plan.rows.sequences;
   // The order of StepPlan::inputs.
@@ -226,7 +225,7 @@ Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const StepP
   OpTimer timer(rank);
   ObservedOps ops(rank.ops, timer, work);
   RankContext observed{rank.rank, rank.device, ops, rank.parallel, rank.stream};
-  for (int pass = 0; pass < kPasses; ++pass) {
+  for (int pass = 0; pass < kProfilePasses; ++pass) {
     TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
     TUTTI_RETURN_IF_ERROR(timer.start_pass());
     TUTTI_RETURN_IF_ERROR(choose(observed, plan, in, forward(observed, in)).status());

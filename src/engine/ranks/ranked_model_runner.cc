@@ -170,13 +170,14 @@ Status RankedModelRunner::declare(const ModelLoadOptions& options, DType compute
   if (options.ranks < 1 || options.ranks > kMaxRanks) {
     return invalid("‹tp› {}: wanted 1 to {}", options.ranks, kMaxRanks);
   }
+  const int of = options.one_of > 0 ? options.one_of : options.ranks;
   for (int r = 0; r < options.ranks; ++r) {
     Result<std::unique_ptr<RankWorker>> worker =
-        RankWorker::create(config_, options.model, r, options.ranks, compute);
+        RankWorker::create(config_, options.model, r, of, compute);
     if (!worker.ok()) {
       // If one rank would be fine, the count is the problem: say which counts are legal.
-      const bool alone = options.ranks > 1 && RankWorker::create(config_, options.model, 0, 1).ok();
-      return alone ? illegal_ranks(config_, options.model, options.ranks, worker.status())
+      const bool alone = of > 1 && RankWorker::create(config_, options.model, 0, 1).ok();
+      return alone ? illegal_ranks(config_, options.model, of, worker.status())
                    : std::move(worker).status();
     }
     shared_->workers.push_back(std::move(worker).value());

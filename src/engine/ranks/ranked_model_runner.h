@@ -29,7 +29,9 @@ enum class LoadFormat { kCheckpoint, kDummy };
 
 struct ModelLoadOptions {
   std::string directory;
-  int ranks = 1;                                         ///< 0 = as many as the backend chooses
+  int ranks = 1;  ///< 0 = as many as the backend chooses
+  /// The one rank has the share of rank 0 of so many (backend/lone_rank.h); 0 = `ranks`.
+  int one_of = 0;
   std::chrono::milliseconds collective_timeout{30'000};  ///< see RankRequest
   std::optional<RankStall> stall;                        ///< for tests
   int64_t context = 0;  ///< tokens; 0 = as much of the model's context as memory allows
