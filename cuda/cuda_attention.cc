@@ -2,6 +2,7 @@
 // head widths and block sizes they were made for; the simple ones take every shape.
 #include "comm/communicator.h"
 #include "cuda/cuda_ops.h"
+#include "cuda/kernels/mla_decode.h"
 #include "cuda/kernels/paged_attention.h"
 #include "cuda/ops/attention.h"
 #include "cuda/ops/rows.h"
@@ -43,6 +44,29 @@ PagedAttention problem_of(TensorView out,
           .scale = scale};
 }
 
+bool aligned(const void* pointer) {
+  return reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
+}
+
+// One query row for every sequence: then row i belongs to sequence i.
+bool is_decoding(const AttentionBatch& batch, int64_t rows) {
+  return batch.max_queries == 1 && rows == batch.context_before.dim(0);
+}
+
+bool mla_decode_fits(const op::MlaAttention& a, int multiprocessors) {
+  const int64_t block = a.batch.block_size;
+  return a.out.dtype() == DType::kBF16 && a.out.dim(2) == kMlaLatent &&
+         a.q_rope.dim(2) == kMlaRope && a.out.contiguous() && a.q_latent.contiguous() &&
+         a.cache.contiguous() && a.q_rope.stride(0) % 8 == 0 && a.q_rope.stride(1) % 8 == 0 &&
+         aligned(a.q_latent.raw()) && aligned(a.q_rope.raw()) && aligned(a.cache.raw()) &&
+         (block & (block - 1)) == 0 && is_decoding(a.batch, a.out.dim(0)) && a.out.dim(0) > 0 &&
+         a.out.dim(0) <= 65535 &&
+         mla_decode_partials(
+             static_cast<int>(a.out.dim(0)), static_cast<int>(a.out.dim(1)), multiprocessors) *
+                 static_cast<int64_t>(sizeof(float)) <=
+             kDecodePartialBytes;
+}
+
 void throw_if_failed(const Status& status) {
   if (!status.ok()) {
     throw DeviceError(status.message());
@@ -52,9 +76,7 @@ void throw_if_failed(const Status& status) {
 }  // namespace
 
 bool CudaOps::decode_fits(const PagedAttention& p, const AttentionBatch& batch) const {
-  // One query row for every sequence: then row i belongs to sequence i.
-  const bool decoding = batch.max_queries == 1 && p.tokens == p.sequences;
-  return decoding && decode_attention_fits(p, o_.gpu.compute_capability).ok() &&
+  return is_decoding(batch, p.tokens) && decode_attention_fits(p, o_.gpu.compute_capability).ok() &&
          p.sequences * p.kv_heads <= kMaxDecodePairs &&
          decode_partials(p.sequences, p.heads, p.kv_heads, p.head_dim, o_.gpu.multiprocessors) *
                  static_cast<int64_t>(sizeof(float)) <=
@@ -92,6 +114,27 @@ void CudaOps::run(const op::Attention& args) {
 
 void CudaOps::run(const op::MlaAttention& args) {
   enter();
+  if (mla_decode_fits(args, o_.gpu.multiprocessors)) {
+    ++calls_.mla_decode;
+    return finish(mla_decode({.out = args.out.raw(),
+                              .q_latent = args.q_latent.raw(),
+                              .q_rope = args.q_rope.raw(),
+                              .cache = args.cache.raw(),
+                              .context_before = args.batch.context_before.data<int32_t>(),
+                              .block_table = args.batch.block_table.data<int32_t>(),
+                              .q_rope_stride = args.q_rope.stride(0),
+                              .q_rope_head_stride = args.q_rope.stride(1),
+                              .table_stride = static_cast<int>(args.batch.block_table.stride(0)),
+                              .sequences = static_cast<int>(args.out.dim(0)),
+                              .heads = static_cast<int>(args.out.dim(1)),
+                              .block_size = static_cast<int>(args.batch.block_size),
+                              .scale = args.scale},
+                             static_cast<float*>(o_.decode_partials.data()),
+                             o_.gpu.multiprocessors,
+                             o_.stream),
+                  "mla_attention");
+  }
+  ++calls_.simple_mla_attention;
   finish(cuda::mla_attention(rows(args.out),
                              const_rows(args.q_latent),
                              const_rows(args.q_rope),
@@ -104,6 +147,7 @@ void CudaOps::run(const op::MlaAttention& args) {
 
 void CudaOps::run(const op::MlaExpandedAttention& args) {
   enter();
+  ++calls_.simple_mla_attention;
   finish(cuda::mla_expanded_attention(rows(args.out),
                                       const_rows(args.q),
                                       const_rows(args.kv),

@@ -1,11 +1,14 @@
 // linear, grouped_linear, batched_linear: which product goes where. Of single dense matrices in
 // bf16 a handful of rows take the skinny kernel, a pass over the weights at memory speed; more rows
-// and f32 go to cuBLASLt; the simple kernel takes everything else (scaled e4m3, mixed types,
-// groups, odd rows).
+// and f32 go to cuBLASLt. Experts in bf16 and a handful of rows times scaled e4m3 have kernels of
+// their own. The simple kernel takes everything else (more rows of e4m3, mixed types, odd widths).
 #include "comm/communicator.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
+#include "cuda/kernels/few_rows_gemm.h"
+#include "cuda/kernels/grouped_gemm_sm90.h"
 #include "cuda/kernels/skinny_gemm.h"
+#include "cuda/kernels/tensor_map.h"
 #include "cuda/ops/matmul.h"
 #include "cuda/views.h"
 
@@ -77,6 +80,32 @@ SkinnyGemm skinny_problem(const MatMul& p) {
           .f32_out = p.y_type == ElementType::kF32};
 }
 
+bool aligned(const void* pointer) {
+  return reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
+}
+
+// What the kernels for experts and for e4m3 blocks want of a product.
+bool own_fits(const MatMul& p) {
+  const bool scaled = p.w_type == ElementType::kE4M3;
+  const bool weights =
+      scaled ? p.block_k == 128 && p.k % 16 == 0 : p.w_type == ElementType::kBF16 && p.k % 8 == 0;
+  return weights && p.x_type == ElementType::kBF16 && p.y_type == ElementType::kBF16 &&
+         p.bias == nullptr && p.w_stride == p.k && (p.batches == 1 || p.w_batch == p.n * p.k) &&
+         p.x_stride % 8 == 0 && aligned(p.x) && aligned(p.w);
+}
+
+bool tiles_fit(const MatMul& p, bool gated) {
+  return own_fits(p) && p.batches <= kGroupedMaxGroups && (gated ? p.n / 2 : p.n) % 8 == 0 &&
+         p.y_stride % 8 == 0 && aligned(p.y);
+}
+
+BlockScales scales_of(const MatMul& p) {
+  return {.data = p.scales,
+          .rows = static_cast<int>(p.block_n),
+          .row_stride = p.scale_stride,
+          .group_stride = p.scale_batch};
+}
+
 }  // namespace
 
 Status CudaOps::supports(const OpCall& op) const {
@@ -98,6 +127,105 @@ Status CudaOps::supports(const OpCall& op) const {
     }
     return ok_status();
   });
+}
+
+// Rows of x as e4m3 with a factor per 128 columns; false if there is no room for them.
+bool CudaOps::quantize(const OwnProduct& own, QuantizeRows& q, const char* op) {
+  const MatMul& p = own.p;
+  const TensorView& scratch = own.scratch;
+  if (!scratch.defined()) {
+    return false;
+  }
+  const int64_t bytes = dtype_size(scratch.dtype());
+  const int64_t values = (p.k + 15) / 16 * 16;
+  if (scratch.dim(0) < own.x_rows_count || !aligned(scratch.raw()) ||
+      scratch.stride(0) * bytes % 16 != 0 ||
+      scratch.dim(1) * bytes < kE4M3BlockWeights.activation_row_bytes(p.k)) {
+    return false;
+  }
+  q.x = p.x;
+  q.values = scratch.raw();
+  q.scales = reinterpret_cast<float*>(static_cast<std::byte*>(scratch.raw()) + values);
+  q.x_stride = p.x_stride;
+  q.value_stride = scratch.stride(0) * bytes;
+  q.scale_stride = q.value_stride / static_cast<int64_t>(sizeof(float));
+  q.rows = own.x_rows_count;
+  q.k = static_cast<int>(p.k);
+  finish(quantize_rows(q, o_.stream), op);
+  return true;
+}
+
+bool CudaOps::run_tiles(const OwnProduct& own, const char* op) {
+  const MatMul& p = own.p;
+  const bool scaled = p.w_type == ElementType::kE4M3;
+  if (o_.gpu.compute_capability != 90 || !tiles_fit(p, own.gated)) {
+    return false;
+  }
+  enter();
+  QuantizeRows q;
+  if (scaled && !quantize(own, q, op)) {
+    return false;
+  }
+  Result<CUtensorMap> map = scaled ? make_byte_tensor_map(p.w, p.batches * p.n, p.k, p.k, 64)
+                                   : make_bf16_tensor_map(p.w, p.batches * p.n, p.k, p.k, 64);
+  if (!map.ok()) {
+    throw DeviceError(fmt::format("{}: {}", op, map.status().message()));
+  }
+  ++calls_.grouped_gemm;
+  finish(grouped_gemm({.y = p.y,
+                       .x = scaled ? q.values : p.x,
+                       .x_scales = q.scales,
+                       .scales = scales_of(p),
+                       .x_rows = own.x_rows,
+                       .offsets = p.offsets,
+                       .y_stride = p.y_stride,
+                       .x_stride = scaled ? q.value_stride : p.x_stride,
+                       .x_scale_stride = q.scale_stride,
+                       .rows = static_cast<int>(p.m),
+                       .groups = static_cast<int>(p.batches),
+                       .n = static_cast<int>(p.n),
+                       .k = static_cast<int>(p.k),
+                       .gated = own.gated},
+                      *map,
+                      o_.stream),
+         op);
+  return true;
+}
+
+bool CudaOps::run_own(const OwnProduct& own, const char* op) {
+  const MatMul& p = own.p;
+  const bool scaled = p.w_type == ElementType::kE4M3;
+  const bool grouped = p.offsets != nullptr;
+  if (!grouped && !scaled) {
+    return false;
+  }
+  // By bench/cuda/expert_bench on an H200: with a row for every expert tiles are even with the
+  // kernel for few rows in bf16, and already ahead with 4 tokens in e4m3, which is less to convert.
+  const bool few = p.m <= 2 * kFewRows || (!scaled && p.m < p.batches);
+  if (!few && run_tiles(own, op)) {
+    return true;
+  }
+  if (!own_fits(p) || !(grouped || few)) {
+    return false;
+  }
+  enter();
+  ++calls_.few_rows_gemm;
+  finish(few_rows_gemm({.y = p.y,
+                        .x = p.x,
+                        .w = p.w,
+                        .scales = scales_of(p),
+                        .x_rows = own.x_rows,
+                        .offsets = p.offsets,
+                        .y_stride = p.y_stride,
+                        .x_stride = p.x_stride,
+                        .rows = static_cast<int>(p.m),
+                        .groups = static_cast<int>(p.batches),
+                        .n = static_cast<int>(p.n),
+                        .k = static_cast<int>(p.k),
+                        .gated = own.gated},
+                       o_.stream),
+         op);
+  return true;
 }
 
 void CudaOps::run_matmul(const MatMul& p, const char* op) {
@@ -138,11 +266,18 @@ void CudaOps::run_matmul(const MatMul& p, const char* op) {
 void CudaOps::run(const op::Linear& args) {
   MatMul p = problem_of(args.y, args.x, args.weight);
   p.bias = floats(args.bias);
-  run_matmul(p, "linear");
+  if (!run_own({.p = p, .scratch = args.scratch, .x_rows_count = p.m}, "linear")) {
+    run_matmul(p, "linear");
+  }
 }
 
 void CudaOps::run(const op::GatedLinear& args) {
   const MatMul p = problem_of(args.y, args.x, args.weight);
+  if (!args.bias.defined() &&
+      run_own({.p = p, .scratch = args.scratch, .x_rows_count = p.m, .gated = true},
+              "gated_linear")) {
+    return;
+  }
   if (!skinny_wins(p) || args.bias.defined()) {
     return run_in_parts(*this, args);
   }
@@ -157,7 +292,24 @@ void CudaOps::run(const op::GroupedLinear& args) {
   MatMul p = problem_of(args.y, args.x, args.weight);
   p.batches = args.weight.groups();
   p.offsets = args.offsets.data<int32_t>();
-  run_matmul(p, "grouped_linear");
+  if (!run_own({.p = p, .scratch = args.scratch, .x_rows_count = p.m}, "grouped_linear")) {
+    run_matmul(p, "grouped_linear");
+  }
+}
+
+void CudaOps::run(const op::GroupedGatedLinear& args) {
+  MatMul p = problem_of(args.y, args.x, args.weight);
+  p.m = args.rows.dim(0);
+  p.batches = args.weight.groups();
+  p.offsets = args.offsets.data<int32_t>();
+  const OwnProduct own{.p = p,
+                       .scratch = args.gathered,
+                       .x_rows = args.rows.data<int32_t>(),
+                       .x_rows_count = args.x.dim(0),
+                       .gated = true};
+  if (!run_own(own, "grouped_gated_linear")) {
+    run_in_parts(*this, args);
+  }
 }
 
 void CudaOps::run(const op::BatchedLinear& args) {

@@ -34,6 +34,30 @@ AdjustMemory adjust_memory(const AdjustTables& tables) {
           {tables.edits.data<int32_t>(), tables.edits.stride(0)}};
 }
 
+Router router(const RouterParams& params) {
+  return {.sigmoid = params.scoring == RouterScoring::kSigmoid,
+          .top_k = static_cast<int>(params.top_k),
+          .num_groups = static_cast<int>(params.num_groups),
+          .top_groups = static_cast<int>(params.top_groups),
+          .normalize = params.normalize,
+          .scale = params.scale};
+}
+
+PermuteProblem pairs(TensorView row_token,
+                     TensorView pair_row,
+                     TensorView offsets,
+                     ConstTensorView experts) {
+  return {.row_token = row_token.data<int32_t>(),
+          .pair_row = pair_row.data<int32_t>(),
+          .offsets = offsets.data<int32_t>(),
+          .chosen = experts.data<int32_t>(),
+          .pair_stride = pair_row.stride(0),
+          .chosen_stride = experts.stride(0),
+          .tokens = static_cast<int>(experts.dim(0)),
+          .top_k = static_cast<int>(experts.dim(1)),
+          .experts = static_cast<int>(offsets.dim(0) - 1)};
+}
+
 }  // namespace
 
 Status CudaOps::check_compute(DType act) const {
@@ -124,15 +148,17 @@ void CudaOps::run(const op::WriteKv& args) {
 
 void CudaOps::run(const op::RopeAndWriteKv& args) {
   enter();
-  finish(cuda::rope_and_write_kv(rows(args.q),
-                                 rows(args.k),
-                                 const_rows(args.v),
-                                 const_rows(args.table),
-                                 args.layout == RopeLayout::kInterleaved,
-                                 rows(args.k_cache),
-                                 rows(args.v_cache),
-                                 args.slots.data<int32_t>(),
-                                 o_.stream),
+  finish(cuda::rope_and_write_kv(
+             rows(args.q),
+             rows(args.k),
+             const_rows(args.v),
+             const_rows(args.table),
+             args.layout == RopeLayout::kInterleaved,
+             rows(args.k_cache),
+             rows(args.v_cache),
+             args.slots.data<int32_t>(),
+             {.q = floats(args.q_norm), .k = floats(args.k_norm), .eps = args.norm_eps},
+             o_.stream),
          "rope_and_write_kv");
 }
 
@@ -148,34 +174,36 @@ void CudaOps::run(const op::GatherKv& args) {
 
 void CudaOps::run(const op::MoeRoute& args) {
   enter();
-  const Router router{.sigmoid = args.params.scoring == RouterScoring::kSigmoid,
-                      .top_k = static_cast<int>(args.params.top_k),
-                      .num_groups = static_cast<int>(args.params.num_groups),
-                      .top_groups = static_cast<int>(args.params.top_groups),
-                      .normalize = args.params.normalize,
-                      .scale = args.params.scale};
   finish(cuda::moe_route(args.experts.data<int32_t>(),
                          args.experts.stride(0),
                          rows(args.weights),
                          const_rows(args.logits),
                          floats(args.bias),
-                         router,
+                         router(args.params),
                          o_.stream),
          "moe_route");
 }
 
 void CudaOps::run(const op::MoePermute& args) {
   enter();
-  const PermuteProblem problem{.row_token = args.row_token.data<int32_t>(),
-                               .pair_row = args.pair_row.data<int32_t>(),
-                               .offsets = args.offsets.data<int32_t>(),
-                               .chosen = args.experts.data<int32_t>(),
-                               .pair_stride = args.pair_row.stride(0),
-                               .chosen_stride = args.experts.stride(0),
-                               .tokens = static_cast<int>(args.experts.dim(0)),
-                               .top_k = static_cast<int>(args.experts.dim(1)),
-                               .experts = static_cast<int>(args.offsets.dim(0) - 1)};
-  finish(cuda::moe_permute(problem, o_.stream), "moe_permute");
+  finish(cuda::moe_permute(pairs(args.row_token, args.pair_row, args.offsets, args.experts),
+                           o_.stream),
+         "moe_permute");
+}
+
+void CudaOps::run(const op::MoeAssign& args) {
+  const AssignProblem problem{
+      .pairs = pairs(args.row_token, args.pair_row, args.offsets, args.experts),
+      .chosen = args.experts.data<int32_t>(),
+      .weights = {args.weights.data<float>(), args.weights.stride(0)},
+      .logits = {args.logits.data<float>(), args.logits.stride(0)},
+      .bias = floats(args.bias),
+      .router = router(args.params)};
+  if (!moe_assign_fits(problem)) {
+    return run_in_parts(*this, args);
+  }
+  enter();
+  finish(cuda::moe_assign(problem, o_.stream), "moe_assign");
 }
 
 void CudaOps::run(const op::MoeCombine& args) {

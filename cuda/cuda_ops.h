@@ -10,6 +10,7 @@
 #include "cuda/cuda_device.h"
 #include "cuda/device_probe.h"
 #include "cuda/kernels/attention_kernels.h"
+#include "cuda/ops/quantize.h"
 #include "ops/ops.h"
 
 namespace tutti::cuda {
@@ -38,8 +39,12 @@ class CudaOps final : public Ops {
   std::vector<KernelCalls> kernel_calls() const override {
     return {{"decode_attention", calls_.decode_attention},
             {"prefill_attention", calls_.prefill_attention},
+            {"mla_decode", calls_.mla_decode},
             {"simple_attention", calls_.simple_attention},
+            {"simple_mla_attention", calls_.simple_mla_attention},
             {"skinny_gemm", calls_.skinny_gemm},
+            {"few_rows_gemm", calls_.few_rows_gemm},
+            {"grouped_gemm", calls_.grouped_gemm},
             {"cublaslt", calls_.cublaslt},
             {"simple_matmul", calls_.simple_matmul}};
   }
@@ -61,6 +66,7 @@ class CudaOps final : public Ops {
   void run(const op::BatchedLinear& args);
   void run(const op::SiluMul& args);
   void run(const op::GatedLinear& args);
+  void run(const op::GroupedGatedLinear& args);
   void run(const op::RopeAndWriteKv& args);
   void run(const op::RopeTable& args);
   void run(const op::Rope& args);
@@ -71,6 +77,7 @@ class CudaOps final : public Ops {
   void run(const op::MlaExpandedAttention& args);
   void run(const op::MoeRoute& args);
   void run(const op::MoePermute& args);
+  void run(const op::MoeAssign& args);
   void run(const op::MoeCombine& args);
   void run(const op::GatherRows& args);
   void run(const op::Argmax& args);
@@ -91,13 +98,31 @@ class CudaOps final : public Ops {
   /// Before every op: threads have a current device each.
   void enter() const;
   void run_matmul(const MatMul& problem, const char* op);
+
+  /// A product of experts, or by e4m3 blocks.
+  struct OwnProduct {
+    MatMul p;
+    TensorView scratch{};             ///< Linear::scratch
+    const int32_t* x_rows = nullptr;  ///< [p.m]: the row of x behind each row of y, if not the same
+    int64_t x_rows_count = 0;         ///< of x
+    bool gated = false;
+  };
+
+  /// False: not a shape for the kernels that are meant.
+  bool run_own(const OwnProduct& own, const char* op);
+  bool run_tiles(const OwnProduct& own, const char* op);
+  bool quantize(const OwnProduct& own, QuantizeRows& q, const char* op);
   bool decode_fits(const PagedAttention& problem, const AttentionBatch& batch) const;
 
   struct Calls {
     int64_t decode_attention = 0;
     int64_t prefill_attention = 0;
+    int64_t mla_decode = 0;
     int64_t simple_attention = 0;
+    int64_t simple_mla_attention = 0;
     int64_t skinny_gemm = 0;
+    int64_t few_rows_gemm = 0;
+    int64_t grouped_gemm = 0;
     int64_t cublaslt = 0;
     int64_t simple_matmul = 0;
   };

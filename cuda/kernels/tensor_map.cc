@@ -7,7 +7,7 @@ namespace tutti::cuda {
 
 namespace {
 
-constexpr int kBoxCols = 64;  // 128 bytes, the width of the swizzle
+constexpr int kBoxBytes = 128;  // the width of the swizzle
 
 // In a struct: g++ 12 reports a Result of a function pointer as shadowing.
 struct Encoder {
@@ -29,18 +29,27 @@ Result<Encoder> encoder() {
   return Encoder{reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function)};
 }
 
-}  // namespace
+struct Elements {
+  CUtensorMapDataType type;
+  int bytes;
+  const char* name;
+};
 
-Result<CUtensorMap> make_bf16_tensor_map(
-    const void* data, int64_t rows, int64_t cols, int64_t row_stride, int box_rows) {
+Result<CUtensorMap> make_tensor_map(const Elements& of,
+                                    const void* data,
+                                    int64_t rows,
+                                    int64_t cols,
+                                    int64_t row_stride,
+                                    int box_rows) {
   TUTTI_TRY(const Encoder encode, encoder());
   CUtensorMap map{};
   const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(row_stride) * sizeof(uint16_t)};
-  const cuuint32_t box[2] = {kBoxCols, static_cast<cuuint32_t>(box_rows)};
+  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(row_stride * of.bytes)};
+  const cuuint32_t box[2] = {static_cast<cuuint32_t>(kBoxBytes / of.bytes),
+                             static_cast<cuuint32_t>(box_rows)};
   const cuuint32_t steps[2] = {1, 1};
   const CUresult code = encode.call(&map,
-                                    CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+                                    of.type,
                                     2,
                                     const_cast<void*>(data),
                                     sizes,
@@ -53,8 +62,9 @@ Result<CUtensorMap> make_bf16_tensor_map(
                                     CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (code != CUDA_SUCCESS) {
     return error(StatusCode::kInvalidArgument,
-                 "no tensor map for a bf16 matrix [{}, {}] with row stride {} and boxes of {} rows "
+                 "no tensor map for a {} matrix [{}, {}] with row stride {} and boxes of {} rows "
                  "(driver error {})",
+                 of.name,
                  rows,
                  cols,
                  row_stride,
@@ -62,6 +72,20 @@ Result<CUtensorMap> make_bf16_tensor_map(
                  static_cast<int>(code));
   }
   return map;
+}
+
+}  // namespace
+
+Result<CUtensorMap> make_bf16_tensor_map(
+    const void* data, int64_t rows, int64_t cols, int64_t row_stride, int box_rows) {
+  constexpr Elements kBf16{CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, "bf16"};
+  return make_tensor_map(kBf16, data, rows, cols, row_stride, box_rows);
+}
+
+Result<CUtensorMap> make_byte_tensor_map(
+    const void* data, int64_t rows, int64_t cols, int64_t row_stride, int box_rows) {
+  constexpr Elements kBytes{CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, "one-byte"};
+  return make_tensor_map(kBytes, data, rows, cols, row_stride, box_rows);
 }
 
 }  // namespace tutti::cuda

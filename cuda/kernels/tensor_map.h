@@ -15,4 +15,8 @@ namespace tutti::cuda {
 Result<CUtensorMap> make_bf16_tensor_map(
     const void* data, int64_t rows, int64_t cols, int64_t row_stride, int box_rows);
 
+/// As above for values of one byte, in boxes of [box_rows, 128].
+Result<CUtensorMap> make_byte_tensor_map(
+    const void* data, int64_t rows, int64_t cols, int64_t row_stride, int box_rows);
+
 }  // namespace tutti::cuda

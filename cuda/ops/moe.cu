@@ -4,13 +4,16 @@
 
 #include "cuda/ops/device_math.cuh"
 #include "cuda/ops/moe.h"
+#include "cuda/ops/moe_pairs.cuh"
+#include "cuda/ops/overlap.cuh"
+#include "cuda/ops/shared_memory.cuh"
 
 namespace tutti::cuda {
 
 namespace {
 
 constexpr int kRouteThreads = 128;
-constexpr int kPermuteThreads = 256;
+constexpr int kPermuteThreads = 1024;
 constexpr int kCombineThreads = 256;
 
 __device__ float nan_to_worst(float x) {
@@ -95,6 +98,7 @@ __global__ void __launch_bounds__(kRouteThreads) route_kernel(int32_t* experts,
                                                               const float* bias,
                                                               Router r) {
   extern __shared__ double shared[];
+  take_turn();
   const int n = static_cast<int>(logits.width);
   double* exponentials = shared;
   float* scores = reinterpret_cast<float*>(exponentials + n);
@@ -160,79 +164,57 @@ __global__ void __launch_bounds__(kRouteThreads) route_kernel(int32_t* experts,
   }
 }
 
-// Exclusive prefix sum of `flag` over the block, and its total.
-__device__ int block_rank(bool flag, int& total) {
-  __shared__ int warps[kPermuteThreads / 32];
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const unsigned votes = __ballot_sync(0xFFFFFFFFU, flag);
-  __syncthreads();  // `warps` may still be read from the last call
-  if (lane == 0) {
-    warps[warp] = __popc(votes);
-  }
-  __syncthreads();
-  int before = __popc(votes & ((1U << lane) - 1U));
-  total = 0;
-  for (int w = 0; w < kPermuteThreads / 32; ++w) {
-    before += w < warp ? warps[w] : 0;
-    total += warps[w];
-  }
-  return before;
-}
-
-// Block e walks over all pairs twice: to count the pairs of smaller experts, which is where its
-// rows begin, and to number its own in order. No atomics, so the order is the tokens'.
 __global__ void __launch_bounds__(kPermuteThreads) permute_kernel(PermuteProblem p) {
-  const int expert = static_cast<int>(blockIdx.x);
-  const int pairs = p.tokens * p.top_k;
-  const auto chosen_at = [&p](int pair) {
-    return p.chosen[(pair / p.top_k) * p.chosen_stride + pair % p.top_k];
-  };
-  int smaller = 0;
-  for (int pair = static_cast<int>(threadIdx.x); pair < pairs; pair += kPermuteThreads) {
-    smaller += chosen_at(pair) < expert ? 1 : 0;
-  }
-  __shared__ int begin;
-  if (threadIdx.x == 0) {
-    begin = 0;
-  }
-  __syncthreads();
-  atomicAdd(&begin, smaller);  // integers: any order gives the same sum
-  __syncthreads();
-  int row = begin;
-  if (threadIdx.x == 0) {
-    p.offsets[expert] = row;
-  }
-  if (expert == p.experts) {
-    return;  // one block more, for the last offset
-  }
-  for (int base = 0; base < pairs; base += kPermuteThreads) {
-    const int pair = base + static_cast<int>(threadIdx.x);
-    const bool mine = pair < pairs && chosen_at(pair) == expert;
-    int total = 0;
-    const int rank = block_rank(mine, total);
-    if (mine) {
-      p.row_token[row + rank] = pair / p.top_k;
-      p.pair_row[(pair / p.top_k) * p.pair_stride + pair % p.top_k] = row + rank;
-    }
-    row += total;
-  }
+  extern __shared__ int counts[];
+  take_turn();
+  number_pairs(p, counts, [&p](int token, int choice) {
+    return p.chosen[token * p.chosen_stride + choice];
+  });
 }
 
-template <class T>
-__global__ void combine_kernel(
+// kWide columns per thread.
+template <class T, int kWide>
+__global__ void __launch_bounds__(kCombineThreads) combine_kernel(
     Rows y, ConstRows x, const int32_t* pair_row, int64_t pair_stride, ConstRows weights) {
-  const int64_t i = static_cast<int64_t>(blockIdx.y) * kCombineThreads + threadIdx.x;
+  take_turn();
+  const int64_t i = (static_cast<int64_t>(blockIdx.y) * kCombineThreads + threadIdx.x) * kWide;
   if (i >= y.width) {
     return;
   }
+
+  struct alignas(kWide * sizeof(T)) Columns {
+    T at[kWide];
+  };
+
   const int32_t* rows = pair_row + blockIdx.x * pair_stride;
   const float* w = row_of<float>(weights, blockIdx.x);
-  float sum = 0;
+  float sums[kWide] = {};
+#pragma unroll 8
   for (int64_t j = 0; j < weights.width; ++j) {
-    sum += w[j] * to_f32(row_of<T>(x, rows[j])[i]);
+    const Columns columns = *reinterpret_cast<const Columns*>(row_of<T>(x, rows[j]) + i);
+#pragma unroll
+    for (int c = 0; c < kWide; ++c) {
+      sums[c] += w[j] * to_f32(columns.at[c]);
+    }
   }
-  store(row_of<T>(y, blockIdx.x) + i, sum);
+  Columns out;
+#pragma unroll
+  for (int c = 0; c < kWide; ++c) {
+    store(&out.at[c], sums[c]);
+  }
+  *reinterpret_cast<Columns*>(row_of<T>(y, blockIdx.x) + i) = out;
+}
+
+template <class T, int kWide>
+cudaError_t launch_combine(const Rows& y,
+                           const ConstRows& x,
+                           const int32_t* pair_row,
+                           int64_t pair_stride,
+                           const ConstRows& weights,
+                           cudaStream_t s) {
+  const dim3 grid(static_cast<unsigned>(y.n0), blocks_for(y.width / kWide, kCombineThreads));
+  return launch_overlapped(
+      combine_kernel<T, kWide>, grid, kCombineThreads, s, y, x, pair_row, pair_stride, weights);
 }
 
 }  // namespace
@@ -250,33 +232,36 @@ cudaError_t moe_route(int32_t* experts,
   const size_t n = static_cast<size_t>(logits.width);
   const size_t groups = static_cast<size_t>(router.num_groups);
   const size_t bytes = n * (sizeof(double) + 2 * sizeof(float) + 1) + groups * (sizeof(float) + 1);
-  constexpr size_t kWithoutAsking = 40 << 10;
-  if (bytes > kWithoutAsking) {
-    int device = 0;
-    int most = 0;
-    cudaError_t code = cudaGetDevice(&device);
-    if (code == cudaSuccess) {
-      code = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    }
-    if (code == cudaSuccess) {
-      code = bytes > static_cast<size_t>(most)
-                 ? cudaErrorInvalidValue
-                 : cudaFuncSetAttribute(route_kernel,
-                                        cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                        static_cast<int>(bytes));
-    }
-    if (code != cudaSuccess) {
-      return code;
-    }
-  }
-  route_kernel<<<static_cast<unsigned>(logits.n0), kRouteThreads, bytes, s>>>(
-      experts, expert_stride, weights, logits, bias, router);
-  return cudaGetLastError();
+  const cudaError_t code = allow_shared(route_kernel, bytes);
+  return code != cudaSuccess
+             ? code
+             : launch_overlapped(route_kernel,
+                                 OverlappedLaunch{.grid = dim3(static_cast<unsigned>(logits.n0)),
+                                                  .threads = kRouteThreads,
+                                                  .shared_bytes = bytes,
+                                                  .stream = s},
+                                 experts,
+                                 expert_stride,
+                                 weights,
+                                 logits,
+                                 bias,
+                                 router);
 }
 
 cudaError_t moe_permute(const PermuteProblem& problem, cudaStream_t s) {
-  permute_kernel<<<static_cast<unsigned>(problem.experts + 1), kPermuteThreads, 0, s>>>(problem);
-  return cudaGetLastError();
+  const int pairs = problem.tokens * problem.top_k;
+  const int threads = min(kPermuteThreads, max(32, (pairs + 31) / 32 * 32));
+  const size_t bytes =
+      static_cast<size_t>(threads / 32 + 1) * static_cast<size_t>(problem.experts) * sizeof(int);
+  const cudaError_t code = allow_shared(permute_kernel, bytes);
+  return code != cudaSuccess
+             ? code
+             : launch_overlapped(permute_kernel,
+                                 OverlappedLaunch{.grid = dim3(1),
+                                                  .threads = static_cast<unsigned>(threads),
+                                                  .shared_bytes = bytes,
+                                                  .stream = s},
+                                 problem);
 }
 
 cudaError_t moe_combine(const Rows& y,
@@ -288,12 +273,19 @@ cudaError_t moe_combine(const Rows& y,
   if (y.empty()) {
     return cudaSuccess;
   }
-  const dim3 grid(static_cast<unsigned>(y.n0), blocks_for(y.width, kCombineThreads));
+  constexpr int kWide = 8;
+  const auto whole = [](const auto& rows) {
+    return rows.stride0 % kWide == 0 &&
+           reinterpret_cast<uintptr_t>(rows.data) % (kWide * sizeof(float)) == 0;
+  };
+  const bool wide = y.width % kWide == 0 && whole(x) && whole(y);
+  cudaError_t code = cudaSuccess;
   with_act(x.type, [&](auto act) {
-    combine_kernel<decltype(act)>
-        <<<grid, kCombineThreads, 0, s>>>(y, x, pair_row, pair_stride, weights);
+    using T = decltype(act);
+    code = wide ? launch_combine<T, kWide>(y, x, pair_row, pair_stride, weights, s)
+                : launch_combine<T, 1>(y, x, pair_row, pair_stride, weights, s);
   });
-  return cudaGetLastError();
+  return code;
 }
 
 }  // namespace tutti::cuda

@@ -36,6 +36,21 @@ struct PermuteProblem {
 
 cudaError_t moe_permute(const PermuteProblem& problem, cudaStream_t s);
 
+/// Routing and sorting in one kernel, for few tokens.
+struct AssignProblem {
+  PermuteProblem pairs;           ///< `chosen` is written
+  int32_t* chosen = nullptr;      ///< the same memory
+  TypedRows<float> weights;       ///< [tokens, top_k]
+  TypedRows<const float> logits;  ///< [tokens, experts]
+  const float* bias = nullptr;    ///< [experts] or null
+  Router router;
+};
+
+/// Whether moe_assign() takes it: up to 32 tokens, 512 experts, 32 choices; groups of 32 experts.
+bool moe_assign_fits(const AssignProblem& problem);
+
+cudaError_t moe_assign(const AssignProblem& problem, cudaStream_t s);
+
 cudaError_t moe_combine(const Rows& y,
                         const ConstRows& x,
                         const int32_t* pair_row,

@@ -34,23 +34,40 @@ __device__ __forceinline__ void take_turn() {
   wait_for_previous_kernel();
 }
 
+struct OverlappedLaunch {
+  dim3 grid;
+  unsigned threads = 0;
+  size_t shared_bytes = 0;  ///< dynamic
+  cudaStream_t stream = nullptr;
+};
+
 /// Launches a kernel that waits for its predecessor by itself.
+template <class... Parameters, class... Arguments>
+cudaError_t launch_overlapped(void (*kernel)(Parameters...),
+                              const OverlappedLaunch& launch,
+                              Arguments&&... arguments) {
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = launch.grid;
+  config.blockDim = dim3(launch.threads);
+  config.dynamicSmemBytes = launch.shared_bytes;
+  config.stream = launch.stream;
+  config.attrs = &overlap;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+}
+
 template <class... Parameters, class... Arguments>
 cudaError_t launch_overlapped(void (*kernel)(Parameters...),
                               dim3 grid,
                               unsigned threads,
                               cudaStream_t stream,
                               Arguments&&... arguments) {
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = dim3(threads);
-  config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+  return launch_overlapped(kernel,
+                           OverlappedLaunch{.grid = grid, .threads = threads, .stream = stream},
+                           std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace tutti::cuda

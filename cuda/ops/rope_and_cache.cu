@@ -60,6 +60,26 @@ __global__ void write_kv_kernel(Rows cache, ConstRows x, const int32_t* slots) {
   }
 }
 
+// By one warp, in place.
+template <class T>
+__device__ void normalize_head(T* row, const float* weights, float eps, int64_t width) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  float sum = 0.0F;
+  for (int64_t i = lane; i < width; i += 32) {
+    const float x = to_f32(row[i]);
+    sum += x * x;
+  }
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) {
+    sum += __shfl_xor_sync(0xFFFFFFFFU, sum, step);
+  }
+  const float inverse = 1.0F / sqrtf(sum / static_cast<float>(width) + eps);
+  for (int64_t i = lane; i < width; i += 32) {
+    store(row + i, to_f32(row[i]) * inverse * weights[i]);
+  }
+  __syncwarp();
+}
+
 // A warp takes one head of q or k, or as much of v. What goes to the cache is also left in place,
 // as the contract wants.
 template <class T>
@@ -70,7 +90,8 @@ __global__ void rope_and_write_kv_kernel(Rows q,
                                          bool interleaved,
                                          Rows k_cache,
                                          Rows v_cache,
-                                         const int32_t* slots) {
+                                         const int32_t* slots,
+                                         HeadNorms norms) {
   let_next_kernel_start();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t token = blockIdx.x;
@@ -124,7 +145,11 @@ __global__ void rope_and_write_kv_kernel(Rows q,
     cosine[n] = cosines[i];
     sine[n] = sines[i];
   }
+  const float* weights = is_key ? norms.k : norms.q;
   wait_for_previous_kernel();
+  if (weights != nullptr) {
+    normalize_head(row, weights, norms.eps, width);
+  }
 #pragma unroll
   for (int n = 0; n < kHeld; ++n) {
     if (lane + n * 32 < half) {
@@ -219,6 +244,7 @@ cudaError_t rope_and_write_kv(const Rows& q,
                               const Rows& k_cache,
                               const Rows& v_cache,
                               const int32_t* slots,
+                              const HeadNorms& norms,
                               cudaStream_t s) {
   if (q.n0 == 0 || q.width == 0) {
     return cudaSuccess;
@@ -237,7 +263,8 @@ cudaError_t rope_and_write_kv(const Rows& q,
                       interleaved,
                       k_cache,
                       v_cache,
-                      slots);
+                      slots,
+                      norms);
   });
   return cudaGetLastError();
 }

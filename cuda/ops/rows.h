@@ -26,6 +26,13 @@ cudaError_t rope_table(const Rows& table,
                        cudaStream_t s);
 cudaError_t rope(const Rows& x, const ConstRows& table, bool interleaved, cudaStream_t s);
 
+/// RMSNorm of the heads of q and of k; null: none.
+struct HeadNorms {
+  const float* q = nullptr;  ///< [width of a head]
+  const float* k = nullptr;
+  float eps = 0.0F;
+};
+
 /// `cache`: [blocks, block_size, w].
 cudaError_t write_kv(const Rows& cache, const ConstRows& x, const int32_t* slots, cudaStream_t s);
 cudaError_t rope_and_write_kv(const Rows& q,
@@ -36,6 +43,7 @@ cudaError_t rope_and_write_kv(const Rows& q,
                               const Rows& k_cache,
                               const Rows& v_cache,
                               const int32_t* slots,
+                              const HeadNorms& norms,
                               cudaStream_t s);
 cudaError_t gather_kv(const Rows& y,
                       const ConstRows& cache,

@@ -40,20 +40,24 @@ TensorView Attention::operator()(const StepContext& ctx,
   TensorView qkv = qkv_(ctx, x);
   const TensorView q = split_heads(qkv.slice(1, 0, q_width), heads_.count);
   const TensorView k_heads = split_heads(qkv.slice(1, q_width, kv_width), kv_heads_.count);
-  if (q_norm_) {
-    q_norm_->in_place(ctx, q);
-    k_norm_->in_place(ctx, k_heads);
-  }
   const TensorView k_cache = ctx.kv.plane(c_.layer, 0);
   const TensorView v_cache = ctx.kv.plane(c_.layer, 1);
-  ctx.ops.rope_and_write_kv(q,
-                            k_heads,
-                            qkv.slice(1, q_width + kv_width, kv_width),
-                            rope_table,
-                            RopeLayout::kHalfSplit,
-                            k_cache,
-                            v_cache,
-                            ctx.in.slots);
+  op::RopeAndWriteKv rope{.q = q,
+                          .k = k_heads,
+                          .v = qkv.slice(1, q_width + kv_width, kv_width),
+                          .table = rope_table,
+                          .layout = RopeLayout::kHalfSplit,
+                          .k_cache = k_cache,
+                          .v_cache = v_cache,
+                          .slots = ctx.in.slots,
+                          .q_norm = {},
+                          .k_norm = {}};
+  if (q_norm_) {
+    rope.q_norm = q_norm_->weight();
+    rope.k_norm = k_norm_->weight();
+    rope.norm_eps = q_norm_->eps();
+  }
+  ctx.ops.call(rope);
   const TensorView out = ctx.alloc({t, heads_.count, c_.head_dim});
   const float scale = 1.0F / std::sqrt(static_cast<float>(c_.head_dim));
   ctx.ops.attention(out, q, k_cache, v_cache, ctx.in.attention, scale);

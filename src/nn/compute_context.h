@@ -16,6 +16,13 @@ struct ComputeContext {
   /// An activation of the compute type.
   TensorView alloc(const Shape& shape) const { return arena.alloc(act, shape); }
 
+  /// Room for `rows` activations in the form that a weight's format asks for; undefined if it takes
+  /// them as they are.
+  TensorView alloc_scratch(int64_t rows, const WeightView& weight) const {
+    const int64_t bytes = weight.format().activation_row_bytes(weight.cols());
+    return bytes > 0 ? arena.alloc(DType::kF8E4M3, {rows, bytes}) : TensorView();
+  }
+
   /// For what is f32 whatever the compute type: residual stream, rotary table, router, logits.
   TensorView alloc_f32(const Shape& shape) const { return arena.alloc(DType::kF32, shape); }
 };

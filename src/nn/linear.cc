@@ -44,13 +44,15 @@ TensorView Linear::f32(const ComputeContext& ctx, ConstTensorView x) const {
 }
 
 TensorView Linear::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
-  ctx.ops.linear(y, x, weight_->weight(), bias());
+  const WeightView weight = weight_->weight();
+  ctx.ops.linear(y, x, weight, bias(), ctx.alloc_scratch(x.dim(0), weight));
   return y;
 }
 
 TensorView Linear::gated(const ComputeContext& ctx, ConstTensorView x) const {
   const TensorView y = ctx.alloc({x.dim(0), out_});
-  ctx.ops.gated_linear(y, x, weight_->weight(), bias());
+  const WeightView weight = weight_->weight();
+  ctx.ops.gated_linear(y, x, weight, bias(), ctx.alloc_scratch(x.dim(0), weight));
   return y.slice(1, 0, out_ / 2);
 }
 
@@ -93,7 +95,12 @@ TensorView RowParallelLinear::operator()(const ComputeContext& ctx, ConstTensorV
 void RowParallelLinear::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
   // The bias belongs to the sum, so exactly one rank adds it to its part.
   const bool add_bias = ctx.parallel.tp.rank() == 0;
-  ctx.ops.linear(y, x, linear_.weight_->weight(), add_bias ? linear_.bias() : ConstTensorView());
+  const WeightView weight = linear_.weight_->weight();
+  ctx.ops.linear(y,
+                 x,
+                 weight,
+                 add_bias ? linear_.bias() : ConstTensorView(),
+                 ctx.alloc_scratch(x.dim(0), weight));
 }
 
 }  // namespace tutti

@@ -52,27 +52,34 @@ void Moe::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const
 
   const TensorView experts = ctx.arena.alloc(DType::kI32, {t, k});
   const TensorView weights = ctx.alloc_f32({t, k});
-  ops.moe_route(experts,
-                weights,
-                gate_.f32(ctx, x),
-                bias_ != nullptr ? bias_->tensor() : ConstTensorView(),
-                c_.router);
-
   const TensorView row_token = ctx.arena.alloc(DType::kI32, {t * k});
   const TensorView pair_row = ctx.arena.alloc(DType::kI32, {t, k});
   const TensorView offsets = ctx.arena.alloc(DType::kI32, {c_.experts + 1});
-  ops.moe_permute(row_token, pair_row, offsets, experts);
+  ops.call(op::MoeAssign{.experts = experts,
+                         .weights = weights,
+                         .row_token = row_token,
+                         .pair_row = pair_row,
+                         .offsets = offsets,
+                         .logits = gate_.f32(ctx, x),
+                         .bias = bias_ != nullptr ? bias_->tensor() : ConstTensorView(),
+                         .params = c_.router});
 
-  const TensorView rows = ctx.alloc({t * k, c_.hidden});
-  ops.gather_rows(rows, x, row_token);
   const TensorView gate_up = ctx.alloc({t * k, 2 * width_.count});
-  ops.grouped_linear(gate_up, rows, gate_up_->weight(), offsets);
-  const TensorView act = gate_up.slice(1, 0, width_.count);
-  ops.silu_mul(act, act, gate_up.slice(1, width_.count, width_.count));
-  const TensorView out_rows = ctx.alloc({t * k, c_.hidden});
-  ops.grouped_linear(out_rows, act, down_->weight(), offsets);
+  const TensorView rows = ctx.alloc({t * k, c_.hidden});
+  ops.call(op::GroupedGatedLinear{.y = gate_up,
+                                  .x = x,
+                                  .rows = row_token,
+                                  .gathered = rows,
+                                  .weight = gate_up_->weight(),
+                                  .offsets = offsets});
+  // What was gathered is no longer needed, nor the second half of what came of it.
+  ops.grouped_linear(rows,
+                     gate_up.slice(1, 0, width_.count),
+                     down_->weight(),
+                     offsets,
+                     gate_up.slice(1, width_.count, width_.count));
 
-  ops.moe_combine(y, out_rows, pair_row, weights);
+  ops.moe_combine(y, rows, pair_row, weights);
   if (shared_) {
     ops.add(y, (*shared_)(ctx, x));
   }

@@ -25,6 +25,10 @@ class RmsNorm {
     ctx.ops.rms_norm(x, x, weight_->tensor(), eps_);
   }
 
+  ConstTensorView weight() const { return weight_->tensor(); }
+
+  float eps() const { return eps_; }
+
   /// residual += the sum of all ranks' x; returns the norm of the result, [t, d] act. `residual`:
   /// [t, d] f32; `x`: [t, d] act, contiguous, lost afterwards.
   TensorView add_parts(const ComputeContext& ctx, TensorView residual, TensorView x) const {

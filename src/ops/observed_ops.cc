@@ -71,6 +71,14 @@ OpCost cost(const op::GatedLinear& args, const AttentionWork&) {
           product_flops(args.x.dim(0), args.weight)};
 }
 
+OpCost cost(const op::GroupedGatedLinear& args, const AttentionWork&) {
+  const int64_t read = std::min(args.rows.dim(0), args.weight.groups());
+  return {with_shape("grouped_gated_linear", args.weight),
+          bytes_of(args.y.slice(1, 0, args.y.dim(1) / 2), args.x, args.rows, args.offsets) +
+              args.weight.bytes() / args.weight.groups() * read,
+          product_flops(args.rows.dim(0), args.weight)};
+}
+
 OpCost cost(const op::RopeTable& args, const AttentionWork&) {
   return {"rope_table", bytes_of(args.table, args.positions, args.inv_freq)};
 }
@@ -85,7 +93,17 @@ OpCost cost(const op::WriteKv& args, const AttentionWork&) {
 
 OpCost cost(const op::RopeAndWriteKv& args, const AttentionWork&) {
   return {"rope_and_write_kv",
-          bytes_of(args.q, args.q, args.k, args.k, args.k, args.v, args.v, args.table, args.slots)};
+          bytes_of(args.q,
+                   args.q,
+                   args.k,
+                   args.k,
+                   args.k,
+                   args.v,
+                   args.v,
+                   args.table,
+                   args.slots,
+                   args.q_norm,
+                   args.k_norm)};
 }
 
 OpCost cost(const op::Attention& args, const AttentionWork& work) {
@@ -118,6 +136,17 @@ OpCost cost(const op::MoeRoute& args, const AttentionWork&) {
 
 OpCost cost(const op::MoePermute& args, const AttentionWork&) {
   return {"moe_permute", bytes_of(args.row_token, args.pair_row, args.offsets, args.experts)};
+}
+
+OpCost cost(const op::MoeAssign& args, const AttentionWork&) {
+  return {"moe_assign",
+          bytes_of(args.experts,
+                   args.weights,
+                   args.row_token,
+                   args.pair_row,
+                   args.offsets,
+                   args.logits,
+                   args.bias)};
 }
 
 OpCost cost(const op::MoeCombine& args, const AttentionWork&) {

@@ -64,6 +64,9 @@ struct Linear {
   ConstTensorView x;     ///< [t, k] act
   WeightView weight;     ///< [n, k]
   ConstTensorView bias;  ///< [n] f32; may be rounded to the type of y first
+  /// [t, ..] act or e4m3, or undefined: for x in the form that the weight's format asks for
+  /// (WeightFormat::activation_row_bytes). Where there is none, x is taken as it is.
+  TensorView scratch;
 };
 
 /// Rows [offsets[g], offsets[g+1]) of x times matrix g: the experts of a mixture.
@@ -73,6 +76,7 @@ struct GroupedLinear {
   ConstTensorView x;        ///< [r, k] act
   WeightView weight;        ///< [g, n, k]
   ConstTensorView offsets;  ///< [g + 1] i32, offsets[0] = 0, offsets[g] = r
+  TensorView scratch;       ///< [r, ..] as Linear's
 };
 
 /// y[t, h, :] = W[h] * x[t, h, :]: one matrix per head.
@@ -99,6 +103,19 @@ struct GatedLinear {
   ConstTensorView x;     ///< [t, k] act
   WeightView weight;     ///< [2 n, k]: gate, then up
   ConstTensorView bias;  ///< [2 n] f32 or undefined
+  TensorView scratch;    ///< [t, ..] as Linear's
+};
+
+/// GatedLinear of the experts of a mixture: row r of y comes from row rows[r] of x, and from the
+/// matrix that row r belongs to.
+struct GroupedGatedLinear {
+  static constexpr const char* kName = "grouped_gated_linear";
+  TensorView y;             ///< [r, 2 n] act; y[:, n:] is scratch
+  ConstTensorView x;        ///< [t, k] act
+  ConstTensorView rows;     ///< [r] i32, values in [0, t)
+  TensorView gathered;      ///< [r, k] act: scratch, also as Linear's
+  WeightView weight;        ///< [g, 2 n, k]: gate, then up
+  ConstTensorView offsets;  ///< [g + 1] i32, offsets[0] = 0, offsets[g] = r
 };
 
 /// table[t, i] = scale * cos(positions[t] * inv_freq[i]), table[t, d/2 + i] = scale * sin(...).
@@ -129,7 +146,8 @@ struct WriteKv {
   ConstTensorView slots;  ///< [t] i32
 };
 
-/// Rope of q and of k, then WriteKv of k and of v.
+/// RmsNorm of each head of q and of k, in place, if there are weights; Rope of q and of k; then
+/// WriteKv of k and of v.
 struct RopeAndWriteKv {
   static constexpr const char* kName = "rope_and_write_kv";
   TensorView q;           ///< [t, hq, d] act
@@ -137,9 +155,12 @@ struct RopeAndWriteKv {
   ConstTensorView v;      ///< [t, w] act
   ConstTensorView table;  ///< [t, d] f32 from RopeTable
   RopeLayout layout = RopeLayout::kHalfSplit;
-  TensorView k_cache;     ///< [blocks, block_size, hkv * d] act
-  TensorView v_cache;     ///< [blocks, block_size, w] act
-  ConstTensorView slots;  ///< [t] i32
+  TensorView k_cache;      ///< [blocks, block_size, hkv * d] act
+  TensorView v_cache;      ///< [blocks, block_size, w] act
+  ConstTensorView slots;   ///< [t] i32
+  ConstTensorView q_norm;  ///< [d] f32 or undefined, as k_norm
+  ConstTensorView k_norm;  ///< [d] f32 or undefined
+  float norm_eps = 0;
 };
 
 /// Causal attention over a paged cache. Query row j of sequence i stands at position
@@ -210,6 +231,19 @@ struct MoePermute {
   TensorView pair_row;      ///< [t, top_k] i32: sorted row of each pair
   TensorView offsets;       ///< [e + 1] i32
   ConstTensorView experts;  ///< [t, top_k] i32, values in [0, e)
+};
+
+/// MoeRoute, then MoePermute of what it chose.
+struct MoeAssign {
+  static constexpr const char* kName = "moe_assign";
+  TensorView experts;      ///< [t, top_k] i32
+  TensorView weights;      ///< [t, top_k] f32
+  TensorView row_token;    ///< [t * top_k] i32
+  TensorView pair_row;     ///< [t, top_k] i32
+  TensorView offsets;      ///< [e + 1] i32
+  ConstTensorView logits;  ///< [t, e] f32
+  ConstTensorView bias;    ///< [e] f32 or undefined
+  RouterParams params;
 };
 
 /// y[t, :] = sum over j of weights[t, j] * x[pair_row[t, j], :], j ascending.
@@ -339,6 +373,7 @@ using Any = std::variant<Embedding,
                          BatchedLinear,
                          SiluMul,
                          GatedLinear,
+                         GroupedGatedLinear,
                          RopeTable,
                          Rope,
                          WriteKv,
@@ -349,6 +384,7 @@ using Any = std::variant<Embedding,
                          MlaExpandedAttention,
                          MoeRoute,
                          MoePermute,
+                         MoeAssign,
                          MoeCombine,
                          GatherRows,
                          Argmax,

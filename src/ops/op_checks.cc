@@ -145,12 +145,21 @@ void check(const op::Add& args) {
   expect_act_or_f32("y", args.y, act, args.x.shape());
 }
 
+void expect_scratch(const TensorView& scratch, DType act, int64_t rows) {
+  if (scratch.defined()) {
+    expect_rank("scratch", scratch, 2);
+    TUTTI_CHECK(scratch.dtype() == act || scratch.dtype() == DType::kF8E4M3);
+    TUTTI_CHECK_EQ(scratch.dim(0), rows);
+  }
+}
+
 void check(const op::Linear& args) {
   expect_rank("x", args.x, 2);
   const DType act = activation_dtype("x", args.x);
   expect("x", args.x, act, args.x.shape());
   expect_weight(args.weight, 2, args.x.dim(1));
   expect_act_or_f32("y", args.y, act, {args.x.dim(0), args.weight.rows()});
+  expect_scratch(args.scratch, act, args.x.dim(0));
   if (args.bias.defined()) {
     expect_f32("bias", args.bias, {args.weight.rows()});
   }
@@ -162,6 +171,7 @@ void check(const op::GroupedLinear& args) {
   expect("x", args.x, act, args.x.shape());
   expect_weight(args.weight, 3, args.x.dim(1));
   expect("y", args.y, act, {args.x.dim(0), args.weight.rows()});
+  expect_scratch(args.scratch, act, args.x.dim(0));
   expect_i32("offsets", args.offsets, {args.weight.groups() + 1});
 }
 
@@ -189,9 +199,24 @@ void check(const op::GatedLinear& args) {
   expect_weight(args.weight, 2, args.x.dim(1));
   TUTTI_CHECK_EQ(args.weight.rows() % 2, 0);
   expect("y", args.y, act, {args.x.dim(0), args.weight.rows()});
+  expect_scratch(args.scratch, act, args.x.dim(0));
   if (args.bias.defined()) {
     expect_f32("bias", args.bias, {args.weight.rows()});
   }
+}
+
+void check(const op::GroupedGatedLinear& args) {
+  expect_rank("x", args.x, 2);
+  expect_rank("rows", args.rows, 1);
+  const DType act = activation_dtype("x", args.x);
+  const int64_t rows = args.rows.dim(0);
+  expect("x", args.x, act, args.x.shape());
+  expect_i32("rows", args.rows, {rows});
+  expect_weight(args.weight, 3, args.x.dim(1));
+  TUTTI_CHECK_EQ(args.weight.rows() % 2, 0);
+  expect("y", args.y, act, {rows, args.weight.rows()});
+  expect("gathered", args.gathered, act, {rows, args.x.dim(1)});
+  expect_i32("offsets", args.offsets, {args.weight.groups() + 1});
 }
 
 void check(const op::RopeTable& args) {
@@ -234,6 +259,11 @@ void check(const op::RopeAndWriteKv& args) {
   expect_cache("k_cache", args.k_cache, act, args.k_cache.dim(1), args.k.dim(1) * args.k.dim(2));
   expect_cache("v_cache", args.v_cache, act, args.k_cache.dim(1), args.v.dim(1));
   expect_i32("slots", args.slots, {tokens});
+  TUTTI_CHECK_EQ(args.q_norm.defined(), args.k_norm.defined());
+  if (args.q_norm.defined()) {
+    expect_f32("q_norm", args.q_norm, {args.q.dim(2)});
+    expect_f32("k_norm", args.k_norm, {args.q.dim(2)});
+  }
 }
 
 void check(const op::Attention& args) {
@@ -319,6 +349,12 @@ void check(const op::MoePermute& args) {
   expect_i32("row_token", args.row_token, {args.experts.dim(0) * args.experts.dim(1)});
   expect_i32("pair_row", args.pair_row, args.experts.shape());
   expect_i32("offsets", args.offsets, args.offsets.shape());
+}
+
+void check(const op::MoeAssign& args) {
+  check(op::MoeRoute{args.experts, args.weights, args.logits, args.bias, args.params});
+  check(op::MoePermute{args.row_token, args.pair_row, args.offsets, args.experts});
+  TUTTI_CHECK_EQ(args.offsets.dim(0), args.logits.dim(1) + 1);
 }
 
 void check(const op::MoeCombine& args) {

@@ -27,18 +27,35 @@ void Ops::call(const OpCall& op) {
 void run_in_parts(Ops& ops, const op::GatedLinear& args) {
   const int64_t half = args.weight.rows() / 2;
   const TensorView gate = args.y.slice(1, 0, half);
-  ops.linear(args.y, args.x, args.weight, args.bias);
+  ops.linear(args.y, args.x, args.weight, args.bias, args.scratch);
+  ops.silu_mul(gate, gate, args.y.slice(1, half, half));
+}
+
+void run_in_parts(Ops& ops, const op::GroupedGatedLinear& args) {
+  const int64_t half = args.weight.rows() / 2;
+  const TensorView gate = args.y.slice(1, 0, half);
+  ops.gather_rows(args.gathered, args.x, args.rows);
+  ops.grouped_linear(args.y, args.gathered, args.weight, args.offsets);
   ops.silu_mul(gate, gate, args.y.slice(1, half, half));
 }
 
 void run_in_parts(Ops& ops, const op::RopeAndWriteKv& args) {
   const int64_t width = args.k.dim(1) * args.k.dim(2);
+  if (args.q_norm.defined()) {
+    ops.rms_norm(args.q, args.q, args.q_norm, args.norm_eps);
+    ops.rms_norm(args.k, args.k, args.k_norm, args.norm_eps);
+  }
   ops.rope(args.q, args.table, args.layout);
   ops.rope(args.k, args.table, args.layout);
   ops.write_kv(args.k_cache,
                {args.k.raw(), args.k.dtype(), {args.k.dim(0), width}, {args.k.stride(0), 1}},
                args.slots);
   ops.write_kv(args.v_cache, args.v, args.slots);
+}
+
+void run_in_parts(Ops& ops, const op::MoeAssign& args) {
+  ops.moe_route(args.experts, args.weights, args.logits, args.bias, args.params);
+  ops.moe_permute(args.row_token, args.pair_row, args.offsets, args.experts);
 }
 
 }  // namespace tutti

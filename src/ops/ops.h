@@ -53,15 +53,20 @@ class Ops {
 
   void add(TensorView y, ConstTensorView x) { call(op::Add{y, x}); }
 
-  void linear(TensorView y, ConstTensorView x, const WeightView& weight, ConstTensorView bias) {
-    call(op::Linear{y, x, weight, bias});
+  void linear(TensorView y,
+              ConstTensorView x,
+              const WeightView& weight,
+              ConstTensorView bias,
+              TensorView scratch = {}) {
+    call(op::Linear{y, x, weight, bias, scratch});
   }
 
   void grouped_linear(TensorView y,
                       ConstTensorView x,
                       const WeightView& weight,
-                      ConstTensorView offsets) {
-    call(op::GroupedLinear{y, x, weight, offsets});
+                      ConstTensorView offsets,
+                      TensorView scratch = {}) {
+    call(op::GroupedLinear{y, x, weight, offsets, scratch});
   }
 
   void batched_linear(TensorView y, ConstTensorView x, const WeightView& weight) {
@@ -75,8 +80,9 @@ class Ops {
   void gated_linear(TensorView y,
                     ConstTensorView x,
                     const WeightView& weight,
-                    ConstTensorView bias) {
-    call(op::GatedLinear{y, x, weight, bias});
+                    ConstTensorView bias,
+                    TensorView scratch = {}) {
+    call(op::GatedLinear{y, x, weight, bias, scratch});
   }
 
   void rope_table(TensorView table,
@@ -102,7 +108,7 @@ class Ops {
                          TensorView k_cache,
                          TensorView v_cache,
                          ConstTensorView slots) {
-    call(op::RopeAndWriteKv{q, k, v, table, layout, k_cache, v_cache, slots});
+    call(op::RopeAndWriteKv{q, k, v, table, layout, k_cache, v_cache, slots, {}, {}});
   }
 
   void attention(TensorView out,
@@ -216,7 +222,9 @@ class Ops {
 
 /// Fused operations by their parts, for backends that know nothing better.
 void run_in_parts(Ops& ops, const op::GatedLinear& args);
+void run_in_parts(Ops& ops, const op::GroupedGatedLinear& args);
 void run_in_parts(Ops& ops, const op::RopeAndWriteKv& args);
+void run_in_parts(Ops& ops, const op::MoeAssign& args);
 
 /// backend.run(the arguments), or in parts where there is no such overload.
 template <class Backend>

@@ -115,6 +115,16 @@ constinit const WeightFormat kE4M3BlockWeights{
     .dequantise = dequantise_e4m3_blocks,
     .make_up = make_up_e4m3_blocks};
 
+int64_t WeightFormat::activation_row_bytes(int64_t cols) const {
+  if (kernels != WeightKernels::kE4M3Blocks) {
+    return 0;
+  }
+  constexpr int64_t kWhole = 16;
+  constexpr int64_t kBlock = 128;
+  return ceil_div(cols, kWhole) * kWhole +
+         ceil_div(ceil_div(cols, kBlock) * ssize(sizeof(float)), kWhole) * kWhole;
+}
+
 std::span<const WeightFormat* const> weight_formats() {
   return kFormats;
 }

@@ -75,6 +75,11 @@ struct WeightFormat {
     return {planes.data(), static_cast<size_t>(plane_count)};
   }
 
+  /// What a row of `cols` activations takes in the form that the matrix units multiply these
+  /// weights by, in bytes; 0 if they take activations as they are. Of E4M3 blocks: e4m3 values,
+  /// then an f32 factor per 128 of them, both filled up to whole 16 bytes.
+  int64_t activation_row_bytes(int64_t cols) const;
+
   /// One plane of plain numbers.
   bool dense() const { return kernels <= WeightKernels::kBF16; }
 };

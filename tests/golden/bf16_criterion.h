@@ -21,6 +21,10 @@ double bf16_error_over_tolerance(const Golden& golden, const std::vector<float>&
 inline constexpr double kBf16Factor = 4.0;
 inline constexpr double kBf16Flips = 5e-2;
 
+/// How far beyond the criterion products of FP8 with FP8 may be, over what the same rounding costs
+/// on the CPU (make_rounding_cpu_backend).
+inline constexpr double kE4M3Factor = 1.5;
+
 /// The least gap between best and second id at which no run in bf16 may choose another id.
 double bf16_clear_gap(const Golden& golden);
 

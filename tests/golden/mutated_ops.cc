@@ -201,15 +201,21 @@ class MutatedOps final : public ForwardingOps {
   }
 
   void run(op::Linear args) {
-    inner().linear(args.y, args.x, changed(args.weight), changed_bias(args.bias));
+    inner().linear(args.y, args.x, changed(args.weight), changed_bias(args.bias), args.scratch);
   }
 
   void run(op::GatedLinear args) {
-    inner().gated_linear(args.y, args.x, changed(args.weight), changed_bias(args.bias));
+    inner().gated_linear(
+        args.y, args.x, changed(args.weight), changed_bias(args.bias), args.scratch);
   }
 
   void run(op::GroupedLinear args) {
-    inner().grouped_linear(args.y, args.x, changed(args.weight), args.offsets);
+    inner().grouped_linear(args.y, args.x, changed(args.weight), args.offsets, args.scratch);
+  }
+
+  void run(op::GroupedGatedLinear args) {
+    args.weight = changed(args.weight);
+    inner().call(args);
   }
 
   void run(op::BatchedLinear args) { inner().batched_linear(args.y, args.x, changed(args.weight)); }
@@ -231,14 +237,19 @@ class MutatedOps final : public ForwardingOps {
   void run(op::Rope args) { inner().rope(args.x, args.table, changed(args.layout)); }
 
   void run(op::RopeAndWriteKv args) {
-    inner().rope_and_write_kv(args.q,
-                              args.k,
-                              args.v,
-                              args.table,
-                              changed(args.layout),
-                              args.k_cache,
-                              args.v_cache,
-                              args.slots);
+    args.layout = changed(args.layout);
+    if (args.q_norm.defined()) {
+      if (is(Mistake::kHeadNormsDropped)) {
+        args.q_norm = {};
+        args.k_norm = {};
+      } else if (is(Mistake::kHeadWeightsOne)) {
+        args.q_norm = all(1.0F, args.q.dim(2));
+        args.k_norm = args.q_norm;
+      } else if (is(Mistake::kHeadEpsDefault)) {
+        args.norm_eps = 1e-6F;
+      }
+    }
+    inner().call(args);
   }
 
   void run(op::Attention args) {
@@ -310,13 +321,7 @@ class MutatedOps final : public ForwardingOps {
                                    changed_scale(args.scale));
   }
 
-  void run(op::MoeRoute args) {
-    RouterParams p = args.params;
-    if (is(Mistake::kRouterMaskZero)) {
-      TUTTI_CHECK(device_.kind() == DeviceKind::kCpu);
-      route_with_zero_mask(args.experts, args.weights, args.logits, args.bias, p);
-      return;
-    }
+  RouterParams changed(RouterParams p) const {
     if (is(Mistake::kRouterNormalize)) {
       p.normalize = !p.normalize;
     }
@@ -331,11 +336,31 @@ class MutatedOps final : public ForwardingOps {
       p.scoring =
           p.scoring == RouterScoring::kSigmoid ? RouterScoring::kSoftmax : RouterScoring::kSigmoid;
     }
-    inner().moe_route(args.experts,
-                      args.weights,
-                      args.logits,
-                      is(Mistake::kRouterBiasIgnored) ? ConstTensorView() : args.bias,
-                      p);
+    return p;
+  }
+
+  ConstTensorView changed_router_bias(ConstTensorView bias) const {
+    return is(Mistake::kRouterBiasIgnored) ? ConstTensorView() : bias;
+  }
+
+  void run(op::MoeRoute args) {
+    if (is(Mistake::kRouterMaskZero)) {
+      TUTTI_CHECK(device_.kind() == DeviceKind::kCpu);
+      route_with_zero_mask(args.experts, args.weights, args.logits, args.bias, args.params);
+      return;
+    }
+    args.params = changed(args.params);
+    args.bias = changed_router_bias(args.bias);
+    inner().call(args);
+  }
+
+  void run(op::MoeAssign args) {
+    if (is(Mistake::kRouterMaskZero)) {
+      return run_in_parts(*this, args);
+    }
+    args.params = changed(args.params);
+    args.bias = changed_router_bias(args.bias);
+    inner().call(args);
   }
 
   void run(op::MoeCombine args) {

@@ -1,6 +1,11 @@
 #include "golden/rounded_ops.h"
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #include "backend/cpu_backend.h"
+#include "base/checked.h"
 #include "golden/forwarding_ops.h"
 #include "golden/wrapped_backend.h"
 #include "tensor/dtype.h"
@@ -22,11 +27,43 @@ void round_all(TensorView x) {
   }
 }
 
+void round_row_to_e4m3(float* x, int64_t count) {
+  constexpr int64_t kBlock = 128;
+  constexpr float kLargest = 448.0F;
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t end = std::min(count, begin + kBlock);
+    float largest = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      largest = std::max(largest, std::abs(x[i]));
+    }
+    const float scale = largest / kLargest;
+    for (int64_t i = begin; scale > 0 && i < end; ++i) {
+      x[i] = to_float(to_f8e4m3(x[i] / scale)) * scale;
+    }
+  }
+}
+
 class RoundedOps final : public ForwardingOps {
  public:
-  using ForwardingOps::ForwardingOps;
+  RoundedOps(std::unique_ptr<Ops> inner, bool e4m3)
+      : ForwardingOps(std::move(inner)), e4m3_(e4m3) {}
 
  private:
+  // x as the product takes it; valid until the next call.
+  ConstTensorView taken(ConstTensorView x, const WeightView& weight) {
+    if (!e4m3_ || weight.format().kernels != WeightKernels::kE4M3Blocks) {
+      return x;
+    }
+    rounded_.resize(usize(x.numel()));
+    const int64_t width = x.dim(1);
+    for (int64_t r = 0; r < x.dim(0); ++r) {
+      float* row = rounded_.data() + r * width;
+      std::copy_n(x.data<float>() + r * x.stride(0), width, row);
+      round_row_to_e4m3(row, width);
+    }
+    return {rounded_.data(), DType::kF32, x.shape()};
+  }
+
   void execute(const OpCall& op) override {
     op.visit([this](const auto& args) { run(args); });
   }
@@ -47,14 +84,15 @@ class RoundedOps final : public ForwardingOps {
   }
 
   void run(op::Linear args) {
-    inner().linear(args.y, args.x, args.weight, args.bias);
+    inner().linear(args.y, taken(args.x, args.weight), args.weight, args.bias, args.scratch);
     if (args.weight.format().kernels != WeightKernels::kF32) {
       round_all(args.y);
     }
   }
 
   void run(op::GroupedLinear args) {
-    inner().grouped_linear(args.y, args.x, args.weight, args.offsets);
+    inner().grouped_linear(
+        args.y, taken(args.x, args.weight), args.weight, args.offsets, args.scratch);
     round_all(args.y);
   }
 
@@ -70,6 +108,8 @@ class RoundedOps final : public ForwardingOps {
 
   // In parts, which round.
   void run(op::GatedLinear args) { run_in_parts(*this, args); }
+
+  void run(op::GroupedGatedLinear args) { run_in_parts(*this, args); }
 
   void run(op::RopeAndWriteKv args) { run_in_parts(*this, args); }
 
@@ -92,14 +132,18 @@ class RoundedOps final : public ForwardingOps {
     inner().moe_combine(args.y, args.x, args.pair_row, args.weights);
     round_all(args.y);
   }
+
+  bool e4m3_;
+  std::vector<float> rounded_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_rounding_cpu_backend() {
+std::unique_ptr<Backend> make_rounding_cpu_backend(bool e4m3) {
   return std::make_unique<WrappedBackend>(
-      make_cpu_backend({.threads = 2}),
-      [](RankResources& rank) { return std::make_unique<RoundedOps>(std::move(rank.ops)); });
+      make_cpu_backend({.threads = 2}), [e4m3](RankResources& rank) {
+        return std::make_unique<RoundedOps>(std::move(rank.ops), e4m3);
+      });
 }
 
 }  // namespace tutti::testing

@@ -219,12 +219,13 @@ struct RopeWriteShape {
   int64_t d = 2;
   int64_t v_width = 1;
   RopeLayout layout = RopeLayout::kHalfSplit;
+  bool norm = false;
 };
 
 inline OpCase rope_and_write_kv_case(const RopeWriteShape& s) {
-  OpCase c{.name = "rope_and_write_kv heads " + std::to_string(s.heads) + "/" +
-                   std::to_string(s.kv_heads) + " d" + std::to_string(s.d) + " rows " +
-                   std::to_string(s.rows),
+  OpCase c{.name = std::string(s.norm ? "norm, " : "") + "rope_and_write_kv heads " +
+                   std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + " d" +
+                   std::to_string(s.d) + " rows " + std::to_string(s.rows),
            .tolerance = rounding_tolerance()};
   c.bytes = 8.0 * static_cast<double>(s.rows * (s.d * (s.heads + s.kv_heads) + s.v_width));
   c.prepare = [=](PreparedOp& op) {
@@ -249,11 +250,45 @@ inline OpCase rope_and_write_kv_case(const RopeWriteShape& s) {
     const TensorView v_cache = op.act_output(normal({blocks, kBlockSize, s.v_width}, 4, 2));
     const TensorView slot_view = op.input(ints(slots));
     const RopeLayout layout = s.layout;
-    op.set_call([=](Ops& ops) {
-      ops.rope_and_write_kv(q, k, v, table, layout, k_cache, v_cache, slot_view);
-    });
+    op::RopeAndWriteKv call{.q = q,
+                            .k = k,
+                            .v = v,
+                            .table = table,
+                            .layout = layout,
+                            .k_cache = k_cache,
+                            .v_cache = v_cache,
+                            .slots = slot_view,
+                            .q_norm = {},
+                            .k_norm = {},
+                            .norm_eps = 1e-5F};
+    if (s.norm) {
+      call.q_norm = op.input(normal({s.d}, 5));
+      call.k_norm = op.input(normal({s.d}, 6));
+    }
+    op.set_call([=](Ops& ops) { ops.call(call); });
   };
   return c;
+}
+
+/// DeepSeek's widths, one query row per sequence: few heads and many, contexts within and beyond a
+/// tile of any kernel.
+inline std::vector<OpCase> mla_decode_cases() {
+  std::vector<OpCase> cases;
+  for (const BatchShape& batch : {BatchShape{{{0, 1}}, 16},
+                                  BatchShape{{{63, 1}, {64, 1}, {65, 1}}, 64},
+                                  BatchShape{{{5, 1}, {1000, 1}, {130, 1}, {0, 1}}, 16},
+                                  BatchShape{{{3000, 1}}, 32}}) {
+    for (const int64_t heads : {1, 16, 20, 128}) {
+      cases.push_back(mla_attention_case(batch, heads, 512, 64));
+    }
+  }
+  // Enough sequences that none is cut.
+  BatchShape many{{}, 16};
+  for (int64_t i = 0; i < 140; ++i) {
+    many.sequences.emplace_back(i * 3, 1);
+  }
+  cases.push_back(mla_attention_case(many, 16, 512, 64));
+  return cases;
 }
 
 inline std::vector<OpCase> attention_cases() {
@@ -287,6 +322,10 @@ inline std::vector<OpCase> attention_cases() {
     cases.push_back(write_kv_case(rows, 7, 5));
     cases.push_back(rope_and_write_kv_case(
         {.rows = rows, .heads = 14, .kv_heads = 2, .d = 128, .v_width = 256}));
+    for (const int64_t d : {6, 64, 128, 200}) {
+      cases.push_back(rope_and_write_kv_case(
+          {.rows = rows, .heads = 8, .kv_heads = 2, .d = d, .v_width = 2 * d, .norm = true}));
+    }
     cases.push_back(rope_and_write_kv_case({.rows = rows,
                                             .heads = 3,
                                             .kv_heads = 1,

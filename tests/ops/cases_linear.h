@@ -19,6 +19,9 @@ struct LinearShape {
   std::vector<int64_t> groups{};  ///< rows of x per group: grouped_linear
   int64_t heads = 0;              ///< batched_linear
   bool f32_result = false;        ///< whatever the compute type (logits)
+  /// Activations that e4m3 with a factor per 128 columns holds exactly, and room for them in that
+  /// form: whichever way a product takes them, the result is the same.
+  bool exact_e4m3 = false;
   /// Random weights are made by a slow generator; large ones repeat a short stretch.
   bool large = false;
 
@@ -62,6 +65,30 @@ inline WeightView make_weight(PreparedOp& op, const LinearShape& s) {
       values, op.input(std::move(HostTensor(DType::kF32, grid).fill_normal(3, 0.01F))), block);
 }
 
+/// Any e4m3 values times 2^-8; the first of every 128 is the largest there is, so that a quantiser
+/// finds this factor.
+inline HostTensor exact_e4m3(const Shape& shape, int64_t gap) {
+  HostTensor x(DType::kF32, shape, gap);
+  x.fill_normal(1, 100.0F);
+  const int64_t width = shape[shape.rank() - 1] + gap;
+  for (int64_t i = 0; i < shape[0] * width; ++i) {
+    const float value = to_float(to_f8e4m3(x.data<float>()[i]));
+    x.set(i, (i % width % 128 == 0 ? 448.0F : value) * 0x1p-8F);
+  }
+  return x;
+}
+
+inline HostTensor activations(const LinearShape& s, const Shape& shape) {
+  return s.exact_e4m3 ? exact_e4m3(shape, s.gap)
+                      : std::move(HostTensor(DType::kF32, shape, s.gap).fill_normal(1));
+}
+
+inline TensorView room_for_e4m3(PreparedOp& op, const LinearShape& s, int64_t rows) {
+  return s.exact_e4m3 ? op.input(HostTensor(DType::kF8E4M3,
+                                            {rows, kE4M3BlockWeights.activation_row_bytes(s.k)}))
+                      : TensorView{};
+}
+
 inline OpCase linear_case(const LinearShape& s) {
   const int64_t m =
       s.groups.empty() ? s.m : std::accumulate(s.groups.begin(), s.groups.end(), int64_t{0});
@@ -77,7 +104,8 @@ inline OpCase linear_case(const LinearShape& s) {
   c.prepare = [s, m](PreparedOp& op) {
     const Shape xs = s.heads > 0 ? Shape{m, s.heads, s.k} : Shape{m, s.k};
     const Shape ys = s.heads > 0 ? Shape{m, s.heads, s.n} : Shape{m, s.n};
-    const TensorView x = op.act_input(std::move(HostTensor(DType::kF32, xs, s.gap).fill_normal(1)));
+    const TensorView x = op.act_input(activations(s, xs));
+    const TensorView scratch = room_for_e4m3(op, s, m);
     const TensorView y = s.f32_result ? op.output(HostTensor(DType::kF32, ys, s.gap))
                                       : op.act_output(HostTensor(DType::kF32, ys, s.gap));
     const WeightView w = make_weight(op, s);
@@ -91,13 +119,13 @@ inline OpCase linear_case(const LinearShape& s) {
         begin.push_back(narrow<int32_t>(begin.back() + rows));
       }
       const TensorView offsets = op.input(ints(begin));
-      op.set_call([=](Ops& ops) { ops.grouped_linear(y, x, w, offsets); });
+      op.set_call([=](Ops& ops) { ops.grouped_linear(y, x, w, offsets, scratch); });
       return;
     }
     const TensorView bias =
         s.bias ? op.rounded_input(std::move(HostTensor(DType::kF32, {s.n}).fill_normal(4)))
                : TensorView{};
-    op.set_call([=](Ops& ops) { ops.linear(y, x, w, bias); });
+    op.set_call([=](Ops& ops) { ops.linear(y, x, w, bias, scratch); });
   };
   return c;
 }
@@ -110,8 +138,8 @@ inline OpCase gated_linear_case(LinearShape s) {
   c.bytes = static_cast<double>(s.n * s.k * dtype_size(s.dtype) + 4 * s.m * (n + s.k));
   c.flops = 2.0 * static_cast<double>(s.m * s.n * s.k);
   c.prepare = [s, n](PreparedOp& op) {
-    const TensorView x =
-        op.act_input(std::move(HostTensor(DType::kF32, {s.m, s.k}, s.gap).fill_normal(1)));
+    const TensorView x = op.act_input(activations(s, {s.m, s.k}));
+    const TensorView scratch = room_for_e4m3(op, s, s.m);
     const TensorView both = op.act_input(HostTensor(DType::kF32, {s.m, s.n}, s.gap));
     const TensorView y = op.act_output(HostTensor(DType::kF32, {s.m, n}));
     const WeightView w = make_weight(op, s);
@@ -122,11 +150,125 @@ inline OpCase gated_linear_case(LinearShape s) {
     std::iota(rows.begin(), rows.end(), 0);
     const TensorView all = op.input(ints(rows));
     op.set_call([=](Ops& ops) {
-      ops.gated_linear(both, x, w, bias);
+      ops.gated_linear(both, x, w, bias, scratch);
       ops.gather_rows(y, both.slice(1, 0, n), all);  // the rest is scratch
     });
   };
   return c;
+}
+
+/// `s.n` gates and as many ups per group; rows of x come from anywhere in it.
+inline OpCase grouped_gated_linear_case(LinearShape s) {
+  const int64_t n = s.n;
+  s.n = 2 * n;
+  s.m = std::accumulate(s.groups.begin(), s.groups.end(), int64_t{0});
+  OpCase c{.name = "gated " + describe(s), .tolerance = sum_tolerance(s.k)};
+  c.prepare = [s, n](PreparedOp& op) {
+    const int64_t tokens = s.m / 2 + 1;
+    const TensorView x = op.act_input(activations(s, {tokens, s.k}));
+    const TensorView both = op.act_input(HostTensor(DType::kF32, {s.m, s.n}));
+    const TensorView gathered = op.act_input(HostTensor(DType::kF32, {s.m, s.k}));
+    const TensorView y = op.act_output(HostTensor(DType::kF32, {s.m, n}));
+    const WeightView w = make_weight(op, s);
+    std::vector<int32_t> begin{0};
+    for (const int64_t rows : s.groups) {
+      begin.push_back(narrow<int32_t>(begin.back() + rows));
+    }
+    std::vector<int32_t> from(usize(s.m));
+    std::vector<int32_t> rows(usize(s.m));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      from[i] = narrow<int32_t>(ssize(i * 7 + 3) % tokens);
+      rows[i] = narrow<int32_t>(i);
+    }
+    const TensorView offsets = op.input(ints(begin));
+    const TensorView sources = op.input(ints(from));
+    const TensorView all = op.input(ints(rows));
+    op.set_call([=](Ops& ops) {
+      ops.call(op::GroupedGatedLinear{.y = both,
+                                      .x = x,
+                                      .rows = sources,
+                                      .gathered = gathered,
+                                      .weight = w,
+                                      .offsets = offsets});
+      ops.gather_rows(y, both.slice(1, 0, n), all);  // the rest is scratch
+    });
+  };
+  return c;
+}
+
+/// Rows that kernels may take in e4m3 (more than 16 with room for it) are such that it costs
+/// nothing.
+inline bool inexact_in_e4m3(const LinearShape& s) {
+  return s.dtype == DType::kF8E4M3 && !s.exact_e4m3 &&
+         std::accumulate(s.groups.begin(), s.groups.end(), int64_t{0}) > 16;
+}
+
+/// Few and many rows per expert, most of them in one, none in some; whole 16-byte units and not.
+inline std::vector<OpCase> expert_linear_cases() {
+  const std::vector<std::vector<int64_t>> loads{{1},
+                                                {0, 0},
+                                                {0, 1, 1, 0, 2, 0, 0, 4},
+                                                {9, 0, 1, 17},
+                                                {20, 9, 3, 12},
+                                                {20, 30, 0, 35},
+                                                {60, 20, 50, 40},
+                                                {300, 20, 129, 0},
+                                                {0, 0, 257}};
+  std::vector<OpCase> cases;
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
+    for (const std::vector<int64_t>& groups : loads) {
+      for (const int64_t k : {16, 80, 528}) {
+        const LinearShape gated{.dtype = dtype, .n = 136, .k = k, .groups = groups};
+        if (!inexact_in_e4m3(gated)) {
+          cases.push_back(grouped_gated_linear_case(gated));
+        }
+        cases.push_back(
+            linear_case({.dtype = dtype, .n = 264, .k = k, .gap = 16, .groups = groups}));
+        cases.push_back(linear_case({.dtype = dtype, .n = 256, .k = k, .groups = groups}));
+      }
+      cases.push_back(
+          grouped_gated_linear_case({.dtype = dtype, .n = 9, .k = 33, .gap = 1, .groups = groups}));
+    }
+    // Blocks of fewer rows, as a shard that begins inside one has.
+    for (const int64_t block_n : {1, 24, 64}) {
+      cases.push_back(linear_case(
+          {.dtype = dtype, .n = 72, .k = 304, .block_n = block_n, .groups = {3, 0, 9}}));
+      cases.push_back(grouped_gated_linear_case(
+          {.dtype = dtype, .n = 64, .k = 304, .block_n = block_n, .groups = {3, 0, 9}}));
+    }
+  }
+  for (const std::vector<int64_t>& groups : loads) {
+    for (const int64_t k : {48, 128, 528}) {
+      const LinearShape shape{
+          .dtype = DType::kF8E4M3, .n = 136, .k = k, .groups = groups, .exact_e4m3 = true};
+      cases.push_back(grouped_gated_linear_case(shape));
+      cases.push_back(linear_case(shape));
+    }
+    for (const int64_t block_n : {8, 64, 128}) {
+      LinearShape shape{.dtype = DType::kF8E4M3,
+                        .n = 384,
+                        .k = 272,
+                        .block_n = block_n,
+                        .groups = groups,
+                        .exact_e4m3 = true};
+      cases.push_back(linear_case(shape));
+      shape.n = 192;
+      cases.push_back(grouped_gated_linear_case(shape));
+    }
+  }
+  for (const int64_t m : {17, 40, 300}) {
+    const LinearShape shape{
+        .dtype = DType::kF8E4M3, .m = m, .n = 264, .k = 400, .exact_e4m3 = true};
+    cases.push_back(linear_case(shape));
+    cases.push_back(gated_linear_case(shape));
+  }
+  for (const int64_t m : {1, 7, 16}) {
+    for (const int64_t n : {200, 20000}) {
+      cases.push_back(linear_case(
+          {.dtype = DType::kF8E4M3, .m = m, .n = n, .k = 1040, .block_n = 64, .large = true}));
+    }
+  }
+  return cases;
 }
 
 inline std::vector<OpCase> gated_linear_cases() {
@@ -211,6 +353,7 @@ inline std::vector<OpCase> linear_cases() {
   append(cases, quantized_linear_cases());
   append(cases, stacked_linear_cases());
   append(cases, gated_linear_cases());
+  append(cases, expert_linear_cases());
   return cases;
 }
 

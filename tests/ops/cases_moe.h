@@ -66,6 +66,32 @@ inline OpCase moe_permute_case(int64_t tokens, int64_t top_k, int64_t experts) {
   return c;
 }
 
+/// Routing and sorting at once.
+inline OpCase moe_assign_case(const RouteShape& s) {
+  OpCase c = moe_route_case(s);
+  c.name = "assign " + c.name;
+  c.prepare = [s](PreparedOp& op) {
+    HostTensor logits = normal({s.tokens, s.experts}, 1, 3);
+    for (int64_t i = 0; s.ties && i < s.tokens * (s.experts + 3); ++i) {
+      logits.set(i, std::round(logits.data<float>()[i]));
+    }
+    for (int64_t i = 0; s.nans && i < s.tokens * (s.experts + 3); i += 3) {
+      logits.set(i, std::numeric_limits<float>::quiet_NaN());
+    }
+    const int64_t top_k = s.params.top_k;
+    op::MoeAssign call{.experts = op.output(HostTensor(DType::kI32, {s.tokens, top_k})),
+                       .weights = op.output(HostTensor(DType::kF32, {s.tokens, top_k})),
+                       .row_token = op.output(HostTensor(DType::kI32, {s.tokens * top_k})),
+                       .pair_row = op.output(HostTensor(DType::kI32, {s.tokens, top_k})),
+                       .offsets = op.output(HostTensor(DType::kI32, {s.experts + 1})),
+                       .logits = op.input(std::move(logits)),
+                       .bias = s.bias && !s.ties ? op.input(normal({s.experts}, 2)) : TensorView{},
+                       .params = s.params};
+    op.set_call([=](Ops& ops) { ops.call(call); });
+  };
+  return c;
+}
+
 inline OpCase moe_combine_case(int64_t tokens, int64_t top_k, int64_t d, int64_t gap) {
   OpCase c{.name = shape_name("moe_combine", {tokens, top_k, d}, gap)};
   c.tolerance = sum_tolerance(top_k);
@@ -101,12 +127,25 @@ inline std::vector<OpCase> moe_cases() {
           moe_route_case({.tokens = tokens, .experts = 16, .params = plain, .ties = true}));
       const RouterParams singles{.scoring = scoring, .top_k = 2, .num_groups = 4, .top_groups = 2};
       cases.push_back(moe_route_case({.tokens = tokens, .experts = 4, .params = singles}));
+      const RouterParams r1{.scoring = scoring, .top_k = 8, .num_groups = 8, .top_groups = 4};
+      const RouterParams top8{.scoring = scoring, .top_k = 8};
+      cases.push_back(moe_assign_case({.tokens = tokens, .experts = 256, .params = r1}));
+      cases.push_back(
+          moe_assign_case({.tokens = tokens, .experts = 256, .params = r1, .ties = true}));
+      cases.push_back(
+          moe_assign_case({.tokens = tokens, .experts = 256, .params = r1, .nans = true}));
+      for (const int64_t experts : {8, 128, 384}) {
+        cases.push_back(moe_assign_case({.tokens = tokens, .experts = experts, .params = top8}));
+        cases.push_back(moe_assign_case(
+            {.tokens = tokens, .experts = experts, .params = top8, .bias = false, .ties = true}));
+      }
     }
   }
   for (const int64_t tokens : {0, 1, 50}) {
     cases.push_back(moe_permute_case(tokens, 1, 1));
     cases.push_back(moe_permute_case(tokens, 4, 9));
     cases.push_back(moe_permute_case(tokens, 2, 300));
+    cases.push_back(moe_permute_case(30 * tokens, 8, 384));
     for (const int64_t d : {1, 17, 64, 200}) {
       cases.push_back(moe_combine_case(tokens, 1, d, 0));
       cases.push_back(moe_combine_case(tokens, 8, d, 3));

@@ -1,0 +1,246 @@
+// The products of a mixture's experts at the shapes of real models, tokens routed at random: the
+// kernel for few rows beside that of the matrix units with each of its tiles.
+//   expert_bench [TOKENS...]      one line per shape and number of tokens
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/checked.h"
+#include "cuda/kernels/few_rows_gemm.h"
+#include "cuda/kernels/grouped_gemm_sm90.h"
+#include "cuda/kernels/tensor_map.h"
+
+namespace tutti::cuda {
+namespace {
+
+constexpr int kTopK = 8;
+constexpr int kRoutings = 8;  // read in turns, so that few experts do not stay in a cache
+constexpr int kRuns = 24;
+constexpr int64_t kBufferBytes = int64_t{1} << 30;
+
+struct Shape {
+  const char* name;
+  int experts;
+  int n;
+  int k;
+  bool gated;
+  bool e4m3;
+};
+
+constexpr Shape kShapes[] = {
+    {"30B gate_up bf16", 128, 1536, 2048, true, false},
+    {"30B down bf16", 128, 2048, 768, false, false},
+    {"30B gate_up e4m3", 128, 1536, 2048, true, true},
+    {"30B down e4m3", 128, 2048, 768, false, true},
+    {"R1/8 gate_up e4m3", 256, 512, 7168, true, true},
+    {"R1/8 down e4m3", 256, 7168, 256, false, true},
+};
+
+void check(cudaError_t code) {
+  if (code != cudaSuccess) {
+    std::fprintf(stderr, "%s\n", cudaGetErrorString(code));
+    std::exit(1);
+  }
+}
+
+struct Routing {
+  std::vector<int32_t> offsets;
+  int hit = 0;
+};
+
+Routing route(int tokens, int experts, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> counts(usize(experts));
+  std::vector<int> ids(usize(experts));
+  std::iota(ids.begin(), ids.end(), 0);
+  for (int t = 0; t < tokens; ++t) {
+    for (int j = 0; j < kTopK; ++j) {
+      std::swap(ids[usize(j)],
+                ids[usize(j + static_cast<int>(random() % static_cast<unsigned>(experts - j)))]);
+      ++counts[usize(ids[usize(j)])];
+    }
+  }
+  Routing routing;
+  routing.offsets.assign(1, 0);
+  for (const int32_t count : counts) {
+    routing.offsets.push_back(routing.offsets.back() + count);
+    routing.hit += count > 0 ? 1 : 0;
+  }
+  return routing;
+}
+
+class Bench {
+ public:
+  Bench() {
+    check(cudaStreamCreate(&stream_));
+    check(cudaEventCreate(&begin_));
+    check(cudaEventCreate(&end_));
+    for (void** buffer : {&weights_, &x_, &y_}) {
+      check(cudaMalloc(buffer, usize(kBufferBytes)));
+      check(cudaMemset(*buffer, 0, usize(kBufferBytes)));
+    }
+    for (void** buffer : {&scales_, &x_scales_, &offsets_, &x_rows_}) {
+      check(cudaMalloc(buffer, usize(kBufferBytes / 16)));
+      check(cudaMemset(*buffer, 0, usize(kBufferBytes / 16)));
+    }
+  }
+
+  void measure(const Shape& shape, int tokens) {
+    double hit = 0;
+    for (unsigned i = 0; i < kRoutings; ++i) {
+      const Routing routing = route(tokens, shape.experts, i + 1);
+      hit += routing.hit;
+      check(cudaMemcpy(offsets(shape, static_cast<int>(i)),
+                       routing.offsets.data(),
+                       routing.offsets.size() * 4,
+                       cudaMemcpyHostToDevice));
+    }
+    const int rows = tokens * kTopK;
+    std::vector<int32_t> from(usize(rows));
+    for (size_t i = 0; i < from.size(); ++i) {
+      from[i] = narrow<int32_t>(ssize(i * 7) % tokens);
+    }
+    check(cudaMemcpy(x_rows_, from.data(), from.size() * 4, cudaMemcpyHostToDevice));
+    const double value_bytes = shape.e4m3 ? 1 : 2;
+    const double bytes = hit / kRoutings * shape.n * shape.k * value_bytes;
+    const double flops = 2.0 * rows * shape.n * shape.k;
+    std::string line =
+        fmt::format("{:18} {:5} tokens, {:5.1f} experts ", shape.name, tokens, hit / kRoutings);
+    const auto add = [&](const std::string& name, double us) {
+      line += fmt::format(" {} {:.1f} us {:.2f} TB/s {:.0f} TFLOP/s;",
+                          name,
+                          us,
+                          bytes / us * 1e-6,
+                          flops / us * 1e-6);
+    };
+    for (const int share : {1, 4, 8}) {
+      if (tokens <= 64) {
+        add(fmt::format("few/{}", share), time([&](int i) { return few(shape, rows, share, i); }));
+      }
+    }
+    for (const int tile : {16, 32, 64, 128}) {
+      const int mean = rows / shape.experts;
+      if ((mean < tile / 8 && tile > 16) || mean > tile * 4) {
+        continue;
+      }
+      add(std::to_string(tile), time([&](int i) { return grouped(shape, rows, tile, i); }));
+    }
+    std::puts(line.c_str());
+    std::fflush(stdout);
+  }
+
+ private:
+  int32_t* offsets(const Shape& shape, int i) const {
+    return static_cast<int32_t*>(offsets_) + i * (shape.experts + 1);
+  }
+
+  BlockScales scales(const Shape& shape) const {
+    if (!shape.e4m3) {
+      return {};
+    }
+    return {.data = static_cast<const float*>(scales_),
+            .row_stride = shape.k / 128,
+            .group_stride = static_cast<int64_t>(shape.n / 128) * (shape.k / 128)};
+  }
+
+  cudaError_t few(const Shape& shape, int rows, int share, int i) const {
+    return few_rows_gemm({.y = y_,
+                          .x = x_,
+                          .w = weights_,
+                          .scales = scales(shape),
+                          .x_rows = static_cast<const int32_t*>(x_rows_),
+                          .offsets = offsets(shape, i % kRoutings),
+                          .y_stride = shape.n,
+                          .x_stride = shape.k,
+                          .rows = rows,
+                          .groups = shape.experts,
+                          .n = shape.n,
+                          .k = shape.k,
+                          .gated = shape.gated,
+                          .share = share},
+                         stream_);
+  }
+
+  cudaError_t grouped(const Shape& shape, int rows, int tile, int i) const {
+    const int64_t all = static_cast<int64_t>(shape.experts) * shape.n;
+    const Result<CUtensorMap> map = shape.e4m3
+                                        ? make_byte_tensor_map(weights_, all, shape.k, shape.k, 64)
+                                        : make_bf16_tensor_map(weights_, all, shape.k, shape.k, 64);
+    if (!map.ok()) {
+      std::fprintf(stderr, "%s\n", map.status().message().c_str());
+      std::exit(1);
+    }
+    return grouped_gemm({.y = y_,
+                         .x = x_,
+                         .x_scales = static_cast<const float*>(x_scales_),
+                         .scales = scales(shape),
+                         .x_rows = static_cast<const int32_t*>(x_rows_),
+                         .offsets = offsets(shape, i % kRoutings),
+                         .y_stride = shape.n,
+                         .x_stride = shape.k,
+                         .x_scale_stride = shape.k / 128,
+                         .rows = rows,
+                         .groups = shape.experts,
+                         .n = shape.n,
+                         .k = shape.k,
+                         .gated = shape.gated,
+                         .tile_rows = tile},
+                        *map,
+                        stream_);
+  }
+
+  // Microseconds per run.
+  double time(const std::function<cudaError_t(int)>& run) {
+    double best = 1e9;
+    for (int pass = 0; pass < 3; ++pass) {
+      check(cudaEventRecord(begin_, stream_));
+      for (int i = 0; i < kRuns; ++i) {
+        check(run(i));
+      }
+      check(cudaEventRecord(end_, stream_));
+      check(cudaEventSynchronize(end_));
+      float milliseconds = 0;
+      check(cudaEventElapsedTime(&milliseconds, begin_, end_));
+      best = std::min(best, static_cast<double>(milliseconds) * 1e3 / kRuns);
+    }
+    return best;
+  }
+
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t begin_ = nullptr;
+  cudaEvent_t end_ = nullptr;
+  void* weights_ = nullptr;
+  void* x_ = nullptr;
+  void* y_ = nullptr;
+  void* scales_ = nullptr;
+  void* x_scales_ = nullptr;
+  void* offsets_ = nullptr;
+  void* x_rows_ = nullptr;
+};
+
+}  // namespace
+}  // namespace tutti::cuda
+
+int main(int argc, char** argv) {
+  std::vector<int> tokens;
+  for (int i = 1; i < argc; ++i) {
+    tokens.push_back(std::atoi(argv[i]));
+  }
+  if (tokens.empty()) {
+    tokens = {1, 4, 16, 64, 256, 1024, 4096, 8192};
+  }
+  tutti::cuda::Bench bench;
+  for (const tutti::cuda::Shape& shape : tutti::cuda::kShapes) {
+    for (const int t : tokens) {
+      bench.measure(shape, t);
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,49 @@
+// y = x w^T for few rows of x per matrix: experts of a mixture, and matrices of scaled e4m3 blocks.
+#pragma once
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+namespace tutti::cuda {
+
+/// Rows of one matrix that share a pass over its weights. More rows are legal and read them again.
+inline constexpr int kFewRows = 8;
+
+/// Columns of e4m3 values that share a factor; also rows that do, from row 0 on (DeepSeek-V3,
+/// arXiv:2412.19437, section 3.3).
+inline constexpr int kScaleColumns = 128;
+
+struct BlockScales {
+  const float* data =
+      nullptr;     ///< [groups, ceil(n / rows), ceil(k / 128)]; nullptr: the weights are bf16
+  int rows = 128;  ///< that share a factor
+  int64_t row_stride = 0;    ///< elements between rows of factors
+  int64_t group_stride = 0;  ///< elements between matrices
+};
+
+struct FewRowsGemm {
+  void* y = nullptr;        ///< [rows, n] bf16; gated: [rows, n / 2]
+  const void* x = nullptr;  ///< [.., k] bf16
+  const void* w = nullptr;  ///< [groups, n, k] bf16 or e4m3, contiguous
+  BlockScales scales;
+  /// [rows]: the row of x behind each row of y; nullptr: the same.
+  const int32_t* x_rows = nullptr;
+  /// [groups + 1]: where the rows of y of each matrix begin; nullptr: one matrix.
+  const int32_t* offsets = nullptr;
+  int64_t y_stride = 0;  ///< elements between rows
+  int64_t x_stride = 0;  ///< a multiple of 8; x and w 16-byte aligned
+  int rows = 0;
+  int groups = 1;
+  int n = 0;
+  int k = 0;  ///< a multiple of 16 bytes
+  /// The first half of a matrix is a gate, the second goes up: y = silu(gate) * up.
+  bool gated = false;
+  int share = 0;  ///< warps that share a sum: 1, 4 or 8; 0: by the size
+};
+
+/// Sums in f32, one rounding at the store; e4m3 values are taken exactly. A row's bits do not
+/// depend on the other rows. The kernel may start while its predecessor runs (programmatic
+/// dependent launch); a single matrix is then read ahead.
+cudaError_t few_rows_gemm(const FewRowsGemm& problem, cudaStream_t stream);
+
+}  // namespace tutti::cuda

@@ -1,0 +1,546 @@
+// Weights are the row operand (64 outputs per instruction), tokens the columns, so that the same
+// kernel reads weights at memory speed for 16 tokens of an expert and fills the matrix units with
+// 128. A thread block stays and takes tiles in turns: one warp group brings weights by the tensor
+// memory accelerator and rows of x, which lie wherever the router found them, by asynchronous
+// copies; two compute.
+#include "cuda/kernels/grouped_gemm_sm90.h"
+#include "cuda/kernels/wgmma.cuh"
+
+namespace tutti::cuda {
+
+namespace {
+
+constexpr int kThreads = 384;
+constexpr int kGroupThreads = 128;
+constexpr int kRowBytes = 128;    // of a swizzled tile: the columns of one stage
+constexpr int kWeightRows = 256;  // of a tile: two warp groups of 64 + 64
+constexpr int kWeightBytes = kWeightRows * kRowBytes;
+[[maybe_unused]] constexpr int kProducerRegisters = 56;
+[[maybe_unused]] constexpr int kConsumerRegisters = 224;  // 56 * 128 + 224 * 256 <= 65536
+
+struct Params {
+  __nv_bfloat16* y;
+  const uint8_t* x;
+  const float* x_scales;
+  BlockScales scales;
+  const int32_t* x_rows;
+  const int32_t* offsets;
+  int64_t y_stride;
+  int64_t x_row_bytes;
+  int64_t x_scale_stride;
+  int rows;
+  int groups;
+  int n;
+  int k_bytes;
+};
+
+template <int kTokens, bool kScaled>
+struct alignas(1024) Shared {
+  // What fits into 227 KiB.
+  static constexpr int kStages = kTokens == 128 ? 4 : kTokens == 64 || kScaled ? 5 : 6;
+  static constexpr int kOutTokens = kTokens < 64 ? kTokens : 64;  // stored at a time
+  uint8_t w[kStages][kWeightBytes];
+  uint8_t x[kStages][kTokens * kRowBytes];
+  uint8_t out[2][kOutTokens * kRowBytes];  // 64 outputs of each warp group
+  float x_scales[kStages][kScaled ? kTokens : 1];
+  float factors[2][2][kScaled ? kTokens : 1];  // of each warp group: low and high outputs
+  uint64_t full[kStages];
+  uint64_t empty[kStages];
+  int first_tile[kGroupedMaxGroups + 1];
+};
+
+#if TUTTI_HAS_WGMMA
+
+__device__ __forceinline__ int group_begin(const Params& p, int group) {
+  return p.offsets == nullptr ? group * p.rows : p.offsets[group];
+}
+
+// One warp: the number of tiles before each group.
+template <int kTokens>
+__device__ void count_tiles(const Params& p, int output_tiles, int* first_tile) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  int before = 0;
+  for (int base = 0; base < p.groups; base += 32) {
+    const int group = base + lane;
+    int tiles = 0;
+    if (group < p.groups) {
+      const int rows = group_begin(p, group + 1) - group_begin(p, group);
+      tiles = (rows + kTokens - 1) / kTokens * output_tiles;
+    }
+    int end = tiles;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      const int other = __shfl_up_sync(0xFFFFFFFFU, end, step);
+      end += lane >= step ? other : 0;
+    }
+    if (group < p.groups) {
+      first_tile[group] = before + end - tiles;
+    }
+    before += __shfl_sync(0xFFFFFFFFU, end, 31);
+  }
+  if (lane == 0) {
+    first_tile[p.groups] = before;
+  }
+}
+
+// What one tile computes.
+struct Tile {
+  int group;
+  int row;     // first row of y
+  int rows;    // of it
+  int output;  // number of the tile along the outputs
+};
+
+// Tiles with the same weights come one after another.
+template <int kTokens>
+__device__ Tile tile_at(const Params& p, const int* first_tile, int index, int& group) {
+  while (index >= first_tile[group + 1]) {
+    ++group;
+  }
+  const int begin = group_begin(p, group);
+  const int end = group_begin(p, group + 1);
+  const int row_tiles = (end - begin + kTokens - 1) / kTokens;
+  const int local = index - first_tile[group];
+  const int row = begin + local % row_tiles * kTokens;
+  return {.group = group, .row = row, .rows = min(kTokens, end - row), .output = local / row_tiles};
+}
+
+template <int kTokens, bool kScaled, bool kGated>
+class Producer {
+ public:
+  using S = Shared<kTokens, kScaled>;
+
+  __device__ Producer(const Params& p, S& shared, const CUtensorMap& w_map)
+      : p_(p),
+        shared_(shared),
+        w_map_(w_map),
+        thread_(static_cast<int>(threadIdx.x) % kGroupThreads) {}
+
+  __device__ void run(int steps) {
+    int group = 0;
+    int at = 0;  // stages filled so far
+    for (int index = static_cast<int>(blockIdx.x); index < shared_.first_tile[p_.groups];
+         index += static_cast<int>(gridDim.x)) {
+      const Tile tile = tile_at<kTokens>(p_, shared_.first_tile, index, group);
+      find_rows(tile);
+      for (int step = 0; step < steps; ++step, ++at) {
+        const int stage = at % S::kStages;
+        barrier_wait(&shared_.empty[stage], static_cast<uint32_t>(at / S::kStages & 1) ^ 1U);
+        if (thread_ == 0) {
+          load_weights(tile, step, stage);
+        }
+        load_x(step, stage);
+        barrier_arrive_after_copies(&shared_.full[stage]);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kPieces = kTokens / 16;  // rows of x that a thread copies 16 bytes of
+
+  // 8 threads copy a row of 128 bytes.
+  __device__ void find_rows(const Tile& tile) {
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      const int local = thread_ / 8 + 16 * i;
+      x_[i] = local < tile.rows ? p_.x + source(tile.row + local) * p_.x_row_bytes : nullptr;
+    }
+    if constexpr (kScaled) {
+      x_scales_ = thread_ < tile.rows && thread_ < kTokens
+                      ? p_.x_scales + source(tile.row + thread_) * p_.x_scale_stride
+                      : nullptr;
+    }
+  }
+
+  __device__ int64_t source(int row) const {
+    return p_.x_rows == nullptr ? row : p_.x_rows[row];
+  }
+
+  __device__ void load_weights(const Tile& tile, int step, int stage) const {
+    uint64_t* full = &shared_.full[stage];
+    barrier_expect(full, kWeightBytes);
+    constexpr int kValueBytes = kScaled ? 1 : 2;
+    const int column = (step * kRowBytes) / kValueBytes;
+#pragma unroll
+    for (int part = 0; part < 4; ++part) {  // (warp group, low or high)
+      const int row = kGated
+                          ? part % 2 * (p_.n / 2) + tile.output * (kWeightRows / 2) + part / 2 * 64
+                          : tile.output * kWeightRows + part * 64;
+      tma_load_2d(
+          shared_.w[stage] + part * 64 * kRowBytes, &w_map_, column, tile.group * p_.n + row, full);
+    }
+  }
+
+  __device__ void load_x(int step, int stage) const {
+    const int chunk = thread_ % 8;
+    const int at = step * kRowBytes + chunk * 16;
+    const bool inside = at < p_.k_bytes;
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      const int local = thread_ / 8 + 16 * i;
+      const bool valid = inside && x_[i] != nullptr;
+      copy_async_16(shared_.x[stage] + local * kRowBytes + ((chunk ^ (local % 8)) * 16),
+                    valid ? x_[i] + at : p_.x,
+                    valid);
+    }
+    if constexpr (kScaled) {
+      if (thread_ < kTokens) {
+        copy_async_4(&shared_.x_scales[stage][thread_],
+                     x_scales_ != nullptr ? x_scales_ + step : p_.x_scales,
+                     x_scales_ != nullptr);
+      }
+    }
+  }
+
+  const Params& p_;
+  S& shared_;
+  const CUtensorMap& w_map_;
+  int thread_;
+  const uint8_t* x_[kPieces];
+  const float* x_scales_ = nullptr;
+};
+
+template <int kTokens, bool kScaled, bool kGated>
+class Consumer {
+ public:
+  using S = Shared<kTokens, kScaled>;
+  static constexpr int kSums = kTokens / 2;  // of one fragment of 64 outputs, per thread
+
+  __device__ Consumer(const Params& p, S& shared, int role)
+      : p_(p),
+        shared_(shared),
+        role_(role),
+        lane_(static_cast<int>(threadIdx.x) % 32),
+        warp_(static_cast<int>(threadIdx.x) / 32 % 4) {}
+
+  __device__ void run(int steps) {
+    int group = 0;
+    int at = 0;
+    for (int index = static_cast<int>(blockIdx.x); index < shared_.first_tile[p_.groups];
+         index += static_cast<int>(gridDim.x)) {
+      const Tile tile = tile_at<kTokens>(p_, shared_.first_tile, index, group);
+      float low[kSums];
+      float high[kSums];
+      if constexpr (kScaled) {
+        multiply_scaled(tile, steps, at, low, high);
+      } else {
+        multiply(steps, at, low, high);
+      }
+      at += steps;
+      store(tile, low, high);
+    }
+  }
+
+ private:
+  static constexpr int kStages = S::kStages;
+
+  __device__ void wait_full(int at) const {
+    barrier_wait(&shared_.full[at % kStages], static_cast<uint32_t>(at / kStages & 1));
+    fence_async_proxy();  // rows of x came by ordinary copies
+  }
+
+  __device__ void release(int at) const {
+    __syncwarp();
+    if (lane_ == 0) {
+      barrier_arrive(&shared_.empty[at % kStages]);
+    }
+  }
+
+  __device__ uint64_t weights(int at, int half, int step) const {
+    const uint32_t base = smem_address(shared_.w[at % kStages]);
+    return swizzled_operand(
+        base + static_cast<uint32_t>((role_ * 2 + half) * 64 * kRowBytes + step * 32),
+        16,
+        8 * kRowBytes);
+  }
+
+  __device__ uint64_t tokens(int at, int step) const {
+    return swizzled_operand(
+        smem_address(shared_.x[at % kStages]) + static_cast<uint32_t>(step * 32),
+        16,
+        8 * kRowBytes);
+  }
+
+  __device__ void multiply(int steps, int at, float (&low)[kSums], float (&high)[kSums]) const {
+    for (int i = 0; i < steps; ++i) {
+      wait_full(at + i);
+      wgmma_fence();
+#pragma unroll
+      for (int step = 0; step < kRowBytes / 32; ++step) {
+        const int add = i + step > 0 ? 1 : 0;
+        wgmma_bf16(low, weights(at + i, 0, step), tokens(at + i, step), add);
+        wgmma_bf16(high, weights(at + i, 1, step), tokens(at + i, step), add);
+      }
+      wgmma_commit();
+      if (i > 0) {
+        wgmma_wait<1>();
+        release(at + i - 1);
+      }
+    }
+    wgmma_wait<0>();
+    wgmma_pin(low);
+    wgmma_pin(high);
+    release(at + steps - 1);
+  }
+
+  // Where the factors of this thread's two rows of a half begin.
+  __device__ void find_scales(const Tile& tile, int half, const float* (&scales)[2]) const {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int in_half = warp_ * 16 + lane_ / 4 + 8 * r;
+      const int row =
+          kGated ? half * (p_.n / 2) + tile.output * (kWeightRows / 2) + role_ * 64 + in_half
+                 : tile.output * kWeightRows + (role_ * 2 + half) * 64 + in_half;
+      scales[r] = p_.scales.data + tile.group * p_.scales.group_stride +
+                  min(row, p_.n - 1) / p_.scales.rows * p_.scales.row_stride;
+    }
+  }
+
+  __device__ void multiply_scaled(
+      const Tile& tile, int steps, int at, float (&low)[kSums], float (&high)[kSums]) const {
+    const bool even = p_.scales.rows % 64 == 0 && (!kGated || p_.n / 2 % 64 == 0);
+    const float* low_scales[2];
+    const float* high_scales[2];
+    find_scales(tile, 0, low_scales);
+    find_scales(tile, 1, high_scales);
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) {
+      low[i] = 0.0F;
+      high[i] = 0.0F;
+    }
+    for (int i = 0; i < steps; ++i) {
+      const float low_scale[2] = {__ldg(low_scales[0] + i), __ldg(low_scales[1] + i)};
+      const float high_scale[2] = {__ldg(high_scales[0] + i), __ldg(high_scales[1] + i)};
+      wait_full(at + i);
+      if (even) {
+        add_block<true>(at + i, 0, low_scale, low);
+        add_block<true>(at + i, 1, high_scale, high);
+      } else {
+        add_block<false>(at + i, 0, low_scale, low);
+        add_block<false>(at + i, 1, high_scale, high);
+      }
+      release(at + i);
+    }
+  }
+
+  // kEven: one factor for all 64 outputs.
+  template <bool kEven>
+  __device__ void add_block(int at, int half, const float (&scale)[2], float (&sums)[kSums]) const {
+    float block[kSums];
+    wgmma_fence();
+#pragma unroll
+    for (int step = 0; step < kRowBytes / 32; ++step) {
+      wgmma_e4m3(block, weights(at, half, step), tokens(at, step), step > 0 ? 1 : 0);
+    }
+    wgmma_commit();
+    const float* x_scales = shared_.x_scales[at % kStages];
+    float* factors = shared_.factors[role_][half];
+    if constexpr (kEven) {
+      // Low and high take turns, so the barrier of the one says that the other has been read.
+      const int thread = static_cast<int>(threadIdx.x) % kGroupThreads;
+      if (thread < kTokens) {
+        factors[thread] = scale[0] * x_scales[thread];
+      }
+      named_barrier<kGroupThreads>(1 + role_);
+    }
+    wgmma_wait<0>();
+    wgmma_pin(block);
+    const float* from = (kEven ? factors : x_scales) + 2 * (lane_ % 4);
+#pragma unroll
+    for (int j = 0; j < kSums / 4; ++j) {
+      const float2 of = *reinterpret_cast<const float2*>(from + 8 * j);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float of_token = i % 2 == 0 ? of.x : of.y;
+        sums[4 * j + i] =
+            fmaf(block[4 * j + i], kEven ? of_token : scale[i / 2] * of_token, sums[4 * j + i]);
+      }
+    }
+  }
+
+  __device__ void store(const Tile& tile, float (&low)[kSums], float (&high)[kSums]) const {
+    if constexpr (kGated) {
+#pragma unroll
+      for (int i = 0; i < kSums; ++i) {
+        low[i] = low[i] / (1.0F + __expf(-low[i])) * high[i];
+      }
+      store_half(tile, low, tile.output * (kWeightRows / 2) + role_ * 64, p_.n / 2);
+    } else {
+      const int first = tile.output * kWeightRows + role_ * 128;
+      store_half(tile, low, first, p_.n);
+      store_half(tile, high, first + 64, p_.n);
+    }
+  }
+
+  // 64 outputs of every token, by way of shared memory: [token][output], pieces of 16 bytes
+  // swizzled.
+  __device__ void store_half(const Tile& tile,
+                             const float (&sums)[kSums],
+                             int first,
+                             int width) const {
+    uint8_t* out = shared_.out[role_];
+    const int thread = static_cast<int>(threadIdx.x) % kGroupThreads;
+    const int piece =
+        warp_ * 2 + lane_ / 8 % 2;  // matrices 0, 2: outputs 0..7 of the warp; 1, 3: 8..15
+#pragma unroll
+    for (int from = 0; from < kTokens; from += S::kOutTokens) {
+#pragma unroll
+      for (int pair = 0; pair < S::kOutTokens / 16; ++pair) {
+        const int token = pair * 16 + lane_ / 16 * 8 + lane_ % 8;
+        uint32_t r[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int at = from / 2 + (pair * 2 + i / 2) * 4 + i % 2 * 2;
+          r[i] = pack_bf16(sums[at], sums[at + 1]);
+        }
+        store_matrix_x4_transposed(
+            smem_address(out) +
+                static_cast<uint32_t>(token * kRowBytes + (piece ^ (token % 8)) * 16),
+            r);
+      }
+      named_barrier<kGroupThreads>(1 + role_);
+      const int rows = min(S::kOutTokens, tile.rows - from);
+      for (int i = thread; i < rows * 8; i += kGroupThreads) {
+        const int token = i / 8;
+        const int column = first + i % 8 * 8;
+        if (column < width) {
+          *reinterpret_cast<uint4*>(p_.y + (tile.row + from + token) * p_.y_stride + column) =
+              *reinterpret_cast<const uint4*>(out + token * kRowBytes +
+                                              ((i % 8) ^ (token % 8)) * 16);
+        }
+      }
+      named_barrier<kGroupThreads>(1 + role_);  // `out` may be written again
+    }
+  }
+
+  const Params& p_;
+  S& shared_;
+  int role_;
+  int lane_;
+  int warp_;
+};
+
+#endif  // TUTTI_HAS_WGMMA
+
+template <int kTokens, bool kScaled, bool kGated>
+__global__ void __launch_bounds__(kThreads, 1)
+    grouped_gemm_kernel(const __grid_constant__ Params p,
+                        const __grid_constant__ CUtensorMap w_map) {
+#if TUTTI_HAS_WGMMA
+  using S = Shared<kTokens, kScaled>;
+  extern __shared__ uint8_t raw[];
+  S& shared = *reinterpret_cast<S*>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~uintptr_t{1023});
+  const int output_tiles = kGated ? (p.n / 2 + kWeightRows / 2 - 1) / (kWeightRows / 2)
+                                  : (p.n + kWeightRows - 1) / kWeightRows;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < S::kStages; ++i) {
+      barrier_init(&shared.full[i], 1 + kGroupThreads);
+      barrier_init(&shared.empty[i], 2 * kGroupThreads / 32);
+    }
+    barrier_init_fence();
+    tma_prefetch_map(&w_map);
+  }
+  wait_for_previous_kernel();
+  if (threadIdx.x < 32) {
+    count_tiles<kTokens>(p, output_tiles, shared.first_tile);
+  }
+  __syncthreads();
+  const int steps = (p.k_bytes + kRowBytes - 1) / kRowBytes;
+  const int role = static_cast<int>(threadIdx.x) / kGroupThreads;
+  if (role == 2) {
+    give_registers<kProducerRegisters>();
+    Producer<kTokens, kScaled, kGated>(p, shared, w_map).run(steps);
+    let_next_kernel_start();
+  } else {
+    take_registers<kConsumerRegisters>();
+    Consumer<kTokens, kScaled, kGated>(p, shared, role).run(steps);
+  }
+#endif
+}
+
+template <int kTokens, bool kScaled, bool kGated>
+cudaError_t launch(const Params& p, const CUtensorMap& w_map, cudaStream_t stream) {
+  constexpr int kSharedBytes = sizeof(Shared<kTokens, kScaled>) + 1024;  // room to align
+  static_assert(kSharedBytes <= 227 * 1024);
+  auto* kernel = grouped_gemm_kernel<kTokens, kScaled, kGated>;
+  int device = 0;
+  int processors = 0;
+  cudaError_t code = cudaGetDevice(&device);
+  if (code == cudaSuccess) {
+    code = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+  }
+  if (code == cudaSuccess) {
+    code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  }
+  if (code != cudaSuccess) {
+    return code;
+  }
+  return launch_overlapped(kernel,
+                           OverlappedLaunch{.grid = dim3(static_cast<unsigned>(processors)),
+                                            .threads = kThreads,
+                                            .shared_bytes = kSharedBytes,
+                                            .stream = stream},
+                           p,
+                           w_map);
+}
+
+template <int kTokens>
+cudaError_t choose(const GroupedGemm& g,
+                   const Params& p,
+                   const CUtensorMap& w_map,
+                   cudaStream_t stream) {
+  if (g.scales.data != nullptr) {
+    return g.gated ? launch<kTokens, true, true>(p, w_map, stream)
+                   : launch<kTokens, true, false>(p, w_map, stream);
+  }
+  return g.gated ? launch<kTokens, false, true>(p, w_map, stream)
+                 : launch<kTokens, false, false>(p, w_map, stream);
+}
+
+}  // namespace
+
+cudaError_t grouped_gemm(const GroupedGemm& g, const CUtensorMap& w_map, cudaStream_t stream) {
+  if (g.rows == 0 || g.n == 0) {
+    return cudaSuccess;
+  }
+  const int value_bytes = g.scales.data != nullptr ? 1 : 2;
+  const int width = g.gated ? g.n / 2 : g.n;
+  if (g.rows < 0 || g.groups < 1 || g.groups > kGroupedMaxGroups || g.k * value_bytes % 16 != 0 ||
+      width % 8 != 0 || g.y_stride % 8 != 0 || (g.gated && g.n % 2 != 0) ||
+      (g.offsets == nullptr && g.groups != 1)) {
+    return cudaErrorInvalidValue;
+  }
+  const Params p{.y = static_cast<__nv_bfloat16*>(g.y),
+                 .x = static_cast<const uint8_t*>(g.x),
+                 .x_scales = g.x_scales,
+                 .scales = g.scales,
+                 .x_rows = g.x_rows,
+                 .offsets = g.offsets,
+                 .y_stride = g.y_stride,
+                 .x_row_bytes = g.x_stride * value_bytes,
+                 .x_scale_stride = g.x_scale_stride,
+                 .rows = g.rows,
+                 .groups = g.groups,
+                 .n = g.n,
+                 .k_bytes = g.k * value_bytes};
+  // Tiles that the rows of most matrices fit into.
+  const int mean = (g.rows + g.groups - 1) / g.groups;
+  switch (g.tile_rows > 0 ? g.tile_rows
+          : mean <= 12    ? 16
+          : mean <= 24    ? 32
+          : mean <= 48    ? 64
+                          : 128) {
+    case 16:
+      return choose<16>(g, p, w_map, stream);
+    case 32:
+      return choose<32>(g, p, w_map, stream);
+    case 64:
+      return choose<64>(g, p, w_map, stream);
+    case 128:
+      return choose<128>(g, p, w_map, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace tutti::cuda

@@ -1,0 +1,378 @@
+// A thread block takes 16 heads of a sequence and a part of its keys, 64 at a time: all heads share
+// the cached rows, so a tile is read once, as keys [latent | rope] and again as values. Each of
+// eight warps computes the scores of 8 keys, then 64 columns of the result. Two tiles take turns in
+// shared memory.
+#include "cuda/kernels/attention_kernels.h"
+#include "cuda/kernels/mla_decode.h"
+#include "cuda/kernels/ptx.h"
+
+namespace tutti::cuda {
+
+namespace {
+
+constexpr int kWidth = kMlaLatent + kMlaRope;
+constexpr int kChunks = kWidth / 8;  // of 16 bytes
+constexpr int kHeads = 16;           // of a thread block: rows of a fragment
+constexpr int kKeys = 64;            // of a tile
+constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * 32;
+constexpr int kStages = 2;
+constexpr int kColumns = kMlaLatent / kWarps;  // of the result, per warp
+constexpr int kMinTiles = 2;                 // fewer for a part cost more in merging than they save
+constexpr int kPartFloats = kMlaLatent + 2;  // sums, largest score, sum of weights
+
+struct Params {
+  MlaDecode p;
+  float* partials;  // [sequences, heads, parts][kPartFloats]
+  int parts;
+  int block_shift;
+  float scale_log2;
+};
+
+// Rows of 16-byte chunks; chunk c of row r lies at c ^ (r % 8).
+struct Shared {
+  __nv_bfloat16 cache[kStages][kKeys * kWidth];
+  __nv_bfloat16 q[kHeads * kWidth];
+  __nv_bfloat16 weights[kHeads * kKeys];
+  float largest[kWarps][kHeads];
+  float sums[kWarps][kHeads];
+};
+
+__device__ __forceinline__ int at(int row, int chunk, int width) {
+  return row * width + ((chunk ^ (row & 7)) << 3);
+}
+
+// Parts that a sequence of so many keys is really cut into.
+__device__ __forceinline__ int parts_of(int keys, int most) {
+  return min(most, max(1, (keys + kKeys - 1) / kKeys / kMinTiles));
+}
+
+__device__ void load_queries(const MlaDecode& p, Shared& s, int sequence, int head0) {
+  for (int i = static_cast<int>(threadIdx.x); i < kHeads * kChunks; i += kThreads) {
+    const int row = i / kChunks;
+    const int chunk = i % kChunks;
+    const int head = min(head0 + row, p.heads - 1);
+    const auto* latent = static_cast<const __nv_bfloat16*>(p.q_latent) +
+                         (int64_t{sequence} * p.heads + head) * kMlaLatent;
+    const auto* rope = static_cast<const __nv_bfloat16*>(p.q_rope) + sequence * p.q_rope_stride +
+                       head * p.q_rope_head_stride;
+    const __nv_bfloat16* from =
+        chunk < kMlaLatent / 8 ? latent + chunk * 8 : rope + (chunk * 8 - kMlaLatent);
+    copy_async_16(s.q + at(row, chunk, kWidth), from, head0 + row < p.heads);
+  }
+}
+
+// Starts the copy of a tile; always commits a group, so that counting works.
+__device__ void load_tile(
+    const Params& params, Shared& s, const int32_t* table, int tile, int end, int keys) {
+  if (tile < end) {
+    const MlaDecode& p = params.p;
+    constexpr int kPerRow = 8;  // threads of a row
+    __nv_bfloat16* to = s.cache[tile % kStages];
+#pragma unroll
+    for (int half = 0; half < kKeys * kPerRow / kThreads; ++half) {
+      const int row = half * (kThreads / kPerRow) + static_cast<int>(threadIdx.x) / kPerRow;
+      const int key = min(tile * kKeys + row, keys - 1);
+      const int64_t slot = (int64_t{table[key >> params.block_shift]} << params.block_shift) +
+                           (key & ((1 << params.block_shift) - 1));
+      const auto* from = static_cast<const __nv_bfloat16*>(p.cache) + slot * kWidth;
+      // Rows past the end become zeros: 0 times a stale NaN would be NaN.
+      const bool valid = tile * kKeys + row < keys;
+#pragma unroll
+      for (int i = 0; i < kChunks / kPerRow; ++i) {
+        const int chunk = i * kPerRow + static_cast<int>(threadIdx.x) % kPerRow;
+        copy_async_16(to + at(row, chunk, kWidth), from + chunk * 8, valid);
+      }
+    }
+  }
+  copy_async_commit();
+}
+
+// Scores of this warp's 8 keys for all heads.
+__device__ __forceinline__ void multiply_keys(const uint32_t (&q)[kWidth / 16][4],
+                                              const __nv_bfloat16* cache,
+                                              float (&scores)[4]) {
+  constexpr int kChains = 4;  // sums that do not wait for each other
+  float parts[kChains][4] = {};
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int row = warp * 8 + lane % 8;
+#pragma unroll
+  for (int step = 0; step < kWidth / 16; step += 2) {
+    uint32_t b[4];
+    load_matrix_x4(b, smem_address(cache + at(row, step * 2 + lane / 8, kWidth)));
+    mma_bf16(parts[step % kChains], q[step], b[0], b[1]);
+    mma_bf16(parts[(step + 1) % kChains], q[step + 1], b[2], b[3]);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    scores[i] = (parts[0][i] + parts[1][i]) + (parts[2][i] + parts[3][i]);
+  }
+}
+
+// This warp's columns of the result.
+__device__ __forceinline__ void multiply_values(const Shared& s,
+                                                const __nv_bfloat16* cache,
+                                                float (&out)[kColumns / 8][4]) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int row = (lane / 8) % 2 * 8 + lane % 8;
+#pragma unroll
+  for (int step = 0; step < kKeys / 16; ++step) {
+    uint32_t a[4];
+    load_matrix_x4(a, smem_address(s.weights + at(row, step * 2 + lane / 16, kKeys)));
+#pragma unroll
+    for (int n = 0; n < kColumns / 16; ++n) {
+      uint32_t b[4];
+      load_matrix_x4_transposed(
+          b,
+          smem_address(cache +
+                       at(step * 16 + row, warp * (kColumns / 8) + n * 2 + lane / 16, kWidth)));
+      mma_bf16(out[2 * n], a, b[0], b[1]);
+      mma_bf16(out[2 * n + 1], a, b[2], b[3]);
+    }
+  }
+}
+
+__global__ void __launch_bounds__(kThreads, 1)
+    mla_decode_kernel(const __grid_constant__ Params params) {
+  extern __shared__ __align__(128) uint8_t raw[];
+  Shared& s = *reinterpret_cast<Shared*>(raw);
+  const MlaDecode& p = params.p;
+  const int part = static_cast<int>(blockIdx.x);
+  const int head0 = static_cast<int>(blockIdx.y) * kHeads;
+  const int sequence = static_cast<int>(blockIdx.z);
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  wait_for_previous_kernel();
+  const int keys = p.context_before[sequence] + 1;
+  const int parts = parts_of(keys, params.parts);
+  if (part >= parts) {
+    return;
+  }
+  const int64_t tiles = (keys + kKeys - 1) / kKeys;
+  const int begin = static_cast<int>(part * tiles / parts);
+  const int end = static_cast<int>((part + 1) * tiles / parts);
+  const int32_t* table = p.block_table + int64_t{sequence} * p.table_stride;
+  load_queries(p, s, sequence, head0);
+  load_tile(params, s, table, begin, end, keys);
+  load_tile(params, s, table, begin + 1, end, keys);
+  let_next_kernel_start();
+
+  uint32_t q[kWidth / 16][4];
+  float out[kColumns / 8][4] = {};
+  float largest[2] = {-INFINITY, -INFINITY};
+  float sum[2] = {};
+  for (int tile = begin; tile < end; ++tile) {
+    const __nv_bfloat16* cache = s.cache[tile % kStages];
+    copy_async_wait<1>();
+    __syncthreads();
+    if (tile == begin) {
+      const int row = (lane / 8) % 2 * 8 + lane % 8;
+#pragma unroll
+      for (int step = 0; step < kWidth / 16; ++step) {
+        load_matrix_x4(q[step], smem_address(s.q + at(row, step * 2 + lane / 16, kWidth)));
+      }
+    }
+    float scores[4];
+    multiply_keys(q, cache, scores);
+    // The largest score of each head in this tile, over all warps.
+    const int key = tile * kKeys + warp * 8 + 2 * (lane % 4);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float mine = -INFINITY;
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        float& score = scores[2 * r + j];
+        score = key + j < keys ? score : -INFINITY;
+        mine = fmaxf(mine, score);
+      }
+      mine = fmaxf(mine, __shfl_xor_sync(0xFFFFFFFF, mine, 1));
+      mine = fmaxf(mine, __shfl_xor_sync(0xFFFFFFFF, mine, 2));
+      if (lane % 4 == 0) {
+        s.largest[warp][lane / 4 + 8 * r] = mine;
+      }
+    }
+    __syncthreads();
+    float factor[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int head = lane / 4 + 8 * r;
+      float now = largest[r];
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) {
+        now = fmaxf(now, s.largest[w][head]);
+      }
+      // Every tile holds a valid key, so the maximum is finite unless a score is NaN or -inf
+      // itself.
+      const float base = now == -INFINITY ? 0.0F : now * params.scale_log2;
+      factor[r] = exp2_fast(largest[r] * params.scale_log2 - base);
+      largest[r] = now;
+      const float low = exp2_fast(fmaf(scores[2 * r], params.scale_log2, -base));
+      const float high = exp2_fast(fmaf(scores[2 * r + 1], params.scale_log2, -base));
+      sum[r] = sum[r] * factor[r] + low + high;
+      *reinterpret_cast<uint32_t*>(s.weights + at(head, warp, kKeys) + 2 * (lane % 4)) =
+          pack_bf16(low, high);
+    }
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n) {
+      out[n][0] *= factor[0];
+      out[n][1] *= factor[0];
+      out[n][2] *= factor[1];
+      out[n][3] *= factor[1];
+    }
+    __syncthreads();
+    multiply_values(s, cache, out);
+    __syncthreads();  // all are done with the tile
+    load_tile(params, s, table, tile + kStages, end, keys);
+  }
+  copy_async_wait<0>();
+
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    sum[r] += __shfl_xor_sync(0xFFFFFFFF, sum[r], 1);
+    sum[r] += __shfl_xor_sync(0xFFFFFFFF, sum[r], 2);
+    if (lane % 4 == 0) {
+      s.sums[warp][lane / 4 + 8 * r] = sum[r];
+    }
+  }
+  __syncthreads();
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int row = lane / 4 + 8 * r;
+    const int head = head0 + row;
+    if (head >= p.heads) {
+      continue;
+    }
+    float total = 0.0F;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      total += s.sums[w][row];
+    }
+    const int column = warp * kColumns + 2 * (lane % 4);
+    const int64_t pair = int64_t{sequence} * p.heads + head;
+    if (parts == 1) {
+      const float inverse = 1.0F / total;
+      auto* to = static_cast<__nv_bfloat16*>(p.out) + pair * kMlaLatent + column;
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n) {
+        *reinterpret_cast<uint32_t*>(to + n * 8) =
+            pack_bf16(out[n][2 * r] * inverse, out[n][2 * r + 1] * inverse);
+      }
+      continue;
+    }
+    float* to = params.partials + (pair * params.parts + part) * kPartFloats;
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n) {
+      *reinterpret_cast<float2*>(to + column + n * 8) = float2{out[n][2 * r], out[n][2 * r + 1]};
+    }
+    if (warp == 0 && lane % 4 == 0) {
+      to[kMlaLatent] = largest[r];
+      to[kMlaLatent + 1] = total;
+    }
+  }
+}
+
+constexpr int kMergeThreads = 128;
+constexpr int kMostParts = 132;
+
+// 128 columns of one head of one sequence.
+__global__ void __launch_bounds__(kMergeThreads)
+    merge_kernel(const __grid_constant__ Params params) {
+  __shared__ float weights[kMostParts];
+  __shared__ float total;
+  take_turn();
+  const MlaDecode& p = params.p;
+  const int pair = static_cast<int>(blockIdx.x);
+  const int parts = parts_of(p.context_before[pair / p.heads] + 1, params.parts);
+  if (parts == 1) {
+    return;
+  }
+  const float* from = params.partials + int64_t{pair} * params.parts * kPartFloats;
+  if (threadIdx.x < 32) {
+    float largest = -INFINITY;
+    for (int i = static_cast<int>(threadIdx.x); i < parts; i += 32) {
+      largest = fmaxf(largest, from[i * kPartFloats + kMlaLatent]);
+    }
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFF, largest, step));
+    }
+    float sum = 0.0F;
+    for (int i = static_cast<int>(threadIdx.x); i < parts; i += 32) {
+      const float of_part = from[i * kPartFloats + kMlaLatent];
+      const float weight =
+          of_part == -INFINITY ? 0.0F : exp2_fast((of_part - largest) * params.scale_log2);
+      weights[i] = weight;
+      sum += weight * from[i * kPartFloats + kMlaLatent + 1];
+    }
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+      sum += __shfl_xor_sync(0xFFFFFFFF, sum, step);
+    }
+    if (threadIdx.x == 0) {
+      total = sum;
+    }
+  }
+  __syncthreads();
+  const int column = static_cast<int>(blockIdx.y) * kMergeThreads + static_cast<int>(threadIdx.x);
+  float value = 0.0F;
+#pragma unroll 8
+  for (int i = 0; i < parts; ++i) {
+    value += weights[i] * from[i * kPartFloats + column];
+  }
+  static_cast<__nv_bfloat16*>(p.out)[int64_t{pair} * kMlaLatent + column] =
+      __float2bfloat16(value / total);
+}
+
+int head_blocks(int heads) {
+  return (heads + kHeads - 1) / kHeads;
+}
+
+int most_parts(int sequences, int heads, int sms) {
+  return min(kMostParts, max(1, sms / (sequences * head_blocks(heads))));
+}
+
+}  // namespace
+
+int64_t mla_decode_partials(int sequences, int heads, int sms) {
+  const int parts = sequences == 0 ? 1 : most_parts(sequences, heads, sms);
+  return parts == 1 ? 0 : int64_t{sequences} * heads * parts * kPartFloats;
+}
+
+cudaError_t mla_decode(const MlaDecode& p, float* partials, int sms, cudaStream_t stream) {
+  if (p.sequences == 0 || p.heads == 0) {
+    return cudaSuccess;
+  }
+  const Params params{.p = p,
+                      .partials = partials,
+                      .parts = most_parts(p.sequences, p.heads, sms),
+                      .block_shift = __builtin_ctz(static_cast<unsigned>(p.block_size)),
+                      .scale_log2 = p.scale * kLog2E};
+  cudaError_t code = cudaFuncSetAttribute(mla_decode_kernel,
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          static_cast<int>(sizeof(Shared)));
+  if (code != cudaSuccess) {
+    return code;
+  }
+  code =
+      launch_overlapped(mla_decode_kernel,
+                        OverlappedLaunch{.grid = dim3(static_cast<unsigned>(params.parts),
+                                                      static_cast<unsigned>(head_blocks(p.heads)),
+                                                      static_cast<unsigned>(p.sequences)),
+                                         .threads = kThreads,
+                                         .shared_bytes = sizeof(Shared),
+                                         .stream = stream},
+                        params);
+  if (code != cudaSuccess || params.parts == 1) {
+    return code;
+  }
+  return launch_overlapped(
+      merge_kernel,
+      dim3(static_cast<unsigned>(p.sequences * p.heads), kMlaLatent / kMergeThreads),
+      kMergeThreads,
+      stream,
+      params);
+}
+
+}  // namespace tutti::cuda

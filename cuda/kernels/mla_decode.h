@@ -1,0 +1,38 @@
+// Absorbed MLA (DeepSeek-V2, arXiv:2405.04434) for one query row per sequence, on tensor cores.
+#pragma once
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+namespace tutti::cuda {
+
+inline constexpr int kMlaLatent = 512;
+inline constexpr int kMlaRope = 64;
+
+/// score = (q_latent . latent + q_rope . rope) * scale over cached [latent | rope] rows; out = sum
+/// of probabilities times latent. All pointers are device memory, rows 16-byte aligned.
+struct MlaDecode {
+  void* out = nullptr;             ///< [sequences, heads, kMlaLatent] bf16, contiguous
+  const void* q_latent = nullptr;  ///< [sequences, heads, kMlaLatent] bf16, contiguous
+  const void* q_rope = nullptr;    ///< [sequences, heads, kMlaRope] bf16
+  const void* cache = nullptr;     ///< [blocks, block_size, kMlaLatent + kMlaRope] bf16, contiguous
+  const int32_t* context_before = nullptr;  ///< [sequences]: keys before the query's own
+  const int32_t* block_table = nullptr;     ///< [sequences, table_stride]
+  int64_t q_rope_stride = 0;                ///< elements between sequences
+  int64_t q_rope_head_stride = 0;           ///< elements between heads
+  int table_stride = 0;
+  int sequences = 0;
+  int heads = 0;
+  int block_size = 0;  ///< a power of two
+  float scale = 0.0F;
+};
+
+/// f32 values that `partials` needs.
+int64_t mla_decode_partials(int sequences, int heads, int sms);
+
+/// Every sequence's keys are cut into parts, so that few sequences fill the device; a second kernel
+/// merges them. Sums and softmax in f32, probabilities rounded to bf16 before they meet the
+/// latents. A row's bits depend on how many sequences there are, not on what the others hold.
+cudaError_t mla_decode(const MlaDecode& problem, float* partials, int sms, cudaStream_t stream);
+
+}  // namespace tutti::cuda
