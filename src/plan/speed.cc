@@ -17,10 +17,10 @@ constexpr double kMostCostlyRows = 256;  // measured up to here; prompts do not 
 // Large products reach this share of the matrix rate.
 constexpr double kProductShare = 0.95;
 
-// Routed experts: the share of the read rate that grouped products reach, by rows of a step
-// (Qwen3-30B-A3B shape, one H200).
-constexpr std::array<std::pair<double, double>, 4> kGroupedShare{
-    {{1, 0.033}, {16, 0.086}, {64, 0.089}, {512, 0.12}}};
+// Routed experts: the share of the read rate that their products reach, by tokens of a step (both
+// products of Qwen3-30B-A3B in bf16 on one H200, bench/results/2026-11-30-experts.md).
+constexpr std::array<std::pair<double, double>, 6> kGroupedShare{
+    {{1, 0.63}, {4, 0.78}, {16, 0.925}, {64, 0.945}, {256, 0.925}, {1024, 0.73}}};
 
 double grouped_share(double rows) {
   if (rows <= kGroupedShare.front().first) {
