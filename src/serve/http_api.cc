@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "serve/dialect.h"
 #include "serve/http_head.h"
+#include "serve/openapi.h"
 
 namespace tutti {
 
@@ -28,6 +29,7 @@ constexpr Route kRoutes[] = {
     {RouteId::kLive, "GET", "/healthz", false, true},
     {RouteId::kLive, "GET", "/livez", false, true},
     {RouteId::kMetrics, "GET", "/metrics", true, true},
+    {RouteId::kOpenApi, "GET", "/openapi.json", true, false},
 };
 
 std::vector<Route> all_routes() {
@@ -197,6 +199,10 @@ HttpResponse HttpApi::get(const RouteMatch& match) const {
       response.content_type = "text/plain; version=0.0.4; charset=utf-8";
       response.body = metrics_.render(*models_);
       return response;
+    }
+    case RouteId::kOpenApi: {
+      static const std::string kDocument = to_string(openapi_document());
+      return json_response(kDocument);
     }
     case RouteId::kGenerate:
       break;

@@ -20,7 +20,7 @@
 
 namespace tutti {
 
-enum class RouteId { kGenerate, kModels, kModel, kLive, kReady, kMetrics };
+enum class RouteId { kGenerate, kModels, kModel, kLive, kReady, kMetrics, kOpenApi };
 
 class Dialect;
 struct DialectRoute;

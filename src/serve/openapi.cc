@@ -1,0 +1,225 @@
+#include "serve/openapi.h"
+
+#include <map>
+#include <string>
+
+#include "base/option_names.h"
+#include "serve/dialect.h"
+#include "serve/http_api.h"
+
+namespace tutti {
+
+namespace {
+
+const char* type_name(ParameterType type) {
+  switch (type) {
+    case ParameterType::kBool:
+      return "boolean";
+    case ParameterType::kInteger:
+      return "integer";
+    case ParameterType::kNumber:
+      return "number";
+    case ParameterType::kString:
+      return "string";
+    case ParameterType::kObject:
+      return "object";
+    case ParameterType::kList:
+      return "array";
+    case ParameterType::kSeveral:
+      return nullptr;  // any
+  }
+  return nullptr;
+}
+
+bool is_number(ParameterType type) {
+  return type == ParameterType::kInteger || type == ParameterType::kNumber;
+}
+
+// Whole numbers as such: 1, not 1.0.
+Json number(double value, ParameterType type) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  const bool whole = type == ParameterType::kInteger && value > -kExact && value < kExact;
+  return whole ? Json(static_cast<int64_t>(value)) : Json(value);
+}
+
+void add_range(JsonObject& schema, const FieldRule& rule) {
+  if (!is_number(rule.type) || rule.range.min >= rule.range.max) {
+    return;
+  }
+  schema.set(rule.range.min_excluded ? "exclusiveMinimum" : "minimum",
+             number(rule.range.min, rule.type));
+  schema.set("maximum", number(rule.range.max, rule.type));
+}
+
+bool required(const FieldRule& rule) {
+  return rule.use == FieldUse::kUsed && std::string_view(rule.fallback) == "required";
+}
+
+std::string description(const FieldRule& rule) {
+  switch (rule.use) {
+    case FieldUse::kUsed:
+      return required(rule)
+                 ? fmt::format("{}. Required.", rule.help)
+                 : spell_options(fmt::format("{}. Default: {}.", rule.help, rule.fallback),
+                                 &as_flag);
+    case FieldUse::kHarmless:
+      return "Accepted without effect.";
+    case FieldUse::kRefused:
+      return *rule.neutral == '\0'
+                 ? std::string("Not supported: refused.")
+                 : fmt::format("Not supported: refused unless it is {}.", rule.neutral);
+  }
+  return {};
+}
+
+// Null stands for an absent field wherever one may be absent.
+Json field_schema(const FieldRule& rule) {
+  Json schema = Json::object();
+  JsonObject& members = schema.as_object();
+  if (const char* type = type_name(rule.type)) {
+    members.set("type", required(rule) ? Json(type) : Json::array({type, "null"}));
+  }
+  if (rule.type == ParameterType::kList) {
+    members.set("items", Json::object());
+  }
+  add_range(members, rule);
+  members.set("description", description(rule));
+  return schema;
+}
+
+Json body_schema(const Dialect& dialect, int route) {
+  Json properties = Json::object();
+  JsonArray needed;
+  for (const FieldRule& rule : dialect.fields()) {
+    if ((rule.routes >> static_cast<unsigned>(route) & 1U) == 0) {
+      continue;
+    }
+    properties.as_object().set(rule.name, field_schema(rule));
+    if (required(rule)) {
+      needed.push_back(rule.name);
+    }
+  }
+  return Json::object({{"type", "object"},
+                       {"properties", std::move(properties)},
+                       {"required", std::move(needed)}});
+}
+
+Json content(const char* type, Json schema) {
+  return Json::object({{type, Json::object({{"schema", std::move(schema)}})}});
+}
+
+Json error_reply() {
+  return Json::object(
+      {{"description", "What was wrong, where, and what to do"},
+       {"content",
+        content("application/json", Json::object({{"$ref", "#/components/schemas/Error"}}))}});
+}
+
+Json generate_operation(const Route& route) {
+  Json answers = content("application/json", Json::object({{"type", "object"}}));
+  answers.as_object().set("text/event-stream",
+                          Json::object({{"schema", Json::object({{"type", "string"}})}}));
+  return Json::object(
+      {{"summary", fmt::format("Generate; ids of replies begin with {}", route.dialect_route().id_prefix)},
+       {"requestBody",
+        Json::object({{"required", true},
+                      {"content",
+                       content("application/json", body_schema(*route.dialect, route.number))}})},
+       {"responses",
+        Json::object({{"200",
+                       Json::object({{"description", "The answer, or with stream its events"},
+                                     {"content", std::move(answers)}})},
+                      {"default", error_reply()}})}});
+}
+
+const char* summary(RouteId id) {
+  switch (id) {
+    case RouteId::kModels:
+      return "The models that are served";
+    case RouteId::kModel:
+      return "One of them";
+    case RouteId::kLive:
+      return "Whether the process works";
+    case RouteId::kReady:
+      return "Whether it takes requests";
+    case RouteId::kMetrics:
+      return "Counters in Prometheus' text format";
+    case RouteId::kOpenApi:
+      return "This document";
+    case RouteId::kGenerate:
+      break;
+  }
+  return "";
+}
+
+Json get_operation(const Route& route) {
+  const bool text = route.id == RouteId::kMetrics;
+  Json operation = Json::object(
+      {{"summary", summary(route.id)},
+       {"responses",
+        Json::object({{"200",
+                       Json::object({{"description", summary(route.id)},
+                                     {"content",
+                                      content(text ? "text/plain" : "application/json",
+                                              Json::object({{"type", text ? "string" : "object"}}))}})},
+                      {"default", error_reply()}})}});
+  if (route.takes_name()) {
+    operation.as_object().set(
+        "parameters",
+        Json::array({Json::object({{"name", "name"},
+                                   {"in", "path"},
+                                   {"required", true},
+                                   {"schema", Json::object({{"type", "string"}})}})}));
+  }
+  return operation;
+}
+
+Json security(const Route& route) {
+  return route.needs_key
+             ? Json::array({Json::object(), Json::object({{"bearer", Json::array()}})})
+             : Json::array();
+}
+
+Json paths() {
+  Json all = Json::object();
+  for (const Route& route : route_table()) {
+    const bool generates = route.id == RouteId::kGenerate;
+    Json operation = generates ? generate_operation(route) : get_operation(route);
+    operation.as_object().set("security", security(route));
+    const std::string path = route.path + std::string(route.takes_name() ? "{name}" : "");
+    all.as_object().set(path, Json::object({{generates ? "post" : "get", std::move(operation)}}));
+  }
+  return all;
+}
+
+Json components() {
+  const auto of_type = [](JsonArray types) { return Json::object({{"type", std::move(types)}}); };
+  Json error = Json::object(
+      {{"type", "object"},
+       {"properties",
+        Json::object(
+            {{"error",
+              Json::object({{"type", "object"},
+                            {"properties",
+                             Json::object({{"message", of_type({"string"})},
+                                           {"type", of_type({"string"})},
+                                           {"param", of_type({"string", "null"})},
+                                           {"code", of_type({"string", "null"})}})},
+                            {"required", Json::array({"message", "type"})}})}})},
+       {"required", Json::array({"error"})}});
+  return Json::object(
+      {{"schemas", Json::object({{"Error", std::move(error)}})},
+       {"securitySchemes",
+        Json::object({{"bearer", Json::object({{"type", "http"}, {"scheme", "bearer"}})}})}});
+}
+
+}  // namespace
+
+Json openapi_document() {
+  return Json::object({{"openapi", "3.1.0"},
+                       {"info", Json::object({{"title", "Tutti"}, {"version", "1"}})},
+                       {"paths", paths()},
+                       {"components", components()}});
+}
+
+}  // namespace tutti
