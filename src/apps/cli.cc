@@ -5,6 +5,7 @@
 
 #include "apps/cli_flags.h"
 #include "apps/foreign_flags.h"
+#include "apps/mistyped.h"
 #include "apps/options.h"
 #include "base/log_event.h"
 #include "base/option_names.h"
@@ -135,7 +136,7 @@ void add_score(CLI::App& app, Commands& c) {
       ->required();
   cmd->add_option(
          "--chunk", c.score.chunk, "Tokens per step; 1 runs the decode path for every token")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
   cmd->callback([&c] { c.chosen = [&c] { return score_command(c.score); }; });
 }
 
@@ -242,7 +243,7 @@ void add_plan(CLI::App& app, Commands& c) {
       ->capture_default_str()
       ->check(CLI::IsMember({"latency", "throughput", "balanced"}));
   plan->add_option("--context", c.plan.context, "Tokens of a sequence (default: the model's)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
   plan->add_option("--concurrency", c.plan.concurrency, "Sequences at once")
       ->check(CLI::Range(1, 65536));
   plan->add_flag("--json", c.plan.json, "One JSON object (docs/planning.md)");
@@ -255,24 +256,115 @@ void add_plan(CLI::App& app, Commands& c) {
   models->callback([&c] { c.chosen = [&c] { return models_command(c.models); }; });
 }
 
-// What was typed, with the flags of other servers translated.
-Result<std::vector<std::string>> translated_arguments(const CLI::App& app, int argc, char** argv) {
-  std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
-  const CLI::App* command = &app;
-  size_t names = 0;
-  while (names < args.size()) {
-    const auto named = command->get_subcommands(
-        [&](const CLI::App* one) { return one->get_name() == args[names]; });
+// The commands that are for people.
+std::vector<std::string> names_of_commands(const CLI::App& app) {
+  std::vector<std::string> out;
+  for (const CLI::App* one :
+       app.get_subcommands([](const CLI::App* any) { return !any->get_group().empty(); })) {
+    out.push_back(one->get_name());
+  }
+  return out;
+}
+
+std::vector<std::string> names_of_flags(const CLI::App& command) {
+  std::vector<std::string> out;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_group().empty()) {
+      continue;
+    }
+    for (const std::string& name : option->get_lnames()) {
+      out.push_back("--" + name);
+    }
+    for (const std::string& name : option->get_snames()) {
+      out.push_back("-" + name);
+    }
+  }
+  return out;
+}
+
+// The command that was typed, "bench serve", and the number of words that name it.
+struct TypedCommand {
+  const CLI::App* app;
+  std::string name;
+  size_t words = 0;
+};
+
+TypedCommand typed_command(const CLI::App& app, const std::vector<std::string>& args) {
+  TypedCommand out{.app = &app, .name = ""};
+  while (out.words < args.size()) {
+    const auto named = out.app->get_subcommands(
+        [&](const CLI::App* one) { return one->get_name() == args[out.words]; });
     if (named.empty()) {
       break;
     }
-    command = named.front();
-    ++names;
+    out.app = named.front();
+    out.name += (out.name.empty() ? "" : " ") + args[out.words];
+    ++out.words;
   }
+  return out;
+}
+
+// "help serve" and "version", as other programs have them.
+std::vector<std::string> typed_arguments(int argc, char** argv) {
+  std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+  if (!args.empty() && args[0] == "help") {
+    args.erase(args.begin());
+    args.emplace_back("--help");
+  } else if (args.size() == 1 && args[0] == "version") {
+    args[0] = "--version";
+  }
+  return args;
+}
+
+// Says what is wrong with the words before the flags; ok: nothing.
+Status check_command(const TypedCommand& command, const std::vector<std::string>& args) {
+  const std::vector<std::string> names = names_of_commands(*command.app);
+  if (names.empty() || command.words == args.size()) {
+    return ok_status();
+  }
+  const std::string& next = args[command.words];
+  if (!next.starts_with("-")) {
+    return invalid("{}", unknown_command(next, command.name, names));
+  }
+  if (command.app->get_option_no_throw(next) == nullptr) {
+    return invalid("tutti{}: {} stands before the command; wanted for example tutti {} {}",
+                   command.name.empty() ? "" : " " + command.name,
+                   next,
+                   command.name.empty() ? "serve" : command.name + " " + names.front(),
+                   next);
+  }
+  return ok_status();
+}
+
+// Refuses the first flag that the command does not have. `args`: without the command's name.
+Status check_flags(const TypedCommand& command, const std::vector<std::string>& args) {
+  for (size_t i = 0; i < args.size() && args[i] != "--"; ++i) {
+    const std::string& arg = args[i];
+    const bool flag = arg.size() > 1 && arg[0] == '-' && arg[1] > ' ';
+    if (!flag) {
+      continue;
+    }
+    // Of "-qh" the first letter decides: the parser takes such a word apart.
+    const std::string name = arg[1] == '-' ? arg.substr(0, arg.find('=')) : arg.substr(0, 2);
+    const CLI::Option* option = command.app->get_option_no_throw(name);
+    if (option == nullptr) {
+      return invalid("{}", unknown_flag(arg, command.name, names_of_flags(*command.app)));
+    }
+    if (option->get_items_expected_min() > 0 && arg == name) {
+      ++i;
+    }
+  }
+  return ok_status();
+}
+
+// What was typed, with the flags of other servers translated.
+Result<std::vector<std::string>> translated_arguments(const TypedCommand& command,
+                                                      std::vector<std::string> args) {
+  TUTTI_RETURN_IF_ERROR(check_command(command, args));
   const auto option = [&](std::string_view flag) {
-    return command->get_option_no_throw(std::string(flag));
+    return command.app->get_option_no_throw(std::string(flag));
   };
-  const auto first = args.begin() + static_cast<std::ptrdiff_t>(names);
+  const auto first = args.begin() + static_cast<std::ptrdiff_t>(command.words);
   TUTTI_TRY(
       const std::vector<std::string> rest,
       translate_foreign_flags(
@@ -280,9 +372,26 @@ Result<std::vector<std::string>> translated_arguments(const CLI::App& app, int a
           {.has = [&](std::string_view flag) { return option(flag) != nullptr; },
            .takes_value =
                [&](std::string_view flag) { return option(flag)->get_items_expected_min() > 0; }}));
+  TUTTI_RETURN_IF_ERROR(check_flags(command, rest));
   args.erase(first, args.end());
   args.insert(args.end(), rest.begin(), rest.end());
   return args;
+}
+
+int usage_error(const std::string& message) {
+  std::fprintf(stderr, "%s\n", message.c_str());
+  return kUsageExit;
+}
+
+// Of words that no argument takes: a prompt without quotes is the usual reason.
+std::string unexpected(const TypedCommand& command, const CLI::App& app) {
+  const std::vector<std::string> extra = app.remaining(true);
+  const std::string word = extra.empty() ? "" : extra.front();
+  return fmt::format("tutti {}: \"{}\" is one word too many{}; tutti {} --help",
+                     command.name,
+                     word,
+                     command.name == "run" ? ": a prompt of several words stands in quotes" : "",
+                     command.name);
 }
 
 }  // namespace
@@ -291,6 +400,7 @@ int run_cli(int argc, char** argv) {
   CLI::App app(
       "tutti serves large language models over all GPUs of a machine; without GPUs it runs on the "
       "CPU.");
+  app.name("tutti");
   app.set_version_flag("--version", "tutti " TUTTI_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
@@ -305,16 +415,26 @@ int run_cli(int argc, char** argv) {
   add_plan(app, commands);
   add_check_peers(app, commands);
   set_log_option_spelling(&as_flag);
-  const Result<std::vector<std::string>> args = translated_arguments(app, argc, argv);
+  const std::vector<std::string> typed = typed_arguments(argc, argv);
+  const TypedCommand command = typed_command(app, typed);
+  if (command.words == typed.size() && !names_of_commands(*command.app).empty()) {
+    return usage_error(command.app->help(command.name.empty() ? "" : "tutti"));
+  }
+  const Result<std::vector<std::string>> args = translated_arguments(command, typed);
   if (!args.ok()) {
-    std::fprintf(stderr, "tutti: %s\n", args.status().message().c_str());
-    return kUsageExit;
+    const std::string& message = args.status().message();
+    return usage_error(message.starts_with("tutti") ? message : "tutti: " + message);
   }
   try {
     app.parse(
         std::vector<std::string>(args->rbegin(), args->rend()));  // it takes them from the end
+  } catch (const CLI::ExtrasError&) {
+    return usage_error(unexpected(command, app));
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kUsageExit;
+    return e.get_exit_code() == 0
+               ? app.exit(e)
+               : usage_error(fmt::format(
+                     "tutti {}: {}; tutti {} --help", command.name, e.what(), command.name));
   }
   return commands.chosen();
 }

@@ -14,7 +14,7 @@ void add_bench_latency(CLI::App& bench, BenchLatencyOptions& o, std::function<in
   add_load_format(*cmd, o.model);
   cmd->add_option("--prompt-tokens", o.prompt_tokens)
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
   cmd->add_option("--new-tokens", o.new_tokens)
       ->capture_default_str()
       ->check(CLI::Range(2, 1 << 20));
@@ -130,11 +130,11 @@ void add_bench_serve(CLI::App& bench, BenchServeOptions& o, std::function<int()>
   cmd->add_option("--rate", o.rate, "Poisson arrivals per second instead of a closed loop")
       ->check(CLI::Range(1e-6, 1e6));
   cmd->add_option("--requests", o.requests, "Requests to send (default: 100, or until --duration)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
   cmd->add_option("--duration", o.duration_seconds, "Seconds after which no request starts")
       ->check(CLI::Range(0.001, 1e7));
   cmd->add_option("--warmup", o.warmup_requests, "Requests before the measurement")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, kMostTokens));
   cmd->add_option(
          "--ramp-up", o.ramp_up_seconds, "Seconds over which the --concurrency connections start")
       ->check(CLI::Range(0.0, 1e6));
@@ -150,7 +150,7 @@ void add_bench_serve(CLI::App& bench, BenchServeOptions& o, std::function<int()>
   cmd->add_option("--server-pid",
                   o.server_pid,
                   "Process of a server on this machine: its CPU time and memory are reported")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
   cmd->add_option("--json", o.json_file, "File to write the figures to; - for standard output");
   cmd->add_flag("-q,--quiet", o.quiet, "No progress line");
   add_bench_prompts(*cmd, o);

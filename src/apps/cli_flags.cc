@@ -57,7 +57,7 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
   app.add_option("--context",
                  m.context,
                  "Tokens of prompt and output together (default: the model's, if it fits)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
   app.add_option("--kv-memory", m.kv_memory, "Memory of the KV cache, for example 512MiB or 4GiB");
   app.add_option("--compute",
                  m.compute,

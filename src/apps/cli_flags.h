@@ -10,6 +10,9 @@
 
 namespace tutti {
 
+/// More than any prompt, context or count has.
+inline constexpr int64_t kMostTokens = int64_t{1} << 40;
+
 /// Of every command that loads a model.
 void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required);
 void add_load_format(CLI::App& app, ModelFlags& m);

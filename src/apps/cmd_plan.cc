@@ -45,6 +45,7 @@ Result<ModelFacts> find_facts(const std::string& model) {
   TUTTI_TRY(const Catalogue catalogue, Catalogue::load());
   const Result<std::string> directory = find_listed_model(model, read_environment());
   if (directory.ok()) {
+    TUTTI_RETURN_IF_ERROR(check_model_directory(*directory));
     TUTTI_TRY(ModelFacts facts, facts_of_directory(*directory, catalogue));
     return facts;
   }

@@ -3,11 +3,13 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
 #include <unistd.h>
 
 #include "apps/collector.h"
 #include "apps/text_model.h"
+#include "base/file.h"
 #include "base/log.h"
 
 namespace tutti {
@@ -242,7 +244,18 @@ Status chat(const TextModel& model,
   }
 }
 
-Status run(const RunOptions& options) {
+// `tutti run "Sort 9, 4, 7"`: one argument with spaces that names nothing is a prompt for tiny-r1.
+RunOptions with_lone_prompt(RunOptions options) {
+  std::string& model = options.model.model;
+  const bool words = model.find_first_of(" \t\n?") != std::string::npos;
+  if (options.prompt.empty() && words && model.find_first_of("/~.") != 0 && !file_exists(model)) {
+    options.prompt = std::exchange(model, "");
+  }
+  return options;
+}
+
+Status run(const RunOptions& typed) {
+  const RunOptions options = with_lone_prompt(typed);
   set_log_level(options.model.quiet ? LogLevel::kError : LogLevel::kWarn);
   TUTTI_TRY(const std::shared_ptr<const Json> tools, read_tools(options.tools));
   TUTTI_TRY(const TextModel model, load_text_model(options.model, ""));

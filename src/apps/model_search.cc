@@ -172,6 +172,11 @@ bool plain_name(const std::string& name) {
          name.find("..") == std::string::npos;
 }
 
+// Typed as a path, so that no name is meant.
+bool is_path(const std::string& typed) {
+  return typed.starts_with('/') || typed.starts_with('.') || typed.starts_with('~');
+}
+
 bool same_letters(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
     return std::tolower(static_cast<unsigned char>(x)) ==
@@ -237,7 +242,7 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
   if (is_directory(path) || is_model_file(path)) {
     return resolve_path(path);
   }
-  if (typed.front() == '/' || typed.front() == '.' || typed.front() == '~' || !plain_name(typed)) {
+  if (is_path(typed) || !plain_name(typed)) {
     return error(StatusCode::kNotFound,
                  "{}: {}",
                  typed,
@@ -330,7 +335,10 @@ Status check_model_directory(const std::string& directory) {
   if (holds(".safetensors")) {
     return missing("weights alone are no model: download the whole repository into it");
   }
-  return ok_status();  // nothing that is known: loading says what a model needs
+  return error(StatusCode::kNotFound,
+               "{}: no such file; a model's directory holds it beside tokenizer.json and "
+               "*.safetensors",
+               join_path(directory, "config.json"));
 }
 
 Result<std::string> find_listed_model(const std::string& model, const Environment& environment) {
@@ -340,8 +348,27 @@ Result<std::string> find_listed_model(const std::string& model, const Environmen
   }
   TUTTI_TRY(const Catalogue catalogue, Catalogue::load());
   const Result<CatalogueChoice> choice = catalogue.find(model);
-  return choice.ok() && !choice->format.hub.empty() ? find_model(choice->format.hub, environment)
-                                                    : found;
+  if (choice.ok() && !choice->format.hub.empty()) {
+    return find_model(choice->format.hub, environment);
+  }
+  if (found.status().code() != StatusCode::kNotFound || is_path(model)) {
+    return found;
+  }
+  if (model.find(':') != std::string::npos) {  // NAME:FORMAT, or NAME:TAG as Ollama has it
+    return choice.ok() ? error(StatusCode::kNotFound,
+                               "model \"{}\" was not found; no repository with {} in {} is known: "
+                               "give a directory, or ORGANISATION/NAME",
+                               model,
+                               choice->model->name,
+                               choice->format.name)
+                       : choice.status();
+  }
+  const std::vector<std::string> close = catalogue.close_names(model);
+  return close.empty() ? found
+                       : error(StatusCode::kNotFound,
+                               "{}. Or did you mean {}?",
+                               found.status().message(),
+                               fmt::join(close, ", "));
 }
 
 }  // namespace tutti

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/json_fields.h"
+#include "base/nearest_word.h"
 #include "plan/catalogue_text.h"
 #include "plan/stored_format.h"
 
@@ -25,6 +26,35 @@ std::string lower(std::string_view text) {
 // "deepseek-ai/DeepSeek-R1" -> "deepseek-r1"
 std::string last_part(const std::string& hub) {
   return lower(hub.substr(hub.rfind('/') + 1));
+}
+
+bool is_digit(char c) {
+  return std::isdigit(static_cast<unsigned char>(c)) != 0;
+}
+
+// Words and numbers: "org/Llama-3.1-8B" -> {"1", "3", "8", "b", "llama"}.
+std::set<std::string> words_of(const std::string& name) {
+  std::set<std::string> out;
+  std::string word;
+  for (const char c : last_part(name) + "-") {
+    const bool part = std::isalnum(static_cast<unsigned char>(c)) != 0;
+    if (!word.empty() && (!part || is_digit(word.back()) != is_digit(c))) {
+      out.insert(std::move(word));
+      word.clear();
+    }
+    if (part) {
+      word += c;
+    }
+  }
+  return out;
+}
+
+bool has_all(const std::set<std::string>& words, const std::set<std::string>& wanted) {
+  return !wanted.empty() && std::includes(words.begin(), words.end(), wanted.begin(), wanted.end());
+}
+
+std::string or_close(const std::vector<std::string>& close) {
+  return close.empty() ? "" : fmt::format("; close are {}", fmt::join(close, ", "));
 }
 
 Result<CatalogueModel> parse_model(const JsonObject& json, const std::string& where) {
@@ -154,7 +184,6 @@ Result<CatalogueChoice> Catalogue::find(const std::string& name) const {
   const size_t colon = name.rfind(':');
   const std::string wanted = lower(name.substr(0, colon));
   const std::string wanted_format = colon == std::string::npos ? "" : lower(name.substr(colon + 1));
-  std::vector<std::string> close;
   for (const CatalogueModel& model : models_) {
     const bool is = wanted == model.name || wanted == lower(model.hub) ||
                     wanted == last_part(model.hub) ||
@@ -162,9 +191,6 @@ Result<CatalogueChoice> Catalogue::find(const std::string& name) const {
                       return wanted == lower(a);
                     });
     if (!is) {
-      if (model.name.starts_with(wanted) || wanted.starts_with(model.name)) {
-        close.push_back(model.name);
-      }
       for (const CatalogueFormat& format : model.formats) {
         if (!format.hub.empty() && wanted == lower(format.hub)) {
           return CatalogueChoice{.model = &model, .format = format};
@@ -180,16 +206,42 @@ Result<CatalogueChoice> Catalogue::find(const std::string& name) const {
       formats.push_back(format.name);
     }
     return error(StatusCode::kNotFound,
-                 "{}: no format \"{}\" of {}; known are {}",
+                 "{}: no format \"{}\" of {}; known are {}{}",
                  name,
                  wanted_format,
                  model.name,
-                 fmt::join(formats, ", "));
+                 fmt::join(formats, ", "),
+                 or_close(close_names(name)));
   }
   return error(StatusCode::kNotFound,
                "the catalogue has no \"{}\"{}; tutti models lists what it has",
                name,
-               close.empty() ? "" : fmt::format("; close are {}", fmt::join(close, ", ")));
+               or_close(close_names(name)));
+}
+
+std::vector<std::string> Catalogue::close_names(const std::string& name) const {
+  const std::set<std::string> wanted = words_of(name);
+  std::vector<std::string> more;  // with all that was typed
+  std::vector<std::string> less;  // with nothing that was not
+  size_t most = 0;
+  std::vector<std::string> all;
+  for (const CatalogueModel& model : models_) {
+    const std::set<std::string> words = words_of(model.name);
+    all.push_back(model.name);
+    if (has_all(words, wanted)) {
+      more.push_back(model.name);
+    } else if (has_all(wanted, words) && words.size() >= most) {
+      if (words.size() > most) {
+        less.clear();
+      }
+      most = words.size();
+      less.push_back(model.name);
+    }
+  }
+  if (!more.empty()) {
+    return more;
+  }
+  return less.empty() ? nearest_words(last_part(name), all) : less;
 }
 
 const CatalogueModel* Catalogue::like(const JsonObject& config) const {

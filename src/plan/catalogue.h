@@ -64,8 +64,13 @@ class Catalogue {
   const std::vector<XinferenceName>& xinference() const { return xinference_; }
 
   /// NAME, a hub's ORGANISATION/NAME or an alias, in any case; ":FORMAT" behind it chooses a
-  /// format. kNotFound names close ones; of a family with several sizes all.
+  /// format. kNotFound names those of close_names().
   Result<CatalogueChoice> find(const std::string& name) const;
+
+  /// Names of models that `name` may have meant: those that have all its words and
+  /// numbers ("llama3:8b" is in "llama-3.1-8b-instruct"), else those of which it has most
+  /// ("deepseek-r1-awq"), else those that a slip makes it of. Empty: none is close.
+  std::vector<std::string> close_names(const std::string& name) const;
 
   /// The model with these dimensions, for checkpoints of architectures that are not here; nullptr:
   /// none.

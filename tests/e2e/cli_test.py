@@ -180,6 +180,37 @@ class HelpTest(Case):
             self.assertNotEqual(err, "", args)
 
 
+    def test_mistakes_are_named_with_what_to_type(self):
+        for args, code, parts in (
+            (["plann", "x"], 64, ["plann", "did you mean tutti plan?", "doctor"]),
+            (["pull", "x"], 64, ["hf download"]),
+            (["--model", "x"], 64, ["--model stands before the command"]),
+            (["bench", "sreve"], 64, ["did you mean tutti bench serve?"]),
+            (["help", "zebra"], 64, ["zebra"]),
+            (["serve", "--prot", "8000"], 64, ["--prot", "did you mean --port?"]),
+            (["bench", "serve", "--concurency=3"], 64, ["did you mean --concurrency?"]),
+            (["run", "tiny-r1", "What", "is", "3+4?"], 64, ['"is"', "quotes"]),
+            (["plan", "deepseek-r1", "--context", "4k"], 64, ["--context", "4k", "1 to 1099511627776"]),
+            (["plan", "deepsek-r1"], 66, ["deepsek-r1", "close are deepseek-r1"]),
+            (["plan", self.folder.name], 66, ["config.json: no such file"]),
+            (["run", "llama3:8b", "Hi"], 66, ["llama-3.1-8b-instruct"]),
+            (["run", "deepsek-r1", "Hi"], 66, ["did you mean deepseek-r1?"]),
+        ):
+            with self.subTest(args):
+                self.refused(*args, code=code, parts=parts)
+
+    def test_without_a_command_the_list_comes(self):
+        for args in ([], ["bench"]):
+            out, err = self.run_tutti(*args, code=64)
+            self.assertEqual(out, "")
+            self.assertEqual(err.strip(), self.run_tutti(*args, "--help")[0].strip())
+
+    def test_help_and_version_as_words(self):
+        self.assertEqual(self.run_tutti("help"), self.run_tutti("--help"))
+        self.assertEqual(self.run_tutti("help", "bench", "serve"), self.run_tutti("bench", "serve", "--help"))
+        self.assertEqual(self.run_tutti("version"), self.run_tutti("--version"))
+
+
 class ForeignFlagsTest(Case):
     """Flags of other servers are taken as ours where they mean the same, else refused with ours."""
 
@@ -661,6 +692,12 @@ class RunTest(Case):
         )
         self.assertEqual(quiet, out)
         self.assertEqual(err, "")
+
+    def test_a_prompt_alone_is_for_the_model_that_ships(self):
+        flags = ["--device", "cpu", "--temperature", "0", "-q"]
+        out, _ = self.run_tutti("run", "Sort 9, 4, 7", *flags)
+        self.assertIn("4, 7, 9", out)
+        self.refused("run", "./no such", *flags, code=66, parts=["./no such: no such model directory"])
 
     def test_an_ignored_interrupt_stays_ignored(self):
         process = self.start("run", tiny_r1(), "Hello", "--device", "cpu", "--temperature", "100", "--seed", "5",

@@ -51,6 +51,11 @@ TEST(Catalogue, WhatIsNotThereIsNamedWithWhatIsClose) {
   EXPECT_THAT(said("deepseek-r1-distill-qwen"), HasSubstr("deepseek-r1-distill-qwen-32b"));
   EXPECT_THAT(said("deepseek-r1:q17"), HasSubstr("known are fp8, awq-int4"));
   EXPECT_THAT(said("gpt-9"), HasSubstr("tutti models"));
+  EXPECT_THAT(said("deepsek-r1"), HasSubstr("close are deepseek-r1;"));
+  EXPECT_THAT(said("deepseek-r1:7b"), HasSubstr("close are deepseek-r1-distill-qwen-7b"));
+  EXPECT_THAT(said("deepseek-r1-awq"), HasSubstr("close are deepseek-r1;"));
+  EXPECT_THAT(said("llama3:8b"), HasSubstr("close are llama-3.1-8b-instruct;"));
+  EXPECT_THAT(said("meta/Qwen2.5-7B"), HasSubstr("close are qwen2.5-7b-instruct;"));
   EXPECT_EQ(all.find("gpt-9").status().code(), StatusCode::kNotFound);
 }
 
