@@ -99,9 +99,8 @@ Json body_schema(const Dialect& dialect, int route) {
       needed.push_back(rule.name);
     }
   }
-  return Json::object({{"type", "object"},
-                       {"properties", std::move(properties)},
-                       {"required", std::move(needed)}});
+  return Json::object(
+      {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(needed)}});
 }
 
 Json content(const char* type, Json schema) {
@@ -120,11 +119,12 @@ Json generate_operation(const Route& route) {
   answers.as_object().set("text/event-stream",
                           Json::object({{"schema", Json::object({{"type", "string"}})}}));
   return Json::object(
-      {{"summary", fmt::format("Generate; ids of replies begin with {}", route.dialect_route().id_prefix)},
+      {{"summary",
+        fmt::format("Generate; ids of replies begin with {}", route.dialect_route().id_prefix)},
        {"requestBody",
-        Json::object({{"required", true},
-                      {"content",
-                       content("application/json", body_schema(*route.dialect, route.number))}})},
+        Json::object(
+            {{"required", true},
+             {"content", content("application/json", body_schema(*route.dialect, route.number))}})},
        {"responses",
         Json::object({{"200",
                        Json::object({{"description", "The answer, or with stream its events"},
@@ -157,12 +157,13 @@ Json get_operation(const Route& route) {
   Json operation = Json::object(
       {{"summary", summary(route.id)},
        {"responses",
-        Json::object({{"200",
-                       Json::object({{"description", summary(route.id)},
-                                     {"content",
-                                      content(text ? "text/plain" : "application/json",
-                                              Json::object({{"type", text ? "string" : "object"}}))}})},
-                      {"default", error_reply()}})}});
+        Json::object(
+            {{"200",
+              Json::object({{"description", summary(route.id)},
+                            {"content",
+                             content(text ? "text/plain" : "application/json",
+                                     Json::object({{"type", text ? "string" : "object"}}))}})},
+             {"default", error_reply()}})}});
   if (route.takes_name()) {
     operation.as_object().set(
         "parameters",
@@ -175,9 +176,8 @@ Json get_operation(const Route& route) {
 }
 
 Json security(const Route& route) {
-  return route.needs_key
-             ? Json::array({Json::object(), Json::object({{"bearer", Json::array()}})})
-             : Json::array();
+  return route.needs_key ? Json::array({Json::object(), Json::object({{"bearer", Json::array()}})})
+                         : Json::array();
 }
 
 Json paths() {
@@ -197,15 +197,14 @@ Json components() {
   Json error = Json::object(
       {{"type", "object"},
        {"properties",
-        Json::object(
-            {{"error",
-              Json::object({{"type", "object"},
-                            {"properties",
-                             Json::object({{"message", of_type({"string"})},
-                                           {"type", of_type({"string"})},
-                                           {"param", of_type({"string", "null"})},
-                                           {"code", of_type({"string", "null"})}})},
-                            {"required", Json::array({"message", "type"})}})}})},
+        Json::object({{"error",
+                       Json::object({{"type", "object"},
+                                     {"properties",
+                                      Json::object({{"message", of_type({"string"})},
+                                                    {"type", of_type({"string"})},
+                                                    {"param", of_type({"string", "null"})},
+                                                    {"code", of_type({"string", "null"})}})},
+                                     {"required", Json::array({"message", "type"})}})}})},
        {"required", Json::array({"error"})}});
   return Json::object(
       {{"schemas", Json::object({{"Error", std::move(error)}})},

@@ -33,8 +33,14 @@ TEST(OpenApi, HasEveryFieldOfEveryRoute) {
     for (size_t i = 0; i < dialect->routes().size(); ++i) {
       const char* path = dialect->routes()[i].path;
       const Json* fields = at(document,
-                              {"paths", path, "post", "requestBody", "content", "application/json",
-                               "schema", "properties"});
+                              {"paths",
+                               path,
+                               "post",
+                               "requestBody",
+                               "content",
+                               "application/json",
+                               "schema",
+                               "properties"});
       ASSERT_NE(fields, nullptr) << path;
       size_t expected = 0;
       for (const FieldRule& rule : dialect->fields()) {
@@ -59,8 +65,13 @@ TEST(OpenApi, SaysWhatIsAllowed) {
   const Json document = openapi_document();
   const auto chat = [&document](std::initializer_list<const char*> path) {
     const Json* fields = at(document,
-                            {"paths", "/v1/chat/completions", "post", "requestBody", "content",
-                             "application/json", "schema"});
+                            {"paths",
+                             "/v1/chat/completions",
+                             "post",
+                             "requestBody",
+                             "content",
+                             "application/json",
+                             "schema"});
     return at(*fields, path);
   };
   EXPECT_EQ(to_string(*chat({"properties", "temperature", "minimum"})), to_string(Json(0.0)));
