@@ -5,12 +5,14 @@
 #include <iostream>
 #include <utility>
 
+#include <poll.h>
 #include <unistd.h>
 
 #include "apps/collector.h"
 #include "apps/text_model.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 namespace tutti {
 
@@ -179,15 +181,47 @@ Result<CollectedChoice> answer(const TextModel& model,
   return sink->choice();
 }
 
-/// The next line; false at the end of the input.
-bool ask(const std::string& prompt, std::string& line) {
-  std::cerr << prompt << std::flush;
-  InterruptGuard::reset();
-  if (!std::getline(std::cin, line)) {
-    std::cerr << "\n";
-    return false;
+bool at_terminal() {
+  return isatty(STDIN_FILENO) == 1;
+}
+
+/// False: an interrupt came before a line. A blocking read would miss one that comes just before
+/// it.
+bool wait_for_line() {
+  constexpr int kLookMilliseconds = 100;
+  pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  while (InterruptGuard::count() == 0) {
+    if (poll(&input, 1, kLookMilliseconds) > 0) {
+      return true;
+    }
   }
-  return true;
+  return false;
+}
+
+/// The next line; false at the end of the input, or at the second Ctrl-C in a row.
+bool ask(const std::string& prompt, std::string& line) {
+  for (int interrupts = 0;; ++interrupts) {
+    InterruptGuard::reset();
+    std::cerr << prompt << std::flush;
+    // A terminal gives whole lines, so that nothing of the next one has been read.
+    if ((!at_terminal() || wait_for_line()) && std::getline(std::cin, line)) {
+      return true;
+    }
+    std::cerr << "\n";
+    if (InterruptGuard::count() == 0 || !at_terminal() || interrupts > 0) {
+      return false;
+    }
+    std::cerr << "Ctrl-D or /bye ends the chat; so does Ctrl-C once more.\n";
+    std::clearerr(stdin);  // the interrupted read
+    std::cin.clear();
+  }
+}
+
+/// The engine would name a part of the template.
+Status check_prompt(const std::string& text) {
+  return is_valid_utf8(text)
+             ? ok_status()
+             : invalid("the prompt is no UTF-8 text; is the terminal, or the file, in UTF-8?");
 }
 
 /// Asks for what each called tool returned. False at the end of the input.
@@ -205,26 +239,44 @@ bool ask_results(const CollectedChoice& answer, JsonArray& messages) {
   return true;
 }
 
+/// As answer(), for a line that may hold any bytes.
+Result<CollectedChoice> checked_answer(const TextModel& model,
+                                       const RunOptions& options,
+                                       const std::shared_ptr<const Json>& tools,
+                                       const JsonArray& messages,
+                                       const std::string& line) {
+  TUTTI_RETURN_IF_ERROR(check_prompt(line));
+  return answer(model, options, tools, messages);
+}
+
 Status chat(const TextModel& model,
             const RunOptions& options,
             const std::shared_ptr<const Json>& tools,
             JsonArray messages) {
-  std::cerr << "Chat with " << model.engine->info().id
-            << ". Ctrl-C stops an answer, Ctrl-D ends the chat.\n";
+  if (!options.model.quiet) {
+    std::cerr << "Chat with " << model.engine->info().id
+              << ". Ctrl-C stops an answer, /clear forgets, Ctrl-D or /bye ends the chat.\n";
+  }
+  const std::string prompt = at_terminal() ? "> " : "";
+  const JsonArray begin = messages;
   std::string line;
   bool asked = false;  // the model is to answer results of tools
   for (;;) {
     const size_t before = messages.size();
     if (!asked) {
-      if (!ask("> ", line)) {
+      if (!ask(prompt, line) || line == "/bye") {
         return ok_status();
+      }
+      if (line == "/clear") {
+        messages = begin;
+        continue;
       }
       if (line.empty()) {
         continue;
       }
       messages.push_back(message("user", line));
     }
-    Result<CollectedChoice> said = answer(model, options, tools, messages);
+    Result<CollectedChoice> said = checked_answer(model, options, tools, messages, line);
     asked = false;
     if (said.ok()) {
       messages.push_back(assistant_message(*said));
@@ -234,9 +286,14 @@ Status chat(const TextModel& model,
       }
     } else if (said.status().code() == StatusCode::kCancelled) {
       messages.resize(before);
-    } else if (said.status().code() == StatusCode::kContextLength) {
+    } else if (at_terminal() && said.status().code() == StatusCode::kContextLength) {
       fail(said.status());
-      std::cerr << "The chat is full; end it with Ctrl-D and start another.\n";
+      if (before > begin.size()) {
+        std::cerr << "The chat so far counts too: /clear forgets it.\n";
+      }
+      messages.resize(before);
+    } else if (at_terminal() && said.status().code() == StatusCode::kInvalidArgument) {
+      fail(said.status());
       messages.resize(before);
     } else {
       return std::move(said).status();
@@ -266,10 +323,19 @@ Status run(const RunOptions& typed) {
   if (!options.system.empty()) {
     messages.push_back(message("system", options.system));
   }
+  if (tools != nullptr) {  // whether the model can be shown any is known before anything is asked
+    TUTTI_RETURN_IF_ERROR(model.engine
+                              ->prepare({.messages = Json(JsonArray{message("user", "")}),
+                                         .tools = tools,
+                                         .one_call = false,
+                                         .template_kwargs = {}})
+                              .status());
+  }
   const InterruptGuard guard;
   if (options.prompt.empty()) {
     return chat(model, options, tools, std::move(messages));
   }
+  TUTTI_RETURN_IF_ERROR(check_prompt(options.prompt));
   messages.push_back(message("user", options.prompt));
   return answer(model, options, tools, messages).status();
 }

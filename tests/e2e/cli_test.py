@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -717,6 +718,116 @@ class RunTest(Case):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=TIMEOUT)
         self.assertEqual(process.returncode, 130, (out, err))
+
+
+class ChatTest(Case):
+    """`tutti run` in a terminal."""
+
+    def setUp(self):
+        super().setUp()
+        self.process, self.terminal = os.forkpty()
+        if self.process == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.execve(PROGRAM, [PROGRAM, "run", "--device", "cpu", "--temperature", "0"], environment(self.folder.name))
+        self.ended = False
+        self.shown = b""  # and not yet waited for
+        self.addCleanup(self.end_chat)
+
+    def end_chat(self):
+        if not self.ended:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+        os.close(self.terminal)
+
+    def until(self, text):
+        """Everything shown up to `text`; "" stands for the end of the program."""
+        deadline = time.monotonic() + 20
+        while not text or text.encode() not in self.shown:
+            readable, _, _ = select.select([self.terminal], [], [], max(0, deadline - time.monotonic()))
+            self.assertTrue(readable, f"no {text!r} in {self.shown.decode(errors='replace')!r}")
+            try:
+                data = os.read(self.terminal, 65536)
+            except OSError:  # the other side is closed
+                data = b""
+            if not data:
+                self.assertEqual(text, "", self.shown.decode(errors="replace"))
+                break
+            self.shown += data
+        end = self.shown.find(text.encode()) + len(text) if text else len(self.shown)
+        out, self.shown = self.shown[:end], self.shown[end:]
+        return out.decode(errors="replace")
+
+    def type(self, data):
+        os.write(self.terminal, data)
+
+    def ends(self):
+        self.until("")
+        _, status = os.waitpid(self.process, 0)
+        self.ended = True
+        self.assertEqual(os.waitstatus_to_exitcode(status), 0)
+
+    def test_one_interrupt_at_the_prompt_does_not_end_the_chat(self):
+        self.until("\n> ")
+        self.type(b"half a line\x03")
+        self.until("ends the chat")
+        self.until("> ")
+        self.type(b"What is 3+4?\n")
+        self.until("tok/s]")
+        self.until("> ")
+        self.type(b"\x03")
+        self.until("Ctrl-C once more")
+        self.until("> ")
+        self.type(b"\x03")
+        self.ends()
+
+    def test_what_is_no_text_does_not_end_the_chat(self):
+        self.until("\n> ")
+        self.type(b"\xff\xfe\n")
+        self.until("UTF-8")
+        self.until("> ")
+        self.type(b"What is 3+4?\n")
+        self.until("tok/s]")
+        self.until("> ")
+        self.type(b"\x04")
+        self.ends()
+
+    def test_clear_and_bye(self):
+        self.until("\n> ")
+        self.type(b"What is 3+4?\n")
+        first = self.until("tok/s]")
+        self.until("> ")
+        self.type(b"/clear\n")
+        self.until("> ")
+        self.type(b"What is 3+4?\n")
+        again = self.until("tok/s]")
+        self.assertEqual(re.findall(r"\[\d+ tokens", first), re.findall(r"\[\d+ tokens", again))
+        self.until("> ")
+        self.type(b"/bye\n")
+        self.ends()
+
+
+class PipedChatTest(Case):
+    def piped(self, text, *args):
+        return subprocess.run([PROGRAM, "run", "--device", "cpu", "--temperature", "0", *args], input=text,
+                              capture_output=True, timeout=TIMEOUT, env=environment(self.folder.name))
+
+    def test_each_line_is_answered_and_quiet_is_quiet(self):
+        done = self.piped(b"What is 3+4?\nWhat is 2+2?\n", "-q")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count(b"</think>"), 2)
+        self.assertEqual(done.stderr.strip(), b"")
+
+    def test_a_line_that_cannot_be_answered_is_a_failure(self):
+        for line, part in ((b"\xff\n", b"UTF-8"), (b"7" * 5000, b"the context is 2048")):
+            done = self.piped(line)
+            self.assertEqual(done.returncode, 64, done.stderr)
+            self.assertIn(part, done.stderr)
+
+    def test_tools_that_the_model_cannot_see_are_refused_before_anything_is_asked(self):
+        tools = self.write("tools.json", json.dumps([{"type": "function", "function": {"name": "f"}}]))
+        done = self.piped(b"", "--tools", tools)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"chat template", done.stderr)
 
 
 class Server:
