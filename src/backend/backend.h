@@ -32,6 +32,14 @@ class RankSet {
   /// queued on devices, end there at once. Any thread.
   virtual void abort(const std::string& reason) = 0;
 
+  /// A rank has failed between two collectives and its device is sound: whoever is in, or comes to,
+  /// a collective that this rank has not entered throws CollectiveInterrupted, until resume().
+  /// False where that cannot be done, and nothing was. Any thread.
+  virtual bool interrupt() { return ranks().size() == 1; }
+
+  /// Ends interrupt(). No rank is in a collective; their next ones go together.
+  virtual void resume() {}
+
   /// "2 ranks on 1 GPU, direct": what collectives go through.
   virtual std::string describe() const { return {}; }
 

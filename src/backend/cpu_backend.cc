@@ -33,6 +33,13 @@ class CpuRankSet final : public RankSet {
 
   void abort(const std::string& reason) override { group_.abort(reason); }
 
+  bool interrupt() override {
+    group_.interrupt();
+    return true;
+  }
+
+  void resume() override { group_.resume(); }
+
   Status health() const override { return group_.health(); }
 
  private:

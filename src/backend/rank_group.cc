@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "comm/self_communicator.h"
+#include "device/arena.h"
 
 namespace tutti {
 
@@ -23,6 +24,7 @@ double seconds(std::chrono::milliseconds time) {
 RankGroup::RankGroup(std::unique_ptr<RankSet> set, const RankGroupOptions& options)
     : options_(options), ranks_(std::make_shared<Ranks>()) {
   ranks_->set = std::move(set);
+  ranks_->recovery.emplace(*ranks_->set);
   ranks_->stall = options.stall;
   for (size_t r = 0; r < ranks_->set->ranks().size(); ++r) {
     ranks_->workers.push_back(std::make_unique<Worker>());
@@ -54,11 +56,11 @@ bool RankGroup::stop() {
     worker->jobs.close();
   }
   bool all = true;
-  Patience patience{.grace = options_.grace};
+  Patience patience{.grace = options_.grace, .step = options_.step_timeout};
   bool others_done = false;
   for (int r = 0; r < size(); ++r) {
     Worker& worker = *ranks_->workers[static_cast<size_t>(r)];
-    while (!worker.abandoned && job_done(r, others_done, patience)) {
+    while (!worker.abandoned && job_done(r, others_done, patience).has_value()) {
       // What nobody waited for.
     }
     if (worker.thread.joinable()) {
@@ -70,24 +72,32 @@ bool RankGroup::stop() {
   return all;
 }
 
-Status RankGroup::submit(Job job) {
+Status RankGroup::submit(Job job, OnFailure on_failure) {
   if (!failure_.ok()) {
     return failed_before();
   }
   for (const auto& worker : ranks_->workers) {
-    if (!worker->jobs.push(job)) {
+    if (!worker->jobs.push({.job = job, .on_failure = on_failure})) {
       return error(StatusCode::kDevice, "the rank group is shut down");
     }
   }
   return ok_status();
 }
 
-Status RankGroup::wait_for_job(std::chrono::milliseconds grace) {
-  Patience patience{.grace = grace};
+Status RankGroup::wait_for_job(std::chrono::milliseconds grace, std::chrono::milliseconds step) {
+  Patience patience{.grace = grace, .step = step};
+  Status lost;
   for (int r = 0; r < size(); ++r) {
     const Worker& worker = *ranks_->workers[static_cast<size_t>(r)];
-    if (!worker.abandoned && !job_done(r, /*others_done=*/r > 0, patience) && !worker.abandoned) {
+    if (worker.abandoned) {
+      continue;
+    }
+    std::optional<Done> done = job_done(r, /*others_done=*/r > 0, patience);
+    if (!done.has_value() && !worker.abandoned) {
       return error(StatusCode::kDevice, "the rank group is shut down");
+    }
+    if (done.has_value() && lost.ok()) {
+      lost = std::move(done->lost);
     }
   }
   if (!failure_.ok()) {
@@ -99,22 +109,23 @@ Status RankGroup::wait_for_job(std::chrono::milliseconds grace) {
   }
   if (ranks_->broken.load(std::memory_order_acquire)) {
     failure_ = ranks_->first_cause();
+    return failure_;
   }
-  return failure_;
+  return lost;
 }
 
-bool RankGroup::job_done(int rank, bool others_done, Patience& patience) {
+std::optional<RankGroup::Done> RankGroup::job_done(int rank, bool others_done, Patience& patience) {
   Worker& worker = *ranks_->workers[static_cast<size_t>(rank)];
   while (true) {
-    if (worker.done.pop_for(kPoll)) {
-      return true;
+    if (std::optional<Done> done = worker.done.pop_for(kPoll)) {
+      return done;
     }
     if (worker.done.closed() && worker.done.size() == 0) {
-      return false;
+      return std::nullopt;
     }
     if (!keep_waiting(rank, others_done || any_done_after(rank), patience)) {
       abandon(rank);
-      return false;
+      return std::nullopt;
     }
   }
 }
@@ -134,6 +145,11 @@ bool RankGroup::keep_waiting(int rank, bool others_done, Patience& patience) {
                          "rank {} did not return from its job within {:.1f} s of another rank",
                          rank,
                          seconds(options_.job_timeout)));
+    } else if (!others_done && (patience.alone += kPoll) >= patience.step) {
+      ranks_->fail(error(StatusCode::kDevice,
+                         "no rank returned from its job within {:.1f} s; a device or its driver "
+                         "hangs, or steps take longer here and the step time-out is too short",
+                         seconds(patience.step)));
     }
     return true;
   }
@@ -157,13 +173,49 @@ Status RankGroup::failed_before() const {
   return error(StatusCode::kDevice, "the ranks stopped after: {}", failure_.message());
 }
 
-Status RankGroup::Ranks::run_job(const Job& job, RankContext& context) const {
+RankGroup::Ranks::Attempt RankGroup::Ranks::run_job(const Job& job, RankContext& context) const {
+  const auto failed = [&context](StatusCode code, const char* why) {
+    return Attempt{.status = error(code, "rank {}: {}", context.rank, why)};
+  };
   try {
-    return job(context);
+    return {.status = job(context)};
+  } catch (const CollectiveInterrupted& e) {
+    Attempt attempt = failed(StatusCode::kDevice, e.what());
+    attempt.interrupted = true;
+    return attempt;
   } catch (const DeviceError& e) {
-    return error(StatusCode::kDevice, "rank {}: {}", context.rank, e.what());
+    return failed(StatusCode::kDevice, e.what());
+  } catch (const ArenaFull& e) {
+    return failed(StatusCode::kOutOfMemory, e.what());
   } catch (const std::bad_alloc&) {
-    return error(StatusCode::kOutOfMemory, "rank {}: out of host memory", context.rank);
+    return failed(StatusCode::kOutOfMemory, "out of host memory");
+  }
+}
+
+Status RankGroup::Ranks::run_task(const Task& task, int64_t number, RankContext& context) {
+  Status status = recovery->begin(number);
+  if (!status.ok()) {
+    return status;
+  }
+  while (true) {
+    const Attempt attempt = run_job(task.job, context);
+    if (attempt.status.ok()) {
+      recovery->end();
+      return ok_status();
+    }
+    const bool loses = attempt.interrupted || attempt.status.code() != StatusCode::kDevice;
+    if (loses && task.on_failure == OnFailure::kLosesJob) {
+      JobRecovery::Outcome outcome =
+          recovery->leave(number, attempt.interrupted ? ok_status() : attempt.status);
+      if (outcome.next == JobRecovery::Next::kRunAgain) {
+        continue;
+      }
+      if (outcome.next == JobRecovery::Next::kLost) {
+        return std::move(outcome.cause);
+      }
+    }
+    fail(attempt.status);
+    return ok_status();
   }
 }
 
@@ -183,6 +235,7 @@ void RankGroup::Ranks::fail(const Status& status) {
   cause = health.ok() ? status : health;
   set->abort(cause.message());
   broken.store(true, std::memory_order_release);
+  recovery->give_up();
 }
 
 Status RankGroup::Ranks::first_cause() {
@@ -196,23 +249,20 @@ void RankGroup::Ranks::work(int rank) {
   SelfCommunicator self;
   ParallelContext parallel{.tp = *resources.tp, .dp = self, .ep = self, .pp = self};
   RankContext context{rank, *resources.device, *resources.ops, parallel, *resources.stream};
-  for (int64_t number = 0; std::optional<Job> job = worker.jobs.pop(); ++number) {
-    Status status;
+  for (int64_t number = 0; std::optional<Task> task = worker.jobs.pop(); ++number) {
+    Status lost;
     if (stall && stall->rank == rank && stall->job == number) {
       stall_until_aborted();
-      status = error(StatusCode::kDevice, "rank {} was stalled before job {}", rank, number);
+      fail(error(StatusCode::kDevice, "rank {} was stalled before job {}", rank, number));
     } else if (broken.load(std::memory_order_acquire)) {
       // Aborted collectives alone do not stop it: a job may use none, and a group of one never
       // waits for anybody.
-      status = error(StatusCode::kDevice, "rank {}: not run", rank);
+      fail(error(StatusCode::kDevice, "rank {}: not run", rank));
     } else {
-      status = run_job(*job, context);
+      lost = run_task(*task, number, context);
     }
-    if (!status.ok()) {
-      fail(status);
-    }
-    job.reset();  // what it holds is freed before anybody hears that it is done
-    worker.done.push({});
+    task.reset();  // what it holds is freed before anybody hears that it is done
+    worker.done.push({.lost = std::move(lost)});
   }
   worker.done.close();
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/job_recovery.h"
 #include "base/queue.h"
 
 namespace tutti {
@@ -35,13 +36,24 @@ struct RankStall {
 
 struct RankGroupOptions {
   RankRequest request;
-  /// How long a rank may be behind the first that has done the same job. Ranks that all compute may
-  /// take any time: nobody knows how long a job is.
+  /// How long a rank may be behind the first that has done the same job. Ranks that are all in a
+  /// job of run() may take any time: nobody knows how long loading takes.
   std::chrono::milliseconds job_timeout{600'000};
+  /// How long the ranks may all be in the oldest submitted job while somebody waits for it.
+  std::chrono::milliseconds step_timeout{600'000};
   /// How long ranks may take to return from a submitted job after the group was aborted. Those in
   /// a job of run(), which may load weights for minutes, have job_timeout.
   std::chrono::milliseconds grace{5'000};
   std::optional<RankStall> stall;
+};
+
+/// What it means if a job fails and no device did (any error but kDevice).
+enum class OnFailure {
+  kEndsGroup,
+  /// This job is lost on all ranks and the group goes on, where RankSet::interrupt() can: only for
+  /// jobs that may be run again from their beginning when they are interrupted by the loss of the
+  /// one before, and whose state may be anything after they were lost.
+  kLosesJob,
 };
 
 class RankGroup {
@@ -71,25 +83,37 @@ class RankGroup {
 
   /// Every rank runs `job`, after all jobs submitted before. Never blocks for long. One thread
   /// submits and waits. kDevice once the group is broken or stopped.
-  Status submit(Job job);
+  Status submit(Job job, OnFailure on_failure = OnFailure::kEndsGroup);
 
   /// Waits for the oldest submitted job on all ranks. Fails if the group has failed by then, in
   /// this job or a later one: with the first error of any rank, not that of one that was only
   /// interrupted by it. After an error the group is broken: its collectives are aborted, later jobs
   /// are not run and fail with kDevice. A rank that lags (RankGroupOptions), or a collective that
-  /// failed on a device, is kDevice as well.
-  Status wait() { return wait_for_job(options_.grace); }
+  /// failed on a device, is kDevice as well. With broken() false the job was lost alone: the error
+  /// is that of the rank that lost it, and jobs before and after are as if it had not been.
+  Status wait() { return wait_for_job(options_.grace, options_.step_timeout); }
+
+  /// The group has failed for good; of the thread that submits and waits.
+  bool broken() const { return !failure_.ok(); }
 
   Status run(Job job) {
     TUTTI_RETURN_IF_ERROR(submit(std::move(job)));
-    return wait_for_job(std::max(options_.grace, options_.job_timeout));
+    return wait_for_job(std::max(options_.grace, options_.job_timeout),
+                        std::chrono::milliseconds::max());
   }
 
  private:
-  struct Done {};
+  struct Done {
+    Status lost;  // not ok: the job was lost, here or on another rank
+  };
+
+  struct Task {
+    Job job;
+    OnFailure on_failure = OnFailure::kEndsGroup;
+  };
 
   struct Worker {
-    BoundedQueue<Job> jobs{kMaxPending};
+    BoundedQueue<Task> jobs{kMaxPending};
     BoundedQueue<Done> done{kMaxPending};  // one per job; closed when the thread has ended
     std::thread thread;
     bool abandoned = false;  // belongs to the thread that submits and waits
@@ -100,12 +124,22 @@ class RankGroup {
     std::unique_ptr<RankSet> set;
     std::vector<std::unique_ptr<Worker>> workers;
     std::optional<RankStall> stall;
+    std::optional<JobRecovery> recovery;
     std::atomic<bool> broken{false};
     std::mutex mutex;
     Status cause;  // under the mutex; the first failure
 
+    // Of one attempt at a job.
+    struct Attempt {
+      Status status;
+      bool interrupted = false;
+    };
+
     void work(int rank);
-    Status run_job(const Job& job, RankContext& context) const;
+    /// Runs the rank's job number `number`, again if need be. An error: it was lost. Where the
+    /// group ends it fails it and returns ok.
+    Status run_task(const Task& task, int64_t number, RankContext& context);
+    Attempt run_job(const Job& job, RankContext& context) const;
     void stall_until_aborted() const;
     /// Keeps the first cause and wakes the ranks.
     void fail(const Status& status);
@@ -114,18 +148,20 @@ class RankGroup {
 
   // Of one wait; counted in polls, so that time in which the process stood still does not count.
   struct Patience {
+    std::chrono::milliseconds alone{0};    // while no rank was seen to have done the job
     std::chrono::milliseconds behind{0};   // since a rank was seen to have done the job
     std::chrono::milliseconds aborted{0};  // since the group was seen to be aborted
     std::chrono::milliseconds grace{0};
+    std::chrono::milliseconds step{0};  // bound of `alone`
   };
 
   static constexpr size_t kMaxPending = 8;
 
   RankGroup(std::unique_ptr<RankSet> set, const RankGroupOptions& options);
 
-  Status wait_for_job(std::chrono::milliseconds grace);
-  /// Waits for the oldest job of rank `rank`. False: it was abandoned, or its thread has ended.
-  bool job_done(int rank, bool others_done, Patience& patience);
+  Status wait_for_job(std::chrono::milliseconds grace, std::chrono::milliseconds step);
+  /// Waits for the oldest job of rank `rank`. nullopt: it was abandoned, or its thread has ended.
+  std::optional<Done> job_done(int rank, bool others_done, Patience& patience);
   bool any_done_after(int rank) const;
   /// After each poll in which `rank` was not done: false if it is time to abandon it.
   bool keep_waiting(int rank, bool others_done, Patience& patience);

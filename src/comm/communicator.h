@@ -19,6 +19,12 @@ class DeviceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Another rank has lost the job that this one is in, or the one before; see RankSet::interrupt().
+class CollectiveInterrupted : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// residual += sum over ranks of x; y = residual / sqrt(mean(residual^2) + eps) * weight over the
 /// last dimension. The sum is f32 and not rounded before it is added.
 struct AllReduceAddRmsNorm {

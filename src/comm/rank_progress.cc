@@ -79,6 +79,13 @@ void RankProgress::arrive(int rank) {
   seat.arrived.store(seat.arrived.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
+void RankProgress::reset() {
+  for (Seat& seat : seats_) {
+    seat.entered.store(0, std::memory_order_relaxed);
+    seat.arrived.store(0, std::memory_order_relaxed);
+  }
+}
+
 std::optional<std::string> RankProgress::disagreement(int rank) const {
   const uint64_t number = seats_[usize(rank)].entered.load(std::memory_order_relaxed);
   const auto word = [&](size_t r) {

@@ -44,6 +44,9 @@ class RankProgress {
   /// It comes to a point where it waits for the others: one of those within a collective.
   void arrive(int rank);
 
+  /// As if no collective had been called. Nobody may be in one.
+  void reset();
+
   /// Between the first wait of a collective and the next one: nullopt if all ranks are in the same
   /// call as `rank`, else what differs, in the same words on every rank.
   std::optional<std::string> disagreement(int rank) const;

@@ -56,6 +56,25 @@ void ThreadGroup::check_abort() const {
   }
 }
 
+// The failed rank comes to no wait before resume(), so those that it has not passed stay
+// incomplete; nobody else is woken. A rank on its way to sleep may miss it for one nap.
+void ThreadGroup::interrupt() {
+  interrupted_.store(true, std::memory_order_release);
+  futex_wake_all(generation_);
+}
+
+void ThreadGroup::resume() {
+  arrived_.store(0, std::memory_order_relaxed);
+  progress_.reset();
+  interrupted_.store(false, std::memory_order_release);
+}
+
+void ThreadGroup::check_interrupt() const {
+  if (interrupted_.load(std::memory_order_acquire)) {
+    throw CollectiveInterrupted("a collective was interrupted: another rank lost its job");
+  }
+}
+
 // In this order: a rank counts itself as a sleeper before the kernel looks at the generation, so
 // either it is counted here or it sees the new one.
 void ThreadGroup::wake_all() {
@@ -80,37 +99,40 @@ void ThreadGroup::wait_for_all(int rank) {
   // before it is seen by the check.
   const uint32_t generation = generation_.load(std::memory_order_acquire);
   check_abort();
+  check_interrupt();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
     arrived_.store(0, std::memory_order_relaxed);
     wake_all();
     check_abort();
     return;
   }
-  const auto waiting = [&] { return generation_.load(std::memory_order_acquire) == generation; };
-  for (int i = 0; i < spins_ && waiting(); ++i) {
+  for (int i = 0; i < spins_ && waiting(generation); ++i) {
     pause_cpu();
   }
-  for (int i = 0; i < kYields && waiting(); ++i) {
+  for (int i = 0; i < kYields && waiting(generation); ++i) {
     std::this_thread::yield();
   }
-  if (waiting()) {
+  if (waiting(generation)) {
     sleep_until_all(rank, generation);
   }
   check_abort();
+  if (generation_.load(std::memory_order_acquire) == generation) {
+    check_interrupt();
+  }
 }
 
 void ThreadGroup::sleep_until_all(int rank, uint32_t generation) {
   using std::chrono::nanoseconds;
   nanoseconds waited{0};
   sleepers_.fetch_add(1);
-  while (generation_.load() == generation && waited < timeout_) {
+  while (waiting(generation) && waited < timeout_) {
     const nanoseconds nap = std::min<nanoseconds>(kLongestNap, timeout_ - waited);
     const auto begin = std::chrono::steady_clock::now();
     futex_wait(generation_, generation, nap);
     waited += std::min<nanoseconds>(nap, std::chrono::steady_clock::now() - begin);
   }
   sleepers_.fetch_sub(1);
-  if (generation_.load(std::memory_order_acquire) == generation) {
+  if (waiting(generation)) {
     abort(progress_.missing(rank, std::chrono::duration<double>(waited).count()));
   }
 }

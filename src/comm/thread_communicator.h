@@ -28,6 +28,13 @@ class ThreadGroup {
   /// rank waits for one that failed.
   void abort(const std::string& reason);
 
+  /// See RankSet: a rank has failed between two collectives. Waits that all ranks have come to end
+  /// as usual; every other, present or future, throws CollectiveInterrupted.
+  void interrupt();
+
+  /// Ends interrupt(), once no rank is in a collective.
+  void resume();
+
   /// kDevice with the reason once the group is aborted, by abort() or because a rank waited too
   /// long for another or called another collective than the others. Any thread; does not wait.
   Status health() const;
@@ -41,6 +48,13 @@ class ThreadGroup {
   void sleep_until_all(int rank, uint32_t generation);
   void wake_all();
   void check_abort() const;
+  void check_interrupt() const;
+
+  /// Whether the wait that began at `generation` must go on.
+  bool waiting(uint32_t generation) const {
+    return generation_.load(std::memory_order_acquire) == generation &&
+           !interrupted_.load(std::memory_order_acquire);
+  }
 
   const int size_;
   const int spins_;
@@ -52,6 +66,7 @@ class ThreadGroup {
   alignas(64) std::atomic<uint32_t> generation_{0};
   alignas(64) std::atomic<int> sleepers_{0};
   alignas(64) std::atomic<bool> aborted_{false};
+  std::atomic<bool> interrupted_{false};
   std::string abort_reason_;  // written before aborted_ is set
   std::atomic_flag abort_once_ = ATOMIC_FLAG_INIT;
 };

@@ -29,11 +29,14 @@ Arena Arena::measuring() {
 
 TensorView Arena::alloc(DType dtype, const Shape& shape) {
   const int64_t bytes = ceil_div(shape.numel() * dtype_size(dtype), kAlignment) * kAlignment;
-  TUTTI_CHECK_MSG(bytes <= capacity_ - used_,
-                  "arena of {} bytes is full: {} used, {} wanted",
-                  buffer_.bytes(),
-                  used_,
-                  bytes);
+  if (bytes > capacity_ - used_) {
+    throw ArenaFull(
+        fmt::format("the step's activations do not fit their arena of {} bytes: {} are used, {} "
+                    "more were wanted; a smaller ‹max_batch_tokens› makes steps smaller",
+                    capacity_,
+                    used_,
+                    bytes));
+  }
   void* data = base_ + used_;
   used_ += bytes;
   peak_ = std::max(peak_, used_);

@@ -3,11 +3,19 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 
 #include "base/check.h"
 #include "device/device.h"
 
 namespace tutti {
+
+/// A step wants more activations than its arena was sized for. Our bug or an unforeseen shape; no
+/// memory was touched, so the step is lost and nothing else.
+class ArenaFull : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 class Arena {
  public:
@@ -17,7 +25,7 @@ class Arena {
   /// ops that compute nothing, tells by peak() how large the real arena must be.
   static Arena measuring();
 
-  /// Uninitialised; lives until reset(). The arena is sized by the planner: running out is our bug.
+  /// Uninitialised; lives until reset(). ArenaFull if there is no room.
   TensorView alloc(DType dtype, const Shape& shape);
 
   void reset() { used_ = 0; }

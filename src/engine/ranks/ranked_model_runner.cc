@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <thread>
 
 #include "base/checked.h"
@@ -17,6 +18,16 @@ namespace {
 
 constexpr int kMaxRanks = 64;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
+
+/// The result of `work`, which allocates on the engine thread; kOutOfMemory where that failed.
+template <class Work>
+Status with_host_memory(const char* what, const Work& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return error(StatusCode::kOutOfMemory, "out of host memory while {}", what);
+  }
+}
 
 Status illegal_ranks(const HfConfig& config,
                      const ModelOptions& options,
@@ -61,6 +72,7 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
                              {.request = {.ranks = options.ranks,
                                           .collective_timeout = options.collective_timeout,
                                           .tuning = runner->shared_->tuning.get()},
+                              .step_timeout = options.step_timeout,
                               .stall = options.stall}));
   const StepShape shape = runner->step_shape(options);
   TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
@@ -399,14 +411,15 @@ Status RankedModelRunner::submit(const Batch& batch) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return finished;
   };
-  const Status planned = planner_.plan(batch, finish_earlier, step.plan, step.rows);
-  if (!planned.ok()) {
-    return error(StatusCode::kDevice, "{}", planned.message());
-  }
+  // No rank has seen a step that fails here, and what the planner knows of its sequences is
+  // replaced when their slots have new ones.
+  TUTTI_RETURN_IF_ERROR(with_host_memory("a step was planned", [&] {
+    return planner_.plan(batch, finish_earlier, step.plan, step.rows);
+  }));
   const Status status =
-      group_->submit([shared = shared_.get(), number = submitted_](RankContext& rank) {
-        return shared->run_step(rank, number);
-      });
+      group_->submit([shared = shared_.get(), number = submitted_](
+                         RankContext& rank) { return shared->run_step(rank, number); },
+                     OnFailure::kLosesJob);
   submitted_ += status.ok() ? 1 : 0;
   return status;
 }
@@ -414,8 +427,8 @@ Status RankedModelRunner::submit(const Batch& batch) {
 Status RankedModelRunner::finish_before(uint64_t number) {
   while (finished_ < number) {
     Pending& step = shared_->pending[finished_++ % kMaxPending];
-    step.status = finish(step);
-    if (!step.status.ok()) {
+    step.status = with_host_memory("the tokens of a step were read", [&] { return finish(step); });
+    if (step.status.code() == StatusCode::kDevice) {
       return step.status;
     }
   }
@@ -423,7 +436,12 @@ Status RankedModelRunner::finish_before(uint64_t number) {
 }
 
 Status RankedModelRunner::finish(Pending& step) {
-  TUTTI_RETURN_IF_ERROR(group_->wait());
+  const Status ran = group_->wait();
+  if (group_->broken()) {
+    return {StatusCode::kDevice,
+            ran.message()};  // whatever it was, the ranks are no longer together
+  }
+  TUTTI_RETURN_IF_ERROR(ran);
   TokenChooser& chooser = planner_.chooser();
   if (step.plan.host_chooses) {
     chooser.choose_on_host(*step.batch, shared_->logits, step.output);
@@ -441,11 +459,11 @@ Status RankedModelRunner::collect(StepOutput& output) {
   TUTTI_CHECK_LT(collected_, submitted_);
   Pending& step = shared_->pending[collected_++ % kMaxPending];
   if (finished_ < collected_) {
-    const Status finished = finish_before(collected_);
-    TUTTI_CHECK_EQ(finished.ok(), step.status.ok());  // the older ones are finished already
+    static_cast<void>(
+        finish_before(collected_));  // in step.status; older ones are finished already
   }
   std::swap(output, step.output);
-  return step.status.ok() ? ok_status() : Status(StatusCode::kDevice, step.status.message());
+  return step.status;
 }
 
 Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,

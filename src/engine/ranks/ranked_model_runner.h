@@ -33,6 +33,7 @@ struct ModelLoadOptions {
   /// The one rank has the share of rank 0 of so many (backend/lone_rank.h); 0 = `ranks`.
   int one_of = 0;
   std::chrono::milliseconds collective_timeout{30'000};  ///< see RankRequest
+  std::chrono::milliseconds step_timeout{600'000};       ///< see RankGroupOptions
   std::optional<RankStall> stall;                        ///< for tests
   int64_t context = 0;  ///< tokens; 0 = as much of the model's context as memory allows
   int64_t kv_memory =
@@ -165,7 +166,8 @@ class RankedModelRunner final : public ModelRunner {
   /// no request pays for what is done once.
   Status warm_up(const StepShape& shape, bool record);
   Status tune_collectives();
-  /// Waits for the submitted steps before `number` and fills their outputs. The error of the last.
+  /// Waits for the submitted steps before `number` and fills their outputs. An error ends the
+  /// runner; a step that was lost alone says so in its status.
   Status finish_before(uint64_t number);
   Status finish(Pending& step);
 

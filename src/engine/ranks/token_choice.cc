@@ -184,6 +184,7 @@ void TokenChooser::place_adjusted(const Batch& batch, StepPlan& plan) {
   if (std::none_of(batch.sequences.begin(), batch.sequences.end(), changed)) {
     return;
   }
+  adjusted_.end_step();  // of one that was lost while it was planned
   for (const BatchSequence& s : batch.sequences) {
     if (changed(s)) {
       adjusted_.keep(s.slot);
