@@ -10,6 +10,13 @@ constexpr const char* kModelHelp =
     "Model: a checkpoint directory, or a name looked up in $TUTTI_HOME/models and the Hugging Face "
     "cache";
 
+std::string check_timeout(const std::string& text) {  // CLI::Range lets "nan" through
+  double seconds = 0;
+  return CLI::detail::lexical_cast(text, seconds) && seconds >= 0.05 && seconds <= 86400.0
+             ? std::string()
+             : text + ": wanted seconds from 0.05 to 86400";
+}
+
 }  // namespace
 
 void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
@@ -36,12 +43,12 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
                  m.collective_timeout_seconds,
                  "Seconds a rank waits for the others before the model is given up")
       ->capture_default_str()
-      ->check([](const std::string& text) {  // CLI::Range lets "nan" through
-        double seconds = 0;
-        return CLI::detail::lexical_cast(text, seconds) && seconds >= 0.05 && seconds <= 86400.0
-                   ? std::string()
-                   : text + ": wanted seconds from 0.05 to 86400";
-      });
+      ->check(&check_timeout);
+  app.add_option("--step-timeout",
+                 m.step_timeout_seconds,
+                 "Seconds that one step may take before the model is given up")
+      ->capture_default_str()
+      ->check(&check_timeout);
   app.add_option("--p2p",
                  m.p2p,
                  "auto: GPUs use each other's memory if a test with moved data says that it works; "

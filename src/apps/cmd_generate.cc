@@ -47,11 +47,13 @@ Status generate(const GenerateOptions& options) {
   const InterruptGuard guard;
   TUTTI_TRY(const uint64_t id, model.engine->generate(std::move(request), sink));
   bool cancelled = false;
+  HangWatch hang;
   TUTTI_RETURN_IF_ERROR(sink->wait([&] {
     if (!cancelled && InterruptGuard::count() > 0) {
       model.engine->cancel(id);
       cancelled = true;
     }
+    hang.look(*model.engine);
   }));
   print(*sink, model.tokenizer != nullptr, options.json);
   return ok_status();

@@ -162,11 +162,13 @@ Result<CollectedChoice> answer(const TextModel& model,
   InterruptGuard::reset();
   TUTTI_TRY(const uint64_t id, model.engine->generate(std::move(request), sink));
   bool cancelled = false;
+  HangWatch hang;
   const Status status = sink->wait([&] {
     if (!cancelled && InterruptGuard::count() > 0) {
       model.engine->cancel(id);
       cancelled = true;
     }
+    hang.look(*model.engine);
   });
   printer.finish();
   if (!status.ok()) {

@@ -22,6 +22,8 @@ constexpr int kFailedWhileServing = 74;  // sysexits.h EX_IOERR; documented in d
 constexpr std::chrono::milliseconds kHealthPoll{200};
 // After a failure, for probes and clients that come back: they are told the cause.
 constexpr std::chrono::milliseconds kLastWords{2000};
+// From when all replies have ended to when the model has; a step may still be under way.
+constexpr std::chrono::seconds kStopTimeout{30};
 
 // SIGINT, SIGTERM and SIGHUP (the terminal is gone) are taken from here by wait(), never by a
 // handler. Made before any thread starts, since threads inherit the mask. What our parent had us
@@ -103,16 +105,30 @@ std::optional<int> serve_until_the_end(Shutdown& shutdown, const ServedModels& s
   return signal;
 }
 
-// Requests under way have got their error from the engine. The process ends here and now: what
-// would be freed on the way out may hang in the driver of a device that failed.
+// Requests under way have got their error from the engine, or get it here where its thread hangs.
+// The process ends here and now: what would be freed on the way out may hang in the driver of a
+// device that failed.
 [[noreturn]] void end_after_failure(const ServeOptions& options,
                                     HttpServer& server,
                                     const ServedModels& served) {
-  log_error("{}", served.live().message());
+  const Status why = served.live();
+  log_error("{}", why.message());
   log_error("ending with exit code {}", kFailedWhileServing);
-  std::this_thread::sleep_for(std::min(kLastWords, options.limits.drain_timeout));
-  server.drain(options.limits.drain_timeout);
+  const auto wait = std::min(kLastWords, options.limits.drain_timeout);
+  std::this_thread::sleep_for(wait);
+  server.drain(wait, why);
   std::_Exit(kFailedWhileServing);
+}
+
+// Ends the process if what follows takes longer than kStopTimeout.
+void bound_the_end() {
+  std::thread([] {
+    std::this_thread::sleep_for(kStopTimeout);
+    log_error("the model did not stop within {} s; ending without it, with exit code {}",
+              kStopTimeout.count(),
+              kFailedWhileServing);
+    std::_Exit(kFailedWhileServing);
+  }).detach();
 }
 
 // Each connection is a descriptor; the soft limit of most shells (1024) is for programs that use
@@ -158,6 +174,10 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
            signal_name(*signal),
            std::chrono::duration_cast<std::chrono::seconds>(options.limits.drain_timeout).count());
   server->drain(options.limits.drain_timeout);
+  if (!served->live().ok()) {
+    end_after_failure(options, *server, *served);
+  }
+  bound_the_end();
   server->stop();
   model.engine->shutdown();
   log_info("stopped");

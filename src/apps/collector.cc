@@ -1,6 +1,9 @@
 #include "apps/collector.h"
 
+#include <cstdlib>
 #include <utility>
+
+#include "apps/common.h"
 
 namespace tutti {
 
@@ -38,6 +41,14 @@ int InterruptGuard::count() {
 
 void InterruptGuard::reset() {
   interrupts = 0;
+}
+
+void HangWatch::look(const LanguageModel& model) {
+  constexpr int kMostLooks = 100;
+  const Status health = model.health();
+  if (health.code() == StatusCode::kDevice && ++failed_looks_ >= kMostLooks) {
+    std::_Exit(fail(health));
+  }
 }
 
 void Collector::on_delta(GenerationDelta delta) {

@@ -45,6 +45,18 @@ class Collector final : public GenerationSink {
   GenerationUsage usage_;
 };
 
+/// Notices, asked about 20 times per second, that a model failed and that whoever waits for its
+/// answer is not told, because the engine's thread hangs in a driver.
+class HangWatch {
+ public:
+  /// Ends the process with the exit code of kDevice and the cause if that has been so for seconds:
+  /// nothing could be freed.
+  void look(const LanguageModel& model);
+
+ private:
+  int failed_looks_ = 0;
+};
+
 /// Counts Ctrl-C instead of dying from it, while it lives. If our parent had us ignore it, it stays
 /// ignored.
 class InterruptGuard {

@@ -177,6 +177,7 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   options.cache_directory = join_path(read_environment().home, "cache");
   options.collective_timeout =
       std::chrono::milliseconds(std::llround(flags.collective_timeout_seconds * 1000));
+  options.step_timeout = std::chrono::milliseconds(std::llround(flags.step_timeout_seconds * 1000));
   if (!flags.fault_stall.empty()) {
     TUTTI_TRY(options.stall, parse_stall(flags.fault_stall));
   }

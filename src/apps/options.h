@@ -20,6 +20,7 @@ struct ModelFlags {
   int ranks_per_gpu = 1;      ///< more than one is for tests
   std::string p2p = "auto";   ///< auto or off: whether GPUs use each other's memory
   double collective_timeout_seconds = 30;
+  double step_timeout_seconds = 600;
   std::string fault_stall;  ///< for tests: "1@200" stops rank 1 before its job 200
   int threads = 0;          ///< 0 = all CPUs
   int64_t context = 0;      ///< tokens; 0 = chosen

@@ -70,6 +70,9 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
   parts.defaults = std::move(defaults);
   parts.engine = engine;
   parts.engine.prefix_cache = !flags.no_prefix_cache;
+  // Later than the ranks' own time-outs, which name who is missing: only a wait inside a driver
+  // comes to this.
+  parts.engine.step_timeout = options.step_timeout + 2 * RankGroupOptions().grace;
   parts.runner = std::move(runner);
   parts.tokenizer = model.tokenizer;
   parts.chat_template = model.chat_template;

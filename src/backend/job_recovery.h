@@ -49,8 +49,8 @@ class JobRecovery {
   std::condition_variable changed_;
   bool given_up_ = false;
   bool recovering_ = false;
-  int running_ = 0;        // ranks in a job
-  int left_ = 0;           // of this recovery: ranks that wait for the others to leave
+  int running_ = 0;  // ranks in a job
+  int left_ = 0;     // of this recovery: ranks that wait for the others to leave
   uint64_t recoveries_ = 0;
   // Of the recovery under way: the first job that was lost, and why.
   int64_t lost_ = std::numeric_limits<int64_t>::max();

@@ -145,11 +145,13 @@ bool RankGroup::keep_waiting(int rank, bool others_done, Patience& patience) {
                          "rank {} did not return from its job within {:.1f} s of another rank",
                          rank,
                          seconds(options_.job_timeout)));
-    } else if (!others_done && (patience.alone += kPoll) >= patience.step) {
-      ranks_->fail(error(StatusCode::kDevice,
-                         "no rank returned from its job within {:.1f} s; a device or its driver "
-                         "hangs, or steps take longer here and the step time-out is too short",
-                         seconds(patience.step)));
+    } else if ((patience.waited += kPoll) >= patience.step) {
+      ranks_->fail(
+          error(StatusCode::kDevice,
+                "{} returned from a step within {:.1f} s: a device or its driver hangs, "
+                "or steps take longer here and the step time-out is too short",
+                others_done ? fmt::format("not every rank (not rank {})", rank) : "no rank",
+                seconds(patience.step)));
     }
     return true;
   }

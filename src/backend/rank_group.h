@@ -39,7 +39,7 @@ struct RankGroupOptions {
   /// How long a rank may be behind the first that has done the same job. Ranks that are all in a
   /// job of run() may take any time: nobody knows how long loading takes.
   std::chrono::milliseconds job_timeout{600'000};
-  /// How long the ranks may all be in the oldest submitted job while somebody waits for it.
+  /// How long somebody may wait for the oldest submitted job.
   std::chrono::milliseconds step_timeout{600'000};
   /// How long ranks may take to return from a submitted job after the group was aborted. Those in
   /// a job of run(), which may load weights for minutes, have job_timeout.
@@ -148,11 +148,11 @@ class RankGroup {
 
   // Of one wait; counted in polls, so that time in which the process stood still does not count.
   struct Patience {
-    std::chrono::milliseconds alone{0};    // while no rank was seen to have done the job
+    std::chrono::milliseconds waited{0};   // while the group was seen to be sound
     std::chrono::milliseconds behind{0};   // since a rank was seen to have done the job
     std::chrono::milliseconds aborted{0};  // since the group was seen to be aborted
     std::chrono::milliseconds grace{0};
-    std::chrono::milliseconds step{0};  // bound of `alone`
+    std::chrono::milliseconds step{0};  // bound of `waited`
   };
 
   static constexpr size_t kMaxPending = 8;

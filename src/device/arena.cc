@@ -32,7 +32,7 @@ TensorView Arena::alloc(DType dtype, const Shape& shape) {
   if (bytes > capacity_ - used_) {
     throw ArenaFull(
         fmt::format("the step's activations do not fit their arena of {} bytes: {} are used, {} "
-                    "more were wanted; a smaller ‹max_batch_tokens› makes steps smaller",
+                    "more were wanted; steps of fewer tokens take less",
                     capacity_,
                     used_,
                     bytes));

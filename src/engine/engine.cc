@@ -146,6 +146,15 @@ void Engine::shutdown() {
 
 Status Engine::health() const {
   const std::lock_guard lock(state_mutex_);
+  if (device_failure_.ok() && config_.step_timeout.count() > 0 &&
+      watch_.look(StepWatch::Clock::now()) >= config_.step_timeout) {
+    const std::string why = fmt::format(
+        "the model stopped: its ranks have not answered for {:.1f} s; a device or its driver "
+        "hangs, or steps take longer here and the step time-out is too short; restart it",
+        std::chrono::duration<double>(config_.step_timeout).count());
+    device_failure_ = Status(StatusCode::kDevice, why);
+    inbox_.close(Status(StatusCode::kUnavailable, why));
+  }
   return device_failure_.ok() ? inbox_.status() : device_failure_;
 }
 
@@ -230,7 +239,10 @@ bool Engine::submit_step() {
   ++counters_.steps;
   inbox_.set_scheduler_waiting(scheduler_.stats().waiting);
   const TraceScope trace("engine step", static_cast<long long>(batch.step));
-  const Status status = runner_->submit(batch);
+  const Status status = [&] {
+    const StepWatch::Call call(watch_);
+    return runner_->submit(batch);
+  }();
   if (status.ok()) {
     return true;
   }
@@ -246,13 +258,24 @@ bool Engine::submit_step() {
 }
 
 void Engine::collect_step() {
-  const Status status = runner_->collect(output_);
+  const Status status = unless_given_up([&] {
+    const StepWatch::Call call(watch_);
+    return runner_->collect(output_);
+  }());
   counters_.step_model_seconds += lap();
   if (status.ok()) {
     scheduler_.commit(output_, turn_->events);
   } else {
     step_failed(status);
   }
+}
+
+Status Engine::unless_given_up(const Status& status) const {
+  if (config_.step_timeout.count() == 0) {
+    return status;
+  }
+  const std::lock_guard lock(state_mutex_);
+  return device_failure_.ok() ? status : device_failure_;
 }
 
 void Engine::step_failed(const Status& status) {
@@ -264,7 +287,9 @@ void Engine::step_failed(const Status& status) {
         fmt::format("the model stopped after a device failure: {}; restart it", status.message());
     {
       const std::lock_guard lock(state_mutex_);
-      device_failure_ = Status(StatusCode::kDevice, why);
+      if (device_failure_.ok()) {
+        device_failure_ = Status(StatusCode::kDevice, why);
+      }
     }
     inbox_.close(Status(StatusCode::kUnavailable, why));
     scheduler_.fail_all(status, turn_->events);

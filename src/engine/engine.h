@@ -16,6 +16,7 @@
 #include "engine/inbox.h"
 #include "engine/language_model.h"
 #include "engine/model_runner.h"
+#include "engine/step_watch.h"
 #include "kv/block_pool.h"
 #include "sched/scheduler.h"
 
@@ -27,6 +28,9 @@ struct EngineConfig {
   int64_t max_prefill_chunk = 0;     ///< see SchedulerConfig
   double priority_aging_seconds = 10.0;  ///< waiting this long is worth one level of priority
   bool prefix_cache = true;
+  /// How long one call of the runner may take, as seen by those who ask for health(); 0: any time.
+  /// For what the runner cannot bound itself: a wait inside a driver.
+  std::chrono::milliseconds step_timeout{0};
   bool run_ahead = true;           ///< prepare the next step while the ranks run this one
   std::function<int64_t()> clock;  ///< microseconds, for tests; unset: the steady clock
 };
@@ -65,6 +69,7 @@ class Engine {
   void shutdown();
 
   /// Ok while requests are taken; kDevice with the cause after a device failure, else kUnavailable.
+  /// Where the engine thread hangs in the runner this is who notices: ask again and again.
   Status health() const;
 
   /// Requests here are sequences. Finished, cancelled, failed and prompt_tokens count ended ones.
@@ -84,6 +89,8 @@ class Engine {
   bool submit_step();
   void collect_step();
   void step_failed(const Status& status);
+  /// What the runner said, or that it came back too late.
+  Status unless_given_up(const Status& status) const;
   void deliver();
   std::unique_ptr<Delivery> next_delivery();
   void run_delivery();
@@ -95,7 +102,7 @@ class Engine {
   const EngineConfig config_;
   std::unique_ptr<ModelRunner> runner_;
   const SchedulerConfig scheduler_config_;
-  Inbox inbox_;
+  mutable Inbox inbox_;  // health() closes it
   BoundedQueue<std::unique_ptr<Delivery>> delivery_;
   BoundedQueue<std::unique_ptr<Delivery>> spare_;  // back from the delivery thread
 
@@ -113,7 +120,8 @@ class Engine {
   std::chrono::steady_clock::time_point lap_;  // end of the last timed phase
 
   mutable std::mutex state_mutex_;  // guards the block below
-  Status device_failure_;           // what health() says about runner_failure_
+  mutable Status device_failure_;   // what health() says about runner_failure_, or found itself
+  mutable StepWatch watch_;
   std::condition_variable ended_;
   EngineStats published_;
   bool busy_ = false;  // as of the last turn

@@ -240,6 +240,10 @@ std::string HttpServer::url() const {
 }
 
 void HttpServer::drain(std::chrono::milliseconds timeout) {
+  drain(timeout, shutting_down());
+}
+
+void HttpServer::drain(std::chrono::milliseconds timeout, const Status& why) {
   if (impl_->stopped) {
     return;
   }
@@ -247,7 +251,7 @@ void HttpServer::drain(std::chrono::milliseconds timeout) {
   (void)Impl::wait_until([this] { return impl_->shared.requests == 0; }, timeout);
   // Idle connections go now; replies that are left end with an error.
   impl_->listener->close();
-  impl_->for_all_sessions([](HttpSession& session) { session.abort(shutting_down()); });
+  impl_->for_all_sessions([&why](HttpSession& session) { session.abort(why); });
   if (!Impl::wait_until([this] { return impl_->no_sessions(); }, kAbortGrace)) {
     log_warn("some connections did not end in time; closing them");
   }

@@ -41,6 +41,8 @@ class HttpServer {
   /// are not done after `timeout` end with an error. Then stops accepting and closes all
   /// connections. Blocks at most a few seconds longer than `timeout`.
   void drain(std::chrono::milliseconds timeout);
+  /// As drain(); replies that do not end in time end with `why`.
+  void drain(std::chrono::milliseconds timeout, const Status& why);
 
   /// drain() without waiting, then ends all threads. Idempotent; the destructor calls it.
   void stop();

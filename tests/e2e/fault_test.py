@@ -107,6 +107,30 @@ class Stall(ServerCase):
         self.assertRegex(log, r" E the model stopped after a device failure: .*" + CAUSE)
         self.assertIn(f"exit code {FAILED_WHILE_SERVING}", log)
 
+    def test_one_rank_that_hangs(self):
+        """Nobody waits for it in a collective."""
+        server = self.serve("--tp", "1", "--step-timeout", "1", "--fault-stall", "0@100")
+        probe = Probe(server)
+        stream = open_stream(server.port)
+        begun([stream])
+        reader = Reader(stream)
+        self.assertTrue(reader.failed.wait(60))
+        reader.join(60)
+        text = b"".join(data for _, data in reader.parts).decode()
+        self.assertIn("no rank returned from a step within 1.0 s", text)
+        self.assertEqual(server.process.wait(timeout=20), FAILED_WHILE_SERVING)
+        probe.join(20)
+        self.assertEqual([status for status, _ in probe.replies[:2]], [200, 503])
+
+    def test_a_device_that_fails_while_replies_are_finished(self):
+        server = self.serve(*self.ARGS, "--fault-stall", "1@100")
+        stream = open_stream(server.port)
+        begun([stream])
+        reader = Reader(stream)
+        server.process.send_signal(signal.SIGTERM)
+        self.assertTrue(reader.failed.wait(60))
+        self.assertEqual(server.process.wait(timeout=30), FAILED_WHILE_SERVING)
+
     def test_a_process_that_stood_still_has_not_waited(self):
         server = self.serve(*self.ARGS)
         stream = open_stream(server.port)
@@ -136,6 +160,7 @@ class FlagsOfRanks(ServerCase):
         for command in ("serve", "run"):
             text, _ = self.run_tutti(command, "--help")
             self.assertIn("--collective-timeout", text)
+            self.assertIn("--step-timeout", text)
             self.assertNotIn("--fault", text)
 
     def test_wrong_values_are_refused(self):
@@ -144,6 +169,7 @@ class FlagsOfRanks(ServerCase):
             self.refused(*base, "--fault-stall", value, code=64, parts=["RANK@JOB", value])
         self.refused(*base, "--fault-stall", "2@3", code=64, parts=["rank 2", "ranks 0 to 1"])
         self.run_tutti(*base, "--collective-timeout", "0", code=64)
+        self.run_tutti(*base, "--step-timeout", "nan", code=64)
 
 
 if __name__ == "__main__":

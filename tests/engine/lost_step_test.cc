@@ -131,8 +131,7 @@ TEST_P(LostStepTest, EveryoneElseSaysWhatTheySayAlone) {
 INSTANTIATE_TEST_SUITE_P(Fixtures,
                          LostStepTest,
                          ::testing::Combine(::testing::Values("dsv3_base_f32", "llama_base_f32"),
-                                            ::testing::Values(Kind::kHostChooses,
-                                                              Kind::kLikeGpus)),
+                                            ::testing::Values(Kind::kHostChooses, Kind::kLikeGpus)),
                          [](const auto& test) {
                            return std::get<0>(test.param) +
                                   (std::get<1>(test.param) == Kind::kLikeGpus ? "_like_gpus" : "");

@@ -116,6 +116,43 @@ TEST(TextEngineEnd, ADeviceFailureEndsEverythingWithAReason) {
   EXPECT_EQ(h.runner->steps(), 3);  // the runner is not called again
 }
 
+// Where the engine thread hangs in its runner it can tell nobody; who asks for its health finds
+// out.
+TEST(TextEngineEnd, ARunnerThatDoesNotAnswerIsADeviceFailure) {
+  Harness h({}, std::vector<int32_t>(100, 1));
+  std::atomic<bool> hang = false;
+  h.runner->set_hook(
+      [&](const Batch& batch) { return hang && batch.step >= 3 ? h.gate.pass() : Status(); });
+  h.parts.engine.step_timeout = std::chrono::milliseconds(300);
+  h.start();
+  // Idle or busy, nothing is found as long as steps come back.
+  EXPECT_TRUE(h.run(prompt())->status().ok());
+  const auto look_for = [&](std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (h.engine->health().ok() && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return h.engine->health();
+  };
+  EXPECT_TRUE(look_for(std::chrono::milliseconds(500)).ok());
+  hang = true;
+  const auto sink = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(h.engine->generate(prompt(), sink).ok());
+  h.gate.wait_for_step();
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_TRUE(h.engine->health().ok()) << "only time between looks counts, and a second at most";
+  const Status health = look_for(std::chrono::seconds(10));
+  EXPECT_EQ(health.code(), StatusCode::kDevice);
+  EXPECT_NE(health.message().find("have not answered for 0.3 s"), std::string::npos);
+  EXPECT_EQ(h.engine->generate(prompt(), sink).status().code(), StatusCode::kUnavailable);
+  EXPECT_FALSE(sink->wait(std::chrono::seconds(0)));
+  // Should it come back after all, everybody hears what was said.
+  h.gate.open();
+  ASSERT_TRUE(sink->wait());
+  EXPECT_EQ(sink->status().code(), StatusCode::kDevice);
+  EXPECT_EQ(sink->status().message(), health.message());
+}
+
 TEST(TextEngineEnd, ShutdownWhileBusyEndsEveryRequest) {
   Harness h({}, std::vector<int32_t>(100, 1));
   h.runner->set_hook([&](const Batch&) { return h.gate.pass(); });

@@ -71,10 +71,9 @@ Outcome run_jobs(RankGroup& group, const std::vector<Fault>& faults, unsigned ji
     return ok_status();
   };
   for (int number = 0; number < kJobs; ++number) {
-    EXPECT_TRUE(group
-                    .submit([job, number](RankContext& c) { return job(c, number); },
-                            OnFailure::kLosesJob)
-                    .ok());
+    EXPECT_TRUE(
+        group.submit([job, number](RankContext& c) { return job(c, number); }, OnFailure::kLosesJob)
+            .ok());
     if (number > 0) {
       out.statuses.push_back(group.wait());
     }
@@ -230,7 +229,7 @@ TEST(LostJob, RanksThatAllHangAreGivenUp) {
     const auto begin = std::chrono::steady_clock::now();
     const Status status = group->wait();
     EXPECT_EQ(status.code(), StatusCode::kDevice);
-    EXPECT_THAT(status.message(), HasSubstr("no rank returned from its job within 0.2 s"));
+    EXPECT_THAT(status.message(), HasSubstr("no rank returned from a step within 0.2 s"));
     EXPECT_FALSE(group->stop());
     group.reset();
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
