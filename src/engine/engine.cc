@@ -361,6 +361,7 @@ void Engine::publish_stats() {
   counters_.kv_blocks_total = pool_.total();
   counters_.kv_blocks_used = pool_.used();
   counters_.kv_blocks_cached = pool_.cached();
+  counters_.general_kernel_calls = limits().general_kernel_calls;
   counters_.generated_tokens = scheduler.generated_tokens;
   counters_.preemptions = scheduler.preemptions;
   counters_.forks = scheduler.forks;

@@ -93,6 +93,7 @@ struct EngineStats {
   uint64_t prefix_cache_evictions = 0;  ///< blocks that lost their content to others
   uint64_t forks = 0;                   ///< choices that took over their sibling's prompt
   uint64_t deadlines_expired = 0;       ///< sequences; also counted as failed
+  int64_t general_kernel_calls = 0;     ///< see RunnerLimits
 };
 
 class LanguageModel {

@@ -18,6 +18,9 @@ struct RunnerLimits {
   int64_t long_prompt_from = 0;     ///< SchedulerConfig::long_prompt_from
   int64_t max_score_rows = 0;       ///< prompt tokens of one step that can be scored
   int64_t max_tokens_per_step = 1;  ///< output of one sequence; more than 1: no running ahead
+  /// Operations of the steps that were run at load which only a general kernel takes: right but
+  /// slow.
+  int64_t general_kernel_calls = 0;
 };
 
 class ModelRunner {

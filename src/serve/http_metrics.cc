@@ -37,6 +37,7 @@ constexpr EngineMetric kEngineMetrics[] = {
     {{"prompt_tokens_total", "counter", "model_name", "Prompt tokens processed."}, field<&S::prompt_tokens>},
     {{"generation_tokens_total", "counter", "model_name", "Tokens generated."}, field<&S::generated_tokens>},
     {{"num_preemptions_total", "counter", "model_name", "Sequences that lost their KV blocks to others."}, field<&S::preemptions>},
+    {{"general_kernel_calls", "gauge", "model_name", "Operations of the steps that were run at load which only a general kernel takes: right but slow."}, field<&S::general_kernel_calls>},
     {{"engine_steps_total", "counter", "model_name", "Model steps."}, field<&S::steps>},
     // clang-format on
 };

@@ -71,6 +71,21 @@ TEST_P(DeviceChoiceTest, DrawsAndLogProbabilities) {
   }
 }
 
+// What takes a general kernel on a device is counted for the metrics, once for all ranks.
+TEST_P(DeviceChoiceTest, GeneralKernelsAreCounted) {
+  ModelLoadOptions options;
+  options.directory = std::string(TUTTI_SOURCE_DIR) + "/tests/golden/fixtures/" + GetParam();
+  options.ranks = 2;
+  options.context = 64;
+  options.kv_memory = int64_t{4} << 20;
+  const auto load = [&options](std::unique_ptr<Backend> backend) {
+    return RankedModelRunner::load(*backend, options).value();
+  };
+  EXPECT_EQ(load(make_recording_backend(recordings_))->limits().general_kernel_calls,
+            kGeneralMatmuls + kGeneralAttentions);
+  EXPECT_EQ(load(make_cpu_backend({.threads = 2}))->limits().general_kernel_calls, 0);
+}
+
 // Ranks compare their best ids instead of gathering logits.
 TEST_P(DeviceChoiceTest, GreedyOnSeveralRanks) {
   const Change change = [](SequenceRequest& r) {

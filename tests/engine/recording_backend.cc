@@ -30,6 +30,12 @@ class TapedOps final : public Ops {
 
   const char* name() const override { return "taped"; }
 
+  std::vector<KernelCalls> kernel_calls() const override {
+    return {{"skinny_gemm", 5},
+            {"simple_matmul", kGeneralMatmuls},
+            {"simple_attention", kGeneralAttentions}};
+  }
+
  private:
   void execute(const OpCall& op) override {
     if (!tape_->recording) {

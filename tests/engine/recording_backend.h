@@ -9,6 +9,10 @@
 
 namespace tutti::test {
 
+/// Of the kernels that its operations say took them: those that docs/kernels.md calls general.
+inline constexpr int64_t kGeneralMatmuls = 3;
+inline constexpr int64_t kGeneralAttentions = 4;
+
 /// What was done; over all ranks.
 struct Recordings {
   std::atomic<int64_t> recorded{0};  ///< graphs

@@ -29,18 +29,21 @@ std::vector<int64_t> prompt_sizes(int64_t longest) {
   return sizes;
 }
 
-// Names kernels of docs/kernels.md that take what no fast one does.
-void name_general_kernels(const std::vector<KernelCalls>& kernels) {
+// Names kernels of docs/kernels.md that take what no fast one does; returns how often.
+int64_t name_general_kernels(const std::vector<KernelCalls>& kernels) {
   std::vector<std::string> general;
+  int64_t calls = 0;
   for (const KernelCalls& k : kernels) {
     if (std::string_view(k.kernel).starts_with("simple_") && k.calls > 0) {
       general.push_back(fmt::format("{} ({} calls)", k.kernel, k.calls));
+      calls += k.calls;
     }
   }
   if (!general.empty()) {
     log_warn("no fast kernel fits some operations of this model: {} took them, right but slow",
              fmt::join(general, ", "));
   }
+  return calls;
 }
 
 }  // namespace
@@ -87,9 +90,9 @@ Status RankedModelRunner::warm_up(const StepShape& shape, bool record) {
     });
     TUTTI_RETURN_IF_ERROR(ran);
   }
-  TUTTI_RETURN_IF_ERROR(everywhere([](RankContext& rank, RankWorker&) {
+  TUTTI_RETURN_IF_ERROR(everywhere([this](RankContext& rank, RankWorker&) {
     if (rank.rank == 0) {
-      name_general_kernels(rank.ops.kernel_calls());
+      limits_.general_kernel_calls = name_general_kernels(rank.ops.kernel_calls());
     }
     return ok_status();
   }));
