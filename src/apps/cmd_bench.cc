@@ -1,6 +1,7 @@
 // tutti bench latency: prompt and decode speed of one batch, beside what the hardware could
 // deliver.
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 
 #include "apps/common.h"
@@ -8,6 +9,7 @@
 #include "apps/op_table.h"
 #include "backend/lone_rank.h"
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/units.h"
 
@@ -208,6 +210,38 @@ void print_json(const BenchLatencyOptions& o, const RankedModelRunner& runner, c
   std::cout << to_string(out) << "\n";
 }
 
+// Share of the routed experts that one token uses, by what the products of a decode step of one
+// rank compute; 0: there are none.
+double expert_share(const RankWorker::DecodeWeights& weights,
+                    int ranks,
+                    int64_t batch,
+                    const std::vector<OpTiming>& decode_ops) {
+  int64_t flops = 0;
+  for (const OpTiming& t : decode_ops) {
+    flops += t.op.starts_with("grouped_") ? t.flops : 0;
+  }
+  const double all =
+      2.0 * static_cast<double>(weights.expert_elements) * static_cast<double>(batch);
+  return all > 0 ? std::min(1.0, static_cast<double>(flops) * ranks / all) : 0.0;
+}
+
+// What one decode step reads and computes; of experts, those that tokens reach if all are equally
+// likely.
+void set_step_work(const RankedModelRunner& runner,
+                   const BenchLatencyOptions& o,
+                   Latency& latency) {
+  const RankWorker::DecodeWeights weights = runner.decode_weights();
+  const double used = expert_share(weights, runner.ranks(), o.batch, latency.decode_ops);
+  const double reached = 1.0 - std::pow(1.0 - used, static_cast<double>(o.batch));
+  const int64_t middle = o.prompt_tokens + o.new_tokens / 2;
+  latency.bytes_per_step = weights.bytes +
+                           std::llround(static_cast<double>(weights.expert_bytes) * reached) +
+                           runner.kv_bytes_per_token() * middle * o.batch;
+  latency.flops_per_step =
+      2 * o.batch *
+      (weights.elements + std::llround(static_cast<double>(weights.expert_elements) * used));
+}
+
 Status measure(RankedModelRunner& runner,
                Backend& backend,
                const BenchLatencyOptions& o,
@@ -243,10 +277,7 @@ Status measure(RankedModelRunner& runner,
     latency.lone.watch_experts = false;
     latency.lone.collectives = std::move(once);
   }
-  const int64_t middle = o.prompt_tokens + o.new_tokens / 2;
-  latency.bytes_per_step =
-      runner.decode_weight_bytes() + runner.kv_bytes_per_token() * middle * o.batch;
-  latency.flops_per_step = 2 * runner.decode_weight_elements() * o.batch;
+  set_step_work(runner, o, latency);
   // The operations are those of one rank; the others have as many.
   if (run.prompt_step_tokens() == o.prompt_tokens) {
     for (const OpTiming& t : latency.prompt_ops) {
@@ -258,6 +289,32 @@ Status measure(RankedModelRunner& runner,
   return ok_status();
 }
 
+// What to type instead, where only this command knows it.
+Status with_remedy(Status status, const BenchLatencyOptions& o) {
+  const std::string path = o.model.model;
+  const bool weights = o.model.load_format == "auto" && status.code() == StatusCode::kNotFound &&
+                       file_exists(path + "/config.json");
+  const bool large = status.code() == StatusCode::kOutOfMemory;
+  if (weights) {
+    return error(status.code(),
+                 "{} Or measure its shape with made-up weights: --load-format dummy",
+                 status.message());
+  }
+  if (large) {
+    return error(status.code(),
+                 "{}. A rank of more alone takes less: --load-format dummy --one-of {}; tutti plan "
+                 "{} --hardware 8xH200 says what holds the model",
+                 status.message(),
+                 o.one_of > 0 ? 2 * o.one_of : 8,
+                 path.empty() ? "MODEL" : path);
+  }
+  constexpr std::string_view kRanks = "‹tp›";
+  if (o.one_of > 0 && status.message().starts_with(kRanks)) {
+    return error(status.code(), "‹one_of›{}", status.message().substr(kRanks.size()));
+  }
+  return status;
+}
+
 Status bench(const BenchLatencyOptions& options) {
   set_log_level(LogLevel::kWarn);
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
@@ -265,8 +322,13 @@ Status bench(const BenchLatencyOptions& options) {
   TUTTI_TRY(std::unique_ptr<Backend> backend, choose_backend(options.model));
   Latency latency;
   if (options.one_of > 0) {
-    if (load.format != LoadFormat::kDummy || options.model.tp > 1) {
-      return invalid("--one-of {}: wanted --load-format dummy, and no --tp", options.one_of);
+    if (load.format != LoadFormat::kDummy) {
+      return invalid("--one-of {}: needs made-up weights; add --load-format dummy", options.one_of);
+    }
+    if (options.model.tp > 1) {
+      return invalid("--one-of {}: is the number of ranks, of which one runs; leave --tp {} out",
+                     options.one_of,
+                     options.model.tp);
     }
     backend = make_lone_backend(std::move(backend), options.one_of, latency.lone);
     load.one_of = options.one_of;
@@ -295,7 +357,7 @@ Status bench(const BenchLatencyOptions& options) {
 }  // namespace
 
 int bench_latency_command(const BenchLatencyOptions& options) {
-  const Status status = bench(options);
+  const Status status = with_remedy(bench(options), options);
   return status.ok() ? 0 : fail(status);
 }
 

@@ -6,6 +6,7 @@ Only the standard library; only 127.0.0.1; every process is ended here.
 
 import http.client
 import json
+import math
 import os
 import re
 import select
@@ -267,6 +268,39 @@ class BenchLatencyTest(Case):
         table, _ = self.run_tutti(*args)
         for part in ("memory reads", "memory copies", "one prompt step", "one decode step", "roofline"):
             self.assertIn(part, table)
+
+    def test_of_experts_those_that_tokens_reach_are_read(self):
+        # f32, 8 experts of which a token uses 3, an embedding table apart from the head.
+        name = fixture("qwen3moe_norm_f32")
+        with open(os.path.join(name, "config.json")) as f:
+            config = json.load(f)
+        with open(os.path.join(name, "model.safetensors"), "rb") as f:
+            tensors = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        size = {"dense": config["head_dim"] // 2, "experts": 0}  # rotary frequencies are no tensor of the file
+        for tensor, facts in tensors.items():
+            if tensor not in ("__metadata__", "model.embed_tokens.weight"):
+                size["experts" if ".experts." in tensor else "dense"] += math.prod(facts["shape"])
+        for batch in (1, 2, 5):
+            out, _ = self.run_tutti("bench", "latency", name, "--device", "cpu", "--prompt-tokens", "12", "--new-tokens",
+                                    "8", "--batch", str(batch), "--json")
+            figures = json.loads(out)
+            cache = 2 * config["num_key_value_heads"] * config["head_dim"] * config["num_hidden_layers"] * 16 * batch
+            reached = 1 - (5 / 8) ** batch
+            self.assertAlmostEqual(figures["bytes_per_step"],
+                                   4 * (size["dense"] + size["experts"] * reached + cache), delta=2)
+            self.assertAlmostEqual(figures["flops_per_step"],
+                                   2 * batch * (size["dense"] + size["experts"] * 3 / 8), delta=2 * batch)
+
+    def test_what_to_type_instead(self):
+        shape = os.path.join(SOURCE, "bench", "shapes", "deepseek-r1")
+        for args, code, parts in (
+            ([shape], 66, ["safetensors", "--load-format dummy"]),
+            ([tiny_r1(), "--one-of", "8"], 64, ["--one-of 8", "add --load-format dummy"]),
+            ([tiny_r1(), "--one-of", "8", "--load-format", "dummy", "--tp", "2"], 64, ["leave --tp 2 out"]),
+            ([tiny_r1(), "--one-of", "3", "--load-format", "dummy"], 64, ["--one-of 3:", "1, 2, 4, 8"]),
+        ):
+            with self.subTest(args):
+                self.refused("bench", "latency", *args, "--device", "cpu", code=code, parts=parts)
 
     def test_what_does_not_fit_is_refused(self):
         self.refused(

@@ -257,8 +257,9 @@ RankWorker::DecodeWeights RankWorker::decode_weights() const {
   DecodeWeights out;
   for (const Param& p : registry_.params()) {
     if (p.loaded() && !(untied && p.spec().name == "model.embed_tokens.weight")) {
-      out.bytes += p.bytes();
-      out.elements += p.shape().numel();
+      const bool experts = p.spec().groups > 0;
+      (experts ? out.expert_bytes : out.bytes) += p.bytes();
+      (experts ? out.expert_elements : out.elements) += p.shape().numel();
     }
   }
   return out;

@@ -92,11 +92,13 @@ class RankWorker {
   void add_format_bytes(std::map<std::string, int64_t>& formats) const;
 
   struct DecodeWeights {
-    int64_t bytes = 0;
-    int64_t elements = 0;
+    int64_t bytes = 0;         ///< without experts
+    int64_t elements = 0;      ///< without experts
+    int64_t expert_bytes = 0;  ///< of all routed experts
+    int64_t expert_elements = 0;
   };
 
-  /// What one decode step reads of the weights; of an untied embedding table it looks up rows only.
+  /// What decode steps use of the weights; of an untied embedding table they look up rows only.
   DecodeWeights decode_weights() const;
 
  private:

@@ -520,20 +520,16 @@ int64_t RankedModelRunner::kv_bytes_per_token() const {
   return bytes;
 }
 
-int64_t RankedModelRunner::decode_weight_bytes() const {
-  int64_t bytes = 0;
+RankWorker::DecodeWeights RankedModelRunner::decode_weights() const {
+  RankWorker::DecodeWeights all;
   for (const auto& worker : shared_->workers) {
-    bytes += worker->decode_weights().bytes;
+    const RankWorker::DecodeWeights one = worker->decode_weights();
+    all.bytes += one.bytes;
+    all.elements += one.elements;
+    all.expert_bytes += one.expert_bytes;
+    all.expert_elements += one.expert_elements;
   }
-  return bytes;
-}
-
-int64_t RankedModelRunner::decode_weight_elements() const {
-  int64_t elements = 0;
-  for (const auto& worker : shared_->workers) {
-    elements += worker->decode_weights().elements;
-  }
-  return elements;
+  return all;
 }
 
 std::vector<int64_t> RankedModelRunner::read_bytes() const {

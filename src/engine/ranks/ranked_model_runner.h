@@ -102,10 +102,9 @@ class RankedModelRunner final : public ModelRunner {
   const MemoryPlan& memory() const { return pools_[tightest_]; }
 
   int64_t kv_bytes_per_token() const;
-  /// Weight bytes a decode step reads: all of them, but of the embedding table only rows. Mixtures
-  /// of experts read less; this counts every expert.
-  int64_t decode_weight_bytes() const;
-  int64_t decode_weight_elements() const;
+  /// Weights that decode steps use, of all ranks: all of them, but of the embedding table only
+  /// rows.
+  RankWorker::DecodeWeights decode_weights() const;
   /// Checkpoint bytes each rank read.
   std::vector<int64_t> read_bytes() const;
 
