@@ -99,11 +99,12 @@ std::string docker_command_line(const ModelFacts& model,
   const bool local = !model.directory.empty();
   const std::string inside = local ? "/models/" + last_part(model.directory) : "";
   return fmt::format(
-      "{} -p 9997:9997 -e TUTTI_API_KEY -v {}:{}:ro tutti serve {} ‹host› "
+      "{} -p 9997:9997 -e TUTTI_API_KEY{} -v {}:{}:ro tutti serve {} ‹host› "
       "0.0.0.0{}",
       plan.machine.gpus.empty() ? "docker run" : "docker run --gpus all",
+      local ? "" : " -e HF_HOME=/huggingface",
       local ? quoted(model.directory) : "~/.cache/huggingface",
-      local ? quoted(inside) : "/root/.cache/huggingface",
+      local ? quoted(inside) : "/huggingface",
       local ? quoted(inside) : model_argument(model),
       serve_flags(request, plan));
 }

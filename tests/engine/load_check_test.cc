@@ -5,11 +5,12 @@
 
 #include "backend/cpu_backend.h"
 #include "engine/ranks/ranked_model_runner.h"
+#include "golden/wrapped_backend.h"
 
 namespace tutti {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr int64_t kGb = 1'000'000'000;
 
@@ -81,40 +82,12 @@ class WrongSums final : public Communicator {
   int64_t from_;
 };
 
-class WrongBackend final : public Backend {
- public:
-  explicit WrongBackend(int64_t from) : from_(from) {}
-
-  std::string describe(const RankChoice& choice) const override { return inner_->describe(choice); }
-
-  std::vector<MemoryPool> memory_pools(int ranks) const override {
-    return inner_->memory_pools(ranks);
-  }
-
-  bool ranks_share_memory() const override { return true; }
-
-  int64_t rank_overhead_bytes() const override { return 0; }
-
-  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
-    return inner_->measure_ceilings(choice, compute);
-  }
-
-  DType default_compute() const override { return inner_->default_compute(); }
-
-  Status check_compute(DType act) const override { return inner_->check_compute(act); }
-
-  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
-    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(request));
-    for (RankResources& rank : set->ranks()) {
-      rank.tp = std::make_unique<WrongSums>(std::move(rank.tp), from_);
-    }
-    return set;
-  }
-
- private:
-  std::unique_ptr<Backend> inner_ = make_cpu_backend({.threads = 2});
-  int64_t from_;
-};
+testing::WrappedBackend wrong_backend(int64_t from) {
+  return {make_cpu_backend({.threads = 2}), [from](RankResources& rank) {
+            rank.tp = std::make_unique<WrongSums>(std::move(rank.tp), from);
+            return std::move(rank.ops);
+          }};
+}
 
 Status load(Backend& backend, int ranks) {
   ModelLoadOptions options;
@@ -126,14 +99,14 @@ Status load(Backend& backend, int ranks) {
 TEST(LoadCheck, AModelWhoseRanksDoNotAddUpDoesNotStart) {
   // Wrong sums of any size, and of large ones only: those that travel in another way.
   for (const int64_t from : {int64_t{1}, int64_t{1} << 20}) {
-    WrongBackend wrong(from);
+    testing::WrappedBackend wrong = wrong_backend(from);
     const Status status = load(wrong, 2);
     EXPECT_EQ(status.code(), StatusCode::kDevice);
     EXPECT_THAT(status.message(), HasSubstr("rank 1"));
     EXPECT_THAT(status.message(), HasSubstr("wanted"));
     EXPECT_THAT(status.message(), HasSubstr(from == 1 ? "1024 numbers" : "1048576 numbers"));
   }
-  WrongBackend alone(1);
+  testing::WrappedBackend alone = wrong_backend(1);
   EXPECT_TRUE(load(alone, 1).ok()) << "a group of one has nothing to add";
   const std::unique_ptr<Backend> right = make_cpu_backend({.threads = 2});
   EXPECT_TRUE(load(*right, 2).ok());

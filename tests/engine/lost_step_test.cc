@@ -11,6 +11,7 @@
 #include "backend/cpu_backend.h"
 #include "engine/ranked_load.h"
 #include "engine/recording_backend.h"
+#include "golden/wrapped_backend.h"
 
 namespace tutti::test {
 namespace {
@@ -43,42 +44,6 @@ class FaultyOps final : public Ops {
   Faults& faults_;
 };
 
-class FaultyBackend final : public Backend {
- public:
-  FaultyBackend(std::unique_ptr<Backend> inner, Faults& faults)
-      : inner_(std::move(inner)), faults_(faults) {}
-
-  std::string describe(const RankChoice& choice) const override { return inner_->describe(choice); }
-
-  std::vector<MemoryPool> memory_pools(int ranks) const override {
-    return inner_->memory_pools(ranks);
-  }
-
-  bool ranks_share_memory() const override { return inner_->ranks_share_memory(); }
-
-  int64_t rank_overhead_bytes() const override { return inner_->rank_overhead_bytes(); }
-
-  Result<Ceilings> measure_ceilings(const RankChoice& choice, DType compute) override {
-    return inner_->measure_ceilings(choice, compute);
-  }
-
-  DType default_compute() const override { return inner_->default_compute(); }
-
-  Status check_compute(DType act) const override { return inner_->check_compute(act); }
-
-  Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
-    TUTTI_TRY(std::unique_ptr<RankSet> set, inner_->make_ranks(request));
-    for (RankResources& rank : set->ranks()) {
-      rank.ops = std::make_unique<FaultyOps>(std::move(rank.ops), faults_);
-    }
-    return set;
-  }
-
- private:
-  std::unique_ptr<Backend> inner_;
-  Faults& faults_;
-};
-
 enum class Kind { kHostChooses, kLikeGpus };
 
 std::unique_ptr<Backend> make_backend(Kind kind) {
@@ -104,7 +69,9 @@ TEST_P(LostStepTest, EveryoneElseSaysWhatTheySayAlone) {
     EXPECT_THAT(alone.codes, ::testing::Each(StatusCode::kOk));
     for (const int64_t period : {307, 1201}) {
       Faults faults{.period = period * ranks + 1};
-      FaultyBackend backend(make_backend(kind), faults);
+      testing::WrappedBackend backend(make_backend(kind), [&faults](RankResources& rank) {
+        return std::make_unique<FaultyOps>(std::move(rank.ops), faults);
+      });
       const LoadRun run = run_load({.fixture = fixture, .ranks = ranks, .blocks = 24},
                                    /*alone=*/false,
                                    seed,

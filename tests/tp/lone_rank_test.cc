@@ -67,7 +67,7 @@ std::vector<std::tuple<std::string, int64_t, int64_t, int64_t>> operations(
   return out;
 }
 
-// `report` as in make_lone_backend; of rank 0.
+// `counts`: of rank 0.
 std::unique_ptr<Backend> counting_backend(CollectiveCounts& counts,
                                           std::vector<CollectiveCounts>& others) {
   return std::make_unique<testing::WrappedBackend>(
