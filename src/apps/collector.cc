@@ -43,10 +43,13 @@ void InterruptGuard::reset() {
   interrupts = 0;
 }
 
-void HangWatch::look(const LanguageModel& model) {
+void HangWatch::look(const LanguageModel& model, const std::function<void()>& before_exit) {
   constexpr int kMostLooks = 100;
   const Status health = model.health();
   if (health.code() == StatusCode::kDevice && ++failed_looks_ >= kMostLooks) {
+    if (before_exit) {
+      before_exit();
+    }
     std::_Exit(fail(health));
   }
 }

@@ -50,8 +50,8 @@ class Collector final : public GenerationSink {
 class HangWatch {
  public:
   /// Ends the process with the exit code of kDevice and the cause if that has been so for seconds:
-  /// nothing could be freed.
-  void look(const LanguageModel& model);
+  /// nothing could be freed. Calls `before_exit` first.
+  void look(const LanguageModel& model, const std::function<void()>& before_exit = {});
 
  private:
   int failed_looks_ = 0;

@@ -100,6 +100,12 @@ Environment read_environment() {
     e.home = join_path(e.user_home, ".tutti");
   }
   e.hf_cache = hub_cache(&env);
+  if (const std::string state = env("XDG_STATE_HOME"); !state.empty()) {
+    e.state = join_path(state, "tutti");
+  } else if (!e.user_home.empty()) {
+    e.state = join_path(e.user_home, ".local/state/tutti");
+  }
+  e.terminal = env("TERM");
   std::error_code ec;
   e.program = fs::read_symlink("/proc/self/exe", ec).parent_path().string();
   e.api_key = env("TUTTI_API_KEY");

@@ -21,6 +21,9 @@ struct Environment {
   std::string home;                            ///< $TUTTI_HOME, else ~/.tutti
   std::string user_home;                       ///< $HOME
   std::string hf_cache;                        ///< see hub_cache()
+  std::string state;                           ///< $XDG_STATE_HOME/tutti, else
+                                               ///< ~/.local/state/tutti; "" without a home
+  std::string terminal;                        ///< $TERM
   std::string program;                         ///< directory of the executable
   std::string api_key;                         ///< $TUTTI_API_KEY
   std::optional<std::string> visible_devices;  ///< $CUDA_VISIBLE_DEVICES; empty hides every GPU

@@ -273,6 +273,18 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
   return not_found(name, places, environment);
 }
 
+bool can_be_no_model(const std::string& typed) {
+  for (const char* path : {"/", "~/", "./", "../"}) {
+    if (typed.starts_with(path)) {
+      return false;
+    }
+  }
+  return std::any_of(typed.begin(), typed.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) == 0 &&
+           std::string_view("._-/:@~").find(c) == std::string_view::npos;
+  });
+}
+
 std::string display_name(const std::string& model) {
   if (model.empty()) {
     return kDefaultModel;

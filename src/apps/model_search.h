@@ -23,6 +23,10 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
 /// is called in the cache.
 Result<std::string> find_listed_model(const std::string& model, const Environment& environment);
 
+/// Whether what was typed is neither a path nor anything that a model can be called, so that it
+/// must be something else: "Sort 9, 4, 7", "3+4", "你好".
+bool can_be_no_model(const std::string& typed);
+
 /// What the API calls it: ORG/NAME for a model of the cache, the directory's name for a path, else
 /// what was typed; "tiny-r1" for the default model.
 std::string display_name(const std::string& model);

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import select
 import signal
 import socket
 import struct
@@ -733,6 +732,12 @@ class RunTest(Case):
         out, _ = self.run_tutti("run", "Sort 9, 4, 7", *flags)
         self.assertIn("4, 7, 9", out)
         self.refused("run", "./no such", *flags, code=66, parts=["./no such: no such model directory"])
+        out, _ = self.run_tutti("run", "3+4=", *flags)
+        self.assertIn("7", out)
+        for prompt in ("你好", ".5 + 1"):
+            self.run_tutti("run", prompt, *flags)
+        for model in ("no-such-model", "Org/Name:8b"):
+            self.run_tutti("run", model, *flags, code=66)
 
     def test_an_ignored_interrupt_stays_ignored(self):
         process = self.start("run", tiny_r1(), "Hello", "--device", "cpu", "--temperature", "100", "--seed", "5",
@@ -752,92 +757,6 @@ class RunTest(Case):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=TIMEOUT)
         self.assertEqual(process.returncode, 130, (out, err))
-
-
-class ChatTest(Case):
-    """`tutti run` in a terminal."""
-
-    def setUp(self):
-        super().setUp()
-        self.process, self.terminal = os.forkpty()
-        if self.process == 0:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.execve(PROGRAM, [PROGRAM, "run", "--device", "cpu", "--temperature", "0"], environment(self.folder.name))
-        self.ended = False
-        self.shown = b""  # and not yet waited for
-        self.addCleanup(self.end_chat)
-
-    def end_chat(self):
-        if not self.ended:
-            os.kill(self.process, signal.SIGKILL)
-            os.waitpid(self.process, 0)
-        os.close(self.terminal)
-
-    def until(self, text):
-        """Everything shown up to `text`; "" stands for the end of the program."""
-        deadline = time.monotonic() + 20
-        while not text or text.encode() not in self.shown:
-            readable, _, _ = select.select([self.terminal], [], [], max(0, deadline - time.monotonic()))
-            self.assertTrue(readable, f"no {text!r} in {self.shown.decode(errors='replace')!r}")
-            try:
-                data = os.read(self.terminal, 65536)
-            except OSError:  # the other side is closed
-                data = b""
-            if not data:
-                self.assertEqual(text, "", self.shown.decode(errors="replace"))
-                break
-            self.shown += data
-        end = self.shown.find(text.encode()) + len(text) if text else len(self.shown)
-        out, self.shown = self.shown[:end], self.shown[end:]
-        return out.decode(errors="replace")
-
-    def type(self, data):
-        os.write(self.terminal, data)
-
-    def ends(self):
-        self.until("")
-        _, status = os.waitpid(self.process, 0)
-        self.ended = True
-        self.assertEqual(os.waitstatus_to_exitcode(status), 0)
-
-    def test_one_interrupt_at_the_prompt_does_not_end_the_chat(self):
-        self.until("\n> ")
-        self.type(b"half a line\x03")
-        self.until("ends the chat")
-        self.until("> ")
-        self.type(b"What is 3+4?\n")
-        self.until("tok/s]")
-        self.until("> ")
-        self.type(b"\x03")
-        self.until("Ctrl-C once more")
-        self.until("> ")
-        self.type(b"\x03")
-        self.ends()
-
-    def test_what_is_no_text_does_not_end_the_chat(self):
-        self.until("\n> ")
-        self.type(b"\xff\xfe\n")
-        self.until("UTF-8")
-        self.until("> ")
-        self.type(b"What is 3+4?\n")
-        self.until("tok/s]")
-        self.until("> ")
-        self.type(b"\x04")
-        self.ends()
-
-    def test_clear_and_bye(self):
-        self.until("\n> ")
-        self.type(b"What is 3+4?\n")
-        first = self.until("tok/s]")
-        self.until("> ")
-        self.type(b"/clear\n")
-        self.until("> ")
-        self.type(b"What is 3+4?\n")
-        again = self.until("tok/s]")
-        self.assertEqual(re.findall(r"\[\d+ tokens", first), re.findall(r"\[\d+ tokens", again))
-        self.until("> ")
-        self.type(b"/bye\n")
-        self.ends()
 
 
 class PipedChatTest(Case):
