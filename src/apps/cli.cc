@@ -7,6 +7,7 @@
 #include "apps/foreign_flags.h"
 #include "apps/mistyped.h"
 #include "apps/options.h"
+#include "apps/version.h"
 #include "base/log_event.h"
 #include "base/option_names.h"
 #include "serve/limit_table.h"
@@ -401,7 +402,7 @@ int run_cli(int argc, char** argv) {
       "tutti serves large language models over all GPUs of a machine; without GPUs it runs on the "
       "CPU.");
   app.name("tutti");
-  app.set_version_flag("--version", "tutti " TUTTI_VERSION);
+  app.set_version_flag("--version", fmt::format("tutti {}", program_version()));
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   Commands commands;

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "apps/common.h"
+#include "apps/version.h"
 #include "backend/child_process.h"
 #include "inventory/collect.h"
 
@@ -70,7 +71,7 @@ void ask_nvml(CollectOptions& options) {
 Inventory this_inventory() {
   CollectOptions collect{.system = this_system(),
                          .libraries = usual_libraries(),
-                         .version = TUTTI_VERSION,
+                         .version = program_version(),
                          .now = std::chrono::system_clock::now()};
   collect.system.environment = all_variables();
   ask_cuda(collect);

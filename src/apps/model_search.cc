@@ -252,10 +252,12 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
   const std::string& name = cached.empty() ? path : cached;
   std::vector<std::string> places{join_path(environment.home, "models/" + name)};
   if (name == kDefaultModel) {
-    // The model that ships with the program: installed, or in the source tree the program was built
-    // in.
-    places.push_back(join_path(environment.program, "../share/tutti/models/tiny-r1"));
-    places.push_back(join_path(environment.program, "../../../models/tiny-r1/checkpoint"));
+    // The model that ships with the program: installed, beside a copied program, or in the source
+    // tree the program was built in.
+    for (const char* place :
+         {"../share/tutti/models/tiny-r1", "tiny-r1", "../../../models/tiny-r1/checkpoint"}) {
+      places.push_back(fs::path(join_path(environment.program, place)).lexically_normal().string());
+    }
   }
   for (const std::string& place : places) {
     if (has_config(place)) {
@@ -268,6 +270,15 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
   }
   if (is_directory(places[0])) {
     return places[0];  // it holds something: who needs more of it says what is missing
+  }
+  if (name == kDefaultModel) {
+    return error(
+        StatusCode::kNotFound,
+        "model \"{}\", which ships with tutti, was not found: looked in {}. Copy the whole "
+        "installation (bin and share), or that model to {}; or give another MODEL",
+        name,
+        fmt::join(places, ", "),
+        places[2]);
   }
   places.push_back(folder);
   return not_found(name, places, environment);

@@ -37,7 +37,7 @@ std::vector<std::string> default_plugin_paths() {
   std::error_code ec;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ec);
   const std::filesystem::path bin = program.parent_path();
-  return {bin.string(), (bin.parent_path() / "lib").string()};
+  return {bin.string(), (bin.parent_path() / "lib/tutti").string()};
 }
 
 Result<std::unique_ptr<Backend>> select_backend(const BackendQuery& query) {

@@ -35,7 +35,8 @@ struct BackendQuery {
 /// True if the machine shows an NVIDIA GPU: a device file or a loaded driver.
 bool nvidia_device_present(const std::string& root);
 
-/// Directories that may hold libtutti_cuda.so: beside the program and in its ../lib.
+/// Directories that may hold libtutti_cuda.so: beside the program, where it is built, and in its
+/// ../lib/tutti, where it is installed.
 std::vector<std::string> default_plugin_paths();
 
 Result<std::unique_ptr<Backend>> select_backend(const BackendQuery& query);
