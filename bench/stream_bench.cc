@@ -25,11 +25,11 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "bench/load_run.h"
-#include "bench/process_stats.h"
-#include "bench/statistics.h"
+#include "loadgen/load_run.h"
+#include "loadgen/process_stats.h"
+#include "loadgen/statistics.h"
 
-namespace tutti::bench {
+namespace tutti::loadgen {
 namespace {
 
 constexpr double kMaxP99Milliseconds = 100;
@@ -261,11 +261,11 @@ Result<bool> run(const Setting& setting) {
 }
 
 }  // namespace
-}  // namespace tutti::bench
+}  // namespace tutti::loadgen
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  tutti::bench::Setting setting;
+  tutti::loadgen::Setting setting;
   setting.streams = argc > 1 ? std::atoll(argv[1]) : setting.streams;
   setting.tokens = argc > 2 ? std::atoll(argv[2]) : setting.tokens;
   setting.steps_per_second = argc > 3 ? std::atof(argv[3]) : setting.steps_per_second;
@@ -277,7 +277,7 @@ int main(int argc, char** argv) {
         "usage: stream_bench [STREAMS] [TOKENS] [STEPS_PER_SECOND] [RAMP_UP] [IO_THREADS]\n");
     return 64;
   }
-  const auto verdict = tutti::bench::run(setting);
+  const auto verdict = tutti::loadgen::run(setting);
   if (!verdict.ok()) {
     std::fprintf(stderr, "stream_bench: %s\n", verdict.status().message().c_str());
     return 1;

@@ -12,21 +12,21 @@
 
 #include "apps/collector.h"
 #include "apps/common.h"
-#include "bench/load_report.h"
-#include "bench/process_stats.h"
+#include "loadgen/load_report.h"
+#include "loadgen/process_stats.h"
 
 namespace tutti {
 
 namespace {
 
-using bench::Endpoint;
-using bench::LoadOptions;
-using bench::LoadProgress;
-using bench::LoadResult;
-using bench::LoadRun;
-using bench::RequestMaker;
-using bench::RequestOptions;
-using bench::Target;
+using loadgen::Endpoint;
+using loadgen::LoadOptions;
+using loadgen::LoadProgress;
+using loadgen::LoadResult;
+using loadgen::LoadRun;
+using loadgen::RequestMaker;
+using loadgen::RequestOptions;
+using loadgen::Target;
 
 constexpr int64_t kDefaultRequests = 100;
 constexpr std::chrono::milliseconds kPoll{50};
@@ -45,7 +45,7 @@ Status parse_id_range(const std::string& text, RequestOptions& out) {
 }
 
 Result<std::string> find_served_model(const Target& target) {
-  TUTTI_TRY(const std::vector<std::string> ids, bench::list_models(target));
+  TUTTI_TRY(const std::vector<std::string> ids, loadgen::list_models(target));
   if (ids.empty()) {
     return error(StatusCode::kUnavailable,
                  "{} serves no model yet; wait until it is ready, or give --model",
@@ -70,8 +70,8 @@ Result<RequestOptions> request_options(const BenchServeOptions& o, const Target&
   out.temperature = o.temperature;
   out.seed = o.seed;
   TUTTI_RETURN_IF_ERROR(parse_id_range(o.token_ids, out));
-  TUTTI_TRY(out.input_length, bench::LengthDistribution::parse("--input-len", o.input_length));
-  TUTTI_TRY(out.output_length, bench::LengthDistribution::parse("--output-len", o.output_length));
+  TUTTI_TRY(out.input_length, loadgen::LengthDistribution::parse("--input-len", o.input_length));
+  TUTTI_TRY(out.output_length, loadgen::LengthDistribution::parse("--output-len", o.output_length));
   if (!o.extra_body.empty()) {
     auto extra = parse_json(o.extra_body);
     if (!extra.ok()) {
@@ -83,8 +83,8 @@ Result<RequestOptions> request_options(const BenchServeOptions& o, const Target&
     out.extra = extra->as_object();
   }
   if (!o.dataset.empty()) {
-    TUTTI_TRY(auto entries, bench::read_dataset(o.dataset));
-    out.dataset = std::make_shared<const std::vector<bench::DatasetEntry>>(std::move(entries));
+    TUTTI_TRY(auto entries, loadgen::read_dataset(o.dataset));
+    out.dataset = std::make_shared<const std::vector<loadgen::DatasetEntry>>(std::move(entries));
     out.token_ids = false;
   }
   out.model = o.model;
@@ -156,7 +156,7 @@ class ProgressLine {
 Result<LoadResult> run(const Target& target,
                        const RequestMaker& requests,
                        const LoadOptions& options,
-                       const bench::Slo& slo,
+                       const loadgen::Slo& slo,
                        bool quiet) {
   LoadRun load(target, requests, options, slo);
   TUTTI_RETURN_IF_ERROR(load.start());
@@ -214,7 +214,7 @@ Status write_json(const std::string& path, const Json& json) {
 Result<bool> bench_serve(const BenchServeOptions& o) {
   TUTTI_TRY(Target target, Target::parse(o.url));
   target.api_key = o.api_key.empty() ? read_environment().api_key : o.api_key;
-  TUTTI_TRY(const bench::Slo slo, bench::Slo::parse(o.slo));
+  TUTTI_TRY(const loadgen::Slo slo, loadgen::Slo::parse(o.slo));
   if (o.no_stream && (slo.ttft_ms || slo.tpot_ms)) {
     return invalid("--slo {}: without a stream only e2el is known; leave --no-stream out", o.slo);
   }
@@ -223,28 +223,28 @@ Result<bool> bench_serve(const BenchServeOptions& o) {
   TUTTI_RETURN_IF_ERROR(warm_up(o, target, requests));
   const RequestMaker maker(target, requests);
   const LoadOptions options = load_options(o);
-  bench::ProcessStats before;
+  loadgen::ProcessStats before;
   if (o.server_pid > 0) {
-    TUTTI_TRY(before, bench::process_stats(o.server_pid));
+    TUTTI_TRY(before, loadgen::process_stats(o.server_pid));
   }
   TUTTI_TRY(const LoadResult result, run(target, maker, options, slo, o.quiet));
-  bench::ReportInput report{.result = result,
-                            .options = options,
-                            .requests = requests,
-                            .slo = slo,
-                            .url = target.url(),
-                            .server = {}};
+  loadgen::ReportInput report{.result = result,
+                              .options = options,
+                              .requests = requests,
+                              .slo = slo,
+                              .url = target.url(),
+                              .server = {}};
   if (o.server_pid > 0) {
-    TUTTI_TRY(const bench::ProcessStats after, bench::process_stats(o.server_pid));
-    report.server = bench::ServerUse{.cpu_seconds = after.cpu_seconds - before.cpu_seconds,
-                                     .resident_before = before.resident_bytes,
-                                     .resident_after = after.resident_bytes};
+    TUTTI_TRY(const loadgen::ProcessStats after, loadgen::process_stats(o.server_pid));
+    report.server = loadgen::ServerUse{.cpu_seconds = after.cpu_seconds - before.cpu_seconds,
+                                       .resident_before = before.resident_bytes,
+                                       .resident_after = after.resident_bytes};
   }
   if (o.json_file != "-") {
-    std::cout << bench::report_table(report);
+    std::cout << loadgen::report_table(report);
   }
   if (!o.json_file.empty()) {
-    TUTTI_RETURN_IF_ERROR(write_json(o.json_file, bench::report_json(report)));
+    TUTTI_RETURN_IF_ERROR(write_json(o.json_file, loadgen::report_json(report)));
   }
   return result.failed == 0 && result.completed > 0;
 }

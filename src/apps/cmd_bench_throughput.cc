@@ -10,9 +10,9 @@
 #include "apps/op_table.h"
 #include "base/log.h"
 #include "base/units.h"
-#include "bench/random.h"
-#include "bench/statistics.h"
 #include "engine/engine.h"
+#include "loadgen/random.h"
+#include "loadgen/statistics.h"
 
 namespace tutti {
 
@@ -73,13 +73,13 @@ class JobSink final : public TokenSink {
 struct Throughput {
   double seconds = 0;
   int64_t generated = 0;
-  bench::Summary ttft_s;  // from the start of the job: what waits for a place counts
-  bench::Summary tpot_s;  // (last - first) / (tokens - 1) of each request
+  loadgen::Summary ttft_s;  // from the start of the job: what waits for a place counts
+  loadgen::Summary tpot_s;  // (last - first) / (tokens - 1) of each request
   EngineStats stats;
 };
 
 SequenceRequest make_request(const BenchThroughputOptions& o, int64_t number, int64_t vocab) {
-  bench::Random random(o.seed, static_cast<uint64_t>(number));
+  loadgen::Random random(o.seed, static_cast<uint64_t>(number));
   SequenceRequest r;
   r.id = static_cast<uint64_t>(number) + 1;
   for (int64_t i = 0; i < o.prompt_tokens; ++i) {
@@ -111,8 +111,8 @@ Result<Throughput> run_job(Engine& engine, const BenchThroughputOptions& o) {
       tpot.push_back((t.last - t.first) / static_cast<float>(t.tokens - 1));
     }
   }
-  out.ttft_s = bench::summarize(std::move(ttft));
-  out.tpot_s = bench::summarize(std::move(tpot));
+  out.ttft_s = loadgen::summarize(std::move(ttft));
+  out.tpot_s = loadgen::summarize(std::move(tpot));
   return out;
 }
 
@@ -158,7 +158,7 @@ void print(const BenchThroughputOptions& o,
   const auto per_second = [&t](int64_t tokens) { return static_cast<double>(tokens) / t.seconds; };
   const int64_t prompt = o.requests * o.prompt_tokens;
   if (o.json) {
-    const auto summary = [](const bench::Summary& x) {
+    const auto summary = [](const loadgen::Summary& x) {
       return Json::object({{"mean", x.mean * 1e3},
                            {"p50", x.p50 * 1e3},
                            {"p99", x.p99 * 1e3},

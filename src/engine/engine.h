@@ -17,7 +17,7 @@
 #include "engine/language_model.h"
 #include "engine/model_runner.h"
 #include "engine/step_watch.h"
-#include "kv/block_pool.h"
+#include "sched/block_pool.h"
 #include "sched/scheduler.h"
 
 namespace tutti {

@@ -1,5 +1,5 @@
 // Device storage of keys and values, in blocks of `block_size` tokens, for all layers of one rank.
-// Which block belongs to whom is the scheduler's business (block_pool.h).
+// Which block belongs to whom is the scheduler's business (sched/block_pool.h).
 #pragma once
 #include <cstdint>
 #include <vector>

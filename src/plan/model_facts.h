@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "architectures/causal_lm.h"
 #include "loader/hf_config.h"
 #include "loader/tensor_source.h"
-#include "models/causal_lm.h"
 #include "plan/catalogue.h"
 #include "plan/stored_format.h"
 

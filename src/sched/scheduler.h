@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "kv/block_pool.h"
 #include "sched/batch.h"
+#include "sched/block_pool.h"
 #include "sched/scheduler_config.h"
 #include "sched/scheduler_entry.h"
 #include "sched/sequence.h"

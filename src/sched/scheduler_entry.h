@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kv/block_pool.h"
+#include "sched/block_pool.h"
 #include "sched/indexed_heap.h"
 #include "sched/sequence.h"
 

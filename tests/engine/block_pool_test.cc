@@ -1,4 +1,4 @@
-#include "kv/block_pool.h"
+#include "sched/block_pool.h"
 
 #include <random>
 

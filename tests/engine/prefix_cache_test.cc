@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 #include "engine/scheduler_loop.h"
-#include "kv/prefix_index.h"
+#include "sched/prefix_index.h"
 
 namespace tutti {
 namespace {

@@ -1,6 +1,6 @@
 // Any bytes as config.json: an error or a model that declares its parameters.
+#include "architectures/registry.h"
 #include "loader/hf_config.h"
-#include "models/registry.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto json = tutti::parse_json({reinterpret_cast<const char*>(data), size}, {.max_depth = 64});

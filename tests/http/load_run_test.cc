@@ -1,6 +1,6 @@
 // The load generator against real sockets: what it counts, what it calls an error, how it uses
 // connections.
-#include "bench/load_run.h"
+#include "loadgen/load_run.h"
 
 #include <atomic>
 #include <map>
@@ -15,7 +15,7 @@
 
 #include "http/test_server.h"
 
-namespace tutti::bench {
+namespace tutti::loadgen {
 namespace {
 
 using testing::FakeLanguageModel;
@@ -324,4 +324,4 @@ TEST(LoadRunTest, TheObserverSeesEveryTextInOrder) {
 }
 
 }  // namespace
-}  // namespace tutti::bench
+}  // namespace tutti::loadgen

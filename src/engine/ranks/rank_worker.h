@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "architectures/registry.h"
 #include "backend/rank_group.h"
 #include "engine/ranks/adjusted_tables.h"
 #include "engine/ranks/device_sampler.h"
@@ -16,7 +17,6 @@
 #include "engine/ranks/rank_inputs.h"
 #include "engine/ranks/step_plan.h"
 #include "loader/weight_loader.h"
-#include "models/registry.h"
 
 namespace tutti {
 

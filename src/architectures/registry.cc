@@ -1,0 +1,46 @@
+#include "architectures/registry.h"
+
+#include <array>
+
+#include "architectures/deepseek_v3.h"
+#include "architectures/llama.h"
+#include "architectures/qwen2.h"
+#include "architectures/qwen3.h"
+#include "architectures/qwen3_moe.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr std::array<Architecture, 5> kArchitectures{{
+    {"DeepseekV3ForCausalLM", &make_deepseek_v3},
+    {"LlamaForCausalLM", &make_llama},
+    {"Qwen2ForCausalLM", &make_qwen2},
+    {"Qwen3ForCausalLM", &make_qwen3},
+    {"Qwen3MoeForCausalLM", &make_qwen3_moe},
+}};
+
+}  // namespace
+
+std::span<const Architecture> architectures() {
+  return kArchitectures;
+}
+
+Result<std::unique_ptr<CausalLm>> make_model(const HfConfig& config,
+                                             const Scope& scope,
+                                             const ModelOptions& options) {
+  std::string known;
+  for (const Architecture& a : kArchitectures) {
+    if (config.architecture == a.name) {
+      return a.make(config, scope, options);
+    }
+    known += (known.empty() ? "" : ", ") + std::string(a.name);
+  }
+  return error(StatusCode::kUnsupported,
+               "{}: architecture \"{}\" is not supported; supported are {}",
+               config.path,
+               config.architecture,
+               known);
+}
+
+}  // namespace tutti
