@@ -1,7 +1,6 @@
-// One keep-alive connection that carries one request after another. Belongs to one thread.
+// One connection of the load generator: what its requests say and when. Belongs to one thread.
 #pragma once
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,12 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/ip/tcp.hpp>
-
+#include "http/client_connection.h"
+#include "http/sse_parser.h"
 #include "loadgen/chunk_fields.h"
-#include "loadgen/http_reply.h"
 #include "loadgen/load_run.h"
-#include "loadgen/sse_parser.h"
 
 namespace tutti::loadgen {
 
@@ -37,9 +34,9 @@ struct Outcome {
 class Connection;
 
 /// What the connections of a thread share; outlives them.
-struct ConnectionContext {
+struct ThreadState {
   const Target& target;
-  const boost::asio::ip::tcp::endpoint& endpoint;
+  const http::Endpoint& endpoint;
   bool stream = true;
   ChunkObserver* observer = nullptr;
   std::vector<float> gaps_ms;  ///< between chunks of one stream
@@ -50,7 +47,7 @@ struct ConnectionContext {
   std::array<char, 64 << 10> buffer;
 };
 
-class Connection {
+class Connection final : private http::ClientConnection::Handler {
  public:
   class Owner {
    public:
@@ -59,12 +56,12 @@ class Connection {
     virtual void on_end(Connection& connection, const Outcome& outcome) = 0;
   };
 
-  Connection(boost::asio::io_context& io, ConnectionContext& context, Owner& owner);
+  Connection(boost::asio::io_context& io, ThreadState& state, Owner& owner);
 
   /// Sends `request`; the connection must be idle. Any end is reported through on_end().
   void start(int64_t index, MadeRequest request);
 
-  bool busy() const { return busy_; }
+  bool busy() const { return connection_.busy(); }
 
   Clock::time_point started() const { return outcome_.started; }
 
@@ -72,33 +69,20 @@ class Connection {
   void abort(const char* failure);
 
  private:
-  void connect();
-  void write();
-  void wait_readable();
-  void on_readable();
-  void take(std::string_view bytes, Clock::time_point now);
-  void on_body(std::string_view bytes);
+  void on_body(std::string_view bytes, Clock::time_point arrival) override;
+  void on_complete(Clock::time_point arrival) override;
+  void on_failure(http::Failure failure) override;
   void on_event(std::string_view data);
   void add_text(std::string_view text);
   void add_usage(const ChunkFields& fields);
-  void finish_reply();
+  void judge_whole_reply();
   void fail(std::string failure, std::string detail);
-  void end();
-  void close();
 
-  ConnectionContext& context_;
+  ThreadState& state_;
   Owner& owner_;
-  boost::asio::ip::tcp::socket socket_;
-  uint64_t epoch_ = 0;  // of the socket: callbacks of an earlier one are ignored
-  bool open_ = false;
-  bool reused_ = false;  // the request under way was not the first on this socket
-  bool busy_ = false;
-  std::string out_;
-  size_t sent_ = 0;
-  HttpReply reply_;
-  SseParser sse_;
-  SseParser::OnEvent on_event_;
-  HttpReply::OnBody on_body_;
+  http::ClientConnection connection_;
+  http::SseParser sse_;
+  http::SseParser::OnEvent on_event_;
   std::string body_;  // of a reply that is no stream
   bool done_seen_ = false;
   std::string event_failure_;

@@ -16,7 +16,6 @@
 namespace tutti::loadgen {
 
 namespace asio = boost::asio;
-using asio::ip::tcp;
 using boost::system::error_code;
 
 namespace {
@@ -60,7 +59,7 @@ struct Shared {
   const LoadOptions options;
   const Slo slo;
   ChunkObserver* observer;
-  tcp::endpoint endpoint;
+  http::Endpoint endpoint;
   Clock::time_point begin;
   std::atomic<int64_t> next{0};  // closed loop: the next request's number
   std::atomic<bool> stop{false};
@@ -84,16 +83,16 @@ class Worker final : public Connection::Owner {
   Worker(Shared& shared, int id)
       : shared_(shared),
         id_(id),
-        context_{.target = shared.target,
-                 .endpoint = shared.endpoint,
-                 .stream = shared.requests.options().stream,
-                 .observer = shared.observer,
-                 .gaps_ms = {},
-                 .chunks_by_second = {},
-                 .begin = shared.begin,
-                 .chunks = &chunks_,
-                 .reader = {},
-                 .buffer = {}},
+        state_{.target = shared.target,
+               .endpoint = shared.endpoint,
+               .stream = shared.requests.options().stream,
+               .observer = shared.observer,
+               .gaps_ms = {},
+               .chunks_by_second = {},
+               .begin = shared.begin,
+               .chunks = &chunks_,
+               .reader = {},
+               .buffer = {}},
         arrivals_(shared.requests.options().seed, kArrivalStream) {}
 
   void run() {
@@ -111,7 +110,7 @@ class Worker final : public Connection::Owner {
   Clock::time_point first_start = Clock::time_point::max();
   Clock::time_point last_end = Clock::time_point::min();
 
-  const ConnectionContext& context() const { return context_; }
+  const ThreadState& state() const { return state_; }
 
  private:
   bool closed_loop() const { return !shared_.options.rate.has_value(); }
@@ -128,7 +127,7 @@ class Worker final : public Connection::Owner {
 
   Shared& shared_;
   const int id_;
-  ConnectionContext context_;
+  ThreadState state_;
   asio::io_context io_{1};
   asio::steady_timer due_timer_{io_};
   asio::steady_timer tick_timer_{io_};
@@ -200,7 +199,7 @@ void Worker::begin_arrival(int64_t index) {
       (closed_loop() || bound == 0 ||
        static_cast<int64_t>(connections_.size()) <
            (bound + shared_.options.threads - 1 - id_) / shared_.options.threads)) {
-    connections_.push_back(std::make_unique<Connection>(io_, context_, *this));
+    connections_.push_back(std::make_unique<Connection>(io_, state_, *this));
     idle_.push_back(connections_.back().get());
   }
   if (!closed_loop()) {
@@ -387,26 +386,7 @@ LoadRun::~LoadRun() {
 Status LoadRun::start() {
   Shared& shared = impl_->shared;
   TUTTI_RETURN_IF_ERROR(raise_descriptor_limit(shared.options.concurrency));
-  asio::io_context io;
-  tcp::resolver resolver(io);
-  error_code ec;
-  const auto found = resolver.resolve(shared.target.host, std::to_string(shared.target.port), ec);
-  if (ec || found.empty()) {
-    return error(StatusCode::kUnavailable,
-                 "cannot find the host \"{}\" ({}); check ‹url›",
-                 shared.target.host,
-                 ec.message());
-  }
-  // "localhost" is often ::1 and 127.0.0.1: take the one that answers.
-  shared.endpoint = *found.begin();
-  for (const auto& entry : found) {
-    tcp::socket probe(io);
-    probe.connect(entry.endpoint(), ec);
-    if (!ec) {
-      shared.endpoint = entry.endpoint();
-      break;
-    }
-  }
+  TUTTI_TRY(shared.endpoint, find_endpoint(shared.target));
   shared.begin = Clock::now();
   shared.threads_left = shared.options.threads;
   impl_->cpu_before = own_cpu_seconds();
@@ -468,8 +448,8 @@ LoadResult LoadRun::join() {
     append(all.ttft_ms, r.ttft_ms);
     append(all.tpot_ms, r.tpot_ms);
     append(all.e2el_ms, r.e2el_ms);
-    append(all.itl_ms, worker->context().gaps_ms);
-    const std::vector<int64_t>& seconds = worker->context().chunks_by_second;
+    append(all.itl_ms, worker->state().gaps_ms);
+    const std::vector<int64_t>& seconds = worker->state().chunks_by_second;
     by_second.resize(std::max(by_second.size(), seconds.size()));
     for (size_t i = 0; i < seconds.size(); ++i) {
       by_second[i] += seconds[i];

@@ -16,7 +16,7 @@
 
 namespace tutti::loadgen {
 
-using Clock = std::chrono::steady_clock;
+using http::Clock;
 
 struct LoadOptions {
   /// Closed loop: each of this many connections sends its next request when a reply has ended.

@@ -24,8 +24,8 @@ TEST(TargetTest, UrlsInEveryForm) {
                         Case{"http://[::1]", "::1", 80, "/v1"}}) {
     const auto got = Target::parse(c.url);
     ASSERT_TRUE(got.ok()) << c.url << ": " << got.status().message();
-    EXPECT_EQ(got->host, c.host) << c.url;
-    EXPECT_EQ(got->port, c.port) << c.url;
+    EXPECT_EQ(got->server.host, c.host) << c.url;
+    EXPECT_EQ(got->server.port, c.port) << c.url;
     EXPECT_EQ(got->base_path, c.base) << c.url;
   }
 }

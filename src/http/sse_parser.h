@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace tutti::loadgen {
+namespace tutti::http {
 
 /// Only `data` matters here: other fields and comments are skipped.
 class SseParser {
@@ -36,4 +36,4 @@ class SseParser {
   bool failed_ = false;
 };
 
-}  // namespace tutti::loadgen
+}  // namespace tutti::http

@@ -1,10 +1,10 @@
-#include "loadgen/sse_parser.h"
+#include "http/sse_parser.h"
 
 #include <vector>
 
 #include <gtest/gtest.h>
 
-namespace tutti::loadgen {
+namespace tutti::http {
 namespace {
 
 std::vector<std::string> parse(std::string_view text, size_t piece) {
@@ -66,4 +66,4 @@ TEST(SseParserTest, MemoryIsBounded) {
 }
 
 }  // namespace
-}  // namespace tutti::loadgen
+}  // namespace tutti::http

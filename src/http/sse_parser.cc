@@ -1,6 +1,6 @@
-#include "loadgen/sse_parser.h"
+#include "http/sse_parser.h"
 
-namespace tutti::loadgen {
+namespace tutti::http {
 
 bool SseParser::feed(std::string_view bytes, const OnEvent& on_event) {
   while (!bytes.empty() && !failed_) {
@@ -75,4 +75,4 @@ void SseParser::reset() {
   failed_ = false;
 }
 
-}  // namespace tutti::loadgen
+}  // namespace tutti::http
