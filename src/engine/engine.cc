@@ -281,7 +281,9 @@ Status Engine::unless_given_up(const Status& status) const {
 void Engine::step_failed(const Status& status) {
   log_error("engine: step failed: {}", status.message());
   scheduler_.fail_step(status, turn_->events);
-  if (status.code() == StatusCode::kDevice) {
+  if (status.code() != StatusCode::kDevice) {
+    ++counters_.steps_lost;
+  } else {
     runner_failure_ = status;
     const std::string why =
         fmt::format("the model stopped after a device failure: {}; restart it", status.message());

@@ -82,6 +82,7 @@ struct EngineStats {
   uint64_t prompt_tokens = 0;
   uint64_t generated_tokens = 0;
   uint64_t steps = 0;
+  uint64_t steps_lost = 0;  ///< of these; alone, with the sequences in them
   uint64_t preemptions = 0;
   uint64_t prefix_cache_queries = 0;  ///< prompt tokens looked up in the prefix cache
   uint64_t prefix_cache_hits = 0;     ///< of these, tokens whose KV was there

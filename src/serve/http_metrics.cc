@@ -39,6 +39,7 @@ constexpr EngineMetric kEngineMetrics[] = {
     {{"num_preemptions_total", "counter", "model_name", "Sequences that lost their KV blocks to others."}, field<&S::preemptions>},
     {{"general_kernel_calls", "gauge", "model_name", "Operations of the steps that were run at load which only a general kernel takes: right but slow."}, field<&S::general_kernel_calls>},
     {{"engine_steps_total", "counter", "model_name", "Model steps."}, field<&S::steps>},
+    {{"engine_steps_lost_total", "counter", "model_name", "Model steps that were lost alone: their sequences ended with an error, and the model went on."}, field<&S::steps_lost>},
     // clang-format on
 };
 

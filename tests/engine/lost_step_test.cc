@@ -91,6 +91,8 @@ TEST_P(LostStepTest, EveryoneElseSaysWhatTheySayAlone) {
       EXPECT_GE(lost, 1);
       EXPECT_GE(ended_well, 1) << faults.failed << " faults";
       EXPECT_EQ(run.stats.requests_failed, static_cast<uint64_t>(lost));
+      EXPECT_GE(run.stats.steps_lost, 1U);
+      EXPECT_LE(run.stats.steps_lost, static_cast<uint64_t>(faults.failed));
     }
   }
 }

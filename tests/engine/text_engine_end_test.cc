@@ -87,6 +87,8 @@ TEST(TextEngineEnd, ALostStepIsNotTheEndOfTheEngine) {
   });
   EXPECT_EQ(h.run(prompt())->status().message(), "step lost");
   EXPECT_TRUE(h.run(prompt())->status().ok());
+  ASSERT_TRUE(h.engine->drain(std::chrono::seconds(30)));
+  EXPECT_EQ(h.engine->stats().steps_lost, 1U);
 }
 
 TEST(TextEngineEnd, ADeviceFailureEndsEverythingWithAReason) {

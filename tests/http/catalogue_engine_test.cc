@@ -5,6 +5,7 @@
 #include <random>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/fake_model_runner.h"
@@ -469,6 +470,9 @@ TEST(Catalogue, X01_AFailedStepIsOneFailedRequest) {
     EXPECT_TRUE(s.empty_within(10s));
     EXPECT_EQ(s.post(completion("a", 20, false)).status, 200);
     EXPECT_EQ(ask(s.port(), make_request("GET", "/ready")).status, 200);
+    const std::string metrics = ask(s.port(), make_request("GET", "/metrics")).body;
+    EXPECT_THAT(metrics, ::testing::HasSubstr("tutti:engine_steps_lost_total{"));
+    EXPECT_EQ(s.engine->stats().steps_lost, 1U);
   }
 }
 
