@@ -50,6 +50,14 @@ TEST(Parity, StackedLinear) {
   expect_parity(stacked_linear_cases());
 }
 
+TEST(Parity, GatedLinear) {
+  expect_parity(gated_linear_cases());
+}
+
+TEST(Parity, ExpertLinear) {
+  expect_parity(expert_linear_cases(/*most_rows=*/40));
+}
+
 TEST(Parity, Rows) {
   expect_parity(row_cases());
 }
