@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 
+#include "apps/cli_docs.h"
 #include "apps/cli_flags.h"
 #include "apps/foreign_flags.h"
 #include "apps/mistyped.h"
@@ -32,6 +33,7 @@ struct Commands {
   PlanOptions plan;
   ModelsOptions models;
   BenchFlags bench;
+  DocsFlags docs;
   std::function<int()> chosen;
 };
 
@@ -131,9 +133,11 @@ void add_score(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand("score", "Write the logits of given token ids as a NumPy file");
   add_model_flags(*cmd, c.score.model, true);
   cmd->add_option("--ids-file", c.score.ids_file, "Token ids separated by commas or spaces")
+      ->type_name("FILE")
       ->required();
   cmd->add_option(
          "--logits-out", c.score.logits_out, "File to write: float32 [tokens, vocab] (.npy)")
+      ->type_name("FILE")
       ->required();
   cmd->add_option(
          "--chunk", c.score.chunk, "Tokens per step; 1 runs the decode path for every token")
@@ -146,6 +150,7 @@ void add_generate(CLI::App& app, Commands& c) {
       "generate", "Continue given token ids; greedy unless sampling flags are given");
   add_model_flags(*cmd, c.generate.model, true);
   cmd->add_option("--ids-file", c.generate.ids_file, "Token ids separated by commas or spaces")
+      ->type_name("FILE")
       ->required();
   add_parameter_flag(*cmd, "max_tokens", c.generate.parameters, 1)->default_str("128");
   add_parameter_flag(*cmd, "ignore_eos", c.generate.parameters);
@@ -159,6 +164,7 @@ void add_text_tools(CLI::App& app, Commands& c) {
   tokenize->add_option("MODEL", c.tokenize.model, "Directory with tokenizer.json, or a model name")
       ->required();
   tokenize->add_option("--file", c.tokenize.file, "UTF-8 text; one output line per input line")
+      ->type_name("FILE")
       ->required();
   tokenize->add_flag("--jsonl", c.tokenize.jsonl, "Each input line is one JSON string");
   tokenize->add_flag("--no-bos", c.tokenize.no_bos, "Add no beginning and end tokens");
@@ -170,6 +176,7 @@ void add_text_tools(CLI::App& app, Commands& c) {
       ->add_option("MODEL", c.detokenize.model, "Directory with tokenizer.json, or a model name")
       ->required();
   detokenize->add_option("--file", c.detokenize.file, "One line of ids per output line")
+      ->type_name("FILE")
       ->required();
   detokenize->add_flag("--jsonl", c.detokenize.jsonl, "Write each text as one JSON string");
   detokenize->add_flag(
@@ -182,9 +189,12 @@ void add_text_tools(CLI::App& app, Commands& c) {
           "MODEL", c.chat_template.model, "Directory with the chat template, or a model name")
       ->required();
   tmpl->add_option("--messages", c.chat_template.messages, "JSON file: array of messages")
+      ->type_name("FILE")
       ->required();
-  tmpl->add_option("--tools", c.chat_template.tools, "JSON file: array of tools");
-  tmpl->add_option("--kwargs", c.chat_template.kwargs, "JSON file: further template variables");
+  tmpl->add_option("--tools", c.chat_template.tools, "JSON file: array of tools")
+      ->type_name("FILE");
+  tmpl->add_option("--kwargs", c.chat_template.kwargs, "JSON file: further template variables")
+      ->type_name("FILE");
   tmpl->add_flag("--no-generation-prompt",
                  c.chat_template.no_generation_prompt,
                  "Do not open the assistant's turn");
@@ -223,7 +233,8 @@ void add_hardware(CLI::App& cmd, std::string& hardware, std::string& inventory) 
   cmd.add_option("--hardware",
                  hardware,
                  "Instead of this machine: H200, 8xH200, 2x8xH100-80GB (hosts x GPUs), 2x4090+L4");
-  cmd.add_option("--inventory", inventory, "Instead of this machine: a file of doctor --dump");
+  cmd.add_option("--inventory", inventory, "Instead of this machine: a file of doctor --dump")
+      ->type_name("FILE");
 }
 
 void add_plan(CLI::App& app, Commands& c) {
@@ -415,6 +426,7 @@ int run_cli(int argc, char** argv) {
   add_doctor(app, commands);
   add_plan(app, commands);
   add_check_peers(app, commands);
+  add_docs(app, commands.docs, commands.chosen);
   set_log_option_spelling(&as_flag);
   const std::vector<std::string> typed = typed_arguments(argc, argv);
   const TypedCommand command = typed_command(app, typed);

@@ -86,6 +86,7 @@ void add_bench_prompts(CLI::App& cmd, BenchServeOptions& o) {
                  o.dataset,
                  "Prompts from a file instead: one per line, or JSON (.json, .jsonl) with prompt, "
                  "messages or ShareGPT's conversations")
+      ->type_name("FILE")
       ->group("Prompts");
   cmd.add_option("--prompt-format",
                  o.prompt_format,
@@ -151,7 +152,8 @@ void add_bench_serve(CLI::App& bench, BenchServeOptions& o, std::function<int()>
                   o.server_pid,
                   "Process of a server on this machine: its CPU time and memory are reported")
       ->check(CLI::Range(int64_t{1}, kMostTokens));
-  cmd->add_option("--json", o.json_file, "File to write the figures to; - for standard output");
+  cmd->add_option("--json", o.json_file, "File to write the figures to; - for standard output")
+      ->type_name("FILE");
   cmd->add_flag("-q,--quiet", o.quiet, "No progress line");
   add_bench_prompts(*cmd, o);
   cmd->callback([&] { chosen = [&o] { return bench_serve_command(o); }; });

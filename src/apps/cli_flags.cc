@@ -27,6 +27,7 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
   app.add_option("--device",
                  m.device,
                  "auto, cpu or cuda. auto never falls back from a broken GPU to the CPU")
+      ->type_name("TEXT:{auto,cpu,cuda}")
       ->capture_default_str();
   app.add_option("--gpus",
                  m.gpus,
@@ -69,10 +70,12 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
   app.add_option("--compute",
                  m.compute,
                  "Type of activations and KV cache: f32, or bf16 on GPUs (default: bf16 on GPUs, "
-                 "f32 on the CPU)");
+                 "f32 on the CPU)")
+      ->type_name("TEXT:{f32,bf16}");
   app.add_flag("-q,--quiet", m.quiet, "No progress bar and no information lines");
   app.add_option(
          "--mla-form", m.mla_form, "How MLA attention computes: absorbed or expanded (same result)")
+      ->type_name("TEXT:{absorbed,expanded}")
       ->capture_default_str()
       ->group("For tests");
   app.add_option("--fault-stall", m.fault_stall, "RANK@JOB: that rank stops before that job")

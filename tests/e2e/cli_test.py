@@ -155,7 +155,7 @@ class HelpTest(Case):
 
     def test_version(self):
         out, _ = self.run_tutti("--version")
-        self.assertRegex(out, r"^tutti \d+\.\d+\.\d+\n$")
+        self.assertRegex(out, r"^tutti \d+\.\d+\.\d+(-[0-9A-Za-z.]+)?(\+[0-9a-z.]+)?\n$")
 
     def test_mistakes_exit_with_64(self):
         for args in (

@@ -63,6 +63,13 @@ class Installed(Case):
                     seen += 1
         self.assertGreater(seen, 30)
 
+    def test_the_program_s_own_texts(self):
+        share = os.path.join(self.prefix, "share")
+        for name in ("man/man1/tutti.1", "man/man1/tutti-bench-serve.1", "bash-completion/completions/tutti",
+                     "zsh/site-functions/_tutti", "fish/vendor_completions.d/tutti.fish"):
+            with open(os.path.join(share, name), encoding="utf-8") as f:
+                self.assertIn("serve", f.read(), name)
+
     def test_from_another_directory(self):
         self.answers(self.program, cwd=self.folder.name)
 
