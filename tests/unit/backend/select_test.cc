@@ -132,7 +132,7 @@ TEST(DeviceChoiceTest, LibrariesAreLookedForBesideTheProgram) {
   const std::vector<std::string> paths = default_plugin_paths();
   ASSERT_EQ(paths.size(), 2U);
   EXPECT_TRUE(is_directory(paths[0]));
-  EXPECT_THAT(paths[1], ::testing::EndsWith("/lib"));
+  EXPECT_THAT(paths[1], ::testing::EndsWith("/lib/tutti"));
 }
 
 }  // namespace
