@@ -217,7 +217,7 @@ class Bench {
   Scheduler scheduler_;
   StepPlanner planner_;
   StepPlan plan_;
-  std::vector<ChosenRow> chosen_;
+  std::vector<SampledRow> chosen_;
   std::array<Batch, 2> batches_;
   StepOutput output_;
   EventList events_;

@@ -141,9 +141,9 @@ void CudaOps::run(const op::Rope& args) {
 
 void CudaOps::run(const op::WriteKv& args) {
   enter();
-  finish(
-      cuda::write_kv(rows(args.cache), const_rows(args.x), args.slots.data<int32_t>(), o_.stream),
-      "write_kv");
+  finish(cuda::write_kv(
+             rows(args.cache), const_rows(args.x), args.kv_places.data<int32_t>(), o_.stream),
+         "write_kv");
 }
 
 void CudaOps::run(const op::RopeAndWriteKv& args) {
@@ -156,7 +156,7 @@ void CudaOps::run(const op::RopeAndWriteKv& args) {
              args.layout == RopeLayout::kInterleaved,
              rows(args.k_cache),
              rows(args.v_cache),
-             args.slots.data<int32_t>(),
+             args.kv_places.data<int32_t>(),
              {.q = floats(args.q_norm), .k = floats(args.k_norm), .eps = args.norm_eps},
              o_.stream),
          "rope_and_write_kv");
@@ -286,7 +286,7 @@ void CudaOps::run(const op::AdjustLogits& args) {
 
 void CudaOps::run(const op::TakeAdjusted& args) {
   enter();
-  finish(cuda::take_adjusted(args.chosen.data<int32_t>(),
+  finish(cuda::take_adjusted(args.sampled.data<int32_t>(),
                              adjust_memory(args.tables),
                              args.tokens.data<int32_t>(),
                              adjust_rows(args.rows),

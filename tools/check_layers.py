@@ -10,7 +10,7 @@ import sys
 # A folder may include folders of its own or a lower level.
 LEVELS = {
     "base": 0,
-    "tensor": 1, "device": 1, "text": 1, "http": 1, "loadgen": 1, "inventory": 1,
+    "tensor": 1, "device": 1, "jinja": 1, "text": 1, "http": 1, "loadgen": 1, "inventory": 1,
     "comm": 2, "ops": 2, "loader": 2, "kv": 2,
     "backend": 3, "nn": 3,
     "architectures": 4, "sched": 4,

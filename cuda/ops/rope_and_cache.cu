@@ -46,15 +46,15 @@ __global__ void rope_kernel(Rows x, ConstRows table, bool interleaved) {
 }
 
 template <class T>
-__global__ void write_kv_kernel(Rows cache, ConstRows x, const int32_t* slots) {
+__global__ void write_kv_kernel(Rows cache, ConstRows x, const int32_t* kv_places) {
   take_turn();
-  const int32_t slot = slots[blockIdx.x];
+  const int32_t place = kv_places[blockIdx.x];
   const int32_t block_size = static_cast<int32_t>(cache.n1);
-  if (slot < 0) {
+  if (place < 0) {
     return;
   }
   const T* from = row_of<T>(x, blockIdx.x);
-  T* to = row_of<T>(cache, slot / block_size, slot % block_size);
+  T* to = row_of<T>(cache, place / block_size, place % block_size);
   for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
     to[i] = from[i];
   }
@@ -90,22 +90,22 @@ __global__ void rope_and_write_kv_kernel(Rows q,
                                          bool interleaved,
                                          Rows k_cache,
                                          Rows v_cache,
-                                         const int32_t* slots,
+                                         const int32_t* kv_places,
                                          HeadNorms norms) {
   let_next_kernel_start();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t token = blockIdx.x;
   int64_t head = static_cast<int64_t>(blockIdx.y) * kHeadsPerBlock + threadIdx.x / 32;
-  const int32_t slot = slots[token];
+  const int32_t place = kv_places[token];
   const int32_t block_size = static_cast<int32_t>(k_cache.n1);
   const int64_t width = q.width;
   if (head >= q.n1 + k.n1) {
     const int64_t begin = (head - q.n1 - k.n1) * width;
     const int64_t end = min(begin + width, v.width);
     wait_for_previous_kernel();
-    if (slot >= 0 && begin < end) {
+    if (place >= 0 && begin < end) {
       const T* from = row_of<T>(v, token);
-      T* to = row_of<T>(v_cache, slot / block_size, slot % block_size);
+      T* to = row_of<T>(v_cache, place / block_size, place % block_size);
       for (int64_t i = begin + lane; i < end; i += 32) {
         to[i] = from[i];
       }
@@ -115,8 +115,8 @@ __global__ void rope_and_write_kv_kernel(Rows q,
   const bool is_key = head >= q.n1;
   head -= is_key ? q.n1 : 0;
   T* row = is_key ? row_of<T>(k, token, head) : row_of<T>(q, token, head);
-  T* cached = is_key && slot >= 0
-                  ? row_of<T>(k_cache, slot / block_size, slot % block_size) + head * width
+  T* cached = is_key && place >= 0
+                  ? row_of<T>(k_cache, place / block_size, place % block_size) + head * width
                   : nullptr;
   const int64_t half = width / 2;
   const float* cosines = row_of<float>(table, token);
@@ -225,13 +225,21 @@ cudaError_t rope(const Rows& x, const ConstRows& table, bool interleaved, cudaSt
   return cudaGetLastError();
 }
 
-cudaError_t write_kv(const Rows& cache, const ConstRows& x, const int32_t* slots, cudaStream_t s) {
+cudaError_t write_kv(const Rows& cache,
+                     const ConstRows& x,
+                     const int32_t* kv_places,
+                     cudaStream_t s) {
   if (x.empty()) {
     return cudaSuccess;
   }
   with_act(x.type, [&](auto act) {
-    launch_overlapped(
-        write_kv_kernel<decltype(act)>, static_cast<unsigned>(x.n0), kThreads, s, cache, x, slots);
+    launch_overlapped(write_kv_kernel<decltype(act)>,
+                      static_cast<unsigned>(x.n0),
+                      kThreads,
+                      s,
+                      cache,
+                      x,
+                      kv_places);
   });
   return cudaGetLastError();
 }
@@ -243,7 +251,7 @@ cudaError_t rope_and_write_kv(const Rows& q,
                               bool interleaved,
                               const Rows& k_cache,
                               const Rows& v_cache,
-                              const int32_t* slots,
+                              const int32_t* kv_places,
                               const HeadNorms& norms,
                               cudaStream_t s) {
   if (q.n0 == 0 || q.width == 0) {
@@ -263,7 +271,7 @@ cudaError_t rope_and_write_kv(const Rows& q,
                       interleaved,
                       k_cache,
                       v_cache,
-                      slots,
+                      kv_places,
                       norms);
   });
   return cudaGetLastError();

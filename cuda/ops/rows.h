@@ -34,7 +34,10 @@ struct HeadNorms {
 };
 
 /// `cache`: [blocks, block_size, w].
-cudaError_t write_kv(const Rows& cache, const ConstRows& x, const int32_t* slots, cudaStream_t s);
+cudaError_t write_kv(const Rows& cache,
+                     const ConstRows& x,
+                     const int32_t* kv_places,
+                     cudaStream_t s);
 cudaError_t rope_and_write_kv(const Rows& q,
                               const Rows& k,
                               const ConstRows& v,
@@ -42,7 +45,7 @@ cudaError_t rope_and_write_kv(const Rows& q,
                               bool interleaved,
                               const Rows& k_cache,
                               const Rows& v_cache,
-                              const int32_t* slots,
+                              const int32_t* kv_places,
                               const HeadNorms& norms,
                               cudaStream_t s);
 cudaError_t gather_kv(const Rows& y,

@@ -1,27 +1,16 @@
 #include "apps/text_model.h"
 
-#include <chrono>
-
 #include "apps/launch_plan.h"
 #include "base/file.h"
 #include "base/option_names.h"
 #include "base/units.h"
+#include "base/wall_clock.h"
 #include "engine/generation_config.h"
 #include "engine/tokenizer_text.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace tutti {
-
-namespace {
-
-int64_t unix_now() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
 
 Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,

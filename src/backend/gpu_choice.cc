@@ -1,7 +1,8 @@
 #include "backend/gpu_choice.h"
 
 #include <algorithm>
-#include <cctype>
+
+#include "base/ascii.h"
 
 namespace tutti {
 
@@ -23,16 +24,9 @@ int capped_number(const std::string& digits) {
   return value;
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
-  return text;
-}
-
 // "GPU-" or "MIG-" and at least one character that a UUID, or MIG's older path, consists of.
 bool looks_like_uuid(const std::string& text) {
-  const std::string name = lower(text);
+  const std::string name = to_lower(text);
   return name.size() > 4 && (name.starts_with("gpu-") || name.starts_with("mig-")) &&
          name.find_first_not_of("0123456789abcdefgpumi-/") == std::string::npos;
 }
@@ -67,7 +61,7 @@ std::string describe_visible(const std::vector<VisibleGpu>& visible,
 
 bool is_named(const VisibleGpu& gpu, const std::string& name) {
   return all_digits(name) ? gpu.index == capped_number(name)
-                          : lower(gpu.uuid).starts_with(lower(name));
+                          : to_lower(gpu.uuid).starts_with(to_lower(name));
 }
 
 }  // namespace

@@ -175,12 +175,12 @@ Status RankGroup::failed_before() const {
   return error(StatusCode::kDevice, "the ranks stopped after: {}", failure_.message());
 }
 
-RankGroup::Ranks::Attempt RankGroup::Ranks::run_job(const Job& job, RankContext& context) const {
-  const auto failed = [&context](StatusCode code, const char* why) {
-    return Attempt{.status = error(code, "rank {}: {}", context.rank, why)};
+RankGroup::Ranks::Attempt RankGroup::Ranks::run_job(const Job& job, RankHandles& handles) const {
+  const auto failed = [&handles](StatusCode code, const char* why) {
+    return Attempt{.status = error(code, "rank {}: {}", handles.rank, why)};
   };
   try {
-    return {.status = job(context)};
+    return {.status = job(handles)};
   } catch (const CollectiveInterrupted& e) {
     Attempt attempt = failed(StatusCode::kDevice, e.what());
     attempt.interrupted = true;
@@ -194,13 +194,13 @@ RankGroup::Ranks::Attempt RankGroup::Ranks::run_job(const Job& job, RankContext&
   }
 }
 
-Status RankGroup::Ranks::run_task(const Task& task, int64_t number, RankContext& context) {
+Status RankGroup::Ranks::run_task(const Task& task, int64_t number, RankHandles& handles) {
   Status status = recovery->begin(number);
   if (!status.ok()) {
     return status;
   }
   while (true) {
-    const Attempt attempt = run_job(task.job, context);
+    const Attempt attempt = run_job(task.job, handles);
     if (attempt.status.ok()) {
       recovery->end();
       return ok_status();
@@ -249,8 +249,8 @@ void RankGroup::Ranks::work(int rank) {
   RankResources& resources = set->ranks()[static_cast<size_t>(rank)];
   Worker& worker = *workers[static_cast<size_t>(rank)];
   SelfCommunicator self;
-  ParallelContext parallel{.tp = *resources.tp, .dp = self, .ep = self, .pp = self};
-  RankContext context{rank, *resources.device, *resources.ops, parallel, *resources.stream};
+  ParallelGroups parallel{.tp = *resources.tp, .dp = self, .ep = self, .pp = self};
+  RankHandles handles{rank, *resources.device, *resources.ops, parallel, *resources.stream};
   for (int64_t number = 0; std::optional<Task> task = worker.jobs.pop(); ++number) {
     Status lost;
     if (stall && stall->rank == rank && stall->job == number) {
@@ -261,7 +261,7 @@ void RankGroup::Ranks::work(int rank) {
       // waits for anybody.
       fail(error(StatusCode::kDevice, "rank {}: not run", rank));
     } else {
-      lost = run_task(*task, number, context);
+      lost = run_task(*task, number, handles);
     }
     task.reset();  // what it holds is freed before anybody hears that it is done
     worker.done.push({.lost = std::move(lost)});

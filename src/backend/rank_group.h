@@ -19,11 +19,11 @@
 namespace tutti {
 
 /// What a job sees; only valid on the rank's own thread.
-struct RankContext {
+struct RankHandles {
   int rank = 0;
   Device& device;
   Ops& ops;
-  ParallelContext& parallel;
+  ParallelGroups& parallel;
   Stream& stream;
 };
 
@@ -58,7 +58,7 @@ enum class OnFailure {
 
 class RankGroup {
  public:
-  using Job = std::function<Status(RankContext&)>;
+  using Job = std::function<Status(RankHandles&)>;
 
   /// Errors: those of Backend::make_ranks; kInvalidArgument for a stall of a rank there is not.
   static Result<std::unique_ptr<RankGroup>> start(Backend& backend,
@@ -138,8 +138,8 @@ class RankGroup {
     void work(int rank);
     /// Runs the rank's job number `number`, again if need be. An error: it was lost. Where the
     /// group ends it fails it and returns ok.
-    Status run_task(const Task& task, int64_t number, RankContext& context);
-    Attempt run_job(const Job& job, RankContext& context) const;
+    Status run_task(const Task& task, int64_t number, RankHandles& handles);
+    Attempt run_job(const Job& job, RankHandles& handles) const;
     void stall_until_aborted() const;
     /// Keeps the first cause and wakes the ranks.
     void fail(const Status& status);

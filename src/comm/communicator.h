@@ -105,7 +105,7 @@ class Communicator {
 
 /// The groups one rank belongs to. Data, expert and pipeline parallel groups have size 1 for now;
 /// every module means the tensor parallel group.
-struct ParallelContext {
+struct ParallelGroups {
   Communicator& tp;
   Communicator& dp;
   Communicator& ep;

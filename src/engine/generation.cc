@@ -80,11 +80,11 @@ std::vector<TokenLogprobs> with_top(std::vector<TokenLogprobs> tokens, int32_t t
 
 }  // namespace
 
-Generation::Generation(const Context& context,
+Generation::Generation(const Parts& parts,
                        const GenerationRequest& request,
                        uint64_t first_id,
                        std::shared_ptr<GenerationSink> sink)
-    : context_(context),
+    : parts_(parts),
       first_id_(first_id),
       request_id_(request.request_id),
       sink_(std::move(sink)),
@@ -92,7 +92,7 @@ Generation::Generation(const Context& context,
       only_echo_(request.echo && request.max_tokens == 0) {
   usage_.prompt_tokens = ssize(request.prompt.size());
   for (int32_t i = 0; i < request.n; ++i) {
-    choices_.push_back({.stream = ChoiceStream(request, i, context_.text)});
+    choices_.push_back({.stream = ChoiceStream(request, i, parts_.text)});
   }
   if (!request.echo && request.sampling.prompt_logprobs < 0) {
     return;
@@ -101,7 +101,7 @@ Generation::Generation(const Context& context,
   begin.echo = request.echo;
   begin.echo_top = request.echo ? request.sampling.top_logprobs : -1;
   begin.prompt_top = request.sampling.prompt_logprobs;
-  const TokenText* text = context_.text;
+  const TokenText* text = parts_.text;
   if (request.echo_text.has_value()) {
     begin.text = *request.echo_text;
   } else if (request.echo && text != nullptr) {
@@ -178,7 +178,7 @@ void Generation::add_tokens(Choice& choice, const SequenceEvent& event) {
     usage_.reasoning_tokens += choice.stream.reasoning() ? 1 : 0;
     if (choice.stream.push(token)) {
       if (!event.last()) {
-        context_.engine->cancel(event.sequence_id);  // it would go on past its stop string
+        parts_.engine->cancel(event.sequence_id);  // it would go on past its stop string
       }
       finish_choice(choice, FinishReason::kStop);
       return;
@@ -202,7 +202,7 @@ void Generation::finish_choice(Choice& choice, FinishReason reason) {
   }
   log_end(choices_.size() == 1 ? to_string(last_reason_) : "all choices");
   const auto sink = std::exchange(sink_, nullptr);
-  context_.table->end(first_id_, GenerationTable::End::kFinished);
+  parts_.table->end(first_id_, GenerationTable::End::kFinished);
   sink->on_done(usage_);
 }
 
@@ -211,15 +211,15 @@ void Generation::fail(const Status& status) {
   log_end(cancelled ? "cancelled" : status.message().c_str());
   const auto sink = std::exchange(sink_, nullptr);
   request_cancel();  // the other choices
-  context_.table->end(first_id_,
-                      cancelled ? GenerationTable::End::kCancelled : GenerationTable::End::kFailed);
+  parts_.table->end(first_id_,
+                    cancelled ? GenerationTable::End::kCancelled : GenerationTable::End::kFailed);
   sink->on_error(status);
 }
 
 void Generation::request_cancel() {
   if (!cancel_requested_.exchange(true)) {
     for (uint64_t i = 0; i < choices_.size(); ++i) {
-      context_.engine->cancel(first_id_ + i);
+      parts_.engine->cancel(first_id_ + i);
     }
   }
 }

@@ -45,14 +45,14 @@ class GenerationTable {
 class Generation final : public TokenSink {
  public:
   /// What it works with; all outlive it.
-  struct Context {
+  struct Parts {
     Engine* engine = nullptr;
     GenerationTable* table = nullptr;
     const TokenText* text = nullptr;  ///< nullptr: deltas hold ids only
   };
 
   /// Its sequences are first_id, first_id + 1, ... one per choice; first_id is its own id too.
-  Generation(const Context& context,
+  Generation(const Parts& parts,
              const GenerationRequest& request,
              uint64_t first_id,
              std::shared_ptr<GenerationSink> sink);
@@ -77,7 +77,7 @@ class Generation final : public TokenSink {
   void fail(const Status& status);
   void log_end(const char* outcome) const;
 
-  const Context context_;
+  const Parts parts_;
   const uint64_t first_id_;
   const std::string request_id_;
   const Clock::time_point start_ = Clock::now();

@@ -3,15 +3,12 @@
 #include <cmath>
 
 #include "base/checked.h"
+#include "base/field_error.h"
 #include "base/utf8.h"
 #include "engine/request_parameters.h"
 
 namespace tutti {
 namespace {
-
-Status at(const std::string& path, const std::string& what) {
-  return invalid("{}: {}", path, what).with_param(path);
-}
 
 Status check_prompt(const GenerationRequest& request, const GenerationLimits& limits) {
   const int64_t count = ssize(request.prompt.size());
@@ -61,16 +58,18 @@ Status check_ids(const std::vector<int32_t>& ids,
                  const GenerationLimits& limits) {
   for (const int32_t token : ids) {
     if (token < 0 || token >= limits.vocab_size) {
-      return at(field,
-                fmt::format("got {}, wanted token ids from 0 to {}", token, limits.vocab_size - 1));
+      return field_error(
+          field,
+          fmt::format("got {}, wanted token ids from 0 to {}", token, limits.vocab_size - 1));
     }
   }
   return ok_status();
 }
 
 Status check_count(const char* field, size_t count, int64_t most) {
-  return ssize(count) <= most ? ok_status()
-                              : at(field, fmt::format("got {} entries, at most {}", count, most));
+  return ssize(count) <= most
+             ? ok_status()
+             : field_error(field, fmt::format("got {} entries, at most {}", count, most));
 }
 
 // Of the strings of stop and bad_words.
@@ -78,10 +77,11 @@ Status check_strings(const char* field, const std::vector<std::string>& strings,
   for (size_t i = 0; i < strings.size(); ++i) {
     const std::string path = fmt::format("{}[{}]", field, i);
     if (strings[i].empty() || ssize(strings[i].size()) > bytes) {
-      return at(path, fmt::format("got {} bytes, wanted 1 to {}", strings[i].size(), bytes));
+      return field_error(path,
+                         fmt::format("got {} bytes, wanted 1 to {}", strings[i].size(), bytes));
     }
     if (!is_valid_utf8(strings[i])) {
-      return at(path, "is not valid UTF-8");
+      return field_error(path, "is not valid UTF-8");
     }
   }
   return ok_status();
@@ -111,12 +111,12 @@ Status check_bias(const GenerationRequest& request, const GenerationLimits& limi
   for (const LogitBias& entry : request.logit_bias) {
     TUTTI_RETURN_IF_ERROR(check_ids({entry.token}, "logit_bias", limits));
     if (!(std::abs(entry.bias) <= kMaxLogitBias)) {
-      return at("logit_bias",
-                fmt::format("token {}: got {}, wanted -{} to {}",
-                            entry.token,
-                            entry.bias,
-                            kMaxLogitBias,
-                            kMaxLogitBias));
+      return field_error("logit_bias",
+                         fmt::format("token {}: got {}, wanted -{} to {}",
+                                     entry.token,
+                                     entry.bias,
+                                     kMaxLogitBias,
+                                     kMaxLogitBias));
     }
   }
   return ok_status();
@@ -138,14 +138,14 @@ Status check_rules(const GenerationRequest& request, const GenerationLimits& lim
 Status check_lengths(const GenerationRequest& request) {
   const int64_t least = request.echo ? 0 : 1;
   if (request.max_tokens.has_value() && *request.max_tokens < least) {
-    return at(
+    return field_error(
         "max_tokens",
         fmt::format("got {}, wanted at least 1{}",
                     *request.max_tokens,
                     *request.max_tokens == 0 ? ", or echo: true to get the prompt alone" : ""));
   }
   if (request.max_tokens.has_value() && request.min_tokens > *request.max_tokens) {
-    return at(
+    return field_error(
         "min_tokens",
         fmt::format(
             "got {}, wanted at most max_tokens = {}", request.min_tokens, *request.max_tokens));
@@ -159,7 +159,8 @@ Status check_request(const GenerationRequest& request, const GenerationLimits& l
   TUTTI_RETURN_IF_ERROR(check_lengths(request));
   TUTTI_RETURN_IF_ERROR(check_room(request, limits));
   if (request.n > limits.max_choices) {
-    return at("n", fmt::format("got {}, at most {} wait at once", request.n, limits.max_choices));
+    return field_error(
+        "n", fmt::format("got {}, at most {} wait at once", request.n, limits.max_choices));
   }
   TUTTI_RETURN_IF_ERROR(check_rules(request, limits));
   return check_stops(request, limits);

@@ -32,7 +32,7 @@ class SamplerRows {
   const SampleRow& of_slot(int32_t slot) const { return rows_[usize(slot)]; }
 
   /// Tells the sequences that come to be in a slot apart.
-  uint64_t tenant(int32_t slot) const { return tenants_[usize(slot)]; }
+  uint64_t occupant(int32_t slot) const { return tenants_[usize(slot)]; }
 
   /// A token was sampled for the slot.
   void took(int32_t slot, int32_t token) {

@@ -69,8 +69,8 @@ Result<uint64_t> TextEngine::generate(GenerationRequest request,
   TUTTI_TRY(LogitRulesPtr rules, make_rules(request, defaults_.eos_token_ids, text_.get()));
   const uint64_t id = next_id_.fetch_add(static_cast<uint64_t>(request.n));
   const int64_t prompt_tokens = ssize(request.prompt.size());
-  const Generation::Context context{.engine = &engine_, .table = &table_, .text = text_.get()};
-  auto generation = std::make_shared<Generation>(context, request, id, std::move(sink));
+  const Generation::Parts parts{.engine = &engine_, .table = &table_, .text = text_.get()};
+  auto generation = std::make_shared<Generation>(parts, request, id, std::move(sink));
   // In the table first: it may end before submit returns.
   table_.add(id, generation, prompt_tokens);
   Status queued =

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+
+#include "base/ascii.h"
 
 namespace tutti {
 
@@ -12,18 +13,12 @@ bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
-  return text;
-}
-
 // Makers of virtual machines, as the firmware tables name them. Only where the processor does not
 // tell (ARM): clouds give their bare machines the same names.
 bool made_by_hypervisor(const System& system) {
-  const std::string maker = lower(system.read("/sys/class/dmi/id/sys_vendor").value_or("") + " " +
-                                  system.read("/sys/class/dmi/id/product_name").value_or(""));
+  const std::string maker =
+      to_lower(system.read("/sys/class/dmi/id/sys_vendor").value_or("") + " " +
+               system.read("/sys/class/dmi/id/product_name").value_or(""));
   constexpr std::array<std::string_view, 6> kMakers{
       "qemu", "kvm", "vmware", "virtual machine", "virtualbox", "google compute engine"};
   return std::any_of(
@@ -60,7 +55,7 @@ std::string container_kind(const System& system) {
     return "docker";
   }
   // The release of the kernel: "5.15.167.4-microsoft-standard-WSL2". Its GPUs are at /dev/dxg.
-  if (contains(lower(system.read("/proc/sys/kernel/osrelease").value_or("")), "microsoft") ||
+  if (contains(to_lower(system.read("/proc/sys/kernel/osrelease").value_or("")), "microsoft") ||
       system.exists("/dev/dxg")) {
     return "wsl";
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "inventory/cgroup.h"
 #include "inventory/container_kind.h"
 #include "inventory/stale_shm.h"

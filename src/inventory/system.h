@@ -40,8 +40,6 @@ System this_system();
 
 /// A whole decimal number, at most INT64_MAX.
 std::optional<int64_t> to_int(std::string_view text);
-/// "a b" of "  a b \n".
-std::string_view trim(std::string_view text);
 std::vector<std::string_view> split(std::string_view text, char separator);
 
 }  // namespace tutti

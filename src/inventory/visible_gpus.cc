@@ -1,24 +1,16 @@
 #include "inventory/visible_gpus.h"
 
 #include <algorithm>
-#include <cctype>
 
+#include "base/ascii.h"
 #include "inventory/system.h"
 
 namespace tutti {
 
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
-  return out;
-}
-
 bool begins(const std::optional<std::string>& uuid, std::string_view name) {
-  return uuid && lower(*uuid).starts_with(lower(name));
+  return uuid && to_lower(*uuid).starts_with(to_lower(name));
 }
 
 // GPUs that CUDA could show: not those that NVML does not reach.
@@ -52,7 +44,7 @@ std::optional<std::vector<GpuRef>> natural_order(const std::vector<Gpu>& gpus, b
 // Those that a UUID, perhaps cut short, or a name of a part means.
 std::vector<GpuRef> named(std::string_view name, const std::vector<Gpu>& gpus) {
   std::vector<GpuRef> hits;
-  const std::string wanted = lower(name);
+  const std::string wanted = to_lower(name);
   const std::vector<std::string_view> parts = split(wanted, '/');
   for (const size_t i : usable(gpus)) {
     if (wanted.starts_with("gpu-") && begins(gpus[i].uuid, wanted)) {
@@ -61,7 +53,7 @@ std::vector<GpuRef> named(std::string_view name, const std::vector<Gpu>& gpus) {
     for (size_t m = 0; m < gpus[i].mig_devices.size(); ++m) {
       const MigDevice& mig = gpus[i].mig_devices[m];
       const bool older_name = parts.size() == 3 && parts[0].starts_with("mig-gpu-") &&
-                              lower(*gpus[i].uuid) == parts[0].substr(4) && mig.gpu_instance &&
+                              to_lower(*gpus[i].uuid) == parts[0].substr(4) && mig.gpu_instance &&
                               mig.gpu_instance == to_int(parts[1]) &&
                               mig.compute_instance == to_int(parts[2]);
       if (wanted.starts_with("mig-") && (older_name || begins(mig.uuid, wanted))) {

@@ -49,7 +49,7 @@ TensorView Attention::operator()(const StepContext& ctx,
                           .layout = RopeLayout::kHalfSplit,
                           .k_cache = k_cache,
                           .v_cache = v_cache,
-                          .slots = ctx.in.slots,
+                          .kv_places = ctx.in.kv_places,
                           .q_norm = {},
                           .k_norm = {}};
   if (q_norm_) {

@@ -9,7 +9,7 @@ namespace tutti {
 
 struct ComputeContext {
   Ops& ops;
-  ParallelContext& parallel;
+  ParallelGroups& parallel;
   Arena& arena;
   DType act = DType::kF32;  ///< compute type: of activations, and of a KV cache
 

@@ -103,7 +103,7 @@ TensorView Mla::operator()(const StepContext& ctx,
   ctx.ops.rope(q.slice(2, c_.nope_dim, c_.rope_dim), rope_table, c_.rope_layout);
   ctx.ops.rope(
       split_heads(latent.slice(1, c_.kv_lora_rank, c_.rope_dim), 1), rope_table, c_.rope_layout);
-  ctx.ops.write_kv(ctx.kv.plane(c_.layer, 0), latent, ctx.in.slots);
+  ctx.ops.write_kv(ctx.kv.plane(c_.layer, 0), latent, ctx.in.kv_places);
   const TensorView out =
       c_.form == MlaForm::kAbsorbed ? attend_absorbed(ctx, q) : attend_expanded(ctx, q);
   return out_(ctx, out.reshape({x.dim(0), heads_.count * c_.v_dim}));

@@ -13,7 +13,7 @@ namespace tutti {
 struct StepInputs {
   ConstTensorView tokens;     ///< [T] i32
   ConstTensorView positions;  ///< [T] i32
-  ConstTensorView slots;      ///< [T] i32: where each token's KV goes
+  ConstTensorView kv_places;  ///< [T] i32: where each token's KV goes
   ConstTensorView rope_rows;  ///< [T] i32, only for models with CausalLmInfo::long_rope_from: the
                               ///< token's own number, plus T where it takes the long frequencies
   AttentionBatch attention;

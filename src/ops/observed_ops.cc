@@ -88,7 +88,7 @@ OpCost cost(const op::Rope& args, const AttentionWork&) {
 }
 
 OpCost cost(const op::WriteKv& args, const AttentionWork&) {
-  return {"write_kv", bytes_of(args.x, args.x, args.slots)};
+  return {"write_kv", bytes_of(args.x, args.x, args.kv_places)};
 }
 
 OpCost cost(const op::RopeAndWriteKv& args, const AttentionWork&) {
@@ -101,7 +101,7 @@ OpCost cost(const op::RopeAndWriteKv& args, const AttentionWork&) {
                    args.v,
                    args.v,
                    args.table,
-                   args.slots,
+                   args.kv_places,
                    args.q_norm,
                    args.k_norm)};
 }

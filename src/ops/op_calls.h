@@ -137,13 +137,13 @@ struct Rope {
   RopeLayout layout = RopeLayout::kHalfSplit;
 };
 
-/// cache[slot / block_size, slot % block_size, :] = x[t, :] with slot = slots[t]; rows with a
-/// negative slot are not stored.
+/// cache[p / block_size, p % block_size, :] = x[t, :] with p = kv_places[t]; rows with a negative
+/// place are not stored.
 struct WriteKv {
   static constexpr const char* kName = "write_kv";
-  TensorView cache;       ///< [blocks, block_size, w] act
-  ConstTensorView x;      ///< [t, w] act
-  ConstTensorView slots;  ///< [t] i32
+  TensorView cache;           ///< [blocks, block_size, w] act
+  ConstTensorView x;          ///< [t, w] act
+  ConstTensorView kv_places;  ///< [t] i32
 };
 
 /// RmsNorm of each head of q and of k, in place, if there are weights; Rope of q and of k; then
@@ -155,11 +155,11 @@ struct RopeAndWriteKv {
   ConstTensorView v;      ///< [t, w] act
   ConstTensorView table;  ///< [t, d] f32 from RopeTable
   RopeLayout layout = RopeLayout::kHalfSplit;
-  TensorView k_cache;      ///< [blocks, block_size, hkv * d] act
-  TensorView v_cache;      ///< [blocks, block_size, w] act
-  ConstTensorView slots;   ///< [t] i32
-  ConstTensorView q_norm;  ///< [d] f32 or undefined, as k_norm
-  ConstTensorView k_norm;  ///< [d] f32 or undefined
+  TensorView k_cache;         ///< [blocks, block_size, hkv * d] act
+  TensorView v_cache;         ///< [blocks, block_size, w] act
+  ConstTensorView kv_places;  ///< [t] i32
+  ConstTensorView q_norm;     ///< [d] f32 or undefined, as k_norm
+  ConstTensorView k_norm;     ///< [d] f32 or undefined
   float norm_eps = 0;
 };
 
@@ -335,12 +335,12 @@ struct AdjustLogits {
 };
 
 /// What was drawn from adjusted rows takes the place of what their plain logits gave: with row =
-/// rows[i].row, chosen[row] = tokens[i], or -2 where that is negative: nothing is left. A
-/// negative chosen[row] stays: the logits are of no use. Tokens of kPenalised rows count in
+/// rows[i].row, sampled[row] = tokens[i], or -2 where that is negative: nothing is left. A
+/// negative sampled[row] stays: the logits are of no use. Tokens of kPenalised rows count in
 /// tables.seen.
 struct TakeAdjusted {
   static constexpr const char* kName = "take_adjusted";
-  TensorView chosen;  ///< [r] i32, in place
+  TensorView sampled;  ///< [r] i32, in place
   AdjustTables tables;
   ConstTensorView tokens;  ///< [n] i32
   ConstTensorView rows;    ///< [n, 7] i32: AdjustParams, states differ

@@ -240,7 +240,7 @@ void check(const op::WriteKv& args) {
   const DType act = activation_dtype("x", args.x);
   expect("x", args.x, act, args.x.shape());
   expect_cache("cache", args.cache, act, args.cache.dim(1), args.x.dim(1));
-  expect_i32("slots", args.slots, {args.x.dim(0)});
+  expect_i32("kv_places", args.kv_places, {args.x.dim(0)});
 }
 
 void check(const op::RopeAndWriteKv& args) {
@@ -258,7 +258,7 @@ void check(const op::RopeAndWriteKv& args) {
   TUTTI_CHECK_EQ(args.q.dim(2) % 2, 0);
   expect_cache("k_cache", args.k_cache, act, args.k_cache.dim(1), args.k.dim(1) * args.k.dim(2));
   expect_cache("v_cache", args.v_cache, act, args.k_cache.dim(1), args.v.dim(1));
-  expect_i32("slots", args.slots, {tokens});
+  expect_i32("kv_places", args.kv_places, {tokens});
   TUTTI_CHECK_EQ(args.q_norm.defined(), args.k_norm.defined());
   if (args.q_norm.defined()) {
     expect_f32("q_norm", args.q_norm, {args.q.dim(2)});
@@ -431,9 +431,9 @@ void check(const op::AdjustLogits& args) {
 }
 
 void check(const op::TakeAdjusted& args) {
-  expect_rank("chosen", args.chosen, 1);
+  expect_rank("sampled", args.sampled, 1);
   expect_rank("tokens", args.tokens, 1);
-  expect_i32("chosen", args.chosen, args.chosen.shape());
+  expect_i32("sampled", args.sampled, args.sampled.shape());
   expect_i32("tokens", args.tokens, args.tokens.shape());
   expect_rank("seen", args.tables.seen, 2);
   expect_adjust_tables(args.tables, args.tables.seen.dim(1));

@@ -15,8 +15,8 @@ struct AttentionBatch {
   ConstTensorView
       query_begin;  ///< [s + 1]: sequence i owns query rows [query_begin[i], query_begin[i+1])
   ConstTensorView context_before;  ///< [s]: tokens of sequence i that precede its first query row
-  ConstTensorView block_table;  ///< [s, max_blocks]: block ids; position p is slot p % block_size
-                                ///< of block p / block_size
+  ConstTensorView block_table;     ///< [s, max_blocks]: block ids; position p is row p % block_size
+                                   ///< of block p / block_size
   int64_t block_size = 0;
   // Upper bounds the host knows without asking the device; kernels choose their grids from them.
   int64_t max_queries = 0;  ///< most query rows of one sequence; 1: every sequence decodes

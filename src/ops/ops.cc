@@ -49,8 +49,8 @@ void run_in_parts(Ops& ops, const op::RopeAndWriteKv& args) {
   ops.rope(args.k, args.table, args.layout);
   ops.write_kv(args.k_cache,
                {args.k.raw(), args.k.dtype(), {args.k.dim(0), width}, {args.k.stride(0), 1}},
-               args.slots);
-  ops.write_kv(args.v_cache, args.v, args.slots);
+               args.kv_places);
+  ops.write_kv(args.v_cache, args.v, args.kv_places);
 }
 
 void run_in_parts(Ops& ops, const op::MoeAssign& args) {

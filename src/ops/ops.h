@@ -96,8 +96,8 @@ class Ops {
     call(op::Rope{x, table, layout});
   }
 
-  void write_kv(TensorView cache, ConstTensorView x, ConstTensorView slots) {
-    call(op::WriteKv{cache, x, slots});
+  void write_kv(TensorView cache, ConstTensorView x, ConstTensorView kv_places) {
+    call(op::WriteKv{cache, x, kv_places});
   }
 
   void rope_and_write_kv(TensorView q,
@@ -107,8 +107,8 @@ class Ops {
                          RopeLayout layout,
                          TensorView k_cache,
                          TensorView v_cache,
-                         ConstTensorView slots) {
-    call(op::RopeAndWriteKv{q, k, v, table, layout, k_cache, v_cache, slots, {}, {}});
+                         ConstTensorView kv_places) {
+    call(op::RopeAndWriteKv{q, k, v, table, layout, k_cache, v_cache, kv_places, {}, {}});
   }
 
   void attention(TensorView out,

@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/ascii.h"
 #include "base/json_fields.h"
 #include "base/nearest_word.h"
 #include "plan/catalogue_text.h"
@@ -15,17 +16,9 @@ namespace tutti {
 
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
-  return out;
-}
-
 // "deepseek-ai/DeepSeek-R1" -> "deepseek-r1"
 std::string last_part(const std::string& hub) {
-  return lower(hub.substr(hub.rfind('/') + 1));
+  return to_lower(hub.substr(hub.rfind('/') + 1));
 }
 
 bool is_digit(char c) {
@@ -182,17 +175,18 @@ Result<Catalogue> Catalogue::parse(std::string_view text) {
 
 Result<CatalogueChoice> Catalogue::find(const std::string& name) const {
   const size_t colon = name.rfind(':');
-  const std::string wanted = lower(name.substr(0, colon));
-  const std::string wanted_format = colon == std::string::npos ? "" : lower(name.substr(colon + 1));
+  const std::string wanted = to_lower(name.substr(0, colon));
+  const std::string wanted_format =
+      colon == std::string::npos ? "" : to_lower(name.substr(colon + 1));
   for (const CatalogueModel& model : models_) {
-    const bool is = wanted == model.name || wanted == lower(model.hub) ||
+    const bool is = wanted == model.name || wanted == to_lower(model.hub) ||
                     wanted == last_part(model.hub) ||
                     std::any_of(model.aliases.begin(), model.aliases.end(), [&](const auto& a) {
-                      return wanted == lower(a);
+                      return wanted == to_lower(a);
                     });
     if (!is) {
       for (const CatalogueFormat& format : model.formats) {
-        if (!format.hub.empty() && wanted == lower(format.hub)) {
+        if (!format.hub.empty() && wanted == to_lower(format.hub)) {
           return CatalogueChoice{.model = &model, .format = format};
         }
       }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "serve/http_head.h"
 
 namespace tutti {
@@ -9,13 +10,6 @@ namespace tutti {
 namespace {
 
 constexpr std::string_view kSpace = " \t";
-
-std::string_view trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(kSpace);
-  return first == std::string_view::npos
-             ? std::string_view()
-             : text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
 
 // scheme://host[:port], as browsers write it: no path, not even a slash.
 bool is_origin(std::string_view text) {
@@ -47,7 +41,7 @@ Result<Cors> Cors::parse(std::string_view list) {
   Cors cors;
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());
-    const std::string_view item = trim(list.substr(0, comma));
+    const std::string_view item = trim(list.substr(0, comma), kSpace);
     list.remove_prefix(std::min(comma + 1, list.size()));
     if (item.empty()) {
       continue;

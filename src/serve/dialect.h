@@ -50,7 +50,7 @@ struct ReplyEnvelope {
   bool prompt_logprobs = false;
 };
 
-struct ParseContext {
+struct ParseInput {
   const LanguageModel& model;  ///< its defaults hold for what the request leaves open
   uint64_t random_seed;        ///< used if it names no seed
   const RequestLimits& limits;
@@ -74,7 +74,7 @@ class Dialect {
   /// `body` has passed check_fields(). Errors name the field.
   virtual Result<CanonicalRequest> parse(int route,
                                          const JsonObject& body,
-                                         const ParseContext& context) const = 0;
+                                         const ParseInput& input) const = 0;
 
   virtual std::unique_ptr<ReplyFormat> format(int route, ReplyEnvelope envelope) const = 0;
 

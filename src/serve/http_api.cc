@@ -241,30 +241,30 @@ HttpResponse HttpApi::ready() const {
   return error_response(to_api_error(Status(StatusCode::kUnavailable, status.message())));
 }
 
-Reply HttpApi::post(const RouteMatch& match, std::string_view body, const ReplyContext& context) {
+Reply HttpApi::post(const RouteMatch& match, std::string_view body, const ReplyInput& input) {
   const Route& route = *match.route;
   const auto refuse = [&](const Status& status) {
     return error_response(to_api_error(status), route.dialect);
   };
-  if (std::chrono::steady_clock::now() >= context.begun + config_.limits.queue_timeout) {
+  if (std::chrono::steady_clock::now() >= input.begun + config_.limits.queue_timeout) {
     return refuse(
         error(StatusCode::kUnavailable, "the request waited too long to be prepared; try again"));
   }
   // The boundary where somebody else's exception becomes one failed request, not a dead server.
   try {
-    auto reply = generate(route, body, context);
+    auto reply = generate(route, body, input);
     if (!reply.ok()) {
       return refuse(reply.status());
     }
     return std::move(reply).value();
   } catch (const std::exception& e) {
-    log_error("request {}: {}", context.request_id, e.what());
+    log_error("request {}: {}", input.request_id, e.what());
   } catch (...) {
-    log_error("request {}: unknown exception", context.request_id);
+    log_error("request {}: unknown exception", input.request_id);
   }
   return error_response(
-      http_error(
-          500, fmt::format("internal error; the server's log has it under {}", context.request_id)),
+      http_error(500,
+                 fmt::format("internal error; the server's log has it under {}", input.request_id)),
       route.dialect);
 }
 

@@ -55,7 +55,7 @@ struct RouteMatch {
 /// What a route answers: at once, or as the model generates.
 using Reply = std::variant<HttpResponse, std::unique_ptr<GenerationReply>>;
 
-struct ReplyContext {
+struct ReplyInput {
   std::string request_id;
   std::shared_ptr<Waker> waker;                   ///< told when something arrived for the reply
   std::shared_ptr<const std::atomic<bool>> gone;  ///< the client left; work no further
@@ -89,7 +89,7 @@ class HttpApi {
   HttpResponse get(const RouteMatch& match) const;
 
   /// Routes with a body; may take as long as parsing and tokenizing it do.
-  Reply post(const RouteMatch& match, std::string_view body, const ReplyContext& context);
+  Reply post(const RouteMatch& match, std::string_view body, const ReplyInput& input);
 
   /// From here on generation is refused and /ready says so; everything else goes on.
   void set_draining() { draining_ = true; }
@@ -108,7 +108,7 @@ class HttpApi {
   HttpResponse options_of_health(const RouteMatch& match) const;
   Result<std::unique_ptr<GenerationReply>> generate(const Route& route,
                                                     std::string_view body,
-                                                    const ReplyContext& context);
+                                                    const ReplyInput& input);
 
   HttpApiConfig config_;
   std::shared_ptr<ServedModels> models_;

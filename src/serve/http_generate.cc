@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/json.h"
+#include "base/wall_clock.h"
 #include "serve/dialect.h"
 #include "serve/http_api.h"
 #include "serve/random_id.h"
@@ -10,12 +11,6 @@
 namespace tutti {
 
 namespace {
-
-int64_t unix_now() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 struct Deadlines {
   std::chrono::steady_clock::time_point whole;
@@ -110,13 +105,13 @@ class Starter {
           std::vector<Prompt> prompts,
           std::shared_ptr<LanguageModel> model,
           const HttpLimits& limits,
-          const ReplyContext& context)
+          const ReplyInput& input)
       : request_(request),
         prompts_(std::move(prompts)),
         model_(std::move(model)),
         limits_(limits),
-        context_(context),
-        deadlines_(deadlines_of(request, limits, context.begun)) {}
+        input_(input),
+        deadlines_(deadlines_of(request, limits, input.begun)) {}
 
   Result<std::unique_ptr<GenerationReply>> start(const Route& route, HttpMetrics& metrics) {
     const int32_t n = request_.generation.n;
@@ -128,7 +123,7 @@ class Starter {
                            .include_usage = request_.include_usage,
                            .logprobs = request_.logprobs,
                            .prompt_logprobs = request_.prompt_logprobs};
-    auto inbox = std::make_shared<ReplyInbox>(count, context_.waker);
+    auto inbox = std::make_shared<ReplyInbox>(count, input_.waker);
     const auto watch = make_watch(envelope, metrics);
     const GenerationReply::Options options{.stream = request_.stream,
                                            .choices = n * count,
@@ -157,7 +152,7 @@ class Starter {
     return std::make_shared<GenerationWatch>(
         metrics.model(envelope.model),
         GenerationWatch::Request{.model = envelope.model,
-                                 .begun = context_.begun,
+                                 .begun = input_.begun,
                                  .generations = static_cast<int32_t>(prompts_.size()),
                                  .choices = envelope.choices,
                                  .prompt_tokens = prompt_tokens});
@@ -171,7 +166,7 @@ class Starter {
       one.echo_text = given == nullptr ? std::nullopt : std::optional(std::move(*given));
     }
     one.whole = !request_.stream;
-    one.request_id = context_.request_id;
+    one.request_id = input_.request_id;
     one.deadline = deadlines_.whole;
     one.queue_deadline = deadlines_.queue;
     return one;
@@ -181,7 +176,7 @@ class Starter {
   std::vector<Prompt> prompts_;
   std::shared_ptr<LanguageModel> model_;
   const HttpLimits& limits_;
-  const ReplyContext& context_;
+  const ReplyInput& input_;
   const Deadlines deadlines_;
 };
 
@@ -189,7 +184,7 @@ class Starter {
 
 Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
                                                            std::string_view text,
-                                                           const ReplyContext& context) {
+                                                           const ReplyInput& input) {
   const JsonLimits json_limits{.max_depth = config_.limits.json_depth,
                                .max_bytes = config_.limits.body_bytes,
                                .max_values = config_.limits.json_values,
@@ -215,10 +210,10 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
   TUTTI_TRY(std::vector<Prompt> prompts, make_prompts(request, *model));
   TUTTI_RETURN_IF_ERROR(check_prompt_parts(
       request, prompts, config_.request_limits, config_.limits.stream_buffer_bytes));
-  if (*context.gone) {
+  if (*input.gone) {
     return Status(StatusCode::kCancelled, "the client went away");
   }
-  Starter starter(request, std::move(prompts), model, config_.limits, context);
+  Starter starter(request, std::move(prompts), model, config_.limits, input);
   return starter.start(route, metrics_);
 }
 

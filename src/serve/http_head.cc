@@ -6,6 +6,7 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 namespace tutti {
@@ -14,15 +15,11 @@ namespace {
 
 namespace http = boost::beast::http;
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 int hex_value(char c) {
   if (c >= '0' && c <= '9') {
     return c - '0';
   }
-  const char l = lower(c);
+  const auto l = static_cast<char>(c | 0x20);  // of letters the lower case
   return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
@@ -258,12 +255,6 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
     return *std::move(error);
   }
   return head;
-}
-
-std::string to_lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), lower);
-  return out;
 }
 
 bool is_token_char(char c) {

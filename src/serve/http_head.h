@@ -46,9 +46,6 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view head);
 /// A character of header names and methods (RFC 9110, 5.6.2).
 bool is_token_char(char c);
 
-/// ASCII letters only.
-std::string to_lower(std::string_view text);
-
 /// Decodes %XX once. nullopt for a broken escape, NUL, or a result that is not UTF-8.
 std::optional<std::string> percent_decode(std::string_view text);
 

@@ -90,15 +90,15 @@ struct HttpServer::Impl {
   bool stopped = false;
 
   void accept(Shard& shard, std::unique_ptr<Conn> conn);
-  HttpSession::Kind take_slot(const Conn& conn);
-  void release_slot(const HttpSession& session);
+  HttpSession::Kind admit(const Conn& conn);
+  void leave(const HttpSession& session);
   void end_session(Shard& shard, HttpSession& session);
   void for_all_sessions(const std::function<void(HttpSession&)>& action);
   static bool wait_until(const std::function<bool()>& done, Clock::duration timeout);
   bool no_sessions();
 };
 
-HttpSession::Kind HttpServer::Impl::take_slot(const Conn& conn) {
+HttpSession::Kind HttpServer::Impl::admit(const Conn& conn) {
   const std::lock_guard lock(mutex);
   ++live_sessions;
   if (full_sessions >= config.limits.connections) {
@@ -115,7 +115,7 @@ HttpSession::Kind HttpServer::Impl::take_slot(const Conn& conn) {
   return HttpSession::Kind::kFull;
 }
 
-void HttpServer::Impl::release_slot(const HttpSession& session) {
+void HttpServer::Impl::leave(const HttpSession& session) {
   const std::lock_guard lock(mutex);
   --live_sessions;
   if (session.kind() == HttpSession::Kind::kFull) {
@@ -129,7 +129,7 @@ void HttpServer::Impl::release_slot(const HttpSession& session) {
 
 void HttpServer::Impl::accept(Shard& shard, std::unique_ptr<Conn> conn) {
   HttpMetrics& metrics = api.metrics();
-  const HttpSession::Kind kind = take_slot(*conn);
+  const HttpSession::Kind kind = admit(*conn);
   ++metrics.connections_total;
   ++metrics.connections_open;
   auto session = std::make_shared<HttpSession>(shared, shard.thread, std::move(conn), kind);
@@ -151,7 +151,7 @@ void HttpServer::Impl::end_session(Shard& shard, HttpSession& session) {
   shard.sessions.erase(&session);
   std::erase(shard.probes, &session);
   --api.metrics().connections_open;
-  release_slot(session);
+  leave(session);
 }
 
 void HttpServer::Impl::for_all_sessions(const std::function<void(HttpSession&)>& action) {

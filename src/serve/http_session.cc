@@ -34,20 +34,20 @@ size_t put_chunk_size(std::string& text, size_t size) {
 struct HttpSession::Preparation {
   std::string body;
   RouteMatch match;
-  ReplyContext context;
+  ReplyInput input;
   Reply reply;
   std::atomic<bool> done{false};
 };
 
 /// Counts one generation request as under way.
-class HttpSession::RequestSlot {
+class HttpSession::CountedRequest {
  public:
-  explicit RequestSlot(Shared& shared) : shared_(shared), number_(++shared.requests) {}
+  explicit CountedRequest(Shared& shared) : shared_(shared), number_(++shared.requests) {}
 
-  ~RequestSlot() { --shared_.requests; }
+  ~CountedRequest() { --shared_.requests; }
 
-  RequestSlot(const RequestSlot&) = delete;
-  RequestSlot& operator=(const RequestSlot&) = delete;
+  CountedRequest(const CountedRequest&) = delete;
+  CountedRequest& operator=(const CountedRequest&) = delete;
 
   /// How many there were with this one.
   int64_t number() const { return number_; }
@@ -363,8 +363,8 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
     outcome = co_await respond(std::move(response));
     co_return outcome;
   }
-  const RequestSlot slot(shared_);
-  if (shared_.api.draining() || slot.number() > limits_.requests) {
+  const CountedRequest request(shared_);
+  if (shared_.api.draining() || request.number() > limits_.requests) {
     const Status full(StatusCode::kOverloaded, "too many requests are under way; try again");
     HttpResponse response =
         error_reply(to_api_error(shared_.api.draining() ? shutting_down() : full));
@@ -398,18 +398,18 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
   job->body = std::move(body_);
   body_ = std::string();
   job->match = match;
-  job->context = ReplyContext{
-      .request_id = request_id_, .waker = waker_, .gone = gone, .begun = request_begun_};
+  job->input =
+      ReplyInput{.request_id = request_id_, .waker = waker_, .gone = gone, .begun = request_begun_};
   const bool queued = shared_.workers.try_run([job, &api = shared_.api] {
-    if (!*job->context.gone) {
-      job->reply = api.post(job->match, job->body, job->context);
+    if (!*job->input.gone) {
+      job->reply = api.post(job->match, job->body, job->input);
     }
     job->body = std::string();
-    if (*job->context.gone) {
+    if (*job->input.gone) {
       job->reply = HttpResponse();  // cancels, here and now
     }
     job->done.store(true);
-    job->context.waker->wake();
+    job->input.waker->wake();
   });
   if (!queued) {
     const Status full(StatusCode::kOverloaded, "too many requests are being prepared; try again");

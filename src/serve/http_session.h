@@ -57,7 +57,7 @@ class HttpSession final : public ConnEvents,
 
  private:
   struct Preparation;
-  class RequestSlot;
+  class CountedRequest;
   enum class Outcome { kNext, kClose, kLinger };
 
   bool dead() const { return peer_gone_ || write_failed_; }

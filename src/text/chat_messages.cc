@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "text/jinja/json_value.h"
-#include "text/jinja/text_format.h"
+#include "jinja/json_value.h"
+#include "jinja/text_format.h"
 
 namespace tutti {
 

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "text/jinja/value.h"
+#include "jinja/value.h"
 
 namespace tutti {
 

@@ -1,8 +1,8 @@
 #include "text/chat_template.h"
 
 #include "base/file.h"
+#include "jinja/json_value.h"
 #include "text/chat_messages.h"
-#include "text/jinja/json_value.h"
 
 namespace tutti {
 

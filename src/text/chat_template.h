@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "text/jinja/template.h"
+#include "jinja/template.h"
 #include "text/markup.h"
 
 namespace tutti {

@@ -1,6 +1,7 @@
 // What stands between the marks of a tool call.
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "text/tool_calls.h"
 
 namespace tutti {
@@ -9,14 +10,6 @@ namespace {
 
 constexpr std::string_view kWhiteSpace = " \t\r\n";
 constexpr JsonLimits kCallLimits{.max_depth = 64};
-
-std::string_view trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(kWhiteSpace);
-  if (first == std::string_view::npos) {
-    return {};
-  }
-  return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
-}
 
 // End of the JSON value that begins at `pos` of valid JSON: after its closing bracket or quote, or
 // before what ends a number or word.

@@ -49,7 +49,7 @@ class Life {
       }
     }
     StepPlan plan;
-    std::vector<ChosenRow> rows;
+    std::vector<SampledRow> rows;
     const Status status = planner_.plan(
         batch_, [this] { return answer(); }, plan, rows);
     EXPECT_TRUE(status.ok()) << status.message();
@@ -132,10 +132,10 @@ class Life {
     if (host_) {
       const std::vector<float> logits(usize(rows_of_logits_ * 700), 0.5F);
       StepOutput output;
-      planner_.chooser().choose_on_host(answered_, logits, output);
+      planner_.sampler().sample_on_host(answered_, logits, output);
     }
-    for (const ChosenRow& row : rows_) {
-      planner_.chooser().took(row, static_cast<int32_t>(rng_() % 690));
+    for (const SampledRow& row : rows_) {
+      planner_.sampler().took(row, static_cast<int32_t>(rng_() % 690));
     }
     rows_.clear();
     host_ = false;
@@ -149,7 +149,7 @@ class Life {
   uint64_t step_ = 0;
   uint64_t ids_ = 0;
   std::array<State, 12> states_{};
-  std::vector<ChosenRow> rows_;
+  std::vector<SampledRow> rows_;
   bool host_ = false;
   int64_t rows_of_logits_ = 0;
 };
@@ -215,7 +215,7 @@ TEST(StepPlan, WhatPassesTheCheckStaysWithinBounds) {
     ++passed;
     const StepRows& rows = plan->rows;
     ASSERT_EQ(ssize(plan->inputs.size()), rows.input_words());
-    ASSERT_EQ(ssize(plan->choices.size()), rows.choice_words());
+    ASSERT_EQ(ssize(plan->sampling.size()), rows.sampling_words());
     const int32_t* w = plan->inputs.data();
     for (int64_t t = 0; t < rows.tokens; ++t) {
       ASSERT_LT(w[t], s.vocab_size);

@@ -194,11 +194,11 @@ class PlantedOps final : public ForwardingOps {
 
   // The last row is lost.
   void wrong(op::WriteKv args) {
-    const TensorView places = scratch_.copy<int32_t>(args.slots);
+    const TensorView places = scratch_.copy<int32_t>(args.kv_places);
     if (places.dim(0) > 0) {
       places.data<int32_t>()[places.dim(0) - 1] = -1;
     }
-    args.slots = places;
+    args.kv_places = places;
     inner().call(args);
   }
 

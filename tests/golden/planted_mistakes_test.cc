@@ -37,11 +37,11 @@ constexpr Way kWays[] = {
 /// What no greedy forward pass uses, and where it is held to the host's results instead.
 const std::map<std::string, const char*>& used_elsewhere() {
   static const std::map<std::string, const char*> map{
-      {"draw", "ops_parity_test, device_choice_test, cuda_choice_test"},
-      {"log_probs", "ops_parity_test, device_choice_test, cuda_choice_test"},
-      {"adjust_logits", "ops_parity_test, device_choice_test, cuda_choice_test"},
-      {"take_adjusted", "ops_parity_test, device_choice_test, cuda_choice_test"},
-      {"exchange_rows", "comm_test, device_choice_test, cuda_collectives_test"},
+      {"draw", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
+      {"log_probs", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
+      {"adjust_logits", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
+      {"take_adjusted", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
+      {"exchange_rows", "comm_test, device_sampling_test, cuda_collectives_test"},
       {"broadcast", "comm_test, cuda_collectives_test"},
   };
   return map;

@@ -269,12 +269,12 @@ TEST(CanonicalRequest, SamplingComesFromDefaultsAndRequest) {
       R"("temperature":0,"top_p":0.5,"top_k":-1,"min_p":0.1,"seed":-1,"n":3,"ignore_eos":true,)"
       R"("max_tokens":7,"max_completion_tokens":7,"stop":["a","b"],"stop_token_ids":[0,999],)"
       R"("logprobs":true,"top_logprobs":20,"stream":true,"stream_options":{"include_usage":true},)"
-      R"("priority":-2147483647,"cache_salt":"tenant 1",)"
+      R"("priority":-2147483647,"cache_salt":"occupant 1",)"
       R"("reasoning_effort":"low","chat_template_kwargs":{"k":1})");
   EXPECT_EQ(plain.generation.priority, 0);
   EXPECT_EQ(plain.generation.cache_salt, "");
   EXPECT_EQ(full.generation.priority, -2147483647);
-  EXPECT_EQ(full.generation.cache_salt, "tenant 1");
+  EXPECT_EQ(full.generation.cache_salt, "occupant 1");
   EXPECT_TRUE(full.generation.sampling.greedy());
   EXPECT_EQ(full.generation.sampling.top_k, 0);
   EXPECT_EQ(full.generation.sampling.seed, UINT64_MAX);

@@ -257,7 +257,7 @@ inline OpCase rope_and_write_kv_case(const RopeWriteShape& s) {
                             .layout = layout,
                             .k_cache = k_cache,
                             .v_cache = v_cache,
-                            .slots = slot_view,
+                            .kv_places = slot_view,
                             .q_norm = {},
                             .k_norm = {},
                             .norm_eps = 1e-5F};

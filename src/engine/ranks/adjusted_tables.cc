@@ -15,7 +15,7 @@ int64_t AdjustedTables::device_bytes(int64_t rows, int64_t vocab_size) {
          dtype_size(DType::kI32);
 }
 
-Status AdjustedTables::allocate(RankContext& rank, int64_t rows, int64_t vocab_size) {
+Status AdjustedTables::allocate(RankHandles& rank, int64_t rows, int64_t vocab_size) {
   if (rows == 0) {
     return ok_status();
   }
@@ -29,7 +29,7 @@ Status AdjustedTables::allocate(RankContext& rank, int64_t rows, int64_t vocab_s
   return ok_status();
 }
 
-Status AdjustedTables::write(RankContext& rank, const StepPlan& plan) {
+Status AdjustedTables::write(RankHandles& rank, const StepPlan& plan) {
   for (const StateWrite& write : plan.state_writes) {
     const Tensor& table = write.table == StateWrite::kSeen      ? seen_
                           : write.table == StateWrite::kAllowed ? allowed_

@@ -1,5 +1,5 @@
 // The tables of one rank's device for sequences whose logits are changed; AdjustedRows says what
-// comes into them. Every rank has all of them, so that every rank chooses the same tokens.
+// comes into them. Every rank has all of them, so that every rank samples the same tokens.
 #pragma once
 #include <cstdint>
 
@@ -14,10 +14,10 @@ class AdjustedTables {
   static int64_t device_bytes(int64_t rows, int64_t vocab_size);
 
   /// kOutOfMemory if there is none. Without it, or with no rows, nothing can be changed.
-  Status allocate(RankContext& rank, int64_t rows, int64_t vocab_size);
+  Status allocate(RankHandles& rank, int64_t rows, int64_t vocab_size);
 
   /// Queues the plan's writes.
-  Status write(RankContext& rank, const StepPlan& plan);
+  Status write(RankHandles& rank, const StepPlan& plan);
 
   AdjustTables view() const {
     return {.seen = seen_.view(), .allowed = allowed_.view(), .edits = edits_.view()};

@@ -15,7 +15,7 @@ static_assert(kMaxTopLogprobs <= kMostLogProbs);
 // Log-probabilities are only allocated where they are wanted.
 StepResult allocate_choice(Arena& arena, int64_t rows, bool log_probs) {
   StepResult out;
-  out.chosen = arena.alloc(DType::kI32, {rows});
+  out.sampled = arena.alloc(DType::kI32, {rows});
   if (log_probs) {
     out.top_ids = arena.alloc(DType::kI32, {rows, kMaxTopLogprobs});
     out.log_probs = arena.alloc(DType::kF32, {rows, 1 + kMaxTopLogprobs});
@@ -41,10 +41,10 @@ View rows_of(View view, const RowShare& share) {
 
 }  // namespace
 
-// All that the ways of choosing have in common, and the largest of what they have not: gathered
+// All that the ways of sampling have in common, and the largest of what they have not: gathered
 // logits are more than one rank's share of them, which comes with results of its own.
 void DeviceSampler::measure(Arena& arena, const StepRows& rows, int64_t vocab_size, int ranks) {
-  lay_out_choices(arena, rows);
+  lay_out_sampling(arena, rows);
   allocate_choice(arena, rows.logits, /*log_probs=*/true);
   if (ranks > 1) {
     arena.alloc(DType::kF32, {rows.logits, vocab_size});
@@ -58,34 +58,34 @@ TensorView DeviceSampler::gather_all(TensorView part) {
       {.group = rank_.parallel.tp, .arena = arena_, .part = part, .vocab_size = vocabulary_.size});
 }
 
-Result<DeviceChoices> DeviceSampler::upload(const StepPlan& plan) {
-  const DeviceChoices choices = lay_out_choices(arena_, plan.rows);
+Result<DeviceSampling> DeviceSampler::upload(const StepPlan& plan) {
+  const DeviceSampling sampling = lay_out_sampling(arena_, plan.rows);
   TUTTI_RETURN_IF_ERROR(rank_.device.copy_from_host(
-      choices.packed.raw(), plan.choices.data(), choices.packed.bytes(), rank_.stream));
-  return choices;
+      sampling.packed.raw(), plan.sampling.data(), sampling.packed.bytes(), rank_.stream));
+  return sampling;
 }
 
-Result<StepResult> DeviceSampler::choose(const StepPlan& plan, TensorView part) {
+Result<StepResult> DeviceSampler::sample(const StepPlan& plan, TensorView part) {
   if (plan.host_chooses) {
     return StepResult{.logits = gather_all(part)};
   }
   StepResult out = allocate_choice(arena_, plan.rows.logits, plan.rows.log_probs > 0);
   if (plan.rows.greedy()) {
-    choose_largest(out.chosen, part);
+    sample_largest(out.sampled, part);
     return out;
   }
-  TUTTI_TRY(const DeviceChoices choices, upload(plan));
+  TUTTI_TRY(const DeviceSampling sampling, upload(plan));
   if (plan.rows.adjusted == 0 && rank_.parallel.tp.size() > 1) {
-    choose_by_rows(choices, part, out);
+    sample_by_rows(sampling, part, out);
     return out;
   }
   // Every rank draws from the same logits with the same numbers.
   out.logits = gather_all(part);
-  choose_from(choices, out.logits, out);
+  sample_from(sampling, out.logits, out);
   return out;
 }
 
-void DeviceSampler::choose_largest(TensorView tokens, ConstTensorView part) {
+void DeviceSampler::sample_largest(TensorView tokens, ConstTensorView part) {
   Communicator& group = rank_.parallel.tp;
   if (group.size() == 1) {
     rank_.ops.argmax(tokens, part, vocabulary_.limit);
@@ -101,8 +101,8 @@ void DeviceSampler::choose_largest(TensorView tokens, ConstTensorView part) {
   rank_.ops.merge_argmax({.tokens = tokens, .best = all});
 }
 
-// Each rank chooses for its share of the rows and tells the others.
-void DeviceSampler::choose_by_rows(const DeviceChoices& choices,
+// Each rank samples for its share of the rows and tells the others.
+void DeviceSampler::sample_by_rows(const DeviceSampling& sampling,
                                    TensorView part,
                                    const StepResult& out) {
   Communicator& group = rank_.parallel.tp;
@@ -111,13 +111,13 @@ void DeviceSampler::choose_by_rows(const DeviceChoices& choices,
   const TensorView logits = arena_.alloc(DType::kF32, {share.count, vocabulary_.size});
   const std::vector<int64_t> widths = logit_widths(vocabulary_.size, group.size());
   group.exchange_rows({.out = logits, .in = part, .widths = widths});
-  choose_from({.log_probs = rows_of(choices.log_probs, share),
-               .draws = rows_of(choices.draws, share),
-               .adjusted = choices.adjusted,
-               .adjusted_draws = choices.adjusted_draws},
+  sample_from({.log_probs = rows_of(sampling.log_probs, share),
+               .draws = rows_of(sampling.draws, share),
+               .adjusted = sampling.adjusted,
+               .adjusted_draws = sampling.adjusted_draws},
               logits,
               mine);
-  gather_rows(out.chosen, mine.chosen);
+  gather_rows(out.sampled, mine.sampled);
   if (out.log_probs.defined()) {
     gather_rows(out.top_ids, mine.top_ids);
     gather_rows(out.log_probs, mine.log_probs);
@@ -139,29 +139,29 @@ void DeviceSampler::gather_rows(TensorView all, ConstTensorView mine) {
                            widths);
 }
 
-void DeviceSampler::choose_from(const DeviceChoices& choices,
+void DeviceSampler::sample_from(const DeviceSampling& sampling,
                                 ConstTensorView logits,
                                 const StepResult& out) {
-  if (choices.draws.dim(0) > 0) {
-    rank_.ops.draw(out.chosen, logits, vocabulary_.limit, choices.draws);
+  if (sampling.draws.dim(0) > 0) {
+    rank_.ops.draw(out.sampled, logits, vocabulary_.limit, sampling.draws);
   } else {
-    rank_.ops.argmax(out.chosen, logits, vocabulary_.limit);
+    rank_.ops.argmax(out.sampled, logits, vocabulary_.limit);
   }
-  if (choices.adjusted.dim(0) > 0) {
-    choose_adjusted(choices, {.logits = out.logits, .chosen = out.chosen});
+  if (sampling.adjusted.dim(0) > 0) {
+    sample_adjusted(sampling, {.logits = out.logits, .sampled = out.sampled});
   }
   if (out.log_probs.defined()) {
     rank_.ops.log_probs(
-        out.top_ids, out.log_probs, out.chosen, logits, vocabulary_.limit, choices.log_probs);
+        out.top_ids, out.log_probs, out.sampled, logits, vocabulary_.limit, sampling.log_probs);
   }
 }
 
-void DeviceSampler::choose_adjusted(const DeviceChoices& choices, const StepResult& out) {
+void DeviceSampler::sample_adjusted(const DeviceSampling& sampling, const StepResult& out) {
   const int64_t limit = vocabulary_.limit;
-  const Adjusted adjusted = allocate_adjusted(arena_, choices.adjusted.dim(0), out.logits.dim(1));
-  rank_.ops.adjust_logits(adjusted.logits, out.logits, limit, tables_, choices.adjusted);
-  rank_.ops.draw(adjusted.tokens, adjusted.logits, limit, choices.adjusted_draws);
-  rank_.ops.take_adjusted(out.chosen, tables_, adjusted.tokens, choices.adjusted);
+  const Adjusted adjusted = allocate_adjusted(arena_, sampling.adjusted.dim(0), out.logits.dim(1));
+  rank_.ops.adjust_logits(adjusted.logits, out.logits, limit, tables_, sampling.adjusted);
+  rank_.ops.draw(adjusted.tokens, adjusted.logits, limit, sampling.adjusted_draws);
+  rank_.ops.take_adjusted(out.sampled, tables_, adjusted.tokens, sampling.adjusted);
 }
 
 }  // namespace tutti

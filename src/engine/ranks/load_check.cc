@@ -28,7 +28,7 @@ float sum(int ranks, int64_t i) {
   return static_cast<float>(of_ranks * (1 + i % 7));
 }
 
-Status add_up(RankContext& rank, int64_t size) {
+Status add_up(RankHandles& rank, int64_t size) {
   const int ranks = rank.parallel.tp.size();
   TUTTI_TRY(const Tensor x, Tensor::empty(rank.device, DType::kF32, {size}, "check of sums"));
   TUTTI_TRY(const HostBuffer host,
@@ -99,7 +99,7 @@ Status check_sums(RankGroup& group) {
     return ok_status();
   }
   for (const int64_t size : kSizes) {
-    TUTTI_RETURN_IF_ERROR(group.run([size](RankContext& rank) { return add_up(rank, size); }));
+    TUTTI_RETURN_IF_ERROR(group.run([size](RankHandles& rank) { return add_up(rank, size); }));
   }
   return group.health();
 }

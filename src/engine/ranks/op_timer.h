@@ -23,7 +23,7 @@ struct OpTiming {
 
 class OpTimer final : public OpObserver {
  public:
-  explicit OpTimer(RankContext& rank) : rank_(rank) {}
+  explicit OpTimer(RankHandles& rank) : rank_(rank) {}
 
   /// Before the operations of a step: holds the stream, so that they are queued long before they
   /// run and no time passes waiting for the host.
@@ -49,7 +49,7 @@ class OpTimer final : public OpObserver {
   void keep(Status status);
   Result<double> empty_seconds() const;
 
-  RankContext& rank_;
+  RankHandles& rank_;
   std::vector<std::unique_ptr<Timer>> timers_;  // of the calls of a pass, in order; reused
   std::vector<Call> pass_;
   std::vector<Call> best_;

@@ -44,7 +44,7 @@ DeviceInputs lay_out_inputs(Arena& arena,
   out.tokens = parts.next(rows.tokens);
   out.token_rows = parts.next(rows.tokens);
   out.step.positions = parts.next(rows.tokens);
-  out.step.slots = parts.next(rows.tokens);
+  out.step.kv_places = parts.next(rows.tokens);
   out.step.attention.query_begin = parts.next(rows.sequences + 1);
   out.step.attention.context_before = parts.next(rows.sequences);
   out.step.key_begin = parts.next(rows.sequences + 1);
@@ -61,11 +61,11 @@ DeviceInputs lay_out_inputs(Arena& arena,
   return out;
 }
 
-DeviceChoices lay_out_choices(Arena& arena, const StepRows& rows) {
-  DeviceChoices out;
-  out.packed = arena.alloc(DType::kI32, {rows.choice_words()});
+DeviceSampling lay_out_sampling(Arena& arena, const StepRows& rows) {
+  DeviceSampling out;
+  out.packed = arena.alloc(DType::kI32, {rows.sampling_words()});
   Parts parts(out.packed);
-  // The order of StepPlan::choices (step_planner.cc, pack).
+  // The order of StepPlan::sampling (step_planner.cc, pack).
   out.log_probs = parts.next(rows.log_probs);
   out.draws = parts.next(kDrawWords * rows.draws).reshape({rows.draws, kDrawWords});
   out.adjusted = parts.next(kAdjustWords * rows.adjusted).reshape({rows.adjusted, kAdjustWords});
@@ -82,14 +82,14 @@ void DeviceTables::borrow(Arena& arena) {
   arena.alloc(DType::kI32, {2 * kUpdateChunk});
 }
 
-Status DeviceTables::allocate(RankContext& rank, int64_t slots, int64_t width) {
+Status DeviceTables::allocate(RankHandles& rank, int64_t slots, int64_t width) {
   TUTTI_TRY(device_, Tensor::empty(rank.device, DType::kI32, {slots, width}, "block tables"));
   const std::vector<int32_t> zeros(usize(slots * width), 0);
   return rank.device.copy_from_host(
       device_.view().raw(), zeros.data(), device_bytes(slots, width), rank.stream);
 }
 
-Status DeviceTables::update(RankContext& rank, Arena& arena, const StepPlan& plan) {
+Status DeviceTables::update(RankHandles& rank, Arena& arena, const StepPlan& plan) {
   const int64_t all = ssize(plan.table_places.size());
   for (int64_t begin = 0; begin < all; begin += kUpdateChunk) {
     const int64_t count = std::min(kUpdateChunk, all - begin);

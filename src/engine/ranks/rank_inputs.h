@@ -14,7 +14,7 @@ namespace tutti {
 struct DeviceInputs {
   StepInputs step;
   TensorView packed;           ///< StepPlan::inputs
-  TensorView tokens;           ///< [T] i32; negative: the token last chosen for the slot
+  TensorView tokens;           ///< [T] i32; negative: the token last sampled for the slot
   ConstTensorView token_rows;  ///< [T] i32: slot of each token's sequence
   ConstTensorView table_rows;  ///< [S] i32: slot of each sequence
   TensorView block_table;      ///< [S, width] i32
@@ -22,9 +22,9 @@ struct DeviceInputs {
       sampled_rows;  ///< [R] i32: slot that each row of logits yields a token for, or -1
 };
 
-/// How tokens are chosen from R rows of logits, A of which are changed first.
-struct DeviceChoices {
-  TensorView packed;               ///< StepPlan::choices
+/// How tokens are sampled from R rows of logits, A of which are changed first.
+struct DeviceSampling {
+  TensorView packed;               ///< StepPlan::sampling
   ConstTensorView log_probs;       ///< [R] i32: see Ops::log_probs; or no rows
   ConstTensorView draws;           ///< [R, 6] i32: DrawParams; or no rows
   ConstTensorView adjusted;        ///< [A, 7] i32: AdjustParams
@@ -36,7 +36,7 @@ DeviceInputs lay_out_inputs(Arena& arena,
                             const StepRows& rows,
                             int64_t table_width,
                             int64_t block_size);
-DeviceChoices lay_out_choices(Arena& arena, const StepRows& rows);
+DeviceSampling lay_out_sampling(Arena& arena, const StepRows& rows);
 
 /// The block tables of all slots on one device.
 class DeviceTables {
@@ -45,13 +45,13 @@ class DeviceTables {
   static int64_t device_bytes(int64_t slots, int64_t width);
 
   /// `width`: most blocks of a sequence.
-  Status allocate(RankContext& rank, int64_t slots, int64_t width);
+  Status allocate(RankHandles& rank, int64_t slots, int64_t width);
 
   /// Takes and gives back what update() borrows of an arena at most.
   static void borrow(Arena& arena);
 
   /// Queues the plan's changes. `arena` lends memory for the upload.
-  Status update(RankContext& rank, Arena& arena, const StepPlan& plan);
+  Status update(RankHandles& rank, Arena& arena, const StepPlan& plan);
 
   /// Columns [0, width) of the tables: [slots, width] i32. Entries that nobody set are 0.
   ConstTensorView columns(int64_t width) const { return device_.view().slice(1, 0, width); }

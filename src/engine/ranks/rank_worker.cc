@@ -57,7 +57,7 @@ int64_t RankWorker::measure_arena(const StepShape& shape) {
   return arena.peak();
 }
 
-Status RankWorker::check_supported(RankContext& rank, const StepShape& shape) {
+Status RankWorker::check_supported(RankHandles& rank, const StepShape& shape) {
   Arena arena = Arena::measuring();
   SupportedOps ops(rank.ops);
   dry_run(ops, arena, shape);
@@ -68,7 +68,7 @@ void RankWorker::dry_run(Ops& ops, Arena& arena, const StepShape& shape) {
   const ParamStandIns stand_ins(registry_);
   NullCommunicator tp(rank_, ranks_);
   SelfCommunicator self;
-  ParallelContext parallel{.tp = tp, .dp = self, .ep = self, .pp = self};
+  ParallelGroups parallel{.tp = tp, .dp = self, .ep = self, .pp = self};
   DeviceTables::borrow(arena);
   DeviceInputs in =
       lay_out_inputs(arena, step_rows(shape, info_), shape.table_width(), shape.block_size);
@@ -86,7 +86,7 @@ int64_t RankWorker::table_bytes(const StepShape& shape) {
          AdjustedTables::device_bytes(shape.max_adjusted, shape.vocab_size);
 }
 
-Status RankWorker::load(RankContext& rank,
+Status RankWorker::load(RankHandles& rank,
                         const TensorSource& tensors,
                         const QuantConfig& quant,
                         int threads,
@@ -97,7 +97,7 @@ Status RankWorker::load(RankContext& rank,
   return status;
 }
 
-Status RankWorker::load_dummy(RankContext& rank,
+Status RankWorker::load_dummy(RankHandles& rank,
                               const QuantConfig& quant,
                               DType made_up,
                               int threads) {
@@ -105,7 +105,7 @@ Status RankWorker::load_dummy(RankContext& rank,
       .load_dummy(rank.device, static_cast<uint64_t>(rank_) + 1, {.threads = threads});
 }
 
-Status RankWorker::allocate(RankContext& rank, const StepShape& shape) {
+Status RankWorker::allocate(RankHandles& rank, const StepShape& shape) {
   shape_ = shape;
   TUTTI_TRY(KvCache cache,
             KvCache::create(rank.device, info().kv, shape.num_blocks, shape.block_size));
@@ -132,7 +132,7 @@ DeviceInputs RankWorker::lay_out(const StepPlan& plan) {
 
 // The arena hands out the same addresses for the same sizes, so a recorded step finds its inputs
 // where they were.
-Result<DeviceInputs> RankWorker::upload(RankContext& rank, const StepPlan& plan) {
+Result<DeviceInputs> RankWorker::upload(RankHandles& rank, const StepPlan& plan) {
   arena_->reset();
   TUTTI_RETURN_IF_ERROR(tables_.update(rank, *arena_, plan));
   TUTTI_RETURN_IF_ERROR(adjusted_.write(rank, plan));
@@ -146,13 +146,13 @@ TensorView RankWorker::forward(const StepContext& ctx) const {
   return model_->logits(ctx, model_->forward(ctx, HiddenRows::kLogitRows));
 }
 
-TensorView RankWorker::forward(RankContext& rank, const DeviceInputs& in) {
+TensorView RankWorker::forward(RankHandles& rank, const DeviceInputs& in) {
   rank.ops.fill_tokens(in.tokens, last_tokens_.view(), in.token_rows);
   rank.ops.gather_rows(in.block_table, tables_.columns(in.block_table.dim(1)), in.table_rows);
   return forward({{rank.ops, rank.parallel, *arena_, info_.kv.dtype}, *kv_, in.step});
 }
 
-Result<StepResult> RankWorker::choose(RankContext& rank,
+Result<StepResult> RankWorker::sample(RankHandles& rank,
                                       const StepPlan& plan,
                                       const DeviceInputs& in,
                                       TensorView logits) {
@@ -161,18 +161,18 @@ Result<StepResult> RankWorker::choose(RankContext& rank,
       *arena_,
       {.size = info_.vocab_size, .limit = shape_.vocab_limit, .first_id = info_.logit_ids.begin},
       adjusted_.view());
-  TUTTI_TRY(const StepResult out, sampler.choose(plan, logits));
-  if (out.chosen.defined()) {
-    rank.ops.scatter(last_tokens_.view(), out.chosen, in.sampled_rows);
+  TUTTI_TRY(const StepResult out, sampler.sample(plan, logits));
+  if (out.sampled.defined()) {
+    rank.ops.scatter(last_tokens_.view(), out.sampled, in.sampled_rows);
   }
   return out;
 }
 
-Result<StepResult> RankWorker::run(RankContext& rank, const StepPlan& plan) {
+Result<StepResult> RankWorker::run(RankHandles& rank, const StepPlan& plan) {
   const TraceScope trace("step", static_cast<long long>(plan.step));
   TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
   if (!plan.recorded) {
-    return choose(rank, plan, in, forward(rank, in));
+    return sample(rank, plan, in, forward(rank, in));
   }
   const auto recorded = graphs_.find(plan.rows.sequences);
   if (recorded == graphs_.end()) {
@@ -182,23 +182,23 @@ Result<StepResult> RankWorker::run(RankContext& rank, const StepPlan& plan) {
   const DecodeGraph& decode = recorded->second;
   TUTTI_RETURN_IF_ERROR(decode.graph->launch(rank.stream));
   arena_->resume(decode.used);
-  return choose(rank, plan, in, decode.logits);
+  return sample(rank, plan, in, decode.logits);
 }
 
-Status RankWorker::rehearse(RankContext& rank, const StepPlan& plan) {
+Status RankWorker::rehearse(RankHandles& rank, const StepPlan& plan) {
   NullCommunicator tp(rank_, ranks_);
-  ParallelContext parallel{
+  ParallelGroups parallel{
       .tp = tp, .dp = rank.parallel.dp, .ep = rank.parallel.ep, .pp = rank.parallel.pp};
-  RankContext alone{rank.rank, rank.device, rank.ops, parallel, rank.stream};
+  RankHandles alone{rank.rank, rank.device, rank.ops, parallel, rank.stream};
   TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
   rank.ops.set_rehearsal(true);
-  const Status status = choose(alone, plan, in, forward(alone, in)).status();
+  const Status status = sample(alone, plan, in, forward(alone, in)).status();
   rank.ops.set_rehearsal(false);
   TUTTI_RETURN_IF_ERROR(status);
   return rank.stream.synchronize();
 }
 
-Status RankWorker::record(RankContext& rank, const StepPlan& plan) {
+Status RankWorker::record(RankHandles& rank, const StepPlan& plan) {
   TUTTI_RETURN_IF_ERROR(rank.stream.synchronize());
   arena_->reset();
   const DeviceInputs in = lay_out(plan);
@@ -211,7 +211,7 @@ Status RankWorker::record(RankContext& rank, const StepPlan& plan) {
   return ok_status();
 }
 
-Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const StepPlan& plan) {
+Result<std::vector<OpTiming>> RankWorker::profile(RankHandles& rank, const StepPlan& plan) {
   AttentionWork work;
   const int64_t sequences = plan.rows.sequences;
   // The order of StepPlan::inputs.
@@ -224,11 +224,11 @@ Result<std::vector<OpTiming>> RankWorker::profile(RankContext& rank, const StepP
   }
   OpTimer timer(rank);
   ObservedOps ops(rank.ops, timer, work);
-  RankContext observed{rank.rank, rank.device, ops, rank.parallel, rank.stream};
+  RankHandles observed{rank.rank, rank.device, ops, rank.parallel, rank.stream};
   for (int pass = 0; pass < kProfilePasses; ++pass) {
     TUTTI_TRY(const DeviceInputs in, upload(rank, plan));
     TUTTI_RETURN_IF_ERROR(timer.start_pass());
-    TUTTI_RETURN_IF_ERROR(choose(observed, plan, in, forward(observed, in)).status());
+    TUTTI_RETURN_IF_ERROR(sample(observed, plan, in, forward(observed, in)).status());
     TUTTI_RETURN_IF_ERROR(timer.finish_pass());
   }
   return timer.timings();

@@ -43,12 +43,12 @@ class RankWorker {
 
   /// Reads this rank's slices with `threads` threads; `done` counts checkpoint bytes over all
   /// ranks.
-  Status load(RankContext& rank,
+  Status load(RankHandles& rank,
               const TensorSource& tensors,
               const QuantConfig& quant,
               int threads,
               std::atomic<int64_t>& done);
-  Status load_dummy(RankContext& rank, const QuantConfig& quant, DType made_up, int threads);
+  Status load_dummy(RankHandles& rank, const QuantConfig& quant, DType made_up, int threads);
 
   /// Bytes of the activations of any step within `shape`: one pass with ops that compute nothing.
   /// MLA's expanded form gathers keys: here those of one sequence of full length.
@@ -56,33 +56,33 @@ class RankWorker {
 
   /// kUnsupported if the rank's ops lack one of the model's operations, in the formats that plan()
   /// found its weights in.
-  Status check_supported(RankContext& rank, const StepShape& shape);
+  Status check_supported(RankHandles& rank, const StepShape& shape);
 
   /// Bytes that are kept from step to step: block tables, the slots' last tokens, and what is known
   /// of rows with changed logits.
   static int64_t table_bytes(const StepShape& shape);
 
   /// KV blocks, tables and the activation arena; after the weights are loaded.
-  Status allocate(RankContext& rank, const StepShape& shape);
+  Status allocate(RankHandles& rank, const StepShape& shape);
 
   /// Whether equally large decode steps run equal operations, so that they can be recorded. MLA's
   /// expanded form allocates by the lengths of the contexts.
   bool steady() const { return steady_; }
 
   /// Queues the step. Every rank comes to the same result.
-  Result<StepResult> run(RankContext& rank, const StepPlan& plan);
+  Result<StepResult> run(RankHandles& rank, const StepPlan& plan);
 
   /// Queues the step without the collectives, which leaves nothing of worth behind: libraries load
   /// what they need and measure their products while no other rank waits.
-  Status rehearse(RankContext& rank, const StepPlan& plan);
+  Status rehearse(RankHandles& rank, const StepPlan& plan);
 
   /// Records the step's forward pass, logits and all, for run() to replay when a plan of as many
   /// sequences says that it is recorded. Waits for what was queued before. No rank may be waiting
   /// for this one.
-  Status record(RankContext& rank, const StepPlan& plan);
+  Status record(RankHandles& rank, const StepPlan& plan);
 
   /// Runs the step a few times, operation by operation, and says how long each took.
-  Result<std::vector<OpTiming>> profile(RankContext& rank, const StepPlan& plan);
+  Result<std::vector<OpTiming>> profile(RankHandles& rank, const StepPlan& plan);
 
   int64_t read_bytes() const { return read_bytes_; }
 
@@ -110,14 +110,14 @@ class RankWorker {
   };
 
   RankWorker() = default;
-  Result<DeviceInputs> upload(RankContext& rank, const StepPlan& plan);
+  Result<DeviceInputs> upload(RankHandles& rank, const StepPlan& plan);
   DeviceInputs lay_out(const StepPlan& plan);
   // The forward pass of a step of the largest shape, without memory behind it.
   void dry_run(Ops& ops, Arena& arena, const StepShape& shape);
   // From a step's inputs to the logits of this rank's ids: what is measured, run and recorded.
   TensorView forward(const StepContext& ctx) const;
-  TensorView forward(RankContext& rank, const DeviceInputs& in);
-  Result<StepResult> choose(RankContext& rank,
+  TensorView forward(RankHandles& rank, const DeviceInputs& in);
+  Result<StepResult> sample(RankHandles& rank,
                             const StepPlan& plan,
                             const DeviceInputs& in,
                             TensorView logits);

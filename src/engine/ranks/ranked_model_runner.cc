@@ -75,11 +75,11 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
                               .step_timeout = options.step_timeout,
                               .stall = options.stall}));
   const StepShape shape = runner->step_shape(options);
-  TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
+  TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankHandles& rank) {
     return runner->shared_->workers[usize(rank.rank)]->check_supported(rank, shape);
   }));
   TUTTI_RETURN_IF_ERROR(runner->load_weights(checkpoint.get(), total, options));
-  TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankContext& rank) {
+  TUTTI_RETURN_IF_ERROR(runner->group_->run([&](RankHandles& rank) {
     return runner->shared_->workers[usize(rank.rank)]->allocate(rank, shape);
   }));
   TUTTI_RETURN_IF_ERROR(
@@ -90,12 +90,12 @@ Result<std::unique_ptr<RankedModelRunner>> RankedModelRunner::load(Backend& back
 
 Status RankedModelRunner::prepare_steps(const StepShape& shape, bool devices_sample, bool record) {
   std::vector<char> records(usize(group_->size()));
-  const Status prepared = group_->run([&](RankContext& rank) -> Status {
+  const Status prepared = group_->run([&](RankHandles& rank) -> Status {
     const RankWorker& worker = *shared_->workers[usize(rank.rank)];
     records[usize(rank.rank)] = rank.device.records_graphs() && worker.steady() ? 1 : 0;
     if (rank.rank == 0) {
       for (Pending& step : shared_->pending) {
-        TUTTI_RETURN_IF_ERROR(step.chosen.allocate(rank.device, shape.max_sequences));
+        TUTTI_RETURN_IF_ERROR(step.sampled.allocate(rank.device, shape.max_sequences));
       }
     }
     return ok_status();
@@ -134,7 +134,7 @@ Status RankedModelRunner::check_loaded(Backend& backend) {
   const std::vector<MemoryPool> now = backend.memory_pools(group_->size());
   TUTTI_CHECK_EQ(now.size(), pools_.size());
   std::vector<int64_t> held(usize(group_->size()));
-  TUTTI_RETURN_IF_ERROR(group_->run([&](RankContext& rank) {
+  TUTTI_RETURN_IF_ERROR(group_->run([&](RankHandles& rank) {
     held[usize(rank.rank)] = rank.device.held_bytes();
     return ok_status();
   }));
@@ -349,7 +349,7 @@ Status RankedModelRunner::load_weights(const TensorSource* checkpoint,
   }
   const int threads = upload_threads(options.ranks);
   const auto start = std::chrono::steady_clock::now();
-  const Status status = group_->run([&](RankContext& rank) {
+  const Status status = group_->run([&](RankHandles& rank) {
     RankWorker& worker = *shared_->workers[usize(rank.rank)];
     return checkpoint != nullptr
                ? worker.load(rank, *checkpoint, config_.quant, threads, done)
@@ -383,14 +383,14 @@ Status RankedModelRunner::load_weights(const TensorSource* checkpoint,
   return ok_status();
 }
 
-Status RankedModelRunner::Shared::run_step(RankContext& rank, uint64_t number) {
+Status RankedModelRunner::Shared::run_step(RankHandles& rank, uint64_t number) {
   Pending& step = pending[number % kMaxPending];
   TUTTI_TRY(const StepResult result, workers[usize(rank.rank)]->run(rank, step.plan));
   if (rank.rank != 0) {
     return ok_status();
   }
   if (!step.plan.host_chooses) {
-    return step.chosen.fetch(rank, result);
+    return step.sampled.fetch(rank, result);
   }
   logits.resize(usize(result.logits.numel()));
   TUTTI_RETURN_IF_ERROR(rank.device.copy_to_host(
@@ -418,7 +418,7 @@ Status RankedModelRunner::submit(const Batch& batch) {
   }));
   const Status status =
       group_->submit([shared = shared_.get(), number = submitted_](
-                         RankContext& rank) { return shared->run_step(rank, number); },
+                         RankHandles& rank) { return shared->run_step(rank, number); },
                      OnFailure::kLosesJob);
   submitted_ += status.ok() ? 1 : 0;
   return status;
@@ -442,15 +442,15 @@ Status RankedModelRunner::finish(Pending& step) {
             ran.message()};  // whatever it was, the ranks are no longer together
   }
   TUTTI_RETURN_IF_ERROR(ran);
-  TokenChooser& chooser = planner_.chooser();
+  TokenSampler& sampler = planner_.sampler();
   if (step.plan.host_chooses) {
-    chooser.choose_on_host(*step.batch, shared_->logits, step.output);
+    sampler.sample_on_host(*step.batch, shared_->logits, step.output);
     return ok_status();
   }
-  TUTTI_RETURN_IF_ERROR(step.chosen.read(step.rows, step.output));
+  TUTTI_RETURN_IF_ERROR(step.sampled.read(step.rows, step.output));
   TUTTI_RETURN_IF_ERROR(group_->health());
   for (size_t r = 0; r < step.rows.size(); ++r) {
-    chooser.took(step.rows[r], step.chosen.token(r));
+    sampler.took(step.rows[r], step.sampled.token(r));
   }
   return ok_status();
 }
@@ -472,7 +472,7 @@ Result<std::vector<float>> RankedModelRunner::logits(const Batch& batch,
   StepPlan plan;
   planner_.plan_logits(batch, rows, plan);
   std::vector<float> out(rows.size() * usize(limits_.vocab_size));
-  const Status status = group_->run([&](RankContext& rank) -> Status {
+  const Status status = group_->run([&](RankHandles& rank) -> Status {
     TUTTI_TRY(const StepResult result, shared_->workers[usize(rank.rank)]->run(rank, plan));
     if (rank.rank != 0) {
       return ok_status();
@@ -492,7 +492,7 @@ Result<std::vector<OpTiming>> RankedModelRunner::profile(const Batch& batch) {
   StepPlan plan;
   planner_.plan_logits(batch, {}, plan);
   std::vector<OpTiming> out;
-  const Status status = group_->run([&](RankContext& rank) -> Status {
+  const Status status = group_->run([&](RankHandles& rank) -> Status {
     TUTTI_TRY(std::vector<OpTiming> timings,
               shared_->workers[usize(rank.rank)]->profile(rank, plan));
     if (rank.rank == 0) {

@@ -11,9 +11,9 @@
 
 #include "backend/rank_group.h"
 #include "engine/model_runner.h"
-#include "engine/ranks/chosen_tokens.h"
 #include "engine/ranks/memory_rules.h"
 #include "engine/ranks/rank_worker.h"
+#include "engine/ranks/sampled_tokens.h"
 #include "engine/ranks/step_planner.h"
 #include "loader/hf_config.h"
 
@@ -119,21 +119,21 @@ class RankedModelRunner final : public ModelRunner {
   struct Pending {
     const Batch* batch = nullptr;
     StepPlan plan;
-    std::vector<ChosenRow> rows;  // that the devices choose tokens for
-    ChosenTokens chosen;          // written by rank 0
-    StepOutput output;            // when finished
-    Status status;                // when finished
+    std::vector<SampledRow> rows;  // that the devices sample tokens for
+    SampledTokens sampled;         // written by rank 0
+    StepOutput output;             // when finished
+    Status status;                 // when finished
   };
 
   // What the ranks' threads use. Left behind where one of them never returns.
   struct Shared {
     std::vector<std::unique_ptr<RankWorker>> workers;
     std::array<Pending, kMaxPending> pending;  // by number of submission
-    std::vector<float> logits;                 // of the one step whose tokens the host chooses
+    std::vector<float> logits;                 // of the one step whose tokens the host samples
     std::unique_ptr<TuningCache> tuning;
     StepPlan warm_up_plan;
 
-    Status run_step(RankContext& rank, uint64_t number);
+    Status run_step(RankHandles& rank, uint64_t number);
   };
 
   RankedModelRunner() = default;

@@ -52,9 +52,9 @@ Status RankedModelRunner::warm_up(const StepShape& shape, bool record) {
   const auto start = std::chrono::steady_clock::now();
   TUTTI_RETURN_IF_ERROR(tune_collectives());
   StepPlan& plan = shared_->warm_up_plan;
-  const auto everywhere = [&](const std::function<Status(RankContext&, RankWorker&)>& work) {
+  const auto everywhere = [&](const std::function<Status(RankHandles&, RankWorker&)>& work) {
     return group_->run(
-        [&](RankContext& rank) { return work(rank, *shared_->workers[usize(rank.rank)]); });
+        [&](RankHandles& rank) { return work(rank, *shared_->workers[usize(rank.rank)]); });
   };
   // Each job ends before the next one begins on any rank: none waits for another in a collective
   // while that one still measures, loads or records.
@@ -62,7 +62,7 @@ Status RankedModelRunner::warm_up(const StepShape& shape, bool record) {
   // (of routers, for one) must give the same bits everywhere.
   const auto rehearse = [&]() -> Status {
     for (const bool first : {true, false}) {
-      const Status status = everywhere([&](RankContext& rank, RankWorker& worker) {
+      const Status status = everywhere([&](RankHandles& rank, RankWorker& worker) {
         return (rank.rank == 0) == first ? worker.rehearse(rank, plan) : ok_status();
       });
       TUTTI_RETURN_IF_ERROR(status);
@@ -83,14 +83,14 @@ Status RankedModelRunner::warm_up(const StepShape& shape, bool record) {
       continue;
     }
     TUTTI_RETURN_IF_ERROR(everywhere(
-        [&](RankContext& rank, RankWorker& worker) { return worker.record(rank, plan); }));
-    const Status ran = everywhere([&](RankContext& rank, RankWorker& worker) -> Status {
+        [&](RankHandles& rank, RankWorker& worker) { return worker.record(rank, plan); }));
+    const Status ran = everywhere([&](RankHandles& rank, RankWorker& worker) -> Status {
       TUTTI_RETURN_IF_ERROR(worker.run(rank, plan).status());
       return rank.stream.synchronize();
     });
     TUTTI_RETURN_IF_ERROR(ran);
   }
-  TUTTI_RETURN_IF_ERROR(everywhere([this](RankContext& rank, RankWorker&) {
+  TUTTI_RETURN_IF_ERROR(everywhere([this](RankHandles& rank, RankWorker&) {
     if (rank.rank == 0) {
       limits_.general_kernel_calls = name_general_kernels(rank.ops.kernel_calls());
     }
@@ -115,7 +115,7 @@ Status RankedModelRunner::tune_collectives() {
   const std::string key = fmt::format("collectives of {}", group_->describe());
   const std::optional<std::string> known = shared_->tuning->find(key);
   std::string found;
-  const Status tuned = group_->run([&](RankContext& rank) {
+  const Status tuned = group_->run([&](RankHandles& rank) {
     Communicator& group = rank.parallel.tp;
     if (!known || !group.set_tuning(*known).ok()) {
       group.tune();

@@ -199,15 +199,15 @@ Status check_inputs(const StepPlan& plan, const StepShape& shape) {
   }
   TUTTI_RETURN_IF_ERROR(check_all("a sequence's slot", parts.next(rows.sequences), 0, slots - 1));
   TUTTI_RETURN_IF_ERROR(check_all("a row of logits", parts.next(rows.logits), 0, rows.tokens - 1));
-  const std::span<const int32_t> chosen = parts.next(rows.logits);
-  TUTTI_RETURN_IF_ERROR(check_all("the slot of a chosen token", chosen, -1, slots - 1));
-  TUTTI_RETURN_IF_ERROR(check_distinct("the slot of a chosen token", chosen));
+  const std::span<const int32_t> sampled = parts.next(rows.logits);
+  TUTTI_RETURN_IF_ERROR(check_all("the slot of a sampled token", sampled, -1, slots - 1));
+  TUTTI_RETURN_IF_ERROR(check_distinct("the slot of a sampled token", sampled));
   return check_all("a rotary row", parts.next(rows.ropes), 0, 2 * rows.tokens - 1);
 }
 
 Status check_choices(const StepPlan& plan, const StepShape& shape) {
   const StepRows& rows = plan.rows;
-  Parts parts(plan.choices);
+  Parts parts(plan.sampling);
   TUTTI_RETURN_IF_ERROR(
       check_all("a number of log-probabilities", parts.next(rows.log_probs), -1, kMostLogProbs));
   parts.next(kDrawWords * rows.draws);
@@ -275,7 +275,7 @@ int64_t StepRows::input_words() const {
   return 4 * tokens + 4 * sequences + 2 + 2 * logits + ropes;
 }
 
-int64_t StepRows::choice_words() const {
+int64_t StepRows::sampling_words() const {
   return log_probs + kDrawWords * draws + (kAdjustWords + kDrawWords) * adjusted;
 }
 
@@ -289,7 +289,7 @@ void StepPlan::clear(uint64_t next_step) {
   recorded = false;
   host_chooses = false;
   inputs.clear();
-  choices.clear();
+  sampling.clear();
   table_places.clear();
   table_blocks.clear();
   state_writes.clear();
@@ -311,7 +311,7 @@ void encode(const StepPlan& plan, std::string& out) {
   put(out, static_cast<uint8_t>(plan.recorded ? 1 : 0));
   put(out, static_cast<uint8_t>(plan.host_chooses ? 1 : 0));
   put_array(out, plan.inputs);
-  put_array(out, plan.choices);
+  put_array(out, plan.sampling);
   put_array(out, plan.table_places);
   put_array(out, plan.table_blocks);
   static_assert(sizeof(StateWrite) == kStateWriteWords * sizeof(int32_t));
@@ -338,7 +338,7 @@ Result<StepPlan> decode(std::string_view bytes) {
   bool complete = reader.take(plan.step);
   each_number(plan, [&](int64_t& number) { complete = complete && reader.take(number); });
   complete = complete && reader.take(recorded) && reader.take(host_chooses) &&
-             reader.take_array(plan.inputs) && reader.take_array(plan.choices) &&
+             reader.take_array(plan.inputs) && reader.take_array(plan.sampling) &&
              reader.take_array(plan.table_places) && reader.take_array(plan.table_blocks) &&
              reader.take_array(plan.state_writes) && reader.take_array(plan.state_words);
   if (!complete) {
@@ -380,7 +380,7 @@ Status check_plan(const StepPlan& plan, const StepShape& shape) {
                                     0,
                                     rows.sequences * std::max<int64_t>(1, plan.max_keys)));
   TUTTI_RETURN_IF_ERROR(check_length("the inputs", plan.inputs.size(), rows.input_words()));
-  TUTTI_RETURN_IF_ERROR(check_length("the choices", plan.choices.size(), rows.choice_words()));
+  TUTTI_RETURN_IF_ERROR(check_length("the choices", plan.sampling.size(), rows.sampling_words()));
   TUTTI_RETURN_IF_ERROR(
       check_length("the blocks", plan.table_blocks.size(), ssize(plan.table_places.size())));
   const int64_t places = shape.max_sequences * shape.table_width();

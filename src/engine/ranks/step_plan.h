@@ -1,6 +1,6 @@
 // One step as all ranks run it. The engine thread makes it once from a Batch (step_planner.h);
 // every rank reads the same plan, so that padded sizes, recorded steps and the way tokens are
-// chosen agree without a word between the ranks. A flat value of integers: encode() and decode()
+// sampled agree without a word between the ranks. A flat value of integers: encode() and decode()
 // carry it to ranks of other hosts.
 #pragma once
 #include <cstdint>
@@ -22,7 +22,7 @@ struct StepShape {
   int64_t num_blocks = 0;    ///< of the KV cache; 0 while it is not known
   int64_t max_adjusted = 0;  ///< rows of logits that requests may change; see AdjustedRows
   int64_t vocab_size = 0;
-  int64_t vocab_limit = 0;  ///< ids from here on are never chosen
+  int64_t vocab_limit = 0;  ///< ids from here on are never sampled
   bool long_ropes = false;  ///< the model has two sets of rotary frequencies
 
   /// Columns of the ranks' block tables.
@@ -45,8 +45,8 @@ struct StepRows {
 
   /// 32-bit words of the inputs of the forward pass, in the order of lay_out_inputs().
   int64_t input_words() const;
-  /// 32-bit words that say how tokens are chosen.
-  int64_t choice_words() const;
+  /// 32-bit words that say how tokens are sampled.
+  int64_t sampling_words() const;
 
   /// Whether tokens are the largest logits and nothing else is wanted of them.
   bool greedy() const { return draws == 0 && log_probs == 0 && adjusted == 0; }
@@ -77,10 +77,10 @@ struct StepPlan {
   int64_t total_keys = 0;   ///< keys of all sequences together
   /// A decode step of a size that the ranks have recorded.
   bool recorded = false;
-  /// The host wants the logits; otherwise the devices choose the tokens.
+  /// The host wants the logits; otherwise the devices sample the tokens.
   bool host_chooses = false;
   std::vector<int32_t> inputs;        ///< StepRows::input_words()
-  std::vector<int32_t> choices;       ///< StepRows::choice_words()
+  std::vector<int32_t> sampling;      ///< StepRows::sampling_words()
   std::vector<int32_t> table_places;  ///< places in the block tables, flat: slot * width + column
   std::vector<int32_t> table_blocks;  ///< what comes there
   std::vector<StateWrite> state_writes;

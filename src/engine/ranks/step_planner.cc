@@ -11,33 +11,33 @@ void StepPlanner::configure(const PlannerConfig& config) {
   const int64_t slots = config.shape.max_sequences;
   tables_.assign(usize(slots), {});
   sizes_ = padded_sizes(slots);
-  chooser_.configure(config.shape, config.devices_sample);
+  sampler_.configure(config.shape, config.devices_sample);
 }
 
 Status StepPlanner::plan(const Batch& batch,
                          const std::function<Status()>& finish_earlier,
                          StepPlan& plan,
-                         std::vector<ChosenRow>& rows) {
+                         std::vector<SampledRow>& rows) {
   plan.clear(batch.step);
-  if (chooser_.host_chose_last()) {
+  if (sampler_.host_sampled_last()) {
     TUTTI_RETURN_IF_ERROR(finish_earlier());
   }
-  const bool host_chose = chooser_.host_chose_last();
-  chooser_.join(batch);
+  const bool host_sampled = sampler_.host_sampled_last();
+  sampler_.join(batch);
   update_tables(batch, plan);
-  if (chooser_.needs_tokens(batch)) {
+  if (sampler_.needs_tokens(batch)) {
     TUTTI_RETURN_IF_ERROR(finish_earlier());
   }
   fill(batch, {}, plan);
-  if (host_chose) {
+  if (host_sampled) {
     // The devices do not know these.
     for (size_t i = 0; i < words_.tokens.size(); ++i) {
       if (words_.tokens[i] == kSampledToken) {
-        words_.tokens[i] = chooser_.host_token(words_.token_rows[i]);
+        words_.tokens[i] = sampler_.host_token(words_.token_rows[i]);
       }
     }
   }
-  chooser_.choose(batch, plan, rows);
+  sampler_.plan_step(batch, plan, rows);
   const int64_t size = plan.host_chooses ? 0 : padded(batch);
   if (size > 0) {
     pad(size, plan);
@@ -53,14 +53,14 @@ void StepPlanner::plan_logits(const Batch& batch,
   update_tables(batch, plan);
   fill(batch, logit_rows, plan);
   plan.host_chooses = !logit_rows.empty();
-  chooser_.choose_greedily(plan);
+  sampler_.plan_greedy(plan);
   pack(plan);
 }
 
 void StepPlanner::plan_padding(int64_t sequences, int64_t tokens, StepPlan& plan) {
   plan.clear(0);
   fill(Batch(), {}, plan);
-  chooser_.choose_greedily(plan);
+  sampler_.plan_greedy(plan);
   if (tokens == 1) {
     pad(sequences, plan);
   } else {
@@ -69,7 +69,7 @@ void StepPlanner::plan_padding(int64_t sequences, int64_t tokens, StepPlan& plan
         words_.tokens.push_back(0);
         words_.token_rows.push_back(0);
         words_.positions.push_back(narrow<int32_t>(i));
-        words_.slots.push_back(-1);
+        words_.kv_places.push_back(-1);
       }
       words_.query_begin.push_back(narrow<int32_t>((s + 1) * tokens));
       words_.context_before.push_back(0);
@@ -81,7 +81,7 @@ void StepPlanner::plan_padding(int64_t sequences, int64_t tokens, StepPlan& plan
     if (config_.long_rope_from > 0) {
       words_.long_rope.assign(words_.tokens.size(), 0);
     }
-    chooser_.choose_everything(sequences, plan);
+    sampler_.plan_everything(sequences, plan);
     plan.max_queries = tokens;
     plan.max_keys = tokens;
     plan.table_width = std::max<int64_t>(1, ceil_div(tokens, config_.shape.block_size));
@@ -127,7 +127,7 @@ void StepPlanner::fill(const Batch& batch, std::span<const int32_t> logit_rows, 
   out.tokens = batch.tokens;
   out.positions = batch.positions;
   out.token_rows.resize(batch.tokens.size());
-  out.slots.resize(batch.tokens.size());
+  out.kv_places.resize(batch.tokens.size());
   out.query_begin.assign(1, 0);
   out.key_begin.assign(1, 0);
   out.context_before.clear();
@@ -143,7 +143,7 @@ void StepPlanner::fill(const Batch& batch, std::span<const int32_t> logit_rows, 
     plan.max_queries = std::max(plan.max_queries, s.token_count);
     plan.max_keys = std::max(plan.max_keys, end);
     for (int64_t p = s.context_before; p < end; ++p, ++token) {
-      out.slots[token] =
+      out.kv_places[token] =
           static_cast<int32_t>(blocks[usize(p / block_size)] * block_size + p % block_size);
       out.token_rows[token] = s.slot;
     }
@@ -184,7 +184,7 @@ void StepPlanner::pad(int64_t sequences, StepPlan& plan) {
     out.tokens.push_back(0);
     out.token_rows.push_back(0);
     out.positions.push_back(0);
-    out.slots.push_back(-1);
+    out.kv_places.push_back(-1);
     out.query_begin.push_back(narrow<int32_t>(i + 1));
     out.context_before.push_back(0);
     out.key_begin.push_back(out.key_begin.back() + 1);
@@ -211,7 +211,7 @@ void StepPlanner::pack(StepPlan& plan) {
   for (const std::vector<int32_t>* part : {&w.tokens,
                                            &w.token_rows,
                                            &w.positions,
-                                           &w.slots,
+                                           &w.kv_places,
                                            &w.query_begin,
                                            &w.context_before,
                                            &w.key_begin,
@@ -225,7 +225,7 @@ void StepPlanner::pack(StepPlan& plan) {
   for (int32_t i = 0; i < narrow<int32_t>(plan.rows.ropes); ++i) {
     plan.inputs.push_back(i + (w.long_rope[usize(i)] != 0 ? tokens : 0));
   }
-  chooser_.pack(plan);
+  sampler_.pack(plan);
 }
 
 }  // namespace tutti

@@ -154,7 +154,7 @@ void CpuOps::run(const op::RopeTable& args) {
 
 void CpuOps::run(const op::WriteKv& args) {
   for_rows(args.x.dim(0), 2 * args.x.dim(1) * kFloatBytes, [&](int64_t begin, int64_t count) {
-    ref_.write_kv(args.cache, args.x.slice(0, begin, count), args.slots.slice(0, begin, count));
+    ref_.write_kv(args.cache, args.x.slice(0, begin, count), args.kv_places.slice(0, begin, count));
   });
 }
 
@@ -220,7 +220,7 @@ void CpuOps::run(const op::AdjustLogits& args) {
 }
 
 void CpuOps::run(const op::TakeAdjusted& args) {
-  ref_.take_adjusted(args.chosen, args.tables, args.tokens, args.rows);
+  ref_.take_adjusted(args.sampled, args.tables, args.tokens, args.rows);
 }
 
 void CpuOps::run(const op::FillTokens& args) {

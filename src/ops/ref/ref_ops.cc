@@ -179,11 +179,11 @@ void RefOps::run(const op::Rope& args) {
 void RefOps::run(const op::WriteKv& args) {
   const int64_t block_size = args.cache.dim(1);
   for (int64_t t = 0; t < args.x.dim(0); ++t) {
-    const int64_t slot = args.slots.data<int32_t>()[t];
-    if (slot >= 0) {
+    const int64_t place = args.kv_places.data<int32_t>()[t];
+    if (place >= 0) {
       std::copy_n(row_of<float>(args.x, t),
                   args.x.dim(1),
-                  row_of<float>(args.cache, slot / block_size, slot % block_size));
+                  row_of<float>(args.cache, place / block_size, place % block_size));
     }
   }
 }

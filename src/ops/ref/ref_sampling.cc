@@ -73,10 +73,10 @@ void RefOps::run(const op::TakeAdjusted& args) {
   for (int64_t i = 0; i < args.tokens.dim(0); ++i) {
     const AdjustParams params = params_of(args.rows, i);
     const int32_t token = args.tokens.data<int32_t>()[i];
-    if (params.row < 0 || args.chosen.data<int32_t>()[params.row] < 0) {
+    if (params.row < 0 || args.sampled.data<int32_t>()[params.row] < 0) {
       continue;
     }
-    args.chosen.data<int32_t>()[params.row] = token < 0 ? -2 : token;
+    args.sampled.data<int32_t>()[params.row] = token < 0 ? -2 : token;
     if (token >= 0 && (params.flags & AdjustParams::kPenalised) != 0) {
       row_of<int32_t>(args.tables.seen, params.state)[token] += 2;
     }

@@ -21,8 +21,8 @@ class OpenAi final : public Dialect {
 
   Result<CanonicalRequest> parse(int route,
                                  const JsonObject& body,
-                                 const ParseContext& context) const override {
-    return parse_openai_request(static_cast<OpenAiRoute>(route), body, context);
+                                 const ParseInput& input) const override {
+    return parse_openai_request(static_cast<OpenAiRoute>(route), body, input);
   }
 
   std::unique_ptr<ReplyFormat> format(int route, ReplyEnvelope envelope) const override {

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
+#include "base/field_error.h"
 #include "engine/request_check.h"
-#include "serve/openai/chat_messages.h"
 #include "serve/openai/fields.h"
+#include "serve/openai/message_fields.h"
 #include "serve/openai/rule_fields.h"
 
 namespace tutti {
@@ -14,10 +15,6 @@ namespace {
 // OpenAI's default of /v1/completions; chats have none.
 constexpr int64_t kCompletionMaxTokens = 16;
 
-Status at(const std::string& path, const std::string& what) {
-  return invalid("{}: {}", path, what).with_param(path);
-}
-
 Status read_stream_options(const JsonObject& body, CanonicalRequest& out) {
   out.stream = bool_field(body, "stream").value_or(false);
   const Json* options = any_field(body, "stream_options");
@@ -25,13 +22,13 @@ Status read_stream_options(const JsonObject& body, CanonicalRequest& out) {
     return ok_status();
   }
   if (!out.stream) {
-    return at("stream_options", "only allowed when stream is true");
+    return field_error("stream_options", "only allowed when stream is true");
   }
   const Json* usage = options->find("include_usage");
   if (usage != nullptr && !usage->is_null()) {
     if (!usage->is_bool()) {
-      return at("stream_options.include_usage",
-                fmt::format("got {}, wanted true or false", usage->type_name()));
+      return field_error("stream_options.include_usage",
+                         fmt::format("got {}, wanted true or false", usage->type_name()));
     }
     out.include_usage = usage->as_bool();
   }
@@ -49,8 +46,9 @@ Status read_max_tokens(OpenAiRoute route, const JsonObject& body, CanonicalReque
   const auto old_name = int_field(body, "max_tokens");
   const auto new_name = int_field(body, "max_completion_tokens");
   if (old_name && new_name && *old_name != *new_name) {
-    return at("max_completion_tokens",
-              fmt::format("got {}, but max_tokens is {}; send one of them", *new_name, *old_name));
+    return field_error(
+        "max_completion_tokens",
+        fmt::format("got {}, but max_tokens is {}; send one of them", *new_name, *old_name));
   }
   GenerationRequest& generation = out.generation;
   out.length_field = old_name ? "max_tokens" : "max_completion_tokens";
@@ -75,13 +73,13 @@ Status read_logprobs(OpenAiRoute route, const JsonObject& body, CanonicalRequest
     if (bool_field(body, "logprobs").value_or(false)) {
       top = static_cast<int32_t>(count);
     } else if (count > 0) {
-      return at("top_logprobs", "only allowed when logprobs is true");
+      return field_error("top_logprobs", "only allowed when logprobs is true");
     }
   }
   out.logprobs = top >= 0;
   out.prompt_logprobs = out.generation.sampling.prompt_logprobs >= 0;
   if (out.prompt_logprobs && out.stream) {
-    return at("prompt_logprobs", "not sent in streams; leave out stream");
+    return field_error("prompt_logprobs", "not sent in streams; leave out stream");
   }
   return ok_status();
 }
@@ -91,12 +89,12 @@ Status add_stop(const Json& json,
                 const RequestLimits& limits,
                 std::vector<std::string>& out) {
   if (!json.is_string()) {
-    return at(path, fmt::format("got {}, wanted a string", json.type_name()));
+    return field_error(path, fmt::format("got {}, wanted a string", json.type_name()));
   }
   const std::string& text = json.as_string();
   if (text.empty() || text.size() > static_cast<size_t>(limits.stop_string_bytes)) {
-    return at(path,
-              fmt::format("got {} bytes, wanted 1 to {}", text.size(), limits.stop_string_bytes));
+    return field_error(
+        path, fmt::format("got {} bytes, wanted 1 to {}", text.size(), limits.stop_string_bytes));
   }
   out.push_back(text);
   return ok_status();
@@ -111,11 +109,12 @@ Status read_stop(const JsonObject& body, const RequestLimits& limits, Generation
     return add_stop(*stop, "stop", limits, out.stop);
   }
   if (!stop->is_array()) {
-    return at("stop", fmt::format("got {}, wanted a string or a list", stop->type_name()));
+    return field_error("stop", fmt::format("got {}, wanted a string or a list", stop->type_name()));
   }
   const JsonArray& items = stop->as_array();
   if (items.size() > static_cast<size_t>(limits.stop_strings)) {
-    return at("stop", fmt::format("got {} strings, at most {}", items.size(), limits.stop_strings));
+    return field_error(
+        "stop", fmt::format("got {} strings, at most {}", items.size(), limits.stop_strings));
   }
   for (size_t i = 0; i < items.size(); ++i) {
     TUTTI_RETURN_IF_ERROR(add_stop(items[i], fmt::format("stop[{}]", i), limits, out.stop));
@@ -133,8 +132,8 @@ Status read_stop_token_ids(const JsonObject& body,
   }
   const JsonArray& items = stop->as_array();
   if (items.size() > static_cast<size_t>(limits.stop_token_ids)) {
-    return at("stop_token_ids",
-              fmt::format("got {} ids, at most {}", items.size(), limits.stop_token_ids));
+    return field_error("stop_token_ids",
+                       fmt::format("got {} ids, at most {}", items.size(), limits.stop_token_ids));
   }
   TUTTI_TRY(out.stop_token_ids, read_token_ids(items, "stop_token_ids", info.vocab_size));
   return ok_status();
@@ -149,12 +148,12 @@ Status add_prompt(const Json& json,
     return ok_status();
   }
   if (!json.is_array()) {
-    return at(path,
-              fmt::format("got {}, wanted a string or a list of token ids", json.type_name()));
+    return field_error(
+        path, fmt::format("got {}, wanted a string or a list of token ids", json.type_name()));
   }
   const JsonArray& items = json.as_array();
   if (items.empty()) {
-    return at(path, "empty; wanted at least one token id");
+    return field_error(path, "empty; wanted at least one token id");
   }
   if (static_cast<int64_t>(items.size()) > info.max_context) {
     return error(StatusCode::kContextLength,
@@ -175,7 +174,8 @@ Status read_prompts(const JsonObject& body,
                     CanonicalRequest& out) {
   const Json* prompt = any_field(body, "prompt");
   if (prompt == nullptr) {
-    return at("prompt", "missing; wanted a string, a list of token ids, or a list of these");
+    return field_error("prompt",
+                       "missing; wanted a string, a list of token ids, or a list of these");
   }
   const bool list = prompt->is_array() && !prompt->as_array().empty() &&
                     (prompt->as_array()[0].is_string() || prompt->as_array()[0].is_array());
@@ -184,7 +184,8 @@ Status read_prompts(const JsonObject& body,
   }
   const JsonArray& items = prompt->as_array();
   if (items.size() > static_cast<size_t>(limits.prompts)) {
-    return at("prompt", fmt::format("got {} prompts, at most {}", items.size(), limits.prompts));
+    return field_error("prompt",
+                       fmt::format("got {} prompts, at most {}", items.size(), limits.prompts));
   }
   for (size_t i = 0; i < items.size(); ++i) {
     TUTTI_RETURN_IF_ERROR(add_prompt(items[i], fmt::format("prompt[{}]", i), info, out.prompts));
@@ -196,7 +197,7 @@ Status read_prompts(const JsonObject& body,
 Status check_tool(const Json& tool, const std::string& path) {
   const Json* type = tool.find("type");
   if (type == nullptr || !type->is_string()) {
-    return at(path + ".type", "missing or no string; wanted \"function\"");
+    return field_error(path + ".type", "missing or no string; wanted \"function\"");
   }
   if (type->as_string() != "function") {
     return error(StatusCode::kUnsupported,
@@ -208,12 +209,12 @@ Status check_tool(const Json& tool, const std::string& path) {
   const Json* function = tool.find("function");
   const Json* name = function == nullptr ? nullptr : function->find("name");
   if (name == nullptr || !name->is_string() || name->as_string().empty()) {
-    return at(path + ".function.name", "missing or no string");
+    return field_error(path + ".function.name", "missing or no string");
   }
   const Json* parameters = function->find("parameters");
   if (parameters != nullptr && !parameters->is_null() && !parameters->is_object()) {
-    return at(path + ".function.parameters",
-              fmt::format("got {}, wanted a JSON schema", parameters->type_name()));
+    return field_error(path + ".function.parameters",
+                       fmt::format("got {}, wanted a JSON schema", parameters->type_name()));
   }
   return ok_status();
 }
@@ -225,7 +226,8 @@ Status read_tools(const JsonObject& body, const RequestLimits& limits, Canonical
   }
   const size_t count = tools->as_array().size();
   if (count > static_cast<size_t>(limits.tools)) {
-    return at("tools", fmt::format("got {} tools, at most {} are taken", count, limits.tools));
+    return field_error("tools",
+                       fmt::format("got {} tools, at most {} are taken", count, limits.tools));
   }
   for (size_t i = 0; i < count; ++i) {
     TUTTI_RETURN_IF_ERROR(check_tool(tools->as_array()[i], fmt::format("tools[{}]", i)));
@@ -241,7 +243,7 @@ Status read_tools(const JsonObject& body, const RequestLimits& limits, Canonical
 Status read_chat(const JsonObject& body, const RequestLimits& limits, CanonicalRequest& out) {
   const Json* messages = any_field(body, "messages");
   if (messages == nullptr) {
-    return at("messages", "missing; wanted a list of messages");
+    return field_error("messages", "missing; wanted a list of messages");
   }
   TUTTI_TRY(out.chat.messages, normalise_messages(messages->as_array(), limits));
   TUTTI_RETURN_IF_ERROR(read_tools(body, limits, out));
@@ -252,9 +254,10 @@ Status read_chat(const JsonObject& body, const RequestLimits& limits, CanonicalR
     constexpr std::string_view kLevels[] = {
         "none", "minimal", "low", "medium", "high", "xhigh", "max"};
     if (std::find(std::begin(kLevels), std::end(kLevels), *effort) == std::end(kLevels)) {
-      return at("reasoning_effort",
-                fmt::format("got \"{}\", wanted none, minimal, low, medium, high, xhigh or max",
-                            effort->substr(0, 80)));
+      return field_error(
+          "reasoning_effort",
+          fmt::format("got \"{}\", wanted none, minimal, low, medium, high, xhigh or max",
+                      effort->substr(0, 80)));
     }
     // Templates that know effort levels read this variable; others ignore it.
     if (!out.chat.template_kwargs.contains("reasoning_effort")) {
@@ -268,14 +271,14 @@ Status read_chat(const JsonObject& body, const RequestLimits& limits, CanonicalR
 
 Result<CanonicalRequest> parse_openai_request(OpenAiRoute route,
                                               const JsonObject& body,
-                                              const ParseContext& context) {
-  const ModelInfo& info = context.model.info();
-  const RequestLimits& limits = context.limits;
+                                              const ParseInput& input) {
+  const ModelInfo& info = input.model.info();
+  const RequestLimits& limits = input.limits;
   CanonicalRequest out;
   GenerationRequest& generation = out.generation;
-  generation.sampling = context.model.defaults().sampling;
+  generation.sampling = input.model.defaults().sampling;
   TUTTI_RETURN_IF_ERROR(read_stream_options(body, out));
-  generation.sampling.seed = context.random_seed;
+  generation.sampling.seed = input.random_seed;
   TUTTI_RETURN_IF_ERROR(
       read_parameters(openai_fields(), static_cast<int>(route), body, generation));
   TUTTI_RETURN_IF_ERROR(read_max_tokens(route, body, out));
@@ -292,9 +295,10 @@ Result<CanonicalRequest> parse_openai_request(OpenAiRoute route,
   }
   const int64_t prompts = std::max<int64_t>(1, static_cast<int64_t>(out.prompts.size()));
   if (prompts * n > limits.choices) {
-    return at("n",
-              fmt::format(
-                  "{} prompts x n = {} choices, at most {}", prompts, prompts * n, limits.choices));
+    return field_error(
+        "n",
+        fmt::format(
+            "{} prompts x n = {} choices, at most {}", prompts, prompts * n, limits.choices));
   }
   return out;
 }

@@ -10,6 +10,6 @@ namespace tutti {
 /// See Dialect::parse().
 Result<CanonicalRequest> parse_openai_request(OpenAiRoute route,
                                               const JsonObject& body,
-                                              const ParseContext& context);
+                                              const ParseInput& input);
 
 }  // namespace tutti

@@ -3,15 +3,12 @@
 #include <charconv>
 #include <optional>
 
+#include "base/field_error.h"
 #include "serve/field_rules.h"
 
 namespace tutti {
 
 namespace {
-
-Status at(const std::string& path, const std::string& what) {
-  return invalid("{}: {}", path, what).with_param(path);
-}
 
 /// The id that a key of logit_bias names: digits, without leading zeros, so that no two keys name
 /// the same.
@@ -33,20 +30,20 @@ Status read_bias(const JsonObject& body,
   }
   const JsonObject& entries = json->as_object();
   if (entries.size() > static_cast<size_t>(limits.logit_bias)) {
-    return at("logit_bias",
-              fmt::format("got {} entries, at most {}", entries.size(), limits.logit_bias));
+    return field_error(
+        "logit_bias", fmt::format("got {} entries, at most {}", entries.size(), limits.logit_bias));
   }
   for (const JsonMember& entry : entries) {
     const std::optional<int32_t> token = read_key(entry.key, info.vocab_size);
     if (!token.has_value()) {
-      return at("logit_bias",
-                fmt::format("got the key \"{}\", wanted a token id, \"0\" to \"{}\"",
-                            entry.key.substr(0, 80),
-                            info.vocab_size - 1));
+      return field_error("logit_bias",
+                         fmt::format("got the key \"{}\", wanted a token id, \"0\" to \"{}\"",
+                                     entry.key.substr(0, 80),
+                                     info.vocab_size - 1));
     }
     const double bias = entry.value.is_number() ? entry.value.as_number() : kMaxLogitBias + 1;
     if (!(bias >= -kMaxLogitBias && bias <= kMaxLogitBias)) {
-      return at(
+      return field_error(
           "logit_bias",
           fmt::format("token {}: got {}, wanted a number from -100 to 100",
                       *token,
@@ -64,17 +61,18 @@ Status read_bad_words(const JsonObject& body, const RequestLimits& limits, Gener
   }
   const JsonArray& words = json->as_array();
   if (words.size() > static_cast<size_t>(limits.bad_words)) {
-    return at("bad_words", fmt::format("got {} words, at most {}", words.size(), limits.bad_words));
+    return field_error("bad_words",
+                       fmt::format("got {} words, at most {}", words.size(), limits.bad_words));
   }
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string path = fmt::format("bad_words[{}]", i);
     if (!words[i].is_string()) {
-      return at(path, fmt::format("got {}, wanted a string", words[i].type_name()));
+      return field_error(path, fmt::format("got {}, wanted a string", words[i].type_name()));
     }
     const std::string& word = words[i].as_string();
     if (word.empty() || word.size() > static_cast<size_t>(limits.bad_word_bytes)) {
-      return at(path,
-                fmt::format("got {} bytes, wanted 1 to {}", word.size(), limits.bad_word_bytes));
+      return field_error(
+          path, fmt::format("got {} bytes, wanted 1 to {}", word.size(), limits.bad_word_bytes));
     }
     out.bad_words.push_back(word);
   }
@@ -88,8 +86,8 @@ Status read_allowed(const JsonObject& body, const ModelInfo& info, GenerationReq
   }
   const JsonArray& items = json->as_array();
   if (items.empty() || static_cast<int64_t>(items.size()) > info.vocab_size) {
-    return at("allowed_token_ids",
-              fmt::format("got {} ids, wanted 1 to {}", items.size(), info.vocab_size));
+    return field_error("allowed_token_ids",
+                       fmt::format("got {} ids, wanted 1 to {}", items.size(), info.vocab_size));
   }
   TUTTI_TRY(out.allowed_token_ids, read_token_ids(items, "allowed_token_ids", info.vocab_size));
   return ok_status();
@@ -114,10 +112,10 @@ Result<std::vector<int32_t>> read_token_ids(const JsonArray& items,
   for (size_t i = 0; i < items.size(); ++i) {
     const Json& item = items[i];
     if (!item.is_int() || item.as_int() < 0 || item.as_int() >= vocab_size) {
-      return at(fmt::format("{}[{}]", path, i),
-                fmt::format("got {}, wanted a token id, an integer from 0 to {}",
-                            item.is_number() ? to_string(item) : item.type_name(),
-                            vocab_size - 1));
+      return field_error(fmt::format("{}[{}]", path, i),
+                         fmt::format("got {}, wanted a token id, an integer from 0 to {}",
+                                     item.is_number() ? to_string(item) : item.type_name(),
+                                     vocab_size - 1));
     }
     ids.push_back(static_cast<int32_t>(items[i].as_int()));
   }

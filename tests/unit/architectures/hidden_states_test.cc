@@ -32,7 +32,7 @@ TEST_P(HiddenStatesTest, RowsAgreeAndLogitsFollow) {
   StepInputs in;
   in.tokens = rank.ints({5}, {11, 3, 20, 7, 3});
   in.positions = rank.ints({5}, {0, 1, 2, 3, 4});
-  in.slots = rank.ints({5}, {4, 5, 6, 7, 0});
+  in.kv_places = rank.ints({5}, {4, 5, 6, 7, 0});
   in.attention = {.query_begin = rank.ints({2}, {0, 5}),
                   .context_before = rank.ints({1}, {0}),
                   .block_table = rank.ints({1, 2}, {1, 0}),

@@ -49,7 +49,7 @@ struct Outcome {
 // Two jobs are in flight at a time, as steps are.
 Outcome run_jobs(RankGroup& group, const std::vector<Fault>& faults, unsigned jitter) {
   Outcome out{.sums = std::vector<Sums>(usize(group.size()))};
-  const auto job = [&out, &faults, jitter](RankContext& c, int number) {
+  const auto job = [&out, &faults, jitter](RankHandles& c, int number) {
     const auto fail_at = [&](int at) {
       // Ranks come to the same place at different times.
       if ((jitter >> static_cast<unsigned>((c.rank + number + at) % 8) & 1U) != 0) {
@@ -72,7 +72,7 @@ Outcome run_jobs(RankGroup& group, const std::vector<Fault>& faults, unsigned ji
   };
   for (int number = 0; number < kJobs; ++number) {
     EXPECT_TRUE(
-        group.submit([job, number](RankContext& c) { return job(c, number); }, OnFailure::kLosesJob)
+        group.submit([job, number](RankHandles& c) { return job(c, number); }, OnFailure::kLosesJob)
             .ok());
     if (number > 0) {
       out.statuses.push_back(group.wait());
@@ -131,7 +131,7 @@ TEST(LostJob, JobsAreLostOneAfterTheOther) {
                                            {.rank = 0, .job = 4, .at = 0},
                                            {.rank = ranks - 1, .job = 11, .at = kSums}};
         check(run_jobs(*group, faults, jitter), ranks, faults);
-        EXPECT_TRUE(group->run([](RankContext&) { return ok_status(); }).ok());
+        EXPECT_TRUE(group->run([](RankHandles&) { return ok_status(); }).ok());
       }
     }
   }
@@ -142,7 +142,7 @@ TEST(LostJob, AFullArenaLosesTheStep) {
   const auto step = [&group](int64_t floats) {
     EXPECT_TRUE(group
                     ->submit(
-                        [floats](RankContext& c) -> Status {
+                        [floats](RankHandles& c) -> Status {
                           TUTTI_TRY(Arena arena, Arena::create(c.device, 1024));
                           const TensorView x = arena.alloc(DType::kF32, {floats});
                           std::fill_n(x.data<float>(), floats, 1.0F);
@@ -164,7 +164,7 @@ TEST(LostJob, ADeviceErrorEndsTheGroupAllTheSame) {
     const auto group = start(ranks);
     ASSERT_TRUE(group
                     ->submit(
-                        [&](RankContext& c) -> Status {
+                        [&](RankHandles& c) -> Status {
                           if (c.rank == ranks - 1) {
                             throw DeviceError("an illegal address");
                           }
@@ -175,7 +175,7 @@ TEST(LostJob, ADeviceErrorEndsTheGroupAllTheSame) {
                     .ok());
     EXPECT_EQ(group->wait().code(), StatusCode::kDevice);
     EXPECT_TRUE(group->broken());
-    EXPECT_FALSE(group->submit([](RankContext&) { return ok_status(); }).ok());
+    EXPECT_FALSE(group->submit([](RankHandles&) { return ok_status(); }).ok());
   }
 }
 
@@ -184,7 +184,7 @@ TEST(LostJob, ADeviceErrorEndsThoseThatWaitToGoOn) {
   std::atomic<bool> begun{false};
   ASSERT_TRUE(group
                   ->submit(
-                      [&](RankContext& c) -> Status {
+                      [&](RankHandles& c) -> Status {
                         if (c.rank == 0) {
                           begun.wait(false);
                           throw std::bad_alloc();
@@ -219,7 +219,7 @@ TEST(LostJob, RanksThatAllHangAreGivenUp) {
     for (int i = 0; i < 2; ++i) {
       ASSERT_TRUE(group
                       ->submit(
-                          [hang](RankContext&) {
+                          [hang](RankHandles&) {
                             hang->released.wait(false);
                             return ok_status();
                           },

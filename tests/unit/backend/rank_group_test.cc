@@ -32,7 +32,7 @@ class RankGroupTest : public ::testing::TestWithParam<int> {
   std::unique_ptr<RankGroup> group_;
 };
 
-Status reduce_one(RankContext& context, float* sum) {
+Status reduce_one(RankHandles& context, float* sum) {
   float x = static_cast<float>(context.rank + 1);
   context.parallel.tp.all_reduce_sum({&x, DType::kF32, {1}});
   *sum = x;
@@ -46,7 +46,7 @@ TEST_P(RankGroupTest, EveryRankRunsEveryJobInOrder) {
   constexpr int kJobs = 6;
   for (int i = 0; i < kJobs; ++i) {
     ASSERT_TRUE(group_
-                    ->submit([&, i](RankContext& c) {
+                    ->submit([&, i](RankHandles& c) {
                       seen[usize(c.rank)].push_back(i);
                       threads[usize(c.rank)].insert(std::this_thread::get_id());
                       return ok_status();
@@ -66,7 +66,7 @@ TEST_P(RankGroupTest, ContextHoldsTheRanksOwnResources) {
   std::vector<const void*> devices(usize(ranks()));
   std::vector<float> sums(usize(ranks()));
   ASSERT_TRUE(group_
-                  ->run([&](RankContext& c) {
+                  ->run([&](RankHandles& c) {
                     devices[usize(c.rank)] = &c.device;
                     EXPECT_EQ(c.parallel.tp.rank(), c.rank);
                     EXPECT_EQ(c.parallel.tp.size(), ranks());
@@ -82,7 +82,7 @@ TEST_P(RankGroupTest, ContextHoldsTheRanksOwnResources) {
 
 TEST_P(RankGroupTest, AnErrorOfOneRankWakesTheOthersAndIsTheOneReported) {
   const int failing = ranks() - 1;
-  const Status status = group_->run([&](RankContext& c) -> Status {
+  const Status status = group_->run([&](RankHandles& c) -> Status {
     if (c.rank == failing) {
       return error(StatusCode::kCorrupt, "weights of rank {} are bad", c.rank);
     }
@@ -92,7 +92,7 @@ TEST_P(RankGroupTest, AnErrorOfOneRankWakesTheOthersAndIsTheOneReported) {
   EXPECT_EQ(status.code(), StatusCode::kCorrupt);
   EXPECT_EQ(status.message(), fmt::format("weights of rank {} are bad", failing));
   // Later jobs end with an error, even those that use no collective.
-  const Status later = group_->run([](RankContext&) { return ok_status(); });
+  const Status later = group_->run([](RankHandles&) { return ok_status(); });
   EXPECT_FALSE(later.ok());
   EXPECT_EQ(later.code(), StatusCode::kDevice);
   EXPECT_THAT(later.message(), HasSubstr(fmt::format("weights of rank {} are bad", failing)));
@@ -100,13 +100,13 @@ TEST_P(RankGroupTest, AnErrorOfOneRankWakesTheOthersAndIsTheOneReported) {
 
 TEST_P(RankGroupTest, ExceptionsOfDevicesAndMemoryBecomeStatus) {
   const Status device = group_->run(
-      [](RankContext& c) -> Status { throw DeviceError(fmt::format("lost device {}", c.rank)); });
+      [](RankHandles& c) -> Status { throw DeviceError(fmt::format("lost device {}", c.rank)); });
   EXPECT_EQ(device.code(), StatusCode::kDevice);
   // The first to fail; any of them.
   EXPECT_THAT(device.message(), MatchesRegex("rank ([0-9]): lost device [0-9]"));
 
   const auto other = RankGroup::start(*backend_, {.request = {.ranks = ranks()}}).value();
-  const Status memory = other->run([this](RankContext& c) -> Status {
+  const Status memory = other->run([this](RankHandles& c) -> Status {
     if (c.rank == ranks() - 1) {
       throw std::bad_alloc();
     }
@@ -120,7 +120,7 @@ TEST_P(RankGroupTest, StopRunsWhatWasSubmitted) {
   std::atomic<int> ran{0};
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(group_
-                    ->submit([&](RankContext&) {
+                    ->submit([&](RankHandles&) {
                       std::this_thread::sleep_for(std::chrono::milliseconds(2));
                       ++ran;
                       return ok_status();
@@ -130,7 +130,7 @@ TEST_P(RankGroupTest, StopRunsWhatWasSubmitted) {
   group_->stop();
   group_->stop();
   EXPECT_EQ(ran, 3 * ranks());
-  const Status after = group_->submit([](RankContext&) { return ok_status(); });
+  const Status after = group_->submit([](RankHandles&) { return ok_status(); });
   EXPECT_EQ(after.code(), StatusCode::kDevice);
   EXPECT_THAT(after.message(), HasSubstr("shut down"));
 }
@@ -155,7 +155,7 @@ class Stopwatch {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-Status reduce_job(RankContext& context) {
+Status reduce_job(RankHandles& context) {
   float sum = 0;
   return reduce_one(context, &sum);
 }
@@ -188,7 +188,7 @@ TEST(RankGroupTimeout, ARankThatLagsWithoutACollectiveIsNamed) {
     const auto group = start({.request = {.ranks = 2},
                               .job_timeout = kShort,
                               .stall = RankStall{.rank = stalled, .job = 0}});
-    const Status status = group->run([](RankContext&) { return ok_status(); });
+    const Status status = group->run([](RankHandles&) { return ok_status(); });
     EXPECT_EQ(status.code(), StatusCode::kDevice);
     EXPECT_EQ(
         status.message(),
@@ -200,7 +200,7 @@ TEST(RankGroupTimeout, ARankThatLagsWithoutACollectiveIsNamed) {
 TEST(RankGroupTimeout, LongJobsOfAllRanksAreLegal) {
   const auto group =
       start({.request = {.ranks = 2, .collective_timeout = kShort}, .job_timeout = kShort});
-  const Status status = group->run([](RankContext& context) {
+  const Status status = group->run([](RankHandles& context) {
     std::this_thread::sleep_for(3 * kShort);
     return reduce_job(context);
   });
@@ -210,7 +210,7 @@ TEST(RankGroupTimeout, LongJobsOfAllRanksAreLegal) {
 TEST(RankGroupTimeout, StopDoesNotWaitForAStalledRank) {
   const auto group = start(
       {.request = {.ranks = 2}, .job_timeout = kShort, .stall = RankStall{.rank = 1, .job = 0}});
-  ASSERT_TRUE(group->submit([](RankContext&) { return ok_status(); }).ok());
+  ASSERT_TRUE(group->submit([](RankHandles&) { return ok_status(); }).ok());
   const Stopwatch watch;
   EXPECT_TRUE(group->stop());
   EXPECT_LT(watch.elapsed(), milliseconds(10'000));
@@ -230,7 +230,7 @@ TEST(RankGroupTimeout, ARankThatNeverReturnsIsLeftBehind) {
                       .grace = kShort});
   const Stopwatch watch;
   ASSERT_TRUE(group
-                  ->submit([hang](RankContext& context) {
+                  ->submit([hang](RankHandles& context) {
                     if (context.rank != 1) {
                       return reduce_job(context);
                     }
@@ -262,7 +262,7 @@ TEST(RankGroupTimeout, JobsOfRunHaveLongerToReturn) {
       start({.request = {.ranks = 2}, .job_timeout = kLong, .grace = milliseconds(1)});
   std::atomic<bool> begun{false};
   std::atomic<bool> finished{false};
-  const Status status = group->run([&](RankContext& context) -> Status {
+  const Status status = group->run([&](RankHandles& context) -> Status {
     if (context.rank == 1) {
       begun.wait(false);  // else the other would not run its job at all
       return error(StatusCode::kCorrupt, "a tensor is bad");
@@ -351,7 +351,7 @@ TEST(RankGroupTimeout, ACollectiveThatFailedOnADeviceAbortsTheOthers) {
   DeviceLikeBackend backend;
   const auto group = RankGroup::start(backend, {.request = {.ranks = 2}}).value();
   ASSERT_TRUE(group
-                  ->submit([&](RankContext& context) {
+                  ->submit([&](RankHandles& context) {
                     if (context.rank == 1) {
                       backend.set->timed_out = true;
                     }

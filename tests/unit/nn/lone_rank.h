@@ -69,7 +69,7 @@ class LoneRank {
   std::unique_ptr<Ops> ops_ = make_ref_ops();
   NullCommunicator tp_;
   SelfCommunicator self_;
-  ParallelContext parallel_{.tp = tp_, .dp = self_, .ep = self_, .pp = self_};
+  ParallelGroups parallel_{.tp = tp_, .dp = self_, .ep = self_, .pp = self_};
   Arena arena_ = Arena::create(device_, 1 << 20).value();
   ComputeContext context_{*ops_, parallel_, arena_};
   ParamRegistry registry_;

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "text/jinja/template.h"
+#include "jinja/template.h"
 
 namespace tutti {
 namespace {

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "text/jinja/template.h"
+#include "jinja/template.h"
 
 namespace tutti {
 namespace {
