@@ -12,10 +12,10 @@ void add_bench_latency(CLI::App& bench, BenchLatencyOptions& o, std::function<in
       "latency", "Prompt and decode speed of one batch, against the memory bandwidth");
   add_model_flags(*cmd, o.model, true);
   add_load_format(*cmd, o.model);
-  cmd->add_option("--prompt-tokens", o.prompt_tokens)
+  cmd->add_option("--prompt-tokens", o.prompt_tokens, "Tokens of each prompt")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, kMostTokens));
-  cmd->add_option("--new-tokens", o.new_tokens)
+  cmd->add_option("--new-tokens", o.new_tokens, "Tokens generated behind each")
       ->capture_default_str()
       ->check(CLI::Range(2, 1 << 20));
   cmd->add_option("--batch", o.batch, "Sequences")

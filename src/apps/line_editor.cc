@@ -239,6 +239,7 @@ void LineEditor::look_at_terminal() {
   }
   termios mode{};
   if (tcgetattr(STDIN_FILENO, &mode) == 0 && (mode.c_lflag & ICANON) != 0) {
+    el_wset(edit_, EL_PREP_TERM, 0);  // it takes the terminal to be prepared already
     el_wset(edit_, EL_PREP_TERM, 1);
     std::fwrite(kMarkPastes.data(), 1, kMarkPastes.size(), stderr);
     el_wset(edit_, EL_REFRESH);

@@ -83,7 +83,7 @@ void add_option(std::string& out, const OptionDoc& option) {
   if (argument && !option.required) {
     help += " Optional.";
   }
-  out += (help.empty() ? "No more to say." : roff(help)) + "\n";
+  out += (help.empty() ? "\\&" : roff(help)) + "\n";
 }
 
 /// "Examples:\n  tutti run" and what stands around: indented lines as they are.

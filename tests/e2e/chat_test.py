@@ -292,6 +292,31 @@ class Interrupts(ChatCase):
         self.goes_on(chat)
 
 
+class Suspended(ChatCase):
+    def test_the_line_is_still_there_when_the_chat_comes_back(self):
+        shell = Terminal(self, ["/bin/bash", "--norc", "--noprofile", "-i"],
+                         {**environment(self.folder.name), "TERM": "xterm", "PS1": "ready$ "})
+        shell.until("ready$ ")
+        shell.type(f"{cli_test.PROGRAM} run --device cpu\r")
+        shell.until("ends the chat.")
+        shell.until("> ")
+        shell.type("/system he")
+        shell.until("/system he")
+        shell.type("\x1a")
+        shell.until("Stopped")
+        shell.until("ready$ ")
+        shell.type("fg\r")
+        shell.until("> /system he")
+        shell.type("llo")
+        shell.until("llo")  # drawn before Enter: keys come one by one again
+        shell.type("\r")
+        shell.until("is set")
+        shell.until("> ")
+        self.assertEqual(self.system(shell), "hello")
+        shell.type("\x04")
+        shell.until("ready$ ")
+
+
 class Histories(ChatCase):
     def file(self):
         return self.path(".local/state/tutti/history")
