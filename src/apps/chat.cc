@@ -127,7 +127,8 @@ class Chat {
   Next obey_typed(const std::string& word, const std::string& line);
   void set_system(const std::string& text);
   Result<Next> reply();
-  bool ask_results(const CollectedChoice& said);
+  Next ask_results(const CollectedChoice& said);
+  void forget_question();
   void explain(const Status& status);
 
   const TextModel& model_;
@@ -220,22 +221,30 @@ void Chat::set_system(const std::string& text) {
                                                  : ".\n");
 }
 
-// Asks for what each called tool returned. False at the end of the input.
-bool Chat::ask_results(const CollectedChoice& said) {
+// Asks for what each called tool returned. kAsk: Ctrl-C, the question is forgotten.
+Chat::Next Chat::ask_results(const CollectedChoice& said) {
   const Json called = messages_.back();
   for (size_t i = 0; i < said.calls.size(); ++i) {
-    LineReader::Line line;
-    do {
-      line = lines_->read(fmt::format("{} returns> ", said.calls[i].name));
-    } while (line.end == LineReader::End::kInterrupt);
+    const LineReader::Line line = lines_->read(fmt::format("{} returns> ", said.calls[i].name));
+    if (line.end == LineReader::End::kInterrupt) {
+      forget_question();
+      return Next::kAsk;
+    }
     if (line.end == LineReader::End::kEnd) {
-      return false;
+      return Next::kEnd;
     }
     Json result = chat_message("tool", line.text);
     result.as_object().append("tool_call_id", *called.find("tool_calls")->as_array()[i].find("id"));
     messages_.push_back(std::move(result));
   }
-  return true;
+  return Next::kAnswer;
+}
+
+void Chat::forget_question() {
+  messages_.resize(answered_);
+  if (at_terminal() && !options_.model.quiet) {
+    std::cerr << "[stopped; the chat goes on as before this question]\n";
+  }
 }
 
 // Why there was no answer, and what of the chat counts.
@@ -264,19 +273,14 @@ Result<Chat::Next> Chat::reply() {
               }});
   if (made.ok()) {
     messages_.push_back(assistant_message(made->said));
-    if (made->said.calls.empty()) {
-      return Next::kAsk;
-    }
-    return ask_results(made->said) ? Next::kAnswer : Next::kEnd;
+    return made->said.calls.empty() ? Next::kAsk : ask_results(made->said);
   }
   const StatusCode code = made.status().code();
   const bool of_this_line = code == StatusCode::kContextLength ||
                             code == StatusCode::kInvalidArgument ||
                             code == StatusCode::kOutOfMemory;
   if (code == StatusCode::kCancelled) {
-    if (at_terminal() && !options_.model.quiet) {
-      std::cerr << "[stopped; the chat goes on as before this question]\n";
-    }
+    forget_question();
   } else if (at_terminal() && of_this_line) {
     explain(made.status());
   } else {

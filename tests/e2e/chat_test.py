@@ -13,6 +13,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_test
+import script_model
 from cli_test import Case, environment
 from terminal import Terminal
 
@@ -25,9 +26,9 @@ ANSWERING = "\x1b[0m\n\n".replace("\n", "\r\n")
 class ChatCase(Case):
     TERM = "xterm"
 
-    def chat(self, *flags, variables=None):
+    def chat(self, *flags, variables=None, model=()):
         """A chat that waits for its first line."""
-        args = [cli_test.PROGRAM, "run", "--device", "cpu", "--temperature", "0", *flags]
+        args = [cli_test.PROGRAM, "run", *model, "--device", "cpu", "--temperature", "0", *flags]
         out = Terminal(self, args, {**environment(self.folder.name), "TERM": self.TERM, **(variables or {})})
         out.until("ends the chat.\r\n")
         out.until("> ")
@@ -290,6 +291,28 @@ class Interrupts(ChatCase):
         chat.until("[stopped")
         chat.until("> ")
         self.goes_on(chat)
+
+
+class Tools(ChatCase):
+    def test_what_a_tool_returned_is_typed_and_ctrl_c_drops_the_question(self):
+        model = script_model.make(self.path("calls"), {
+            "Look it up": ["<tool_call>{\"na", "me\": \"look\", \"arguments\": {}}</", "tool_call>"],
+            "forty-two": ["It is ", "42."],
+        })
+        tools = self.write("tools.json", json.dumps([{"type": "function", "function": {"name": "look"}}]))
+        chat = self.chat("--tools", tools, model=[model])
+        chat.type("Look it up\r")
+        chat.until("look returns> ")
+        chat.type("half\x03")
+        chat.until("[stopped")
+        chat.until("> ")
+        self.assertEqual(self.saved(chat), [])
+        chat.type("Look it up\r")
+        chat.until("look returns> ")
+        chat.type("forty-two\r")
+        chat.until("It is 42.")
+        chat.until("> ")
+        self.assertEqual([m["role"] for m in self.saved(chat)], ["user", "assistant", "tool", "assistant"])
 
 
 class Suspended(ChatCase):
