@@ -144,7 +144,7 @@ Result<Answer> answer(const TextModel& model,
   request.request_id = "run";
   const std::optional<int64_t> most_tokens = request.max_tokens;
 
-  Printer printer(isatty(STDOUT_FILENO) == 1);
+  Printer printer(isatty(STDOUT_FILENO) == 1 && read_environment().colour);
   auto sink = std::make_shared<Collector>(
       [&printer](const GenerationDelta& delta) { printer.print(delta); });
   TUTTI_TRY(const uint64_t id, model.engine->generate(std::move(request), sink));

@@ -106,6 +106,7 @@ Environment read_environment() {
     e.state = join_path(e.user_home, ".local/state/tutti");
   }
   e.terminal = env("TERM");
+  e.colour = env("NO_COLOR").empty() && e.terminal != "dumb";
   std::error_code ec;
   e.program = fs::read_symlink("/proc/self/exe", ec).parent_path().string();
   e.api_key = env("TUTTI_API_KEY");

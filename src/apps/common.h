@@ -24,6 +24,7 @@ struct Environment {
   std::string state;                           ///< $XDG_STATE_HOME/tutti, else
                                                ///< ~/.local/state/tutti; "" without a home
   std::string terminal;                        ///< $TERM
+  bool colour = true;                          ///< no, if $NO_COLOR is set or $TERM is dumb
   std::string program;                         ///< directory of the executable
   std::string api_key;                         ///< $TUTTI_API_KEY
   std::optional<std::string> visible_devices;  ///< $CUDA_VISIBLE_DEVICES; empty hides every GPU

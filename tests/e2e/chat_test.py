@@ -29,7 +29,8 @@ class ChatCase(Case):
     def chat(self, *flags, variables=None, model=()):
         """A chat that waits for its first line."""
         args = [cli_test.PROGRAM, "run", *model, "--device", "cpu", "--temperature", "0", *flags]
-        out = Terminal(self, args, {**environment(self.folder.name), "TERM": self.TERM, **(variables or {})})
+        inherited = {k: v for k, v in environment(self.folder.name).items() if k != "NO_COLOR"}
+        out = Terminal(self, args, {**inherited, "TERM": self.TERM, **(variables or {})})
         out.until("ends the chat.\r\n")
         out.until("> ")
         return out
@@ -71,6 +72,11 @@ class Commands(ChatCase):
         out = self.answered(self.chat(), "What is 3+4?\r")
         self.assertRegex(out, r"\x1b\[2m[^\x1b]+\x1b\[0m\r\n\r\n[^\x1b]*7")
         self.assertRegex(out, r"\[\d+ tokens, \d+ tok/s\]")
+
+    def test_without_colour_thinking_stands_between_marks(self):
+        out = self.answered(self.chat(variables={"NO_COLOR": "1"}), "What is 3+4?\r")
+        self.assertNotIn(THINKING, out)
+        self.assertRegex(out, r"(?s)<think>\r\n.+\r\n</think>\r\n\r\n[^\r]*7")
 
     def test_help_names_every_command(self):
         chat = self.chat()
@@ -403,7 +409,7 @@ class Dumb(NoText):
 
     def test_the_chat(self):
         chat = self.chat()
-        self.answered(chat, "What is 3+4?\r")
+        self.assertIn("<think>", self.answered(chat, "What is 3+4?\r"))
         chat.type("half a line\x03")
         chat.until("Ctrl-D or /bye ends the chat.")
         chat.until("> ")
