@@ -12,13 +12,13 @@ namespace tutti {
 
 namespace {
 
-constexpr std::array<Architecture, 5> kArchitectures{{
+constexpr auto kArchitectures = std::to_array<Architecture>({
     {"DeepseekV3ForCausalLM", &make_deepseek_v3},
     {"LlamaForCausalLM", &make_llama},
     {"Qwen2ForCausalLM", &make_qwen2},
     {"Qwen3ForCausalLM", &make_qwen3},
     {"Qwen3MoeForCausalLM", &make_qwen3_moe},
-}};
+});
 
 }  // namespace
 
