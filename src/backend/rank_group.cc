@@ -19,10 +19,20 @@ double seconds(std::chrono::milliseconds time) {
   return std::chrono::duration<double>(time).count();
 }
 
+RankGroupOptions reporting(RankGroupOptions options) {
+  if (!options.on_waiting) {
+    options.on_waiting = [](std::chrono::milliseconds waited) {
+      log_info("no rank is done after {:.0f} s; loading may take any time, a signal ends it",
+               seconds(waited));
+    };
+  }
+  return options;
+}
+
 }  // namespace
 
 RankGroup::RankGroup(std::unique_ptr<RankSet> set, const RankGroupOptions& options)
-    : options_(options), ranks_(std::make_shared<Ranks>()) {
+    : options_(reporting(options)), ranks_(std::make_shared<Ranks>()) {
   ranks_->set = std::move(set);
   ranks_->recovery.emplace(*ranks_->set);
   ranks_->stall = options.stall;
@@ -152,6 +162,9 @@ bool RankGroup::keep_waiting(int rank, bool others_done, Patience& patience) {
                 "or steps take longer here and the step time-out is too short",
                 others_done ? fmt::format("not every rank (not rank {})", rank) : "no rank",
                 seconds(patience.step)));
+    } else if (!others_done && patience.step == std::chrono::milliseconds::max() &&
+               patience.waited % options_.report_every < kPoll) {
+      options_.on_waiting(patience.waited);
     }
     return true;
   }

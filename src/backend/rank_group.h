@@ -44,6 +44,11 @@ struct RankGroupOptions {
   /// How long ranks may take to return from a submitted job after the group was aborted. Those in
   /// a job of run(), which may load weights for minutes, have job_timeout.
   std::chrono::milliseconds grace{5'000};
+  /// How often on_waiting is told of a job of run() that no rank is done with: nothing bounds
+  /// those.
+  std::chrono::milliseconds report_every{60'000};
+  /// By the thread that waits, with the time so far; unset: a line in the log.
+  std::function<void(std::chrono::milliseconds waited)> on_waiting;
   std::optional<RankStall> stall;
 };
 

@@ -197,6 +197,24 @@ TEST(RankGroupTimeout, ARankThatLagsWithoutACollectiveIsNamed) {
   }
 }
 
+TEST(RankGroupTimeout, ALongJobOfAllRanksIsReported) {
+  std::atomic<bool> reported{false};
+  const auto group = start({.request = {.ranks = 2},
+                            .job_timeout = kLong,
+                            .report_every = milliseconds(50),
+                            .on_waiting = [&](milliseconds waited) {
+                              EXPECT_GE(waited, milliseconds(50));
+                              reported = true;
+                              reported.notify_all();
+                            }});
+  const Status status = group->run([&](RankHandles&) {
+    reported.wait(false);
+    return ok_status();
+  });
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(group->stop());
+}
+
 TEST(RankGroupTimeout, LongJobsOfAllRanksAreLegal) {
   const auto group =
       start({.request = {.ranks = 2, .collective_timeout = kShort}, .job_timeout = kShort});
