@@ -97,7 +97,7 @@ Generation::Generation(const Parts& parts,
   if (!request.echo && request.sampling.prompt_logprobs < 0) {
     return;
   }
-  Beginning& begin = beginning_.emplace();
+  Beginning& begin = beginning_.emplace(Beginning{});
   begin.echo = request.echo;
   begin.echo_top = request.echo ? request.sampling.top_logprobs : -1;
   begin.prompt_top = request.sampling.prompt_logprobs;

@@ -5,7 +5,7 @@
 namespace tutti {
 
 VocabParallelEmbedding::VocabParallelEmbedding(const Scope& scope, int64_t vocab, int64_t width)
-    : vocab_(vocab), width_(width), rows_(scope.balanced(vocab, "vocab_size")) {
+    : width_(width), rows_(scope.balanced(vocab, "vocab_size")) {
   ParamSpec spec;
   spec.name = scope.name("weight");
   spec.sources = {{spec.name, vocab, rows_}};

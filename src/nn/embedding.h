@@ -25,7 +25,6 @@ class VocabParallelEmbedding {
 
  private:
   Param* weight_;
-  int64_t vocab_;
   int64_t width_;
   Range rows_;
 };
