@@ -51,6 +51,14 @@ class [[nodiscard]] Status {
     return std::move(*this);
   }
 
+  /// The message may hold text of the request, a prompt's too: it is for the client, not for a log.
+  Status&& as_private() && {
+    private_ = true;
+    return std::move(*this);
+  }
+
+  bool is_private() const { return private_; }
+
   /// Prefixes the message with where it happened: "config.json: ...".
   Status&& with_context(const std::string& where) && {
     message_ = where + ": " + message_;
@@ -61,6 +69,7 @@ class [[nodiscard]] Status {
   StatusCode code_ = StatusCode::kOk;
   std::string message_;
   std::string param_;
+  bool private_ = false;
 };
 
 inline Status ok_status() {

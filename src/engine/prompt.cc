@@ -1,5 +1,7 @@
 #include "engine/prompt.h"
 
+#include <algorithm>
+
 #include "text/chat_template.h"
 #include "text/reasoning.h"
 #include "text/tokenizer.h"
@@ -14,6 +16,59 @@ Status unsupported_tools(const char* why) {
                "in the system message instead",
                why)
       .with_param("tools");
+}
+
+// Templates have one of these, or none.
+constexpr const char* kSwitches[] = {"enable_thinking", "thinking"};
+
+// Of a variable of the template; as OpenAI's field where it is one.
+std::string field_of(const std::string& variable) {
+  return variable == "reasoning_effort" ? variable : "chat_template_kwargs." + variable;
+}
+
+bool switches_reasoning_off(const JsonMember& variable) {
+  const Json& value = variable.value;
+  if (variable.key == "reasoning_effort") {
+    return value.is_string() && value.as_string() == "none";
+  }
+  return std::any_of(std::begin(kSwitches),
+                     std::end(kSwitches),
+                     [&](const char* name) { return variable.key == name; }) &&
+         value.is_bool() && !value.as_bool();
+}
+
+// What would switch it off.
+std::string remedy(const ChatTemplate& chat_template) {
+  for (const char* name : kSwitches) {
+    if (chat_template.reads(name)) {
+      return fmt::format("send \"chat_template_kwargs\": {{\"{}\": false}}", name);
+    }
+  }
+  return "leave the field out; max_tokens bounds the answer, reasoning included";
+}
+
+// Fields that have no effect. One that is to stop the reasoning and would not is
+// refused: the answer would be another than was asked for.
+Result<std::vector<std::string>> unread_variables(const ChatTemplate& chat_template,
+                                                  const JsonObject& variables) {
+  std::vector<std::string> unread;
+  for (const JsonMember& variable : variables.members()) {
+    if (chat_template.reads(variable.key)) {
+      continue;
+    }
+    if (chat_template.reasoning_markup() != nullptr && switches_reasoning_off(variable)) {
+      const std::string field = field_of(variable.key);
+      return std::move(error(StatusCode::kUnsupported,
+                             "{}: got {}, but this model's chat template does not read it: it "
+                             "cannot switch reasoning off; {}",
+                             field,
+                             to_string(variable.value),
+                             remedy(chat_template)))
+          .with_param(field);
+    }
+    unread.push_back(field_of(variable.key));
+  }
+  return unread;
 }
 
 OutputForm make_form(const ChatTemplate& chat_template,
@@ -48,6 +103,7 @@ Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,
   if (chat.tools != nullptr && !chat_template.shows_tools()) {
     return unsupported_tools("does not show declared tools to the model");
   }
+  TUTTI_TRY(std::vector<std::string> unread, unread_variables(chat_template, chat.template_kwargs));
   const ChatTemplateInput input{.messages = chat.messages,
                                 .tools = chat.tools.get(),
                                 .kwargs = chat.template_kwargs,
@@ -63,6 +119,7 @@ Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,
   // The template writes BOS itself.
   TUTTI_TRY(out.tokens, tokenizer.encode_spans(spans, /*add_special_tokens=*/false, /*threads=*/0));
   out.form = make_form(chat_template, chat, rendered);
+  out.unread = std::move(unread);
   return out;
 }
 

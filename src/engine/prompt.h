@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct OutputForm {
 struct Prompt {
   std::vector<int32_t> tokens;
   OutputForm form;
+  /// Fields of `template_kwargs` that the template does not read: they had no effect.
+  std::vector<std::string> unread;
 };
 
 /// A chat in OpenAI's terms, checked.
@@ -39,7 +42,9 @@ struct ChatInput {
 
 /// Special-token text is parsed in what the template wrote and plain text in what the messages
 /// brought, so that a message cannot end its turn or open another. `now_unix`: what the template
-/// takes for now. kUnsupported, about "tools": see LanguageModel::prepare.
+/// takes for now. kUnsupported, about "tools": see LanguageModel::prepare; about
+/// "chat_template_kwargs" or "reasoning_effort": they switch reasoning off, of a model that reasons
+/// and whose template does not read them.
 Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,
                                 const Tokenizer& tokenizer,
                                 const ChatInput& chat,

@@ -41,9 +41,17 @@ TextEngine::~TextEngine() {
 }
 
 Result<Prompt> TextEngine::prepare(const ChatInput& chat) const {
-  if (chat_template_ == nullptr || tokenizer_ == nullptr) {
+  if (tokenizer_ == nullptr) {
+    return error(
+        StatusCode::kUnsupported,
+        "model \"{}\" has no tokenizer (tokenizer.json is not among its files), so it knows "
+        "no text: send token ids to /v1/completions",
+        info_.id);
+  }
+  if (chat_template_ == nullptr) {
     return error(StatusCode::kUnsupported,
-                 "model \"{}\" has no chat template; use /v1/completions",
+                 "model \"{}\" has no chat template (neither chat_template.jinja nor chat_template "
+                 "in tokenizer_config.json), as base models have none: use /v1/completions",
                  info_.id);
   }
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -56,7 +64,8 @@ Result<Prompt> TextEngine::prepare(const ChatInput& chat) const {
 Result<Prompt> TextEngine::prepare(const std::string& text) const {
   if (tokenizer_ == nullptr) {
     return error(StatusCode::kUnsupported,
-                 "model \"{}\" has no tokenizer; send the prompt as token ids",
+                 "model \"{}\" has no tokenizer (tokenizer.json is not among its files); send the "
+                 "prompt as token ids",
                  info_.id)
         .with_param("prompt");
   }

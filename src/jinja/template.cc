@@ -19,9 +19,10 @@ Template::~Template() = default;
 
 Status Template::to_status(const TemplateError& error) {
   if (error.line == kRaisedByTemplate) {
-    return {error.code, error.message};
+    return Status(error.code, error.message).as_private();
   }
-  return {error.code, fmt::format("chat template, line {}: {}", error.line, error.message)};
+  return Status(error.code, fmt::format("chat template, line {}: {}", error.line, error.message))
+      .as_private();
 }
 
 Result<Template> Template::parse(std::string_view source, const Limits& limits) {

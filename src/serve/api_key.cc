@@ -36,6 +36,15 @@ std::optional<ApiError> ApiKey::check(const HttpHead& head) const {
     return http_error(400, "more than one Authorization header");
   }
   if (headers == 0) {
+    // Where other APIs have it; taken from one place only, so that no two keys contradict.
+    for (const char* other : {"x-api-key", "api-key", "x-goog-api-key"}) {
+      if (head.find(other) != nullptr) {
+        return to_api_error(error(StatusCode::kUnauthenticated,
+                                  "got the API key as {}; send it as \"Authorization: Bearer "
+                                  "<key>\"",
+                                  other));
+      }
+    }
     return to_api_error(Status(StatusCode::kUnauthenticated,
                                "no API key; send it as \"Authorization: Bearer <key>\""));
   }
@@ -53,8 +62,10 @@ std::optional<ApiError> ApiKey::check(const HttpHead& head) const {
       return std::nullopt;
     }
   }
-  return to_api_error(Status(StatusCode::kUnauthenticated,
-                             "wrong API key; send it as \"Authorization: Bearer <key>\""));
+  return to_api_error(Status(
+      StatusCode::kUnauthenticated,
+      bearer ? "wrong API key: not the one that this server was started with"
+             : "Authorization holds no Bearer key; send it as \"Authorization: Bearer <key>\""));
 }
 
 }  // namespace tutti

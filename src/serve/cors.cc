@@ -73,7 +73,9 @@ std::string Cors::reply_headers(const HttpHead& head) const {
   const std::string* origin = head.count("origin") == 1 ? head.find("origin") : nullptr;
   if (origin != nullptr && allows(*origin)) {
     out += "Access-Control-Allow-Origin: " + (any_ ? std::string("*") : *origin) + "\r\n";
-    out += "Access-Control-Expose-Headers: x-request-id, Retry-After, x-should-retry\r\n";
+    out +=
+        "Access-Control-Expose-Headers: x-request-id, Retry-After, x-should-retry, "
+        "X-Tutti-Warning\r\n";
   }
   return out;
 }

@@ -71,6 +71,9 @@ class Dialect {
   /// Of all routes; FieldRule::routes has the bits 1 << (number of the route).
   virtual std::span<const FieldRule> fields() const = 0;
 
+  /// Names that other APIs have for its fields.
+  virtual std::span<const FieldAlias> aliases() const { return {}; }
+
   /// `body` has passed check_fields(). Errors name the field.
   virtual Result<CanonicalRequest> parse(int route,
                                          const JsonObject& body,

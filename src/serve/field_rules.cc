@@ -1,6 +1,11 @@
 #include "serve/field_rules.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
+
+#include "base/nearest_word.h"
+#include "serve/http_message.h"
 
 namespace tutti {
 
@@ -141,27 +146,94 @@ Status check_field(const FieldRule& rule, const Json& json) {
   return ok_status();
 }
 
+const FieldRule* find_rule(std::span<const FieldRule> rules, int route, std::string_view name) {
+  const auto found = std::find_if(rules.begin(), rules.end(), [&](const FieldRule& rule) {
+    return name == rule.name && applies(rule, route);
+  });
+  return found == rules.end() ? nullptr : &*found;
+}
+
+std::string shown_name(std::string_view name) {
+  constexpr size_t kShown = 64;
+  return std::string(name.substr(0, kShown)) + (name.size() > kShown ? "..." : "");
+}
+
+// Fields that can be used, for suggestions.
+std::vector<std::string> usable_names(std::span<const FieldRule> rules, int route) {
+  std::vector<std::string> names;
+  for (const FieldRule& rule : rules) {
+    if (rule.use == FieldUse::kUsed && applies(rule, route)) {
+      names.emplace_back(rule.name);
+    }
+  }
+  return names;
+}
+
+// "maxTokens", "max-tokens" and "MAX_TOKENS" as the field would be written.
+std::string snake_case(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    const bool upper = c >= 'A' && c <= 'Z';
+    const bool after_lower = !out.empty() && out.back() >= 'a' && out.back() <= 'z';
+    out +=
+        upper && after_lower && std::islower(static_cast<unsigned char>(name[0])) != 0 ? "_" : "";
+    out += c == '-' || c == ' ' ? '_' : upper ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return out;
+}
+
+std::string advice_for(std::string_view name,
+                       std::span<const FieldAlias> aliases,
+                       std::span<const std::string> names) {
+  const std::string written = snake_case(name.substr(0, 64));
+  for (const FieldAlias& alias : aliases) {
+    if (written == alias.name) {
+      return alias.advice;
+    }
+  }
+  if (std::find(names.begin(), names.end(), written) != names.end()) {
+    return fmt::format("did you mean {}?", written);
+  }
+  const std::vector<std::string> close = nearest_words(written, names);
+  return close.empty() ? "" : fmt::format("did you mean {}?", close[0]);
+}
+
 }  // namespace
 
-Status check_fields(std::span<const FieldRule> rules,
-                    int route,
-                    const JsonObject& body,
-                    int& unknown) {
-  unknown = 0;
+Status check_fields(std::span<const FieldRule> rules, int route, const JsonObject& body) {
   for (const JsonMember& member : body) {
-    const FieldRule* found = nullptr;
-    for (const FieldRule& rule : rules) {
-      if (member.key == rule.name && applies(rule, route)) {
-        found = &rule;
-        break;
-      }
-    }
-    unknown += found == nullptr ? 1 : 0;
-    if (found != nullptr && !member.value.is_null()) {
-      TUTTI_RETURN_IF_ERROR(check_field(*found, member.value));
+    const FieldRule* rule = find_rule(rules, route, member.key);
+    if (rule != nullptr && !member.value.is_null()) {
+      TUTTI_RETURN_IF_ERROR(check_field(*rule, member.value));
     }
   }
   return ok_status();
+}
+
+UnknownFields unknown_fields(std::span<const FieldRule> rules,
+                             std::span<const FieldAlias> aliases,
+                             int route,
+                             const JsonObject& body) {
+  constexpr int64_t kNamed = 8;
+  UnknownFields out;
+  std::vector<std::string> names;
+  for (const JsonMember& member : body) {
+    if (find_rule(rules, route, member.key) != nullptr || ++out.count > kNamed) {
+      continue;
+    }
+    if (names.empty()) {
+      names = usable_names(rules, route);
+    }
+    const std::string advice = advice_for(member.key, aliases, names);
+    out.warnings.push_back(fmt::format("{}: no such field, so it has no effect{}{}",
+                                       header_text(shown_name(member.key)),
+                                       advice.empty() ? "" : "; ",
+                                       advice));
+  }
+  if (out.count > kNamed) {
+    out.warnings.push_back(fmt::format("{} more unknown fields", out.count - kNamed));
+  }
+  return out;
 }
 
 Status read_parameters(std::span<const FieldRule> rules,

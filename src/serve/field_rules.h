@@ -1,12 +1,13 @@
 // Rules about the fields of a request body: type, range, and whether a field is used, harmless
 // (accepted without effect) or refused because it is known but not supported yet. A field that no
-// rule names is accepted silently and counted, as clients expect.
+// rule names is accepted, as clients expect, but the client is told.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -32,11 +33,26 @@ struct FieldRule {
 };
 
 /// Checks every known field of `body` for type, range and support; the error names the field.
-/// `unknown` gets the number of fields that are in no row of `route`.
-Status check_fields(std::span<const FieldRule> rules,
-                    int route,
-                    const JsonObject& body,
-                    int& unknown);
+Status check_fields(std::span<const FieldRule> rules, int route, const JsonObject& body);
+
+/// A name that other APIs have for a field.
+struct FieldAlias {
+  const char* name;
+  const char* advice;  ///< "did you mean max_tokens?"
+};
+
+struct UnknownFields {
+  int64_t count = 0;
+  /// "max_token: no such field, so it has no effect; did you mean max_tokens?" Printable ASCII,
+  /// bounded; of many fields the first ones, and how many more there are.
+  std::vector<std::string> warnings;
+};
+
+/// The fields of `body` that are in no row of `route`.
+UnknownFields unknown_fields(std::span<const FieldRule> rules,
+                             std::span<const FieldAlias> aliases,
+                             int route,
+                             const JsonObject& body);
 
 /// Puts every field of `body` that is a parameter into its place. `body` has passed check_fields().
 Status read_parameters(std::span<const FieldRule> rules,

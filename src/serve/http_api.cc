@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "serve/dialect.h"
 #include "serve/http_head.h"
+#include "serve/index_page.h"
 #include "serve/openapi.h"
+#include "serve/route_guide.h"
 
 namespace tutti {
 
@@ -22,12 +24,13 @@ constexpr Route kRoutes[] = {
     {RouteId::kLive, "GET", "/health/live", false, true},
     {RouteId::kReady, "GET", "/health/ready", false, true},
     {RouteId::kReady, "GET", "/ready", false, true},
-    // Where load balancers and orchestrators look if nobody tells them where.
-    {RouteId::kReady, "GET", "/", false, true},
+    // Where load balancers, orchestrators and people look if nobody tells them where.
+    {RouteId::kIndex, "GET", "/", false, true},
     {RouteId::kReady, "GET", "/ping", false, true},
     {RouteId::kReady, "GET", "/readyz", false, true},
     {RouteId::kLive, "GET", "/healthz", false, true},
     {RouteId::kLive, "GET", "/livez", false, true},
+    {RouteId::kVersion, "GET", "/version", true, false},
     {RouteId::kMetrics, "GET", "/metrics", true, true},
     {RouteId::kOpenApi, "GET", "/openapi.json", true, false},
 };
@@ -90,11 +93,11 @@ bool is_json(const HttpHead& head) {
   return essence == "application/json";
 }
 
-HttpResponse method_error(const Route& route) {
+HttpResponse method_error(std::string_view method, const Route& route) {
   const bool get = std::string_view(route.method) == "GET";
   const char* allowed = route.health() ? "GET, HEAD, OPTIONS" : get ? "GET, HEAD" : "POST";
   HttpResponse response =
-      error_response(http_error(405, fmt::format("this route takes {}", allowed)), route.dialect);
+      error_response(http_error(405, wrong_method(method, route, allowed)), route.dialect);
   response.headers.push_back({"Allow", allowed});
   return response;
 }
@@ -140,17 +143,17 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
     }
   }
   if (match.route == nullptr) {
-    return error_response(http_error(404, "no such route; see GET /v1/models for what is served"));
+    return error_response(http_error(404, no_such_route(head.method, head.path)));
   }
   if (head.method == "OPTIONS" && match.route->health()) {
-    return options_of_health(match);
+    return options_of_health(match, head);
   }
   const bool get = std::string_view(match.route->method) == "GET";
   if (!get && draining_) {
     return error_response(to_api_error(shutting_down()), dialect);
   }
   if (head.method != match.route->method && !(get && head.method == "HEAD")) {
-    return method_error(*match.route);
+    return method_error(head.method, *match.route);
   }
   const std::string* encoding = head.find("content-encoding");
   if (encoding != nullptr && *encoding != "identity") {
@@ -169,8 +172,8 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
 }
 
 // The default check of HAProxy and others is OPTIONS: they look at the status alone.
-HttpResponse HttpApi::options_of_health(const RouteMatch& match) const {
-  HttpResponse response = get(match);
+HttpResponse HttpApi::options_of_health(const RouteMatch& match, const HttpHead& head) const {
+  HttpResponse response = get(match, head);
   if (response.status == 200) {
     response = HttpResponse();
     response.status = 204;
@@ -184,7 +187,7 @@ int64_t HttpApi::body_limit(const RouteMatch& match) const {
                                                          : config_.limits.ignored_body_bytes;
 }
 
-HttpResponse HttpApi::get(const RouteMatch& match) const {
+HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
   switch (match.route->id) {
     case RouteId::kModels:
       return list_models();
@@ -194,6 +197,12 @@ HttpResponse HttpApi::get(const RouteMatch& match) const {
       return live();
     case RouteId::kReady:
       return ready();
+    case RouteId::kIndex: {
+      const std::string* accept = head.find("accept");
+      return index_response(accept == nullptr ? "" : *accept, readiness());
+    }
+    case RouteId::kVersion:
+      return version();
     case RouteId::kMetrics: {
       HttpResponse response;
       response.content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -233,39 +242,53 @@ HttpResponse HttpApi::live() const {
   return status.ok() ? json_response(R"({"status":"ok"})") : error_response(to_api_error(status));
 }
 
+Status HttpApi::readiness() const {
+  return draining_ ? shutting_down() : models_->ready();
+}
+
+HttpResponse HttpApi::version() const {
+  return json_response(
+      to_string(Json::object({{"version", config_.version}, {"build", config_.build}})));
+}
+
 HttpResponse HttpApi::ready() const {
-  const Status status = draining_ ? shutting_down() : models_->ready();
+  const Status status = readiness();
   if (status.ok()) {
     return json_response(R"({"status":"ready"})");
   }
   return error_response(to_api_error(Status(StatusCode::kUnavailable, status.message())));
 }
 
-Reply HttpApi::post(const RouteMatch& match, std::string_view body, const ReplyInput& input) {
+PostReply HttpApi::post(const RouteMatch& match, std::string_view body, const ReplyInput& input) {
   const Route& route = *match.route;
+  PostReply out;
   const auto refuse = [&](const Status& status) {
-    return error_response(to_api_error(status), route.dialect);
+    out.reply = error_response(to_api_error(status), route.dialect);
   };
   if (std::chrono::steady_clock::now() >= input.begun + config_.limits.queue_timeout) {
-    return refuse(
+    refuse(
         error(StatusCode::kUnavailable, "the request waited too long to be prepared; try again"));
+    return out;
   }
   // The boundary where somebody else's exception becomes one failed request, not a dead server.
   try {
-    auto reply = generate(route, body, input);
-    if (!reply.ok()) {
-      return refuse(reply.status());
+    auto reply = generate(route, body, input, out.warnings);
+    if (reply.ok()) {
+      out.reply = std::move(reply).value();
+    } else {
+      refuse(reply.status());
     }
-    return std::move(reply).value();
+    return out;
   } catch (const std::exception& e) {
     log_error("request {}: {}", input.request_id, e.what());
   } catch (...) {
     log_error("request {}: unknown exception", input.request_id);
   }
-  return error_response(
+  out.reply = error_response(
       http_error(500,
                  fmt::format("internal error; the server's log has it under {}", input.request_id)),
       route.dialect);
+  return out;
 }
 
 }  // namespace tutti

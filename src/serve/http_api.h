@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "serve/api_key.h"
 #include "serve/cors.h"
@@ -20,7 +21,17 @@
 
 namespace tutti {
 
-enum class RouteId { kGenerate, kModels, kModel, kLive, kReady, kMetrics, kOpenApi };
+enum class RouteId {
+  kGenerate,
+  kModels,
+  kModel,
+  kLive,
+  kReady,
+  kIndex,
+  kVersion,
+  kMetrics,
+  kOpenApi
+};
 
 class Dialect;
 struct DialectRoute;
@@ -55,6 +66,12 @@ struct RouteMatch {
 /// What a route answers: at once, or as the model generates.
 using Reply = std::variant<HttpResponse, std::unique_ptr<GenerationReply>>;
 
+/// And what the client should know besides: printable ASCII, for a header and the log.
+struct PostReply {
+  Reply reply;
+  std::vector<std::string> warnings;
+};
+
 struct ReplyInput {
   std::string request_id;
   std::shared_ptr<Waker> waker;                   ///< told when something arrived for the reply
@@ -68,6 +85,8 @@ struct HttpApiConfig {
   bool check_host = true;  ///< the server is bound to loopback: only loopback names are served
   HttpLimits limits;
   RequestLimits request_limits;
+  std::string version;  ///< of the program, as GET /version tells it
+  std::string build;
 };
 
 class HttpApi {
@@ -85,11 +104,11 @@ class HttpApi {
   /// The most body bytes a route takes.
   int64_t body_limit(const RouteMatch& match) const;
 
-  /// Routes without a body; quick.
-  HttpResponse get(const RouteMatch& match) const;
+  /// Routes without a body; quick. `head` has passed admit().
+  HttpResponse get(const RouteMatch& match, const HttpHead& head) const;
 
   /// Routes with a body; may take as long as parsing and tokenizing it do.
-  Reply post(const RouteMatch& match, std::string_view body, const ReplyInput& input);
+  PostReply post(const RouteMatch& match, std::string_view body, const ReplyInput& input);
 
   /// From here on generation is refused and /ready says so; everything else goes on.
   void set_draining() { draining_ = true; }
@@ -105,10 +124,13 @@ class HttpApi {
   HttpResponse show_model(const std::string& id) const;
   HttpResponse live() const;
   HttpResponse ready() const;
-  HttpResponse options_of_health(const RouteMatch& match) const;
+  HttpResponse version() const;
+  Status readiness() const;
+  HttpResponse options_of_health(const RouteMatch& match, const HttpHead& head) const;
   Result<std::unique_ptr<GenerationReply>> generate(const Route& route,
                                                     std::string_view body,
-                                                    const ReplyInput& input);
+                                                    const ReplyInput& input,
+                                                    std::vector<std::string>& warnings);
 
   HttpApiConfig config_;
   std::shared_ptr<ServedModels> models_;

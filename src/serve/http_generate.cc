@@ -184,7 +184,8 @@ class Starter {
 
 Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
                                                            std::string_view text,
-                                                           const ReplyInput& input) {
+                                                           const ReplyInput& input,
+                                                           std::vector<std::string>& warnings) {
   const JsonLimits json_limits{.max_depth = config_.limits.json_depth,
                                .max_bytes = config_.limits.body_bytes,
                                .max_values = config_.limits.json_values,
@@ -198,16 +199,23 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
     return invalid("the request body is {}, wanted a JSON object", json.type_name());
   }
   const JsonObject& body = json.as_object();
-  int unknown = 0;
-  TUTTI_RETURN_IF_ERROR(check_fields(route.dialect->fields(), route.number, body, unknown));
-  metrics_.unknown_fields += static_cast<uint64_t>(unknown);
+  const Dialect& dialect = *route.dialect;
+  UnknownFields unknown = unknown_fields(dialect.fields(), dialect.aliases(), route.number, body);
+  metrics_.unknown_fields += static_cast<uint64_t>(unknown.count);
+  warnings = std::move(unknown.warnings);
+  TUTTI_RETURN_IF_ERROR(check_fields(dialect.fields(), route.number, body));
   TUTTI_TRY(const std::shared_ptr<LanguageModel> model, models_->find(string_field(body, "model")));
   TUTTI_TRY(CanonicalRequest request,
-            route.dialect->parse(
+            dialect.parse(
                 route.number,
                 body,
                 {.model = *model, .random_seed = random_u64(), .limits = config_.request_limits}));
   TUTTI_TRY(std::vector<Prompt> prompts, make_prompts(request, *model));
+  for (const std::string& field : prompts.front().unread) {
+    warnings.push_back(
+        fmt::format("{}: this model's chat template does not read it, so it has no effect",
+                    header_text(field.substr(0, 100))));
+  }
   TUTTI_RETURN_IF_ERROR(check_prompt_parts(
       request, prompts, config_.request_limits, config_.limits.stream_buffer_bytes));
   if (*input.gone) {

@@ -155,7 +155,11 @@ bool HeadScanner::check_byte(std::string_view buffer) {
   const char c = buffer[scanned_];
   const char previous = scanned_ == 0 ? '\0' : buffer[scanned_ - 1];
   if (scanned_ == 0 && !is_token_char(c)) {
-    (void)fail(400, "this is not an HTTP/1.1 request");
+    constexpr char kTlsHandshake = 0x16;
+    (void)fail(400,
+               c == kTlsHandshake ? "this is TLS, which this server does not speak; its address "
+                                    "begins with http://, not https://"
+                                  : "this is not an HTTP/1.1 request");
     return false;
   }
   if ((previous == '\r') != (c == '\n')) {
@@ -177,7 +181,9 @@ bool HeadScanner::check_byte(std::string_view buffer) {
 bool HeadScanner::end_line(std::string_view buffer) {
   const std::string_view line = buffer.substr(line_start_, scanned_ - 1 - line_start_);
   if (lines_ == 0 && !line.ends_with(" HTTP/1.1") && !line.ends_with(" HTTP/1.0")) {
-    (void)fail(400, "the request line must end with HTTP/1.1 or HTTP/1.0");
+    (void)fail(400,
+               line.ends_with(" HTTP/2.0") ? "HTTP/2 is not spoken here; send HTTP/1.1"
+                                           : "the request line must end with HTTP/1.1 or HTTP/1.0");
     return false;
   }
   ++lines_;

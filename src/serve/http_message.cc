@@ -113,7 +113,8 @@ ApiError to_api_error(const Status& status) {
                  .type = map.openai_type,
                  .code = map.name,
                  .message = status.message(),
-                 .param = status.param()};
+                 .param = status.param(),
+                 .is_private = status.is_private()};
   if (status.code() == StatusCode::kOutOfMemory && status.param() == "prompt") {
     // It would never fit: the request is at fault, and must not be sent again.
     const StatusMapping& length = mapping(StatusCode::kContextLength);
@@ -157,6 +158,8 @@ HttpResponse error_response(const ApiError& error) {
   response.status = error.http_status;
   response.body = error_json(error);
   response.error_code = error.code;
+  response.error_param = error.param;
+  response.error_message = error.is_private ? "" : error.message;
   if (error.http_status == 401) {
     response.headers.push_back({"WWW-Authenticate", "Bearer"});
   } else if (error.http_status == 500 || error.http_status == 504) {
@@ -169,6 +172,13 @@ HttpResponse error_response(const ApiError& error) {
     response.headers.push_back({"Retry-After", retry_after(2, 8)});
   }
   return response;
+}
+
+std::string header_text(std::string_view text) {
+  std::string out(text);
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return out;
 }
 
 HttpResponse json_response(std::string body) {

@@ -11,6 +11,9 @@
 
 namespace tutti {
 
+/// One line for each thing that a client should know about its request, though it was answered.
+inline constexpr const char* kWarningHeader = "X-Tutti-Warning";
+
 struct HttpHeader {
   std::string name;  ///< lower case in requests
   std::string value;
@@ -40,7 +43,10 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::vector<HttpHeader> headers;
   std::string body;
-  std::string error_code;  ///< ApiError::code of an error, for metrics and the log
+  // Of an error, for metrics and the log.
+  std::string error_code;     ///< ApiError::code
+  std::string error_param;    ///< ApiError::param
+  std::string error_message;  ///< ApiError::message; "" if it is for the client alone
 };
 
 /// What {"error": {...}} says. `code` is machine-readable; an empty `param` becomes null.
@@ -50,6 +56,7 @@ struct ApiError {
   std::string code;
   std::string message;
   std::string param;
+  bool is_private = false;  ///< as Status::is_private()
 };
 
 /// What clients are told while the server drains, and above its limit of connections.
@@ -67,6 +74,9 @@ std::string error_json(const ApiError& error);
 /// a few seconds, so that clients turned away together do not come back together.
 HttpResponse error_response(const ApiError& error);
 HttpResponse json_response(std::string body);
+
+/// `text` with every byte that is not printable ASCII as '?': harmless in a header.
+std::string header_text(std::string_view text);
 
 struct WriteOptions {
   bool head_only = false;  ///< reply to HEAD: the length is stated, the body is not sent

@@ -191,6 +191,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   fit_descriptors(config.limits);
   HttpApiConfig api_config;
   api_config.limits = config.limits;
+  api_config.version = config.version;
+  api_config.build = config.build;
   api_config.request_limits = config.request_limits;
   if (config.use_key || !config.api_key.empty()) {
     TUTTI_TRY(api_config.key, ApiKey::make(config.api_key));
@@ -267,6 +269,7 @@ void HttpServer::stop() {
   for (const auto& shard : impl_->shards) {
     shard->thread.stop();
   }
+  impl_->shared.log.end();
 }
 
 }  // namespace tutti

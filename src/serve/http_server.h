@@ -21,6 +21,8 @@ struct ServerConfig {
   int32_t io_threads = 1;
   HttpLimits limits;
   RequestLimits request_limits;
+  std::string version;  ///< of the program, as GET /version tells it
+  std::string build;
 };
 
 class HttpServer {

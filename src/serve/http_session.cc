@@ -35,7 +35,7 @@ struct HttpSession::Preparation {
   std::string body;
   RouteMatch match;
   ReplyInput input;
-  Reply reply;
+  PostReply reply;
   std::atomic<bool> done{false};
 };
 
@@ -112,6 +112,7 @@ void HttpSession::on_wake() {
 }
 
 void HttpSession::on_tick(Clock::time_point now) {
+  shared_.log.tell_left_out();
   if (now >= deadline_ && !expired_) {
     expired_ = true;
     changed_.notify();
@@ -274,10 +275,10 @@ Status HttpSession::ending() const {
   return ok_status();
 }
 
-void HttpSession::account(int status, const std::string& error_code) {
+void HttpSession::account(int status, const HttpResponse& error) {
   shared_.api.metrics().count_request(route_ == nullptr ? "other" : route_->path, status);
-  if (!error_code.empty()) {
-    shared_.api.metrics().count_rejected(error_code);
+  if (!error.error_code.empty()) {
+    shared_.api.metrics().count_rejected(error.error_code);
   }
   RequestLine line{.request_id = request_id_,
                    .method = head_.method,
@@ -285,12 +286,16 @@ void HttpSession::account(int status, const std::string& error_code) {
                    .peer = conn_->peer_address(),
                    .status = status,
                    .seconds = std::chrono::duration<double>(Clock::now() - request_begun_).count(),
-                   .error = error_code};
+                   .error = error.error_code,
+                   .field = error.error_param,
+                   .message = error.error_message,
+                   .warnings = warnings_};
   if (watch_ != nullptr) {
     line.model = watch_->model();
     line.facts = watch_->facts();
   }
-  shared_.log.write(line, generation_route_);
+  const bool probe = route_ != nullptr && route_->health();
+  shared_.log.write(line, probe ? RequestLog::Kind::kProbe : RequestLog::Kind::kRequest);
   watch_.reset();
 }
 
@@ -298,7 +303,7 @@ Task<HttpSession::Outcome> HttpSession::respond(HttpResponse response) {
   const WriteOptions options = write_options();
   out_ += write_response(response, options);
   const bool written = co_await flush();
-  account(response.status, response.error_code);
+  account(response.status, response);
   if (!written) {
     co_return Outcome::kClose;
   }
@@ -342,7 +347,6 @@ Task<HttpSession::Outcome> HttpSession::serve_one() {
   }
   const RouteMatch& match = std::get<RouteMatch>(admitted);
   route_ = match.route;
-  generation_route_ = std::string_view(match.route->method) == "POST";
   if (kind_ == Kind::kProbe && !match.route->probe) {
     ApiError full = to_api_error(too_many_connections());
     outcome = co_await refuse(std::move(full));
@@ -359,7 +363,7 @@ Task<HttpSession::Outcome> HttpSession::serve_one() {
 Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
   Outcome outcome = Outcome::kNext;
   if (std::string_view(match.route->method) == "GET") {
-    HttpResponse response = shared_.api.get(match);
+    HttpResponse response = shared_.api.get(match, head_);
     outcome = co_await respond(std::move(response));
     co_return outcome;
   }
@@ -406,7 +410,7 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
     }
     job->body = std::string();
     if (*job->input.gone) {
-      job->reply = HttpResponse();  // cancels, here and now
+      job->reply = PostReply();  // cancels, here and now
     }
     job->done.store(true);
     job->input.waker->wake();
@@ -429,7 +433,11 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
     arm_read();
     co_await changed_.wait();
   }
-  reply = std::move(job->reply);
+  reply = std::move(job->reply.reply);
+  for (const std::string& warning : job->reply.warnings) {
+    reply_headers_ += fmt::format("{}: {}\r\n", kWarningHeader, warning);
+    warnings_ += (warnings_.empty() ? "" : " | ") + warning;
+  }
   co_return Outcome::kNext;
 }
 

@@ -72,7 +72,7 @@ class HttpSession final : public ConnEvents,
   void set_deadline(std::chrono::milliseconds from_now);
   void set_body_deadline(Clock::time_point begun, size_t received);
   WriteOptions write_options() const;
-  void account(int status, const std::string& error_code = {});
+  void account(int status, const HttpResponse& error = {});
 
   Task<Outcome> serve_one();
   Task<Outcome> serve_request(const RouteMatch& match);
@@ -127,9 +127,9 @@ class HttpSession final : public ConnEvents,
   HttpHead head_;
   std::string body_;
   std::string request_id_;
-  std::string reply_headers_;     // lines that every reply to it has
-  const Route* route_ = nullptr;  // once it is known
-  bool generation_route_ = false;
+  std::string reply_headers_;                     // lines that every reply to it has
+  std::string warnings_;                          // what its client is warned of, for the log
+  const Route* route_ = nullptr;                  // once it is known
   std::shared_ptr<const GenerationWatch> watch_;  // of the reply under way
   Clock::time_point request_begun_;
   bool close_after_ = false;

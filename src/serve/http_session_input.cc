@@ -96,11 +96,12 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
   head_ = HttpHead();
   request_id_ = random_id("req");
   reply_headers_.clear();
+  warnings_.clear();
   route_ = nullptr;
-  generation_route_ = false;
   watch_.reset();
   close_after_ = false;
   answering_ = false;
+  request_begun_ = Clock::now();
   request_deadline_ = Clock::time_point::max();
   bool begun = false;
   const auto header_timeout =

@@ -119,8 +119,7 @@ Json generate_operation(const Route& route) {
   answers.as_object().set("text/event-stream",
                           Json::object({{"schema", Json::object({{"type", "string"}})}}));
   return Json::object(
-      {{"summary",
-        fmt::format("Generate; ids of replies begin with {}", route.dialect_route().id_prefix)},
+      {{"summary", route_summary(route)},
        {"requestBody",
         Json::object(
             {{"required", true},
@@ -142,10 +141,14 @@ const char* summary(RouteId id) {
       return "Whether the process works";
     case RouteId::kReady:
       return "Whether it takes requests";
+    case RouteId::kIndex:
+      return "The routes: a page for browsers, JSON for others";
+    case RouteId::kVersion:
+      return "Version and build of the program";
     case RouteId::kMetrics:
       return "Counters in Prometheus' text format";
     case RouteId::kOpenApi:
-      return "This document";
+      return "The interface in OpenAPI 3.1";
     case RouteId::kGenerate:
       break;
   }
@@ -213,6 +216,12 @@ Json components() {
 }
 
 }  // namespace
+
+std::string route_summary(const Route& route) {
+  return route.id == RouteId::kGenerate ? fmt::format("Generate; ids of replies begin with {}",
+                                                      route.dialect_route().id_prefix)
+                                        : summary(route.id);
+}
 
 Json openapi_document() {
   return Json::object({{"openapi", "3.1.0"},

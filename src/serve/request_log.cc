@@ -10,6 +10,7 @@ namespace tutti {
 namespace {
 
 constexpr size_t kShownPath = 200;
+constexpr size_t kShownMessage = 400;
 
 // Tokens after the first per second; the first belongs to the prompt.
 double tokens_per_second(const GenerationWatch::Facts& facts) {
@@ -28,6 +29,12 @@ std::vector<LogField> fields_of(const RequestLine& line) {
   if (!line.error.empty()) {
     fields.push_back({"error", line.error});
   }
+  if (!line.field.empty()) {
+    fields.push_back({"field", line.field});
+  }
+  if (!line.warnings.empty()) {
+    fields.push_back({"warnings", line.warnings});
+  }
   if (!line.model.empty()) {
     fields.push_back({"model", line.model});
   }
@@ -44,11 +51,31 @@ std::vector<LogField> fields_of(const RequestLine& line) {
   return fields;
 }
 
+// Cut between characters.
+std::string_view shown(std::string_view text, size_t bytes) {
+  while (bytes < text.size() && bytes > 0 &&
+         (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) {
+    --bytes;
+  }
+  return text.substr(0, bytes);
+}
+
+int64_t this_second() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 }  // namespace
 
 std::string describe(const RequestLine& line) {
-  std::string out = fmt::format(
-      "{} {} {} {}", line.method, line.path.substr(0, kShownPath), line.status, line.request_id);
+  std::string out = line.method.empty()
+                        ? fmt::format("no request {} {}", line.status, line.request_id)
+                        : fmt::format("{} {} {} {}",
+                                      line.method,
+                                      line.path.substr(0, kShownPath),
+                                      line.status,
+                                      line.request_id);
   if (line.facts) {
     const GenerationWatch::Facts& facts = *line.facts;
     out += fmt::format(" {}: {} prompt", line.model, facts.prompt_tokens);
@@ -63,20 +90,32 @@ std::string describe(const RequestLine& line) {
     out += facts.finish.empty() ? "" : ", " + facts.finish;
   }
   if (!line.error.empty()) {
-    out += fmt::format(", {}", line.error);
+    // "GET /nothing: no such route" begins as the line does.
+    const std::string target = fmt::format("{} {}: ", line.method, line.path);
+    std::string_view message = line.message;
+    message.remove_prefix(message.starts_with(target) ? target.size() : 0);
+    message = shown(message, kShownMessage);
+    const bool named = line.field.empty() || message.find(line.field) != std::string_view::npos;
+    out += fmt::format("{} from {}: {}{}{}{} ({})",
+                       line.facts ? "," : "",
+                       line.peer,
+                       named ? "" : line.field,
+                       named || message.empty() ? "" : ": ",
+                       message,
+                       line.message.ends_with(message) ? "" : "…",
+                       line.error);
+  }
+  if (!line.warnings.empty()) {
+    out += fmt::format(", warned of {}", shown(line.warnings, kShownMessage));
   }
   return out + fmt::format(", {}", format_seconds(line.seconds));
 }
 
 bool RequestLog::refusal_may_pass() {
-  const int64_t now = std::chrono::duration_cast<std::chrono::seconds>(
-                          std::chrono::steady_clock::now().time_since_epoch())
-                          .count();
+  const int64_t now = this_second();
   if (second_.exchange(now) != now) {
     in_second_ = 0;
-    if (const int64_t hidden = hidden_.exchange(0); hidden > 0) {
-      log_info("{} more refused requests were not logged", hidden);
-    }
+    tell(hidden_.exchange(0));
   }
   if (++in_second_ <= kRefusalsPerSecond) {
     return true;
@@ -85,8 +124,26 @@ bool RequestLog::refusal_may_pass() {
   return false;
 }
 
-void RequestLog::write(const RequestLine& line, bool generation) {
-  const bool told = line.facts.has_value() || (generation && refusal_may_pass());
+void RequestLog::tell(int64_t left_out) {
+  if (left_out > 0) {
+    log_info("{} more refused requests were not logged", left_out);
+  }
+}
+
+void RequestLog::tell_left_out() {
+  if (hidden_ > 0 && second_ != this_second()) {
+    tell(hidden_.exchange(0));
+  }
+}
+
+void RequestLog::end() {
+  tell(hidden_.exchange(0));
+}
+
+void RequestLog::write(const RequestLine& line, Kind kind) {
+  constexpr int kClientLeft = 499;
+  const bool refused = line.status >= 400 && line.status != kClientLeft && kind == Kind::kRequest;
+  const bool told = line.facts.has_value() || (refused && refusal_may_pass());
   const LogLevel level = told ? LogLevel::kInfo : LogLevel::kDebug;
   if (log_enabled(level)) {
     log_event(level, describe(line), fields_of(line));

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -50,6 +51,11 @@ class ChatTemplate {
 
   /// How this model writes tool calls; nullptr if its template shows no known form of them.
   const ToolCallMarkup* tool_call_markup() const { return tool_calls_; }
+
+  /// True if the template (any, of several) reads the variable.
+  bool reads(std::string_view variable) const {
+    return main_.program.reads(variable) || (tool_use_ && tool_use_->program.reads(variable));
+  }
 
   /// True if the template reads the variable `tools`.
   bool shows_tools() const { return (tool_use_ ? *tool_use_ : main_).program.reads("tools"); }

@@ -150,6 +150,82 @@ TEST(ChatPrompt, ToolsThatTheTemplateDoesNotKnowAreRefused) {
   }
 }
 
+ChatInput say_with(const char* variable, Json value) {
+  ChatInput input = say("x");
+  input.template_kwargs.set(variable, std::move(value));
+  return input;
+}
+
+constexpr const char* kAlwaysReasons = "{{ messages[0].content }}<think>";
+constexpr const char* kSwitched =
+    "{{ messages[0].content }}{% if enable_thinking %}<think>{% endif %}{{ effort }}";
+constexpr const char* kNeverReasons = "{{ messages[0].content }}";
+
+TEST(ChatPrompt, VariablesThatTheTemplateDoesNotReadAreNamed) {
+  auto chat = ChatTemplate::parse(kSwitched, {});
+  ASSERT_TRUE(chat.ok());
+  ChatInput input = say_with("enable_thinking", false);
+  input.template_kwargs.set("effort", 1);
+  auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_TRUE(prompt->unread.empty());
+  input.template_kwargs.set("colour", "red");
+  input.template_kwargs.set("reasoning_effort", "low");
+  prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_EQ(prompt->unread,
+            (std::vector<std::string>{"chat_template_kwargs.colour", "reasoning_effort"}));
+}
+
+// Who switches reasoning off and gets it all the same pays for tokens and may show thoughts.
+TEST(ChatPrompt, ReasoningThatCannotBeSwitchedOffIsNotSilentlyLeftOn) {
+  struct Ask {
+    const char* source;
+    const char* variable;
+    Json value;
+    const char* param;  // "": answered
+    const char* remedy;
+  };
+
+  for (const Ask& ask :
+       {Ask{kAlwaysReasons,
+            "enable_thinking",
+            false,
+            "chat_template_kwargs.enable_thinking",
+            "leave the field out"},
+        Ask{kAlwaysReasons,
+            "thinking",
+            false,
+            "chat_template_kwargs.thinking",
+            "leave the field out"},
+        Ask{kAlwaysReasons, "reasoning_effort", "none", "reasoning_effort", "leave the field out"},
+        Ask{kAlwaysReasons, "enable_thinking", true, "", ""},
+        Ask{kAlwaysReasons, "reasoning_effort", "low", "", ""},
+        Ask{kAlwaysReasons, "colour", false, "", ""},
+        Ask{kSwitched, "enable_thinking", false, "", ""},
+        Ask{kSwitched,
+            "thinking",
+            false,
+            "chat_template_kwargs.thinking",
+            "{\"enable_thinking\": false}"},
+        Ask{kSwitched,
+            "reasoning_effort",
+            "none",
+            "reasoning_effort",
+            "{\"enable_thinking\": false}"},
+        Ask{kNeverReasons, "enable_thinking", false, "", ""},
+        Ask{kNeverReasons, "reasoning_effort", "none", "", ""}}) {
+    auto chat = ChatTemplate::parse(ask.source, {});
+    ASSERT_TRUE(chat.ok());
+    const auto prompt =
+        make_chat_prompt(**chat, *tiny_tokenizer(), say_with(ask.variable, ask.value), 0);
+    EXPECT_EQ(prompt.status().param(), ask.param) << ask.source << ask.variable;
+    EXPECT_EQ(prompt.ok(), std::string_view(ask.param).empty()) << prompt.status().message();
+    EXPECT_NE(prompt.status().message().find(ask.remedy), std::string::npos)
+        << prompt.status().message();
+  }
+}
+
 TEST(ChatPrompt, BadMessagesAreErrors) {
   ChatInput input;
   input.messages = Json("hello");

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "http/fake_language_model.h"
+#include "serve/http_message.h"
 #include "serve/openai/fields.h"
 #include "serve/openai/request.h"
 
@@ -17,10 +18,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const auto route =
       (data[0] & 1U) == 0 ? tutti::OpenAiRoute::kChat : tutti::OpenAiRoute::kCompletions;
-  int unknown = 0;
-  if (!tutti::check_fields(
-           tutti::openai_fields(), static_cast<int>(route), json->as_object(), unknown)
-           .ok()) {
+  const int number = static_cast<int>(route);
+  for (const std::string& warning :
+       tutti::unknown_fields(
+           tutti::openai_fields(), tutti::openai_aliases(), number, json->as_object())
+           .warnings) {
+    if (tutti::header_text(warning) != warning) {
+      __builtin_trap();
+    }
+  }
+  if (!tutti::check_fields(tutti::openai_fields(), number, json->as_object()).ok()) {
     return 0;
   }
   const auto request = tutti::parse_openai_request(

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "http/test_server.h"
+#include "serve/http_api.h"
+#include "serve/route_guide.h"
 
 namespace tutti::testing {
 namespace {
@@ -120,12 +122,12 @@ TEST(Api, ProbesSayWhetherTheServerIsReadyAndNeedNoKey) {
   config.api_key = "secret";
   TestServer s({}, config);
   for (const char* method : {"GET", "HEAD", "OPTIONS"}) {
-    EXPECT_EQ(s.send(make_request(method, "/")).status, method[0] == 'O' ? 204 : 200);
+    EXPECT_EQ(s.send(make_request(method, "/ready")).status, method[0] == 'O' ? 204 : 200);
     EXPECT_EQ(s.send(make_request(method, "/v1/models")).status, 401);
   }
   s.model->fail_health(error(StatusCode::kUnavailable, "not now"));
   for (const char* method : {"GET", "HEAD", "OPTIONS"}) {
-    for (const char* path : {"/", "/ping", "/readyz", "/ready"}) {
+    for (const char* path : {"/ping", "/readyz", "/ready"}) {
       EXPECT_EQ(s.send(make_request(method, path)).status, 503) << method << path;
     }
   }
@@ -163,6 +165,132 @@ TEST(Api, ProbesOfLoadBalancersAreAnswered) {
   EXPECT_EQ(s.send("GET /v1/models HTTP/1.0\r\n\r\n").status, 200);
   for (const char* path : {"/v1/models", "/metrics", "/v1/models/x", "/nothing"}) {
     EXPECT_EQ(s.send(fmt::format("GET {} HTTP/1.1\r\nHost: my_backend\r\n\r\n", path)).status, 403);
+  }
+}
+
+// Who types the address into a browser sees that the server runs, whatever it is doing.
+TEST(Api, TheRootTellsTheRoutesAlways) {
+  ServerConfig config;
+  config.api_key = "secret";
+  TestServer s({}, config);
+  for (const bool ready : {true, false}) {
+    const RawResponse json = s.send(make_request("GET", "/"));
+    EXPECT_EQ(json.status, 200);
+    EXPECT_EQ(json.header("content-type"), "application/json");
+    const Json body = body_json(json);
+    EXPECT_EQ(text_at(at(body, "status")), ready ? "ready" : "not ready");
+    ASSERT_TRUE(at(body, "routes").is_array());
+    EXPECT_EQ(at(body, "routes").as_array().size(), route_table().size());
+    const RawResponse page =
+        s.send(make_request("GET", "/", "", {"Accept: text/html,application/xhtml+xml,*/*;q=0.8"}));
+    EXPECT_EQ(page.status, 200);
+    EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
+    for (const Route& route : route_table()) {
+      EXPECT_NE(page.body.find(route.path), std::string::npos) << route.path;
+      EXPECT_NE(json.body.find(route.path), std::string::npos) << route.path;
+    }
+    EXPECT_EQ(page.body.find("not now<"), std::string::npos);
+    EXPECT_EQ(page.body.find("not now&lt;b&gt;") != std::string::npos, !ready);
+    EXPECT_EQ(s.send(make_request("HEAD", "/")).status, 200);
+    EXPECT_EQ(s.send(make_request("OPTIONS", "/")).status, 204);
+    s.model->fail_health(error(StatusCode::kUnavailable, "not now<b>"));
+  }
+}
+
+TEST(Api, TheVersionIsToldToWhoeverHasTheKey) {
+  ServerConfig config;
+  config.api_key = "secret";
+  config.version = "1.2.3";
+  config.build = "abc";
+  TestServer s({}, config);
+  EXPECT_EQ(s.send(make_request("GET", "/version")).status, 401);
+  EXPECT_EQ(s.send(make_request("GET", "/version", "", {"Authorization: Bearer secret"})).body,
+            R"({"version":"1.2.3","build":"abc"})");
+}
+
+struct Lost {
+  const char* method;
+  const char* path;
+  const char* hint;
+};
+
+TEST(Api, ALostRequestIsToldTheWay) {
+  TestServer s;
+  for (const Lost& lost :
+       {Lost{"POST", "/api/chat", "Ollama's API; here: POST /v1/chat/completions"},
+        Lost{"POST", "/api/generate", "Ollama's API; here: POST /v1/completions"},
+        Lost{"GET", "/api/tags", "here: GET /v1/models"},
+        Lost{"GET", "/api/version", "here: GET /version"},
+        Lost{"POST", "/api/pull", "hf download"},
+        Lost{"POST", "/v1/messages", "Anthropic's API; here: POST /v1/chat/completions"},
+        Lost{"POST", "/v1/responses", "here: POST /v1/chat/completions"},
+        Lost{"POST", "/v1/embeddings", "embeddings"},
+        Lost{"POST", "/generate", "here: POST /v1/completions"},
+        Lost{"POST", "/completion", "here: POST /v1/completions"},
+        Lost{"GET", "/props", "here: GET /v1/models"},
+        Lost{"POST", "/tokenize", "tutti tokenize"},
+        Lost{"GET", "/docs", "here: GET /openapi.json"},
+        Lost{"GET", "/v1/model_registrations/LLM", "Xinference"},
+        Lost{"POST", "/chat/completions", "The base URL for clients ends with /v1"},
+        Lost{"POST", "/completions", "The base URL for clients ends with /v1"},
+        Lost{"GET", "/models", "did you mean GET /v1/models?"},
+        Lost{"POST", "/v1/v1/chat/completions", "did you mean POST /v1/chat/completions?"},
+        Lost{"POST", "/api/v1/chat/completions", "did you mean POST /v1/chat/completions?"},
+        Lost{"POST", "/v1/chat/completions/", "none at the end"},
+        Lost{"POST", "//v1/chat/completions", "single slashes"},
+        Lost{"POST", "/V1/chat/completions", "small letters"},
+        Lost{"POST", "/v1/chat/completion", "did you mean POST /v1/chat/completions?"},
+        Lost{"GET", "/v1", "base URL"},
+        Lost{"GET", "/v1/model", "did you mean GET /v1/models?"},
+        Lost{"GET", "/quite/other", "no such route. This server has POST /v1/chat/completions"}}) {
+    const RawResponse response = s.send(make_request(lost.method, lost.path));
+    EXPECT_EQ(response.status, 404) << lost.path;
+    const std::string message = text_at(at(error_of(response), "message"));
+    EXPECT_TRUE(message.starts_with(fmt::format("{} {}: ", lost.method, lost.path))) << message;
+    EXPECT_NE(message.find(lost.hint), std::string::npos) << message;
+    EXPECT_NE(message.find("This server has POST /v1/chat/completions, POST /v1/completions, GET "
+                           "/v1/models, GET /v1/models/{model}"),
+              std::string::npos)
+        << message;
+  }
+  const RawResponse odd = s.send(make_request("GET", "/" + std::string(4000, 'x') + "%ff%0a"));
+  EXPECT_EQ(odd.status, 400);
+  const RawResponse longer = s.send(make_request("GET", "/" + std::string(4000, 'x') + "%0a"));
+  EXPECT_EQ(longer.status, 404);
+  EXPECT_LT(longer.body.size(), 1000U);
+  EXPECT_LT(odd.body.size(), 1000U);
+}
+
+// A pointer must point at what exists, and be about what does not.
+TEST(Api, PointersOfOtherApisAreTrue) {
+  for (const ForeignPath& row : foreign_paths()) {
+    const std::string_view advice = row.advice;
+    const bool route = advice.starts_with("POST /") || advice.starts_with("GET /");
+    bool exists = false;
+    for (const Route& known : route_table()) {
+      exists |= advice == fmt::format("{} {}", known.method, known.path);
+      EXPECT_EQ(fmt::format(" {} ", row.paths).find(fmt::format(" {} ", known.path)),
+                std::string::npos)
+          << known.path;
+    }
+    EXPECT_EQ(exists, route) << row.paths;
+  }
+}
+
+TEST(Api, AWrongMethodIsToldTheRightOnes) {
+  TestServer s;
+  for (const Lost& lost :
+       {Lost{"GET", kChat, "this route takes POST"},
+        Lost{"PUT", kChat, "this route takes POST"},
+        Lost{"POST", "/health", "this route takes GET, HEAD, OPTIONS"},
+        Lost{"POST", "/v1/models", "this route takes GET, HEAD; a model is chosen at start: tutti"},
+        Lost{"DELETE", "/v1/models/x", "Ctrl-C"}}) {
+    const RawResponse response = s.send(make_request(lost.method, lost.path));
+    EXPECT_EQ(response.status, 405) << lost.path;
+    EXPECT_FALSE(response.header("allow").empty());
+    const std::string message = text_at(at(error_of(response), "message"));
+    EXPECT_NE(message.find(lost.hint), std::string::npos) << message;
+    EXPECT_TRUE(message.starts_with(lost.method)) << message;
   }
 }
 

@@ -432,5 +432,29 @@ TEST(Chat, Http10StreamEndsWithTheConnection) {
   EXPECT_EQ(sse_events(response.body).back(), "[DONE]");
 }
 
+// A reply that is not what was asked for says so, whole or as a stream, and so does a refusal.
+TEST(Chat, WhatHadNoEffectIsInAHeader) {
+  TestServer s;
+  const std::string odd = R"({"messages":[{"role":"user","content":"hi"}],"max_token":5)";
+  const std::string want =
+      "max_token: no such field, so it has no effect; did you mean max_tokens?";
+  for (const char* rest : {"}", R"(,"stream":true})", R"(,"n":0})"}) {
+    const RawResponse response = s.post("/v1/chat/completions", odd + rest);
+    EXPECT_EQ(response.status, std::string_view(rest).starts_with(",\"n") ? 400 : 200);
+    EXPECT_EQ(response.header("x-tutti-warning"), want) << rest;
+  }
+  EXPECT_EQ(s.post("/v1/chat/completions",
+                   R"({"messages":[{"role":"user","content":"hi"}],
+                       "chat_template_kwargs":{"unread":1}})")
+                .header("x-tutti-warning"),
+            "chat_template_kwargs.unread: this model's chat template does not read it, so it has "
+            "no effect");
+  RawClient client(s.port());
+  client.send(make_post("/v1/chat/completions", odd + "}"));
+  EXPECT_FALSE(client.read_response().header("x-tutti-warning").empty());
+  client.send(make_request("GET", "/v1/models"));
+  EXPECT_TRUE(client.read_response().header("x-tutti-warning").empty());
+}
+
 }  // namespace
 }  // namespace tutti::testing

@@ -121,7 +121,7 @@ TEST(Cors, ThePageCanReadRepliesAndErrors) {
     EXPECT_EQ(response.status, status) << request;
     EXPECT_EQ(allowed_of(response), kPage) << request;
     EXPECT_EQ(response.header("access-control-expose-headers"),
-              "x-request-id, Retry-After, x-should-retry");
+              "x-request-id, Retry-After, x-should-retry, X-Tutti-Warning");
   }
   for (const char* origin : {"Origin: https://evil.test", "Origin: null", "X: y"}) {
     const RawResponse response = s.send(make_post(kChat, kHello, {origin, key}));

@@ -224,6 +224,9 @@ Result<Prompt> byte_prompt(const ChatInput& chat) {
   made.form.calls = chat.tools == nullptr ? nullptr : tool_call_markup("hermes");
   made.form.tools = chat.tools;
   made.form.one_call = chat.one_call;
+  if (chat.template_kwargs.contains("unread")) {
+    made.unread.emplace_back("chat_template_kwargs.unread");
+  }
   return made;
 }
 

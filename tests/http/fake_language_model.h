@@ -37,8 +37,8 @@ struct FakeGeneration {
 };
 
 /// One token id per byte. Some contents of the last message ask for mischief: "throw",
-/// "unsupported". The content "thinking" makes a reply with reasoning. Tools are called as by
-/// Hermes.
+/// "unsupported". The variable "unread" is not read. The content "thinking" makes a reply with
+/// reasoning. Tools are called as by Hermes.
 Result<Prompt> byte_prompt(const ChatInput& chat);
 Result<Prompt> byte_prompt(const std::string& text);
 

@@ -1,5 +1,6 @@
 // Metrics in Prometheus' text format, and log lines: one per request, safe, without prompt text.
 #include <chrono>
+#include <functional>
 #include <map>
 #include <regex>
 #include <set>
@@ -250,6 +251,87 @@ TEST(LogSafety, L02_PromptsAndKeysAreInNoLine) {
   }
 }
 
+std::string log_of(const std::function<void(const TestServer&)>& requests,
+                   ServerConfig config = {}) {
+  TestServer s({}, std::move(config));
+  ::testing::internal::CaptureStderr();
+  requests(s);
+  s.server->stop();
+  return ::testing::internal::GetCapturedStderr();
+}
+
+// Route, peer, status, field and message: what an operator needs to tell a user what is wrong.
+TEST(RefusalLog, EveryRefusedOrLostRequestLeavesALine) {
+  ServerConfig config;
+  config.api_key = "sk-1";
+  const std::vector<std::string> auth{"Authorization: Bearer sk-1"};
+
+  struct Refused {
+    std::string request;
+    std::vector<const char*> parts;
+  };
+
+  const Refused all[] = {
+      {make_post(kChat, R"({"messages":[{"role":"user","content":"hi"}],"n":129})", auth),
+       {"POST /v1/chat/completions 400 ", "from 127.0.0.1", "n: got 129", "(invalid_argument)"}},
+      {make_post(kChat, R"({"messages":[{"role":"user","content":"hi"}],"model":"x"})", auth),
+       {" 404 ", "model \"x\" is not served here", "(model_not_found)"}},
+      {make_request("POST", "/api/chat", "", auth),
+       {"POST /api/chat 404 ", "Ollama", "(not_found)"}},
+      {make_request("GET", kChat, "", auth), {" 405 ", "this route takes POST"}},
+      {make_request("GET", "/v1/models"), {"GET /v1/models 401 ", "no API key"}},
+      {make_request("POST", kChat, "hi", auth), {" 415 ", "application/json"}},
+      {"GET /health HTTP/1.1\r\nHost: evil.test\r\n\r\n", {" 403 ", "evil.test"}},
+      {"\x16\x03\x01 and more", {"no request 400 ", "http://, not https://"}},
+      {"PRI * HTTP/2.0\r\n\r\n", {"HTTP/2 is not spoken here"}},
+      {make_request("GET", "/v1/models", "", {"X-Api-Key: sk-1"}),
+       {"got the API key as x-api-key"}},
+  };
+  for (const Refused& one : all) {
+    const std::string log = log_of([&](const TestServer& s) { (void)s.send(one.request); }, config);
+    EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+    for (const char* part : one.parts) {
+      EXPECT_NE(log.find(part), std::string::npos) << part << "\n" << log;
+    }
+    EXPECT_EQ(log.find("sk-1"), std::string::npos) << log;
+  }
+}
+
+// An orchestrator asks every second while a model loads.
+TEST(RefusalLog, AProbeThatIsToldToWaitLeavesNone) {
+  const std::string log = log_of([](const TestServer& s) {
+    s.model->fail_health(error(StatusCode::kUnavailable, "not now"));
+    EXPECT_EQ(s.send(make_request("GET", "/ready")).status, 503);
+    EXPECT_EQ(s.send(make_request("GET", "/")).status, 200);
+  });
+  EXPECT_EQ(log, "");
+}
+
+TEST(RefusalLog, WarningsAreInTheLineOfTheirRequest) {
+  const std::string log = log_of([](const TestServer& s) {
+    EXPECT_EQ(s.post(kChat, R"({"messages":[{"role":"user","content":"hi"}],"steam":true})").status,
+              200);
+    EXPECT_EQ(s.post(kChat, R"({"messages":[{"role":"user","content":"hi"}]})").status, 200);
+  });
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
+  const size_t warned =
+      log.find("warned of steam: no such field, so it has no effect; did you mean stream?");
+  EXPECT_LT(warned, log.find('\n')) << log;
+  EXPECT_EQ(log.find("warned", log.find('\n')), std::string::npos) << log;
+}
+
+TEST(RefusalLog, APrivateMessageIsForTheClientAlone) {
+  const std::string log = log_of([](const TestServer& s) {
+    s.model->fail_next(Status(StatusCode::kInvalidArgument, "you said canary").as_private());
+    const RawResponse response =
+        s.post(kChat, R"({"messages":[{"role":"user","content":"canary"}]})");
+    EXPECT_EQ(response.status, 400);
+    EXPECT_NE(response.body.find("canary"), std::string::npos);
+  });
+  EXPECT_NE(log.find("(invalid_argument)"), std::string::npos) << log;
+  EXPECT_EQ(log.find("canary"), std::string::npos) << log;
+}
+
 TEST(LogSafety, AFloodOfRefusalsIsNoFloodOfLines) {
   TestServer s;
   ::testing::internal::CaptureStderr();
@@ -260,6 +342,14 @@ TEST(LogSafety, AFloodOfRefusalsIsNoFloodOfLines) {
   const std::string log = ::testing::internal::GetCapturedStderr();
   const auto lines = std::count(log.begin(), log.end(), '\n');
   EXPECT_GE(lines, 1);
+  // What was left out is counted, to the last one.
+  int64_t told = 0;
+  std::istringstream in(log);
+  for (std::string line; std::getline(in, line);) {
+    const size_t end = line.find(" more refused requests were not logged");
+    told += end == std::string::npos ? 1 : std::stoll(line.substr(line.rfind(' ', end - 1)));
+  }
+  EXPECT_EQ(told, 200);
   // A new second may begin a few times while this runs.
   EXPECT_LE(lines, 6 * (RequestLog::kRefusalsPerSecond + 1));
 }

@@ -18,12 +18,15 @@ std::string minimal(OpenAiRoute route) {
 Result<CanonicalRequest> parse(OpenAiRoute route, const std::string& fields) {
   const std::string text = "{" + fields + "}";
   TUTTI_TRY(const Json body, parse_json(text));
-  int unknown = 0;
-  TUTTI_RETURN_IF_ERROR(
-      check_fields(openai_fields(), static_cast<int>(route), body.as_object(), unknown));
+  TUTTI_RETURN_IF_ERROR(check_fields(openai_fields(), static_cast<int>(route), body.as_object()));
   const testing::FakeLanguageModel model({});
   return parse_openai_request(
       route, body.as_object(), {.model = model, .random_seed = 99, .limits = RequestLimits()});
+}
+
+UnknownFields unknown_of(const std::string& text) {
+  const Json body = *parse_json(text);
+  return unknown_fields(openai_fields(), openai_aliases(), 0, body.as_object());
 }
 
 // "" if the request is good, else "<param> <code>".
@@ -252,10 +255,92 @@ TEST(RequestFields, NeutralAndHarmlessValuesPass) {
 }
 
 TEST(RequestFields, CountsUnknownFields) {
-  int unknown = 0;
-  const Json body = *parse_json(R"({"a":1,"b":2,"model":"x"})");
-  EXPECT_TRUE(check_fields(openai_fields(), 0, body.as_object(), unknown).ok());
-  EXPECT_EQ(unknown, 2);
+  const UnknownFields unknown = unknown_of(R"({"a":1,"b":2,"model":"x"})");
+  EXPECT_EQ(unknown.count, 2);
+  EXPECT_EQ(unknown.warnings.size(), 2U);
+}
+
+TEST(RequestFields, UnknownOnesAreNamedWithWhatWasMeant) {
+  struct Slip {
+    const char* field;
+    const char* advice;
+  };
+
+  for (const Slip& slip : {Slip{"max_token", "did you mean max_tokens?"},
+                           Slip{"maxTokens", "did you mean max_tokens?"},
+                           Slip{"max-tokens", "did you mean max_tokens?"},
+                           Slip{"MaxTokens", "did you mean max_tokens?"},
+                           Slip{"max_new_tokens", "did you mean max_tokens?"},
+                           Slip{"num_predict", "did you mean max_tokens?"},
+                           Slip{"temprature", "did you mean temperature?"},
+                           Slip{"repeat_penalty", "did you mean repetition_penalty?"},
+                           Slip{"stop_sequences", "did you mean stop?"},
+                           Slip{"steam", "did you mean stream?"},
+                           Slip{"prompt", "a field of /v1/completions"},
+                           Slip{"options", "as fields of the request"},
+                           Slip{"num_ctx", "when the server starts"}}) {
+    const UnknownFields unknown = unknown_of(fmt::format(R"({{"{}":1}})", slip.field));
+    ASSERT_EQ(unknown.warnings.size(), 1U) << slip.field;
+    EXPECT_TRUE(unknown.warnings[0].starts_with(
+        fmt::format("{}: no such field, so it has no effect; ", slip.field)))
+        << unknown.warnings[0];
+    EXPECT_NE(unknown.warnings[0].find(slip.advice), std::string::npos) << unknown.warnings[0];
+  }
+  EXPECT_EQ(unknown_of(R"({"zebra":1})").warnings[0], "zebra: no such field, so it has no effect");
+}
+
+// They become lines of a header and of the log.
+TEST(RequestFields, WarningsAreBoundedPrintableAscii) {
+  std::string body = R"({"a\r\nSet-Cookie: b":1,"\u00e9\u2028":1,"a b":2)";
+  for (int i = 0; i < 5000; ++i) {
+    body += fmt::format(R"(,"{}{}":1)", std::string(300, 'x'), i);
+  }
+  const UnknownFields unknown = unknown_of(body + "}");
+  EXPECT_EQ(unknown.count, 5003);
+  EXPECT_EQ(unknown.warnings.size(), 9U);
+  EXPECT_EQ(unknown.warnings.back(), "4995 more unknown fields");
+  for (const std::string& warning : unknown.warnings) {
+    EXPECT_LE(warning.size(), 160U);
+    for (const char c : warning) {
+      EXPECT_TRUE(c >= 0x20 && c < 0x7f) << warning;
+    }
+  }
+}
+
+// An alias that is a field would never be looked up; what it advises must be one.
+TEST(RequestFields, AliasesAreNoFieldsAndPointAtFields) {
+  for (const FieldAlias& alias : openai_aliases()) {
+    bool everywhere = true;
+    for (const unsigned route : {kChatOnly, kCompletionsOnly}) {
+      bool field = false;
+      for (const FieldRule& rule : openai_fields()) {
+        field |= std::string_view(rule.name) == alias.name && (rule.routes & route) != 0;
+      }
+      everywhere &= field;
+    }
+    EXPECT_FALSE(everywhere) << alias.name;
+    const std::string advice = alias.advice;
+    constexpr std::string_view kMeant = "did you mean ";
+    if (advice.starts_with(kMeant)) {
+      const std::string name = advice.substr(kMeant.size(), advice.size() - kMeant.size() - 1);
+      EXPECT_TRUE(std::any_of(
+          openai_fields().begin(),
+          openai_fields().end(),
+          [&](const FieldRule& rule) { return rule.name == name && rule.use == FieldUse::kUsed; }))
+          << advice;
+    }
+  }
+}
+
+// Each would have the model do something else than was asked, and say nothing.
+TEST(RequestFields, WhatWouldChangeTheMeaningSilentlyIsRefused) {
+  EXPECT_EQ(chat(R"("think":true)"), "");
+  EXPECT_EQ(chat(R"("think":false)"), "think unsupported");
+  EXPECT_EQ(chat(R"("thinking":{"type":"enabled"})"), "");
+  EXPECT_EQ(chat(R"("thinking":{"type":"disabled"})"), "thinking unsupported");
+  EXPECT_EQ(chat(R"("system":"Answer in French")"), "system unsupported");
+  EXPECT_EQ(chat(R"("format":"json")"), "format unsupported");
+  EXPECT_EQ(chat(R"("enable_thinking":false)"), "enable_thinking unsupported");
 }
 
 TEST(CanonicalRequest, SamplingComesFromDefaultsAndRequest) {

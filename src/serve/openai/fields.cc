@@ -120,6 +120,45 @@ std::vector<FieldRule> used_rules() {
   };
 }
 
+constexpr const char* kMaxTokens = "did you mean max_tokens?";
+constexpr const char* kChatRoute = "that is a field of /v1/chat/completions";
+constexpr const char* kTextRoute = "that is a field of /v1/completions";
+
+// Of Ollama, llama.cpp, TGI, Anthropic, Gemini, Mistral and the APIs of transformers.
+constexpr FieldAlias kAliases[] = {
+    {"max_new_tokens", kMaxTokens},
+    {"num_predict", kMaxTokens},
+    {"n_predict", kMaxTokens},
+    {"max_output_tokens", kMaxTokens},
+    {"max_length", kMaxTokens},
+    {"max_tokens_to_sample", kMaxTokens},
+    {"min_length", "did you mean min_tokens?"},
+    {"min_new_tokens", "did you mean min_tokens?"},
+    {"repeat_penalty", "did you mean repetition_penalty?"},
+    {"stop_sequences", "did you mean stop?"},
+    {"stop_strings", "did you mean stop?"},
+    {"random_seed", "did you mean seed?"},
+    {"num_return_sequences", "did you mean n?"},
+    {"n_probs", "send logprobs, of chats with top_logprobs"},
+    {"do_sample", "send temperature 0 for the likeliest token each time"},
+    {"cache_prompt", "prompts are cached anyhow"},
+    {"keep_alive", "a model stays loaded while the server runs"},
+    {"num_ctx", "the length of the context is chosen when the server starts"},
+    {"options", "send its members as fields of the request"},
+    {"sampling_params", "send its members as fields of the request"},
+    {"parameters", "send its members as fields of the request"},
+    {"extra_body", "send its members as fields of the request"},
+    {"generation_config", "send its members as fields of the request"},
+    {"generate_config", "send its members as fields of the request"},
+    {"inputs", "did you mean prompt?"},
+    {"messages", kChatRoute},
+    {"prompt", kTextRoute},
+};
+
+constexpr const char* kSwitch =
+    R"(; send it as "chat_template_kwargs": {"enable_thinking": …}, if the model can)";
+constexpr const char* kSystem =
+    R"(; send it as the first message: {"role": "system", "content": …})";
 constexpr const char* kNoTemplate = "; a prompt has no template";
 constexpr const char* kReasoningApart = "; reasoning is always sent apart, as reasoning_content";
 
@@ -177,6 +216,11 @@ std::vector<FieldRule> unused_rules() {
       refused("include_reasoning", kBothRoutes, kBool, "true", kReasoningApart),
       refused("separate_reasoning", kBothRoutes, kBool, "true", kReasoningApart),
       refused("enable_thinking", kBothRoutes, kBool, "", R"(; send it as "chat_template_kwargs": {"enable_thinking": …})"),
+      refused("think", kChatOnly, kSeveral, "true", kSwitch),
+      refused("thinking", kChatOnly, kSeveral, R"(true|{"type":"enabled"}|{"type":"adaptive"})", kSwitch),
+      refused("thinking_budget", kChatOnly, kSeveral, "-1", "; max_tokens bounds the answer, reasoning included"),
+      refused("system", kChatOnly, kSeveral, R"("")", kSystem),
+      refused("format", kBothRoutes, kSeveral, R"(""|"text")"),
       refused("chat_template", kBothRoutes, kString, "", "; the model's own template is used"),
       refused("documents", kBothRoutes, kList, "[]"),
       refused("mm_processor_kwargs", kBothRoutes, kObject, "{}"),
@@ -194,6 +238,10 @@ std::span<const FieldRule> openai_fields() {
     return all;
   }();
   return kAll;
+}
+
+std::span<const FieldAlias> openai_aliases() {
+  return kAliases;
 }
 
 }  // namespace tutti

@@ -15,4 +15,7 @@ inline constexpr unsigned kBothRoutes = kChatOnly | kCompletionsOnly;
 
 std::span<const FieldRule> openai_fields();
 
+/// Names that other APIs have for them.
+std::span<const FieldAlias> openai_aliases();
+
 }  // namespace tutti

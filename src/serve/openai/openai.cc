@@ -19,6 +19,8 @@ class OpenAi final : public Dialect {
 
   std::span<const FieldRule> fields() const override { return openai_fields(); }
 
+  std::span<const FieldAlias> aliases() const override { return openai_aliases(); }
+
   Result<CanonicalRequest> parse(int route,
                                  const JsonObject& body,
                                  const ParseInput& input) const override {

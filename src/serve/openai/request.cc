@@ -174,8 +174,10 @@ Status read_prompts(const JsonObject& body,
                     CanonicalRequest& out) {
   const Json* prompt = any_field(body, "prompt");
   if (prompt == nullptr) {
-    return field_error("prompt",
-                       "missing; wanted a string, a list of token ids, or a list of these");
+    return field_error(
+        "prompt",
+        std::string("missing; wanted a string, a list of token ids, or a list of these") +
+            (body.contains("messages") ? "; messages are for /v1/chat/completions" : ""));
   }
   const bool list = prompt->is_array() && !prompt->as_array().empty() &&
                     (prompt->as_array()[0].is_string() || prompt->as_array()[0].is_array());
@@ -243,7 +245,12 @@ Status read_tools(const JsonObject& body, const RequestLimits& limits, Canonical
 Status read_chat(const JsonObject& body, const RequestLimits& limits, CanonicalRequest& out) {
   const Json* messages = any_field(body, "messages");
   if (messages == nullptr) {
-    return field_error("messages", "missing; wanted a list of messages");
+    const bool text = body.contains("prompt") || body.contains("input");
+    return field_error(
+        "messages",
+        std::string("missing; wanted a list of messages, [{\"role\": \"user\", \"content\": "
+                    "\"…\"}]") +
+            (text ? "; a bare prompt is for /v1/completions" : ""));
   }
   TUTTI_TRY(out.chat.messages, normalise_messages(messages->as_array(), limits));
   TUTTI_RETURN_IF_ERROR(read_tools(body, limits, out));
