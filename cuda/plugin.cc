@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <cuda_runtime_api.h>
+
 #include "backend/cuda_plugin.h"
 #include "base/check.h"
 #include "cuda/cuda_backend.h"
@@ -92,6 +94,12 @@ extern "C" __attribute__((visibility("default"))) void tutti_cuda_list_gpus(
                      .multiprocessors = device.multiprocessors,
                      .memory_bytes = device.memory_bytes});
   }
+}
+
+extern "C" __attribute__((visibility("default"))) void tutti_cuda_toolkit(
+    const CudaPluginRequest& request, int* version, Status* status) {
+  *status = check_build(request);
+  *version = CUDART_VERSION;
 }
 
 }  // namespace tutti

@@ -5,9 +5,9 @@
 
 #include "apps/cli_docs.h"
 #include "apps/cli_flags.h"
-#include "apps/foreign_flags.h"
-#include "apps/mistyped.h"
+#include "apps/flag_checks.h"
 #include "apps/options.h"
+#include "apps/typed_command.h"
 #include "apps/version.h"
 #include "base/log_event.h"
 #include "base/option_names.h"
@@ -30,6 +30,7 @@ struct Commands {
   TemplateOptions chat_template;
   CheckPeersOptions check_peers;
   DoctorOptions doctor;
+  VersionOptions version;
   PlanOptions plan;
   ModelsOptions models;
   BenchFlags bench;
@@ -99,7 +100,7 @@ void add_serve(CLI::App& app, Commands& c) {
   cmd->add_option("--host", c.serve.host, "Address to listen on")->capture_default_str();
   cmd->add_option("--port", c.serve.port, "Port to listen on; 0 takes a free one")
       ->capture_default_str()
-      ->check(CLI::Range(0, 65535));
+      ->check(between(0, 65535));
   cmd->add_option("--api-key",
                   c.serve.api_key,
                   "Key that clients must send (better: the variable TUTTI_API_KEY)");
@@ -111,12 +112,12 @@ void add_serve(CLI::App& app, Commands& c) {
   cmd->add_option(
          "--max-batch-sequences", c.serve.model.max_batch_sequences, "Sequences that run at once")
       ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
+      ->check(between(1, 4096));
   cmd->add_option("--max-batch-tokens",
                   c.serve.model.max_batch_tokens,
                   "Tokens of one step, prompts and outputs together")
       ->capture_default_str()
-      ->check(CLI::Range(1, 65536));
+      ->check(between(1, 65536));
   cmd->add_flag("--no-prefix-cache",
                 c.serve.model.no_prefix_cache,
                 "Compute every prompt whole, also what an earlier one began with");
@@ -124,7 +125,12 @@ void add_serve(CLI::App& app, Commands& c) {
       "--insecure", c.serve.insecure, "Allow listening beyond this machine without a key");
   cmd->add_option("--log-format", c.serve.log_format, "text, or json: one object a line")
       ->capture_default_str()
-      ->check(CLI::IsMember({"text", "json"}));
+      ->check(one_of({"text", "json"}));
+  cmd->add_option("--log-level",
+                  c.serve.log_level,
+                  "Least level that is logged: debug, info, warning, error")
+      ->capture_default_str()
+      ->check(one_of({"debug", "info", "warning", "error"}));
   add_limit_flags(*cmd, c.serve);
   cmd->callback([&c] { c.chosen = [&c] { return serve_command(c.serve); }; });
 }
@@ -141,7 +147,7 @@ void add_score(CLI::App& app, Commands& c) {
       ->required();
   cmd->add_option(
          "--chunk", c.score.chunk, "Tokens per step; 1 runs the decode path for every token")
-      ->check(CLI::Range(int64_t{1}, kMostTokens));
+      ->check(between(1, kMostTokens));
   cmd->callback([&c] { c.chosen = [&c] { return score_command(c.score); }; });
 }
 
@@ -202,18 +208,27 @@ void add_text_tools(CLI::App& app, Commands& c) {
 }
 
 void add_doctor(CLI::App& app, Commands& c) {
-  auto* cmd = app.add_subcommand("doctor", "Write down what this machine has: GPUs, links, memory");
+  auto* cmd = app.add_subcommand("doctor", "Say what this machine has: GPUs, links, memory");
   cmd->footer(
-      "The file is one JSON object (docs/inventory.md): GPUs as the PCI bus, NVML and CUDA count "
+      "Without flags a few lines. The file is one JSON object (docs/inventory.md): GPUs as the PCI "
+      "bus, NVML and CUDA count "
       "them, their memory, health and links, the driver, memory limits, /dev/shm. What could not "
       "be known is null, with the reason under \"errors\". It names no host and no user.\n"
       "Example:\n  tutti doctor --dump -");
-  cmd->add_option("--dump", c.doctor.dump, "File to write; - for standard output")
+  cmd->add_option("--dump", c.doctor.dump, "Write all of it to a file; - for standard output")
       ->type_name("FILE");
   cmd->add_option("--ask", c.doctor.ask, "What cuda or nvml alone shows")
-      ->check(CLI::IsMember({"cuda", "nvml"}))
+      ->check(one_of({"cuda", "nvml"}))
       ->group("");
   cmd->callback([&c] { c.chosen = [&c] { return doctor_command(c.doctor); }; });
+}
+
+void add_version(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("version", "Say which version this is, of what build");
+  cmd->add_flag("--json",
+                c.version.json,
+                "One JSON object: build, CUDA, NCCL, weight formats, architectures");
+  cmd->callback([&c] { c.chosen = [&c] { return version_command(c.version); }; });
 }
 
 // Not for people: loading a model over several GPUs starts it as a child.
@@ -222,7 +237,7 @@ void add_check_peers(CLI::App& app, Commands& c) {
   cmd->group("");
   cmd->add_option("--pairs", c.check_peers.pairs, "Pairs to test, such as 0:1,1:0")->required();
   cmd->add_option("--pretend", c.check_peers.pretend, "Behave as a machine would, without GPUs")
-      ->check(CLI::IsMember(
+      ->check(one_of(
           {"ok", "unsupported", "wrong", "error", "hang", "crash", "hang-together", "failed"}));
   cmd->add_option(
       "--pretend-pairs", c.check_peers.pretend_pairs, "The pairs that do (default: all)");
@@ -253,11 +268,11 @@ void add_plan(CLI::App& app, Commands& c) {
   add_hardware(*plan, c.plan.hardware, c.plan.inventory);
   plan->add_option("--for", c.plan.goal, "What the plan is best for")
       ->capture_default_str()
-      ->check(CLI::IsMember({"latency", "throughput", "balanced"}));
+      ->check(one_of({"latency", "throughput", "balanced"}));
   plan->add_option("--context", c.plan.context, "Tokens of a sequence (default: the model's)")
-      ->check(CLI::Range(int64_t{1}, kMostTokens));
+      ->check(between(1, kMostTokens));
   plan->add_option("--concurrency", c.plan.concurrency, "Sequences at once")
-      ->check(CLI::Range(1, 65536));
+      ->check(between(1, 65536));
   plan->add_flag("--json", c.plan.json, "One JSON object (docs/planning.md)");
   plan->callback([&c] { c.chosen = [&c] { return plan_command(c.plan); }; });
 
@@ -268,142 +283,9 @@ void add_plan(CLI::App& app, Commands& c) {
   models->callback([&c] { c.chosen = [&c] { return models_command(c.models); }; });
 }
 
-// The commands that are for people.
-std::vector<std::string> names_of_commands(const CLI::App& app) {
-  std::vector<std::string> out;
-  for (const CLI::App* one :
-       app.get_subcommands([](const CLI::App* any) { return !any->get_group().empty(); })) {
-    out.push_back(one->get_name());
-  }
-  return out;
-}
-
-std::vector<std::string> names_of_flags(const CLI::App& command) {
-  std::vector<std::string> out;
-  for (const CLI::Option* option : command.get_options()) {
-    if (option->get_group().empty()) {
-      continue;
-    }
-    for (const std::string& name : option->get_lnames()) {
-      out.push_back("--" + name);
-    }
-    for (const std::string& name : option->get_snames()) {
-      out.push_back("-" + name);
-    }
-  }
-  return out;
-}
-
-// The command that was typed, "bench serve", and the number of words that name it.
-struct TypedCommand {
-  const CLI::App* app;
-  std::string name;
-  size_t words = 0;
-};
-
-TypedCommand typed_command(const CLI::App& app, const std::vector<std::string>& args) {
-  TypedCommand out{.app = &app, .name = ""};
-  while (out.words < args.size()) {
-    const auto named = out.app->get_subcommands(
-        [&](const CLI::App* one) { return one->get_name() == args[out.words]; });
-    if (named.empty()) {
-      break;
-    }
-    out.app = named.front();
-    out.name += (out.name.empty() ? "" : " ") + args[out.words];
-    ++out.words;
-  }
-  return out;
-}
-
-// "help serve" and "version", as other programs have them.
-std::vector<std::string> typed_arguments(int argc, char** argv) {
-  std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
-  if (!args.empty() && args[0] == "help") {
-    args.erase(args.begin());
-    args.emplace_back("--help");
-  } else if (args.size() == 1 && args[0] == "version") {
-    args[0] = "--version";
-  }
-  return args;
-}
-
-// Says what is wrong with the words before the flags; ok: nothing.
-Status check_command(const TypedCommand& command, const std::vector<std::string>& args) {
-  const std::vector<std::string> names = names_of_commands(*command.app);
-  if (names.empty() || command.words == args.size()) {
-    return ok_status();
-  }
-  const std::string& next = args[command.words];
-  if (!next.starts_with("-")) {
-    return invalid("{}", unknown_command(next, command.name, names));
-  }
-  if (command.app->get_option_no_throw(next) == nullptr) {
-    return invalid("tutti{}: {} stands before the command; wanted for example tutti {} {}",
-                   command.name.empty() ? "" : " " + command.name,
-                   next,
-                   command.name.empty() ? "serve" : command.name + " " + names.front(),
-                   next);
-  }
-  return ok_status();
-}
-
-// Refuses the first flag that the command does not have. `args`: without the command's name.
-Status check_flags(const TypedCommand& command, const std::vector<std::string>& args) {
-  for (size_t i = 0; i < args.size() && args[i] != "--"; ++i) {
-    const std::string& arg = args[i];
-    const bool flag = arg.size() > 1 && arg[0] == '-' && arg[1] > ' ';
-    if (!flag) {
-      continue;
-    }
-    // Of "-qh" the first letter decides: the parser takes such a word apart.
-    const std::string name = arg[1] == '-' ? arg.substr(0, arg.find('=')) : arg.substr(0, 2);
-    const CLI::Option* option = command.app->get_option_no_throw(name);
-    if (option == nullptr) {
-      return invalid("{}", unknown_flag(arg, command.name, names_of_flags(*command.app)));
-    }
-    if (option->get_items_expected_min() > 0 && arg == name) {
-      ++i;
-    }
-  }
-  return ok_status();
-}
-
-// What was typed, with the flags of other servers translated.
-Result<std::vector<std::string>> translated_arguments(const TypedCommand& command,
-                                                      std::vector<std::string> args) {
-  TUTTI_RETURN_IF_ERROR(check_command(command, args));
-  const auto option = [&](std::string_view flag) {
-    return command.app->get_option_no_throw(std::string(flag));
-  };
-  const auto first = args.begin() + static_cast<std::ptrdiff_t>(command.words);
-  TUTTI_TRY(
-      const std::vector<std::string> rest,
-      translate_foreign_flags(
-          {first, args.end()},
-          {.has = [&](std::string_view flag) { return option(flag) != nullptr; },
-           .takes_value =
-               [&](std::string_view flag) { return option(flag)->get_items_expected_min() > 0; }}));
-  TUTTI_RETURN_IF_ERROR(check_flags(command, rest));
-  args.erase(first, args.end());
-  args.insert(args.end(), rest.begin(), rest.end());
-  return args;
-}
-
 int usage_error(const std::string& message) {
   std::fprintf(stderr, "%s\n", message.c_str());
   return kUsageExit;
-}
-
-// Of words that no argument takes: a prompt without quotes is the usual reason.
-std::string unexpected(const TypedCommand& command, const CLI::App& app) {
-  const std::vector<std::string> extra = app.remaining(true);
-  const std::string word = extra.empty() ? "" : extra.front();
-  return fmt::format("tutti {}: \"{}\" is one word too many{}; tutti {} --help",
-                     command.name,
-                     word,
-                     command.name == "run" ? ": a prompt of several words stands in quotes" : "",
-                     command.name);
 }
 
 }  // namespace
@@ -425,6 +307,7 @@ int run_cli(int argc, char** argv) {
   add_bench(app, commands.bench, commands.chosen);
   add_doctor(app, commands);
   add_plan(app, commands);
+  add_version(app, commands);
   add_check_peers(app, commands);
   add_docs(app, commands.docs, commands.chosen);
   set_log_option_spelling(&as_flag);
@@ -442,7 +325,7 @@ int run_cli(int argc, char** argv) {
     app.parse(
         std::vector<std::string>(args->rbegin(), args->rend()));  // it takes them from the end
   } catch (const CLI::ExtrasError&) {
-    return usage_error(unexpected(command, app));
+    return usage_error(unexpected_word(command, app, *args));
   } catch (const CLI::ParseError& e) {
     return e.get_exit_code() == 0
                ? app.exit(e)

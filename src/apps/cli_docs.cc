@@ -11,6 +11,7 @@
 
 #include "apps/common.h"
 #include "apps/completion.h"
+#include "apps/flag_checks.h"
 #include "apps/man_page.h"
 #include "base/file.h"
 
@@ -162,7 +163,7 @@ void add_docs(CLI::App& app, DocsFlags& flags, std::function<int()>& chosen) {
       "  tutti completion fish > ~/.config/fish/completions/tutti.fish");
   completion->add_option("SHELL", flags.shell, "Whose script")
       ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+      ->check(one_of({"bash", "zsh", "fish"}));
   completion->callback(
       [&] { chosen = [&] { return print_completion(describe_command(app), flags.shell); }; });
 

@@ -1,6 +1,9 @@
 #include "apps/cli_flags.h"
 
+#include "apps/flag_checks.h"
+#include "backend/gpu_choice.h"
 #include "base/option_names.h"
+#include "base/units.h"
 
 namespace tutti {
 
@@ -10,11 +13,24 @@ constexpr const char* kModelHelp =
     "Model: a checkpoint directory, or a name looked up in $TUTTI_HOME/models and the Hugging Face "
     "cache";
 
+std::string check_memory(const std::string& text) {
+  const Result<int64_t> bytes = parse_bytes(text);
+  return bytes.ok() && *bytes > 0 ? "" : "wanted a size above 0, such as 512MiB, 2GiB or 4096";
+}
+
+std::string check_gpus(const std::string& text) {
+  const Result<GpuChoice> gpus = parse_gpu_choice(text);
+  // "--gpus none: wanted …", of which the flag and its value stand there already.
+  const std::string message = gpus.ok() ? "" : gpus.status().message();
+  const size_t colon = message.find(": ");
+  return colon == std::string::npos ? message : message.substr(colon + 2);
+}
+
 std::string check_timeout(const std::string& text) {  // CLI::Range lets "nan" through
   double seconds = 0;
   return CLI::detail::lexical_cast(text, seconds) && seconds >= 0.05 && seconds <= 86400.0
              ? std::string()
-             : text + ": wanted seconds from 0.05 to 86400";
+             : "wanted seconds from 0.05 to 86400";
 }
 
 }  // namespace
@@ -24,22 +40,21 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
   if (positional_required) {
     model->required();
   }
-  app.add_option("--device",
-                 m.device,
-                 "auto, cpu or cuda. auto never falls back from a broken GPU to the CPU")
-      ->type_name("TEXT:{auto,cpu,cuda}")
-      ->capture_default_str();
+  app.add_option("--device", m.device, "auto never falls back from a broken GPU to the CPU")
+      ->capture_default_str()
+      ->check(one_of({"auto", "cpu", "cuda"}));
   app.add_option("--gpus",
                  m.gpus,
                  "auto (as many as the model can use), all, a number of GPUs, or a list of indices "
                  "and UUIDs such as 0,2,GPU-8932f937; indices are CUDA's, after "
                  "CUDA_VISIBLE_DEVICES")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(check_gpus, "", "gpus");
   app.add_option("--tp",
                  m.tp,
                  "Ranks to split the model over: the number of GPUs (default: all that the model "
                  "can use; 1 on the CPU). An impossible number is refused with the legal ones")
-      ->check(CLI::Range(1, 64));
+      ->check(between(1, 64));
   app.add_option("--collective-timeout",
                  m.collective_timeout_seconds,
                  "Seconds a rank waits for the others before the model is given up")
@@ -55,24 +70,27 @@ void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
                  "auto: GPUs use each other's memory if a test with moved data says that it works; "
                  "off: they exchange data through host memory")
       ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "off"}));
+      ->check(one_of({"auto", "off"}));
   app.add_option("--ranks-per-gpu", m.ranks_per_gpu, "Several ranks on each GPU")
       ->capture_default_str()
-      ->check(CLI::Range(1, 64))
+      ->check(between(1, 64))
       ->group("For tests");
   app.add_option("--threads", m.threads, "CPU threads over all ranks (default: every CPU)")
-      ->check(CLI::Range(1, 1024));
+      ->check(between(1, 1024));
   app.add_option("--context",
                  m.context,
                  "Tokens of prompt and output together (default: the model's, if it fits)")
-      ->check(CLI::Range(int64_t{1}, kMostTokens));
-  app.add_option("--kv-memory", m.kv_memory, "Memory of the KV cache, for example 512MiB or 4GiB");
+      ->check(between(1, kMostTokens));
+  app.add_option("--kv-memory", m.kv_memory, "Memory of the KV cache, for example 512MiB or 4GiB")
+      ->check(check_memory, "", "memory");
   app.add_option("--compute",
                  m.compute,
                  "Type of activations and KV cache: f32, or bf16 on GPUs (default: bf16 on GPUs, "
                  "f32 on the CPU)")
-      ->type_name("TEXT:{f32,bf16}");
-  app.add_flag("-q,--quiet", m.quiet, "No progress bar and no information lines");
+      ->check(one_of({"f32", "bf16"}));
+  app.add_flag("-q,--quiet",
+               m.quiet,
+               "No progress bar and no information lines; serve still says when it is ready");
   app.add_option(
          "--mla-form", m.mla_form, "How MLA attention computes: absorbed or expanded (same result)")
       ->type_name("TEXT:{absorbed,expanded}")
@@ -91,7 +109,7 @@ void add_load_format(CLI::App& cmd, ModelFlags& m) {
          "auto reads the checkpoint; dummy makes weights up, in the formats and shapes that "
          "config.json implies, to measure speed")
       ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "dummy"}));
+      ->check(one_of({"auto", "dummy"}));
 }
 
 // A flag for the request parameter of that name. `least`: more than the parameter's own least

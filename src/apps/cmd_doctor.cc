@@ -1,4 +1,4 @@
-// tutti doctor: so far, the inventory of the machine (docs/inventory.md).
+// tutti doctor: so far, the inventory of the machine (docs/inventory.md), for people or as a file.
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 
 #include "apps/common.h"
+#include "apps/doctor_report.h"
 #include "apps/machine_inventory.h"
 #include "apps/options.h"
 #include "backend/cuda_library.h"
@@ -80,10 +81,8 @@ int doctor_command(const DoctorOptions& options) {
     answer(options.ask);
   }
   if (options.dump.empty()) {
-    return fail(error(StatusCode::kUnsupported,
-                      "doctor: this build has no checks yet; tutti doctor --dump FILE writes what "
-                      "the machine has (GPUs, links, memory, limits) as JSON, to standard output "
-                      "with --dump -"));
+    std::fputs(doctor_report(this_inventory()).c_str(), stdout);
+    return 0;
   }
   const Status status = write_text(options.dump, to_json(this_inventory()) + "\n");
   return status.ok() ? 0 : fail(status);

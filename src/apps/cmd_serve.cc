@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 
 #include "apps/text_model.h"
+#include "apps/version.h"
+#include "backend/cuda_plugin.h"
 #include "base/log_event.h"
 #include "serve/http_server.h"
 
@@ -141,6 +143,21 @@ void raise_descriptor_limit() {
   }
 }
 
+LogLevel log_level_of(const ServeOptions& options) {
+  const LogLevel level = options.log_level == "debug"     ? LogLevel::kDebug
+                         : options.log_level == "warning" ? LogLevel::kWarn
+                         : options.log_level == "error"   ? LogLevel::kError
+                                                          : LogLevel::kInfo;
+  return options.model.quiet ? std::max(level, LogLevel::kWarn) : level;
+}
+
+// On quiet servers too: whoever started one waits for this line.
+void say_ready(const std::string& line, LogLevel usual) {
+  set_log_level(std::min(usual, LogLevel::kInfo));
+  log_info("{}", line);
+  set_log_level(usual);
+}
+
 Status serve(const ServeOptions& options, Shutdown& shutdown) {
   raise_descriptor_limit();
   const Environment environment = read_environment();
@@ -152,6 +169,8 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   config.allowed_origins = options.allowed_origins;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
+  config.version = program_version();
+  config.build = build_id();
   auto served = std::make_shared<ServedModels>();
   // Listening first: a taken port is reported before minutes of loading, and /ready tells the truth
   // meanwhile.
@@ -159,12 +178,16 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   log_info("listening on {}; loading {}", server->url(), display_name(options.model.model));
 
   TUTTI_TRY(const TextModel model,
-            load_text_model(
-                options.model, options.served_model_name, {.max_waiting = options.limits.waiting}));
+            load_text_model(options.model,
+                            options.served_model_name,
+                            TextNeeds::kServe,
+                            {.max_waiting = options.limits.waiting}));
   log_info("{}: {}", model.engine->info().id, model.description);
   shutdown.loaded();  // before anybody can see the model: from here on a signal finishes requests
   TUTTI_RETURN_IF_ERROR(served->add(model.engine));
-  log_info("ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id);
+  say_ready(
+      fmt::format("ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id),
+      log_level_of(options));
 
   const std::optional<int> signal = serve_until_the_end(shutdown, *served);
   if (!signal) {
@@ -188,9 +211,7 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
 
 int serve_command(const ServeOptions& options) {
   set_log_format(options.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
-  if (options.model.quiet) {
-    set_log_level(LogLevel::kWarn);
-  }
+  set_log_level(log_level_of(options));
   // Static: the thread that waits for a second signal outlives this function.
   static const Signals signals;
   static Shutdown shutdown(signals);

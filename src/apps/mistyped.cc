@@ -76,7 +76,9 @@ std::string unknown_flag(std::string_view typed,
   if (word.starts_with("--")) {
     std::replace(word.begin(), word.end(), '_', '-');
   }
-  std::vector<std::string> close = nearest_words(word, flags);
+  // One letter is near every other.
+  const bool letter = word.size() < 3;
+  std::vector<std::string> close = letter ? std::vector<std::string>() : nearest_words(word, flags);
   if (close.empty() && word.size() > 4) {  // "--concurren", or "-port" with a hyphen too few
     for (const std::string& flag : flags) {
       if (flag.starts_with(word) || flag == "-" + word) {

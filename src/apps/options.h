@@ -63,6 +63,7 @@ struct ServeOptions {
   std::string served_model_name;
   bool insecure = false;
   std::string log_format = "text";
+  std::string log_level = "info";
   HttpLimits limits;
   RequestLimits request_limits;
 };
@@ -106,6 +107,10 @@ struct CheckPeersOptions {
 struct DoctorOptions {
   std::string dump;  ///< file for the inventory; "-": standard output; empty: none
   std::string ask;   ///< for the program itself: what "cuda" or "nvml" alone shows
+};
+
+struct VersionOptions {
+  bool json = false;
 };
 
 struct PlanOptions {
@@ -186,6 +191,7 @@ int tokenize_command(const TokenizeOptions& options);
 int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
 int doctor_command(const DoctorOptions& options);
+int version_command(const VersionOptions& options);
 int plan_command(const PlanOptions& options);
 int models_command(const ModelsOptions& options);
 int check_peers_command(const CheckPeersOptions& options);

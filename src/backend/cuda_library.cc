@@ -108,6 +108,18 @@ Status test_peers(const std::vector<std::string>& plugin_paths,
   return status;
 }
 
+Result<CudaPluginFacts> cuda_plugin_facts(const std::vector<std::string>& plugin_paths) {
+  TUTTI_TRY(const Entry entry, find_entry(plugin_paths, kCudaToolkitSymbol));
+  int version = 0;
+  Status status;
+  reinterpret_cast<CudaToolkitEntry>(entry.function)(new_request(), &version, &status);
+  if (!status.ok()) {
+    return std::move(status).with_context(entry.path);
+  }
+  return CudaPluginFacts{.path = entry.path,
+                         .toolkit = fmt::format("{}.{}", version / 1000, version % 1000 / 10)};
+}
+
 Result<std::vector<CudaGpuInfo>> list_cuda_gpus(const std::vector<std::string>& plugin_paths,
                                                 const std::optional<std::string>& visible_devices) {
   TUTTI_TRY(const Entry entry, find_entry(plugin_paths, kCudaListSymbol));

@@ -21,6 +21,14 @@ Status test_peers(const std::vector<std::string>& plugin_paths,
                   const std::vector<PeerResult>& pairs,
                   const PeerSay& say);
 
+struct CudaPluginFacts {
+  std::string path;
+  std::string toolkit;  ///< of CUDA, that it was built with: "13.0"
+};
+
+/// kUnavailable: there is no plugin, it does not load, or it is of another build.
+Result<CudaPluginFacts> cuda_plugin_facts(const std::vector<std::string>& plugin_paths);
+
 /// The GPUs that CUDA shows to this process. kUnavailable says why there are none, or why CUDA
 /// could not be asked. `visible_devices`: CUDA_VISIBLE_DEVICES, for messages.
 Result<std::vector<CudaGpuInfo>> list_cuda_gpus(const std::vector<std::string>& plugin_paths,

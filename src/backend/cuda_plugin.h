@@ -53,10 +53,15 @@ using CudaListEntry = void (*)(const CudaPluginRequest& request,
                                std::vector<CudaGpuInfo>* gpus,
                                Status* status);
 
+/// *version becomes the toolkit's, 13000 for 13.0, or *status says that the plugin is of another
+/// build. CUDA is not asked.
+using CudaToolkitEntry = void (*)(const CudaPluginRequest& request, int* version, Status* status);
+
 inline constexpr const char* kCudaPluginLibrary = "libtutti_cuda.so";
 inline constexpr const char* kCudaPluginSymbol = "tutti_cuda_open";
 inline constexpr const char* kCudaPeerSymbol = "tutti_cuda_check_peers";
 inline constexpr const char* kCudaListSymbol = "tutti_cuda_list_gpus";
+inline constexpr const char* kCudaToolkitSymbol = "tutti_cuda_toolkit";
 
 /// Identifies this build: version, compiler, and a hash of the headers that cross the door
 /// (cmake/BuildId.cmake).

@@ -67,12 +67,18 @@ TEST(Doctor, ThisMachine) {
 }
 
 // With the mock under the name of the real library.
-Outcome dump_with_mock(const testing::TempDir& folder, const std::string& machine) {
+Outcome run_with_mock(const testing::TempDir& folder,
+                      const std::string& machine,
+                      const std::string& arguments) {
   folder.write("machine.json", machine);
   const std::string library = MOCK_NVML;
   return run_shell("TUTTI_MOCK_NVML=" + folder.file("machine.json") +
                    " LD_LIBRARY_PATH=" + library.substr(0, library.rfind('/')) +
-                   " CUDA_VISIBLE_DEVICES=1 " + doctor("--dump " + folder.file("out.json")));
+                   " CUDA_VISIBLE_DEVICES=1 " + doctor(arguments));
+}
+
+Outcome dump_with_mock(const testing::TempDir& folder, const std::string& machine) {
+  return run_with_mock(folder, machine, "--dump " + folder.file("out.json"));
 }
 
 TEST(Doctor, ADriverThatEndsWhoeverAsks) {
@@ -103,9 +109,20 @@ TEST(Doctor, NvmlBySoname) {
 
 TEST(Doctor, WithoutDumpItSaysWhatThereIs) {
   const Outcome plain = run_shell(doctor(""));
-  EXPECT_GT(plain.code, 0) << "nothing was checked: no success";
-  EXPECT_THAT(plain.output, HasSubstr("no checks yet"));
-  EXPECT_THAT(plain.output, HasSubstr("--dump FILE"));
+  EXPECT_EQ(plain.code, 0) << plain.output;
+  for (const char* part :
+       {"CPUs", "of memory", "driver ", "GPUs ", "Nothing was tested", "doctor --dump FILE"}) {
+    EXPECT_THAT(plain.output, HasSubstr(part));
+  }
+}
+
+TEST(Doctor, ItsLinesNameEveryGpuAndWhatIsWrongWithIt) {
+  const testing::TempDir folder;
+  const Outcome report = run_with_mock(folder, R"({"gpus": [{}, {}, {}, {}, {}, {}, {}, {}]})", "");
+  EXPECT_EQ(report.code, 0) << report.output;
+  for (const char* part : {"28 x NV18", "8, of which CUDA shows", "hidden from this process"}) {
+    EXPECT_THAT(report.output, HasSubstr(part));
+  }
 }
 
 TEST(Doctor, AFileThatCannotBeWritten) {

@@ -1,11 +1,13 @@
 // Flags of other servers: the same thing under another name, or what to type instead.
 #include "apps/foreign_flags.h"
 
+#include <map>
 #include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "doc_tables.h"
 
 namespace tutti {
@@ -71,6 +73,55 @@ TEST(ForeignFlags, EverySpellingStandsOnceAndLeadsSomewhere) {
     std::stringstream flags(row.flags);
     for (std::string flag; flags >> flag;) {
       EXPECT_TRUE(seen.insert(flag).second) << flag;
+    }
+  }
+}
+
+// Of releases older than those of the list.
+const std::set<std::string> kOlder{"--num-ctx",
+                                   "--num-gpus",
+                                   "--swap-space",
+                                   "--mlock",
+                                   "--no-mmap",
+                                   "--disable-log-requests",
+                                   "--keep-alive",
+                                   "--guided-decoding-backend",
+                                   "--task",
+                                   "--supervisor-address"};
+
+std::set<std::string> words_of(std::string_view text) {
+  std::set<std::string> out;
+  std::stringstream words{std::string(text)};
+  for (std::string word; words >> word;) {
+    out.insert(word.substr(0, word.find(',')));
+  }
+  return out;
+}
+
+// The lists are made from the servers' own packages by tools/peer_flags.py.
+TEST(ForeignFlags, TheyAreTheOtherServersOwn) {
+  const auto lists = parse_json_file(TUTTI_SOURCE_DIR "/tests/e2e/peer_flags.json");
+  ASSERT_TRUE(lists.ok()) << lists.status().message();
+  std::map<std::string, std::set<std::string>> servers_of;  // by flag
+  for (const JsonMember& server : lists->as_object()) {
+    for (const Json& flag : server.value.find("flags")->as_array()) {
+      servers_of[flag.as_string()].insert(server.key);
+    }
+  }
+  EXPECT_GT(servers_of.size(), 1000U);
+  for (const ForeignFlag& row : foreign_flags()) {
+    const std::set<std::string> said = words_of(row.of);
+    std::set<std::string> found;
+    for (const std::string& flag : words_of(row.flags)) {
+      const std::set<std::string>& servers = servers_of[flag];
+      EXPECT_EQ(servers.empty(), kOlder.contains(flag)) << flag;
+      found.insert(servers.begin(), servers.end());
+    }
+    std::set<std::string> all = found;
+    all.insert(said.begin(), said.end());
+    EXPECT_EQ(all, said) << row.flags << ": the table leaves somebody out";
+    if (!words_of(row.flags).contains("--num-ctx")) {  // a parameter of Ollama's, not a flag
+      EXPECT_EQ(found, said) << row.flags << ": the table names somebody who has none of these";
     }
   }
 }
