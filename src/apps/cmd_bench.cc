@@ -297,7 +297,7 @@ Status with_remedy(Status status, const BenchLatencyOptions& o) {
   const bool large = status.code() == StatusCode::kOutOfMemory;
   if (weights) {
     return error(status.code(),
-                 "{} Or measure its shape with made-up weights: --load-format dummy",
+                 "{}; or measure its shape with made-up weights: --load-format dummy",
                  status.message());
   }
   if (large) {

@@ -32,7 +32,7 @@ void print(const Collector& result, bool has_text, bool json) {
 
 Status generate(const GenerateOptions& options) {
   set_log_level(LogLevel::kWarn);
-  TUTTI_TRY(const TextModel model, load_text_model(options.model, ""));
+  TUTTI_TRY(const TextModel model, load_text_model(options.model, "", TextNeeds::kIds));
   GenerationRequest request;
   TUTTI_TRY(request.prompt, read_ids(options.ids_file, model.engine->info().vocab_size));
   if (options.parameters.any_sampling()) {

@@ -46,7 +46,7 @@ Status run(const RunOptions& typed) {
   const RunOptions options = with_lone_prompt(typed);
   set_log_level(options.model.quiet ? LogLevel::kError : LogLevel::kWarn);
   TUTTI_TRY(const std::shared_ptr<const Json> tools, read_tools(options.tools));
-  TUTTI_TRY(const TextModel model, load_text_model(options.model, ""));
+  TUTTI_TRY(const TextModel model, load_text_model(options.model, "", TextNeeds::kChat));
   if (!options.model.quiet) {
     std::cerr << model.engine->info().id << ": " << model.description << "\n";
   }

@@ -11,6 +11,7 @@
 
 #include <unistd.h>
 
+#include "apps/model_parts.h"
 #include "backend/select.h"
 #include "base/check.h"
 #include "base/file.h"
@@ -180,6 +181,9 @@ Result<ModelLoadOptions> load_options(const ModelFlags& flags) {
   ModelLoadOptions options;
   TUTTI_TRY(options.directory, find_listed_model(flags.model, read_environment()));
   TUTTI_RETURN_IF_ERROR(check_model_directory(options.directory));
+  if (flags.load_format != "dummy") {
+    TUTTI_RETURN_IF_ERROR(check_download(options.directory));
+  }
   options.ranks = flags.tp;
   options.cache_directory = join_path(read_environment().home, "cache");
   options.collective_timeout =
@@ -226,7 +230,11 @@ Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,
   if (!flags.quiet && isatty(STDERR_FILENO) == 1) {
     options.progress = &draw_progress;
   }
-  return RankedModelRunner::load(backend, options);
+  Result<std::unique_ptr<RankedModelRunner>> loaded = RankedModelRunner::load(backend, options);
+  if (!loaded.ok() && loaded.status().message().ends_with("is the download complete?")) {
+    return with_download(loaded.status(), options.directory);
+  }
+  return loaded;
 }
 
 Result<std::vector<int32_t>> read_ids(const std::string& path, int64_t vocab_size) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/common.h"
+#include "apps/model_parts.h"
 #include "base/file.h"
 #include "plan/catalogue.h"
 
@@ -120,6 +121,23 @@ bool is_model_file(const std::string& path) {
          (path.ends_with(".safetensors") || path.ends_with(".gguf") || path.ends_with(".json"));
 }
 
+/// What a file that was typed is, if it is none of those that are read.
+const char* other_file(const std::string& path) {
+  const auto ends = [&path](std::initializer_list<const char*> endings) {
+    return std::any_of(
+        endings.begin(), endings.end(), [&](const char* ending) { return path.ends_with(ending); });
+  };
+  if (ends({".bin", ".pt", ".pth", ".pkl", ".ckpt"})) {
+    return "holds pickled weights, which can run code and are not read; download the safetensors "
+           "form of this model: hf download ORGANISATION/NAME";
+  }
+  if (ends({".tar", ".tar.gz", ".tgz", ".zip", ".7z", ".zst", ".xz"})) {
+    return "is an archive; unpack it and give the directory with config.json";
+  }
+  return "is a file, and none of a model; a model is a directory with config.json, tokenizer.json "
+         "and *.safetensors";
+}
+
 /// Of a model's files the one that was typed: its directory is meant.
 Result<std::string> directory_of_file(const std::string& file) {
   const fs::path path = file;
@@ -212,7 +230,7 @@ Status not_found(const std::string& name,
       name.find('/') == std::string::npos ? "ORGANISATION/" + name : name;
   return error(StatusCode::kNotFound,
                "model \"{}\" was not found; looked for a directory of that name and in {}. Give a "
-               "directory, or download it: hf download {} --local-dir {}",
+               "directory, a name of tutti models, or download it: hf download {} --local-dir {}",
                name,
                fmt::join(places, ", "),
                repository,
@@ -246,7 +264,9 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
     return error(StatusCode::kNotFound,
                  "{}: {}",
                  typed,
-                 file_exists(path) ? "is a file, and none of a model" : "no such model directory");
+                 file_exists(path) ? other_file(path)
+                                   : "no such model directory; tutti models lists names that can "
+                                     "be given instead of one");
   }
   const std::string cached = name_of(path);
   const std::string& name = cached.empty() ? path : cached;
@@ -320,8 +340,12 @@ std::string display_name(const std::string& model) {
 }
 
 Status check_model_directory(const std::string& directory) {
-  if (!is_directory(directory) || has_config(directory)) {
+  if (!is_directory(directory)) {
     return ok_status();  // loading says the rest
+  }
+  TUTTI_RETURN_IF_ERROR(check_json_files(directory));
+  if (has_config(directory)) {
+    return ok_status();
   }
   const std::vector<std::string> names = names_in(directory);
   const auto holds = [&](std::string_view ending) { return !ending_with(names, ending).empty(); };
@@ -352,11 +376,27 @@ Status check_model_directory(const std::string& directory) {
   if (!cached.empty()) {
     return missing(fmt::format("it is a cache of models: give a name, {}", listed(cached)));
   }
+  if (holds("adapter_config.json")) {
+    return missing("it is a LoRA adapter and no model: merge it into its model first");
+  }
+  if (holds(".onnx") || holds(".engine") || holds(".nemo") || holds(".npz") || holds(".tflite")) {
+    return missing(
+        "ONNX, TensorRT, NeMo, MLX and TFLite files are not read; download the Hugging "
+        "Face form of this model: " +
+        download_command(directory));
+  }
   if (holds("params.json") || holds("consolidated.safetensors") || holds(".pth")) {
     return missing("the model is in its maker's own format; download its Hugging Face form");
   }
   if (holds(".safetensors")) {
-    return missing("weights alone are no model: download the whole repository into it");
+    return missing("weights alone are no model: download the whole repository into it: " +
+                   download_command(directory));
+  }
+  if (names.empty()) {
+    return error(StatusCode::kNotFound,
+                 "{}: the directory is empty; {} fills it",
+                 directory,
+                 download_command(directory));
   }
   return error(StatusCode::kNotFound,
                "{}: no such file; a model's directory holds it beside tokenizer.json and "

@@ -1,7 +1,9 @@
 #include "apps/text_model.h"
 
 #include "apps/launch_plan.h"
+#include "apps/model_parts.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/option_names.h"
 #include "base/units.h"
 #include "base/wall_clock.h"
@@ -14,9 +16,18 @@ namespace tutti {
 
 Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,
+                                  TextNeeds needs,
                                   const EngineConfig& engine) {
   TUTTI_TRY(ModelLoadOptions options, load_options(flags));
   TextModel model;
+  if (const std::string missing = missing_for_chat(options.directory); !missing.empty()) {
+    if (needs == TextNeeds::kChat) {
+      return Status(StatusCode::kUnsupported, missing);
+    }
+    if (needs == TextNeeds::kServe) {
+      log_warn("{}", missing);
+    }
+  }
   if (file_exists(join_path(options.directory, "tokenizer.json"))) {
     TUTTI_TRY(model.tokenizer, Tokenizer::load(options.directory));
     options.vocab_limit = model.tokenizer->vocab_size();

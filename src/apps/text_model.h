@@ -15,9 +15,14 @@ struct TextModel {
   std::string description;                            ///< one line for the operator
 };
 
+/// What the model is loaded for: token ids alone; whatever it can do, with a line in the log about
+/// what it cannot; or chats, without which it is not worth loading.
+enum class TextNeeds { kIds, kServe, kChat };
+
 /// `name`: what the model is called in the API; empty = from the flags.
 Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,
+                                  TextNeeds needs,
                                   const EngineConfig& engine = {});
 
 }  // namespace tutti

@@ -36,11 +36,13 @@ Result<std::unique_ptr<CausalLm>> make_model(const HfConfig& config,
     }
     known += (known.empty() ? "" : ", ") + std::string(a.name);
   }
-  return error(StatusCode::kUnsupported,
-               "{}: architecture \"{}\" is not supported; supported are {}",
-               config.path,
-               config.architecture,
-               known);
+  return error(
+      StatusCode::kUnsupported,
+      "{}: architecture \"{}\" is not supported; supported are {}; tutti models lists models "
+      "of these",
+      config.path,
+      config.architecture,
+      known);
 }
 
 }  // namespace tutti
