@@ -1,21 +1,30 @@
 #!/usr/bin/env python3
-"""The flags of other servers, from their published packages, as JSON: peer_flags.py FOLDER > tests/e2e/peer_flags.json.
+"""The flags of other servers, from their published packages: peer_flags.py [--keep FOLDER] > tests/e2e/peer_flags.json.
 
-FOLDER holds what these leave there (560 MB; nothing is installed or run):
-    pip download --no-deps --only-binary :all: vllm==V sglang==V xinference==V
-    pip download --no-deps --no-binary :all: llama-cpp-python==V      # llama.cpp's sources are in it
-    go mod download, then cmd/cmd.go of github.com/ollama/ollama as ollama-V.go
---check FILE: fail if a flag that our table names is no longer a flag of the server it is said to be of.
+Downloads PACKAGES (560 MB, kept in FOLDER if one is named) with pip and go and reads their sources; nothing of them is
+installed or run. tests/unit/apps/foreign_flags_test.cc and tests/e2e/mistakes_test.py hold our table against the list.
+--check FILE: compares with FILE instead of printing, and fails if they differ (tools/nightly).
 """
 
 import argparse
 import ast
 import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
+
+PACKAGES = {
+    "vLLM": "vllm==0.33.0",
+    "SGLang": "sglang==0.5.23",
+    "Xinference": "xinference==4.1.0",
+    "llama.cpp": "llama-cpp-python==0.3.36",  # its archive holds llama.cpp's sources
+    "Ollama": "github.com/ollama/ollama@v0.17.4",
+}
 
 
 def flags_in_calls(source, function):
@@ -93,43 +102,53 @@ def ollama(source):
     return found
 
 
+def download(package, folder):
+    """The one file of a package, in a folder of its own."""
+    place = folder / re.sub(r"\W", "_", package)
+    if not place.is_dir():
+        place.mkdir(parents=True)
+        form = "--no-binary" if package.startswith("llama") else "--only-binary"
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", form, ":all:", "-d", place, package],
+                       check=True)
+    (file,) = place.iterdir()
+    return file
+
+
+def download_module(module, folder):
+    """The directory of a Go module's sources."""
+    place = folder / "go"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "go.mod").write_text("module flags\n")
+    env = {**os.environ, "GOPATH": str(place / "path"), "GOFLAGS": "-mod=mod -modcacherw"}
+    out = subprocess.run(["go", "mod", "download", "-json", module], cwd=place, env=env, check=True, capture_output=True)
+    return pathlib.Path(json.loads(out.stdout)["Dir"])
+
+
 def collect(folder):
     servers = {}
-    for path in sorted(pathlib.Path(folder).iterdir()):
-        name = path.name.split("-")[0]
-        version = re.search(r"-(\d+(?:\.\d+)+)", path.name)
-        if not version:
-            continue
-        if path.suffix == ".whl" and name in ("vllm", "sglang", "xinference"):
-            with zipfile.ZipFile(path) as wheel:
-                flags = {"vllm": vllm, "sglang": sglang, "xinference": xinference}[name](wheel)
-            servers[{"vllm": "vLLM", "sglang": "SGLang", "xinference": "Xinference"}[name]] = (version[1], flags)
-        elif name == "llama_cpp_python":
-            with tarfile.open(path) as archive:
-                (member,) = [m for m in archive.getmembers() if m.name.endswith("vendor/llama.cpp/common/arg.cpp")]
-                flags = llama_cpp(archive.extractfile(member).read().decode())
-            servers["llama.cpp"] = (f"of llama-cpp-python {version[1]}", flags)
-        elif name == "ollama":
-            servers["Ollama"] = (version[1], ollama(path.read_text()))
-    return {n: {"version": v, "flags": sorted(f)} for n, (v, f) in sorted(servers.items())}
+    for server, read in (("vLLM", vllm), ("SGLang", sglang), ("Xinference", xinference)):
+        with zipfile.ZipFile(download(PACKAGES[server], folder)) as wheel:
+            servers[server] = read(wheel)
+    with tarfile.open(download(PACKAGES["llama.cpp"], folder)) as archive:
+        (member,) = [m for m in archive.getmembers() if m.name.endswith("vendor/llama.cpp/common/arg.cpp")]
+        servers["llama.cpp"] = llama_cpp(archive.extractfile(member).read().decode())
+    servers["Ollama"] = ollama((download_module(PACKAGES["Ollama"], folder) / "cmd" / "cmd.go").read_text())
+    return {n: {"package": PACKAGES[n], "flags": sorted(servers[n])} for n in sorted(servers)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
-    parser.add_argument("--check", metavar="FILE", help="compare with this file; 1 if a flag we know is gone")
+    parser.add_argument("--keep", metavar="FOLDER", type=pathlib.Path)
+    parser.add_argument("--check", metavar="FILE", type=pathlib.Path)
     options = parser.parse_args()
-    found = collect(options.folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        found = collect(options.keep or pathlib.Path(temporary))
     if not options.check:
         json.dump(found, sys.stdout, indent=0)
         print()
         return 0
-    known = json.loads(pathlib.Path(options.check).read_text())
-    for name, server in known.items():
-        now = set(found.get(name, {"flags": []})["flags"])
-        new, gone = now - set(server["flags"]), set(server["flags"]) - now
-        print(f"{name} {server['version']} -> {found.get(name, {}).get('version')}: {len(new)} new, {len(gone)} gone")
-    return 0 if set(known) <= set(found) else 1
+    print("flags:", ", ".join(f"{len(server['flags'])} of {name}" for name, server in found.items()))
+    return 0 if found == json.loads(options.check.read_text()) else 1
 
 
 if __name__ == "__main__":

@@ -88,6 +88,21 @@ void add_limit_flags(CLI::App& app, ServeOptions& options) {
   }
 }
 
+std::string check_host(const std::string& text) {
+  if (text.find("//") != std::string::npos) {
+    return "wanted an address such as 127.0.0.1, without scheme and path";
+  }
+  const size_t colon = text.find(':');
+  const bool one = colon != std::string::npos && text.find(':', colon + 1) == std::string::npos;
+  return one ? fmt::format("wanted an address alone; the port is --port {}", text.substr(colon + 1))
+             : "";
+}
+
+// A variable of the shell that is not set would leave the server open.
+std::string check_key(const std::string& text) {
+  return text.empty() ? "is empty; give a key such as the output of: openssl rand -hex 24" : "";
+}
+
 void add_serve(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand("serve", "Serve a model over HTTP with an OpenAI-compatible API");
   cmd->footer(
@@ -97,13 +112,16 @@ void add_serve(CLI::App& app, Commands& c) {
       "3+4?\"}]}'");
   add_model_flags(*cmd, c.serve.model, false);
   add_load_format(*cmd, c.serve.model);
-  cmd->add_option("--host", c.serve.host, "Address to listen on")->capture_default_str();
+  cmd->add_option("--host", c.serve.host, "Address to listen on")
+      ->capture_default_str()
+      ->check(check_host, "", "host");
   cmd->add_option("--port", c.serve.port, "Port to listen on; 0 takes a free one")
       ->capture_default_str()
       ->check(between(0, 65535));
   cmd->add_option("--api-key",
                   c.serve.api_key,
-                  "Key that clients must send (better: the variable TUTTI_API_KEY)");
+                  "Key that clients must send (better: the variable TUTTI_API_KEY)")
+      ->check(check_key, "", "key");
   cmd->add_option(
       "--allowed-origins",
       c.serve.allowed_origins,

@@ -151,13 +151,6 @@ LogLevel log_level_of(const ServeOptions& options) {
   return options.model.quiet ? std::max(level, LogLevel::kWarn) : level;
 }
 
-// On quiet servers too: whoever started one waits for this line.
-void say_ready(const std::string& line, LogLevel usual) {
-  set_log_level(std::min(usual, LogLevel::kInfo));
-  log_info("{}", line);
-  set_log_level(usual);
-}
-
 Status serve(const ServeOptions& options, Shutdown& shutdown) {
   raise_descriptor_limit();
   const Environment environment = read_environment();
@@ -185,9 +178,9 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   log_info("{}: {}", model.engine->info().id, model.description);
   shutdown.loaded();  // before anybody can see the model: from here on a signal finishes requests
   TUTTI_RETURN_IF_ERROR(served->add(model.engine));
-  say_ready(
-      fmt::format("ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id),
-      log_level_of(options));
+  // On quiet servers too: whoever started one waits for this line.
+  log_notice(fmt::format(
+      "ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id));
 
   const std::optional<int> signal = serve_until_the_end(shutdown, *served);
   if (!signal) {

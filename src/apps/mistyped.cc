@@ -48,6 +48,14 @@ constexpr auto kForeignCommands = std::to_array<ForeignCommand>({
     {"collect-env", "tutti doctor --dump FILE writes down what this machine has"},
 });
 
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return out;
+}
+
 }  // namespace
 
 std::string unknown_command(std::string_view typed,
@@ -60,7 +68,7 @@ std::string unknown_command(std::string_view typed,
                                      [&](const auto& f) { return f.name == typed; });
   if (of.empty() && foreign != kForeignCommands.end()) {
     next = foreign->advice;
-  } else if (const auto close = nearest_words(typed, commands); !close.empty()) {
+  } else if (const auto close = nearest_words(lower(typed), commands); !close.empty()) {
     next = fmt::format("did you mean {} {}?", name, close.front());
   } else {
     next = fmt::format("{} --help says what they do", name);

@@ -190,6 +190,31 @@ bool plain_name(const std::string& name) {
          name.find("..") == std::string::npos;
 }
 
+/// "org/name" of an address of the hub, or of a name with a tag behind it as Ollama and llama.cpp
+/// have it; "" of anything else.
+std::string repository_of(std::string typed) {
+  bool address = false;
+  for (const char* beginning :
+       {"https://", "http://", "hf://", "huggingface.co/", "hf.co/", "www."}) {
+    const size_t length = std::string_view(beginning).size();
+    if (typed.starts_with(beginning)) {
+      typed.erase(0, length);
+      address = true;
+    }
+  }
+  for (const char* host : {"huggingface.co/", "hf.co/"}) {
+    typed.erase(0, typed.starts_with(host) ? std::string_view(host).size() : 0);
+  }
+  const size_t slash = typed.find('/');
+  if (slash == std::string::npos || slash == 0) {
+    return {};
+  }
+  const size_t end = std::min(typed.find_first_of("/?#:", slash + 1), typed.size());
+  const bool tag = end < typed.size() && typed[end] == ':';
+  const std::string name = typed.substr(0, end);
+  return (address || tag) && plain_name(name) && !name.ends_with('/') ? name : "";
+}
+
 // Typed as a path, so that no name is meant.
 bool is_path(const std::string& typed) {
   return typed.starts_with('/') || typed.starts_with('.') || typed.starts_with('~');
@@ -259,6 +284,13 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
   const std::string path = home_expanded(typed, environment.user_home);
   if (is_directory(path) || is_model_file(path)) {
     return resolve_path(path);
+  }
+  if (const std::string name = repository_of(typed); !name.empty()) {
+    return error(StatusCode::kNotFound,
+                 "{}: a model is given as {}, after: hf download {}",
+                 typed,
+                 name,
+                 name);
   }
   if (is_path(typed) || !plain_name(typed)) {
     return error(StatusCode::kNotFound,

@@ -160,6 +160,8 @@ std::vector<std::string> typed_arguments(int argc, char** argv) {
   if (!args.empty() && args[0] == "help") {
     args.erase(args.begin());
     args.emplace_back("--help");
+  } else if (args.size() == 1 && (args[0] == "-v" || args[0] == "-V" || args[0] == "-version")) {
+    args[0] = "--version";
   }
   return args;
 }

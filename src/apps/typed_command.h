@@ -17,7 +17,8 @@ struct TypedCommand {
   size_t words = 0;
 };
 
-/// The words behind the program's name; "help serve" is turned round, as other programs have it.
+/// The words behind the program's name; "help serve" and "-v" become what other programs have them
+/// for.
 std::vector<std::string> typed_arguments(int argc, char** argv);
 
 TypedCommand typed_command(CLI::App& app, const std::vector<std::string>& args);

@@ -32,6 +32,13 @@ spdlog::logger& logger() {
   return *kLogger;
 }
 
+// To the same sink, whatever the level.
+spdlog::logger& notices() {
+  static const std::shared_ptr<spdlog::logger> kLogger =
+      std::make_shared<spdlog::logger>("tutti", logger().sinks().front());
+  return *kLogger;
+}
+
 std::atomic<bool>& as_json() {
   static std::atomic<bool> json{false};
   return json;
@@ -181,6 +188,16 @@ std::string json_log_line(LogLevel level,
   return out;
 }
 
+namespace {
+
+std::string written(LogLevel level, std::string_view message, std::span<const LogField> fields) {
+  constexpr size_t kPrefix = 16;  // time and level
+  return as_json() ? json_log_line(level, message, fields)
+                   : shortened(printable(message.substr(0, kMaxLogLine)), kMaxLogLine - kPrefix);
+}
+
+}  // namespace
+
 void log_line(LogLevel level, std::string_view line) {
   const SpellOption spell = option_spelling();
   if (spell == nullptr) {
@@ -191,15 +208,13 @@ void log_line(LogLevel level, std::string_view line) {
 }
 
 void log_event(LogLevel level, std::string_view message, std::span<const LogField> fields) {
-  if (!log_enabled(level)) {
-    return;
+  if (log_enabled(level)) {
+    logger().log(to_spdlog(level), "{}", written(level, message, fields));
   }
-  constexpr size_t kPrefix = 16;  // time and level
-  logger().log(to_spdlog(level),
-               "{}",
-               as_json()
-                   ? json_log_line(level, message, fields)
-                   : shortened(printable(message.substr(0, kMaxLogLine)), kMaxLogLine - kPrefix));
+}
+
+void log_notice(std::string_view message) {
+  notices().info("{}", written(LogLevel::kInfo, message, {}));
 }
 
 }  // namespace tutti

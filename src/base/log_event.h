@@ -28,6 +28,9 @@ struct LogField {
 /// As text only `message` is printed, so it must say what the fields say.
 void log_event(LogLevel level, std::string_view message, std::span<const LogField> fields);
 
+/// A line of level info that is written at every level: what whoever started the program waits for.
+void log_notice(std::string_view message);
+
 /// No line is longer than this, whatever it is made from.
 inline constexpr size_t kMaxLogLine = 8 << 10;
 

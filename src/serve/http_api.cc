@@ -93,6 +93,17 @@ bool is_json(const HttpHead& head) {
   return essence == "application/json";
 }
 
+// curl and others take a form for granted unless told otherwise.
+std::string wrong_type(const HttpHead& head) {
+  constexpr size_t kShown = 80;
+  const std::string* type = head.find("content-type");
+  return fmt::format(
+      "Content-Type: got {}, wanted application/json; with curl: -H 'Content-Type: "
+      "application/json'",
+      type == nullptr ? "none"
+                      : '"' + header_text(std::string_view(*type).substr(0, kShown)) + '"');
+}
+
 HttpResponse method_error(std::string_view method, const Route& route) {
   const bool get = std::string_view(route.method) == "GET";
   const char* allowed = route.health() ? "GET, HEAD, OPTIONS" : get ? "GET, HEAD" : "POST";
@@ -160,8 +171,7 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
     return error_response(http_error(415, "compressed request bodies are not accepted"), dialect);
   }
   if (!get && !is_json(head)) {
-    return error_response(
-        http_error(415, "the body must be sent as Content-Type: application/json"), dialect);
+    return error_response(http_error(415, wrong_type(head)), dialect);
   }
   const int64_t limit = body_limit(match);
   if (head.content_length.value_or(0) > limit) {

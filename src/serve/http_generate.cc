@@ -85,6 +85,15 @@ Status check_prompt_parts(const CanonicalRequest& request,
   return ok_status();
 }
 
+/// The usual reasons why what was typed into a shell is no JSON.
+Status with_hint(const Status& status, std::string_view text) {
+  const bool single = text.starts_with("{'") || text.starts_with("['") || text.starts_with("'");
+  const char* hint = text.empty() ? "; the body is empty, wanted a JSON object"
+                     : single     ? "; JSON has double quotes, and the shell single ones around it"
+                                  : "";
+  return Status(status.code(), status.message() + hint).with_param(status.param());
+}
+
 /// The engine names max_tokens; the client may have called it `length_field`.
 Status in_client_words(Status status, const std::string& length_field) {
   constexpr std::string_view kName = "max_tokens";
@@ -194,7 +203,11 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
   if (text.starts_with("\xef\xbb\xbf")) {
     return invalid("the request body begins with a byte order mark; JSON has none");
   }
-  TUTTI_TRY(const Json json, parse_json(text, json_limits));
+  const Result<Json> parsed = parse_json(text, json_limits);
+  if (!parsed.ok()) {
+    return with_hint(parsed.status(), text);
+  }
+  const Json& json = *parsed;
   if (!json.is_object()) {
     return invalid("the request body is {}, wanted a JSON object", json.type_name());
   }

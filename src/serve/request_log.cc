@@ -10,7 +10,7 @@ namespace tutti {
 namespace {
 
 constexpr size_t kShownPath = 200;
-constexpr size_t kShownMessage = 400;
+constexpr size_t kShownMessage = 200;
 
 // Tokens after the first per second; the first belongs to the prompt.
 double tokens_per_second(const GenerationWatch::Facts& facts) {

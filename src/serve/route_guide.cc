@@ -28,6 +28,8 @@ constexpr const char* kNone = "there is nothing like it here";
 
 constexpr auto kForeign = std::to_array<ForeignPath>({
     // clang-format off
+    {"/api/v0/models", "LM Studio", kModels},
+    {"/api/v0/*", "LM Studio", kChat},
     {"/api/chat", "Ollama", kChat},
     {"/api/generate", "Ollama", kText},
     {"/api/tags /api/ps /api/show", "Ollama", kModels},
@@ -128,6 +130,12 @@ std::string slip_of_base(const std::string& path) {
   return {};
 }
 
+// "/v1/chat" of "/v1/chat/completions"; "" of shorter paths.
+std::string two_segments(const std::string& path) {
+  const size_t second = path.find('/', 1);
+  return second == std::string::npos ? "" : path.substr(0, path.find('/', second + 1));
+}
+
 std::string nearest_route(const std::string& path) {
   std::vector<std::string> known;
   for (const Route& route : route_table()) {
@@ -135,7 +143,13 @@ std::string nearest_route(const std::string& path) {
       known.emplace_back(route.path);
     }
   }
-  const std::vector<std::string> close = nearest_words(path, known);
+  std::vector<std::string> close = nearest_words(path, known);
+  if (close.empty()) {  // "/v1/chat", "/v1/chat/complete"
+    const std::string begin = two_segments(path);
+    std::copy_if(known.begin(), known.end(), std::back_inserter(close), [&](const auto& route) {
+      return !begin.empty() && two_segments(route) == begin;
+    });
+  }
   return close.empty() ? "" : fmt::format("did you mean {}?", in_words(*route_of(close[0])));
 }
 

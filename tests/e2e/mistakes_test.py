@@ -105,6 +105,13 @@ COMMANDS = [
     ("run ./nowhere Hi", NOT_FOUND, ["./nowhere: no such model directory"], "tutti models"),
     ("run some-org/some-model Hi", NOT_FOUND, ['"some-org/some-model" was not found'],
      "hf download some-org/some-model --local-dir"),
+    ("run https://huggingface.co/Qwen/Qwen3-0.6B Hi", NOT_FOUND, ["given as Qwen/Qwen3-0.6B"], "hf download Qwen/Qwen3-0.6B"),
+    ("run hf.co/Qwen/Qwen3-0.6B/tree/main Hi", NOT_FOUND, ["given as Qwen/Qwen3-0.6B"], "hf download Qwen/Qwen3-0.6B"),
+    ("run Qwen/Qwen3-0.6B:Q4_K_M Hi", NOT_FOUND, ["Q4_K_M", "given as Qwen/Qwen3-0.6B"], "hf download Qwen/Qwen3-0.6B"),
+    ("serve M --host http://0.0.0.0", USAGE, ["--host http://0.0.0.0", "127.0.0.1"], "tutti serve --help"),
+    ("serve M --host 0.0.0.0:8000", USAGE, ["--host 0.0.0.0:8000", "--port 8000"], "tutti serve --help"),
+    ("serve M --api-key ''", USAGE, ["--api-key : is empty", "openssl rand -hex 24"], "tutti serve --help"),
+    ("SERVE M", USAGE, ['"SERVE"', "did you mean tutti serve?"], "tutti serve"),
     ("serve M --tp 3 --device cpu -q", USAGE, ["--tp 3", "1, 2, 4, 8"], None),
     ("serve M --device tpu", USAGE, ["--device tpu", "auto, cpu or cuda"], "tutti serve --help"),
     ("serve M --device cpu -q --gpus all", UNAVAILABLE, ["--gpus all: contradicts --device cpu", "leave --gpus out"], None),
@@ -264,8 +271,9 @@ REFUSED = [
     ("POST", CHAT, hello(logit_bias={"x": 1}), 400, ["logit_bias", '"x"'], ("POST", CHAT, hello(logit_bias={"1": 1}))),
     ("POST", TEXT, {"prompt": [99999999]}, 400, ["prompt[0]: got 99999999"], ("POST", TEXT, {"prompt": [1], "max_tokens": 1})),
     ("POST", TEXT, {"prompt": "x" * 20000}, 400, ["2048"], ("POST", TEXT, PROMPT)),
+    ("POST", CHAT, "{'messages': []}", 400, ["double quotes"], ("POST", CHAT, HELLO)),
     ("POST", CHAT, "{", 400, ["invalid JSON at line 1"], ("POST", CHAT, HELLO)),
-    ("POST", CHAT, "", 400, ["JSON"], ("POST", CHAT, HELLO)),
+    ("POST", CHAT, "", 400, ["the body is empty"], ("POST", CHAT, HELLO)),
     ("POST", CHAT, "[]", 400, ["wanted a JSON object"], ("POST", CHAT, HELLO)),
 ]
 
@@ -520,6 +528,12 @@ class RequestTest(MistakeCase):
                 self.assertEqual(len(warnings), 1)
                 self.assertIn(warning, warnings[0])
         self.server.wait_for("warned of max_token: no such field")
+
+    def test_a_form_is_no_json(self):
+        status, body = self.server.request("POST", CHAT, HELLO, {"Content-Type": "application/x-www-form-urlencoded"})
+        self.assertEqual(status, 415)
+        header = re.search(r"-H '([^:]+): ([^']+)'", json.loads(body)["error"]["message"])
+        self.assertEqual(self.server.request("POST", CHAT, HELLO, {header[1]: header[2]})[0], 200)
 
     def test_what_is_no_http_is_told_in_the_log(self):
         with socket.create_connection(("127.0.0.1", self.server.port)) as s:

@@ -240,6 +240,9 @@ TEST(Api, ALostRequestIsToldTheWay) {
         Lost{"POST", "//v1/chat/completions", "single slashes"},
         Lost{"POST", "/V1/chat/completions", "small letters"},
         Lost{"POST", "/v1/chat/completion", "did you mean POST /v1/chat/completions?"},
+        Lost{"POST", "/v1/chat", "did you mean POST /v1/chat/completions?"},
+        Lost{"POST", "/v1/chat/complete", "did you mean POST /v1/chat/completions?"},
+        Lost{"GET", "/api/v0/models", "LM Studio's API; here: GET /v1/models"},
         Lost{"GET", "/v1", "base URL"},
         Lost{"GET", "/v1/model", "did you mean GET /v1/models?"},
         Lost{"GET", "/quite/other", "no such route. This server has POST /v1/chat/completions"}}) {
