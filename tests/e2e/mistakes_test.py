@@ -19,7 +19,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_test
-from cli_test import Case, Server, fixture, has_gpu, tiny_r1
+from cli_test import Case, Server, tiny_r1
+from terminal import Terminal
 
 CPU = ["--device", "cpu", "-q"]
 CHAT = "/v1/chat/completions"
@@ -557,9 +558,16 @@ class QuietTest(MistakeCase):
         server.reader.join()
         self.assertEqual(len(server.lines), 1, server.lines)
 
-    def test_nothing_is_coloured_that_is_no_terminal(self):
-        out, err = self.run_tutti("run", tiny_r1(), "Hi", "--device", "cpu", "--max-tokens", "4")
+    def test_colours_are_for_terminals_that_want_them(self):
+        args = ["run", tiny_r1(), "What is 3+4?", "--device", "cpu", "--temperature", "0"]
+        out, err = self.run_tutti(*args)
         self.assertNotIn("\x1b", out + err)
+        env = {**cli_test.environment(self.folder.name), "TERM": "xterm"}
+        env.pop("NO_COLOR", None)
+        for more, coloured in (({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)):
+            with self.subTest(more):
+                terminal = Terminal(self, [cli_test.PROGRAM, *args], {**env, **more})
+                self.assertEqual("\x1b[2m" in terminal.until(""), coloured)
 
 
 if __name__ == "__main__":
