@@ -116,7 +116,7 @@ class Page:
         # What the pages name: models as people have them, a machine's inventory, tools.
         os.symlink(os.path.join(SOURCE, "tests/golden/fixtures/dsv3_base_f32"), self.path("DeepSeek-R1"))
         for name in ("Qwen3-8B", "MODEL"):
-            script_model.make(self.path(name), CALLS)
+            script_model.make(self.path(name), CALLS, "{# as Qwen3: #}{% if enable_thinking %}{% endif %}" + script_model.HEAD)
         subprocess.run([PROGRAM, "doctor", "--dump", self.path("box.json")], check=True, env=self.env,
                        capture_output=True)
         with open(self.path("tools.json"), "w", encoding="utf-8") as f:

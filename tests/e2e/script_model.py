@@ -47,7 +47,10 @@ def write_safetensors(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(data))
 
 
-def make(folder, scripts, template_head="{# <think> </think> #}{%- if tools %}{{- tools | tojson }}<tool_call>{%- endif %}"):
+HEAD = "{# <think> </think> #}{%- if tools %}{{- tools | tojson }}<tool_call>{%- endif %}"
+
+
+def make(folder, scripts, template_head=HEAD):
     """Pieces of all scripts differ from each other and are no single ASCII characters."""
     os.makedirs(folder, exist_ok=True)
     vocab = {LETTERS[b]: b for b in range(256)}
