@@ -157,6 +157,18 @@ class HelpTest(Case):
         out, _ = self.run_tutti("--version")
         self.assertRegex(out, r"^tutti \d+\.\d+\.\d+(-[0-9A-Za-z.]+)?(\+[0-9a-z.]+)?\n$")
 
+    def test_version_as_json(self):
+        version = json.loads(self.run_tutti("version", "--json")[0])
+        self.assertEqual("tutti " + version["version"] + "\n", self.run_tutti("version")[0])
+        self.assertIn("DeepseekV3ForCausalLM", version["architectures"])
+        self.assertIn("F8_E4M3 blocks", version["formats"])
+        cuda = version["cuda"]
+        if cuda["plugin"]:
+            self.assertRegex(cuda["toolkit"], r"^\d+\.\d+$")
+            self.assertIsNone(cuda["error"])
+        else:  # a build for the CPU, or the program alone
+            self.assertIn("libtutti_cuda.so was not found", cuda["error"])
+
     def test_mistakes_exit_with_64(self):
         for args in (
             [],
