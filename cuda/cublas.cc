@@ -35,6 +35,7 @@ struct Functions {
   X(cublasLtMatmulDescSetAttribute)       \
   X(cublasLtMatrixLayoutCreate)           \
   X(cublasLtMatrixLayoutDestroy)          \
+  X(cublasLtMatrixLayoutSetAttribute)     \
   X(cublasLtMatmulPreferenceCreate)       \
   X(cublasLtMatmulPreferenceDestroy)      \
   X(cublasLtMatmulPreferenceSetAttribute) \
@@ -57,7 +58,19 @@ bool aligned(const void* data, int64_t stride, ElementType type) {
 }
 
 // What the choice of an algorithm may depend on.
-using ProblemKey = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int, bool>;
+using ProblemKey = std::tuple<int64_t,
+                              int64_t,
+                              int64_t,
+                              int64_t,
+                              int64_t,
+                              int64_t,
+                              int64_t,
+                              int64_t,
+                              int64_t,
+                              int64_t,
+                              int,
+                              int,
+                              bool>;
 
 ProblemKey key_of(const MatMul& p, bool bias) {
   return {p.m,
@@ -66,6 +79,10 @@ ProblemKey key_of(const MatMul& p, bool bias) {
           p.y_stride,
           p.x_stride,
           p.w_stride,
+          p.batches,
+          p.y_batch,
+          p.x_batch,
+          p.w_batch,
           static_cast<int>(p.y_type),
           static_cast<int>(p.x_type),
           bias};
@@ -237,7 +254,10 @@ bool CublasLt::fits(const MatMul& p) {
   const bool types =
       p.x_type == p.w_type && (p.x_type == ElementType::kBF16 ||
                                (p.x_type == ElementType::kF32 && p.y_type == ElementType::kF32));
-  return types && p.batches == 1 && p.offsets == nullptr && p.m > 0 && p.n > 0 && p.k > 0 &&
+  const bool batches =
+      p.batches == 1 || (p.bias == nullptr && aligned(p.y, p.y_batch, p.y_type) &&
+                         aligned(p.x, p.x_batch, p.x_type) && aligned(p.w, p.w_batch, p.w_type));
+  return types && batches && p.offsets == nullptr && p.m > 0 && p.n > 0 && p.k > 0 &&
          aligned(p.y, p.y_stride, p.y_type) && aligned(p.x, p.x_stride, p.x_type) &&
          aligned(p.w, p.w_stride, p.w_type);
 }
@@ -269,15 +289,26 @@ Status CublasLt::Impl::make_layouts(const MatMul& p, bool bias, Plan& plan) cons
                           ElementType type,
                           int64_t rows,
                           int64_t cols,
-                          int64_t stride) {
-    return check(
+                          int64_t stride,
+                          int64_t batch) -> Status {
+    TUTTI_RETURN_IF_ERROR(check(
         f.cublasLtMatrixLayoutCreate(
             &to, type_of(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), stride),
-        "cublasLtMatrixLayoutCreate");
+        "cublasLtMatrixLayoutCreate"));
+    if (p.batches == 1) {
+      return ok_status();
+    }
+    const auto count = narrow<int32_t>(p.batches);
+    TUTTI_RETURN_IF_ERROR(check(f.cublasLtMatrixLayoutSetAttribute(
+                                    to, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
+                                "cublasLtMatrixLayoutSetAttribute"));
+    return check(f.cublasLtMatrixLayoutSetAttribute(
+                     to, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &batch, sizeof batch),
+                 "cublasLtMatrixLayoutSetAttribute");
   };
-  TUTTI_RETURN_IF_ERROR(layout(plan.w, p.w_type, p.k, p.n, p.w_stride));
-  TUTTI_RETURN_IF_ERROR(layout(plan.x, p.x_type, p.k, p.m, p.x_stride));
-  return layout(plan.y, p.y_type, p.n, p.m, p.y_stride);
+  TUTTI_RETURN_IF_ERROR(layout(plan.w, p.w_type, p.k, p.n, p.w_stride, p.w_batch));
+  TUTTI_RETURN_IF_ERROR(layout(plan.x, p.x_type, p.k, p.m, p.x_stride, p.x_batch));
+  return layout(plan.y, p.y_type, p.n, p.m, p.y_stride, p.y_batch);
 }
 
 Result<CublasLt::Impl::Plan*> CublasLt::Impl::plan_for(const MatMul& p,

@@ -25,8 +25,8 @@ class CublasLt {
                                                 TuningCache* cache = nullptr);
   ~CublasLt();
 
-  /// True if cuBLASLt takes the problem: one dense matrix, bf16 or f32 throughout (f32 results from
-  /// bf16 allowed), rows of 16-byte multiples.
+  /// True if cuBLASLt takes the problem: dense matrices that all rows go through, bf16 or f32
+  /// throughout (f32 results from bf16 allowed), rows of 16-byte multiples.
   static bool fits(const MatMul& problem);
 
   /// Where a product may work.

@@ -3,7 +3,9 @@
 #include "comm/communicator.h"
 #include "cuda/cuda_ops.h"
 #include "cuda/kernels/mla_decode.h"
+#include "cuda/kernels/mla_prefill.h"
 #include "cuda/kernels/paged_attention.h"
+#include "cuda/kernels/tensor_map.h"
 #include "cuda/ops/attention.h"
 #include "cuda/ops/rows.h"
 #include "cuda/views.h"
@@ -53,14 +55,18 @@ bool is_decoding(const AttentionBatch& batch, int64_t rows) {
   return batch.max_queries == 1 && rows == batch.context_before.dim(0);
 }
 
-bool mla_decode_fits(const op::MlaAttention& a, int multiprocessors) {
-  const int64_t block = a.batch.block_size;
+// What the kernels for MLA were made for.
+bool is_deepseek(const op::MlaAttention& a) {
   return a.out.dtype() == DType::kBF16 && a.out.dim(2) == kMlaLatent &&
          a.q_rope.dim(2) == kMlaRope && a.out.contiguous() && a.q_latent.contiguous() &&
          a.cache.contiguous() && a.q_rope.stride(0) % 8 == 0 && a.q_rope.stride(1) % 8 == 0 &&
-         aligned(a.q_latent.raw()) && aligned(a.q_rope.raw()) && aligned(a.cache.raw()) &&
-         (block & (block - 1)) == 0 && is_decoding(a.batch, a.out.dim(0)) && a.out.dim(0) > 0 &&
-         a.out.dim(0) <= 65535 &&
+         aligned(a.q_latent.raw()) && aligned(a.q_rope.raw()) && aligned(a.cache.raw());
+}
+
+bool mla_decode_fits(const op::MlaAttention& a, int multiprocessors) {
+  const int64_t block = a.batch.block_size;
+  return is_deepseek(a) && (block & (block - 1)) == 0 && is_decoding(a.batch, a.out.dim(0)) &&
+         a.out.dim(0) > 0 && a.out.dim(0) <= 65535 &&
          mla_decode_partials(
              static_cast<int>(a.out.dim(0)), static_cast<int>(a.out.dim(1)), multiprocessors) *
                  static_cast<int64_t>(sizeof(float)) <=
@@ -112,28 +118,81 @@ void CudaOps::run(const op::Attention& args) {
          "attention");
 }
 
-void CudaOps::run(const op::MlaAttention& args) {
-  enter();
-  if (mla_decode_fits(args, o_.gpu.multiprocessors)) {
-    ++calls_.mla_decode;
-    return finish(mla_decode({.out = args.out.raw(),
-                              .q_latent = args.q_latent.raw(),
-                              .q_rope = args.q_rope.raw(),
-                              .cache = args.cache.raw(),
-                              .context_before = args.batch.context_before.data<int32_t>(),
-                              .block_table = args.batch.block_table.data<int32_t>(),
-                              .q_rope_stride = args.q_rope.stride(0),
-                              .q_rope_head_stride = args.q_rope.stride(1),
-                              .table_stride = static_cast<int>(args.batch.block_table.stride(0)),
-                              .sequences = static_cast<int>(args.out.dim(0)),
-                              .heads = static_cast<int>(args.out.dim(1)),
-                              .block_size = static_cast<int>(args.batch.block_size),
-                              .scale = args.scale},
-                             static_cast<float*>(o_.decode_partials.data()),
-                             o_.gpu.multiprocessors,
-                             o_.stream),
-                  "mla_attention");
+bool CudaOps::run_mla_decode(const op::MlaAttention& args,
+                             ConstTensorView table,
+                             RopeLayout layout) {
+  if (!mla_decode_fits(args, o_.gpu.multiprocessors)) {
+    return false;
   }
+  enter();
+  ++calls_.mla_decode;
+  finish(mla_decode({.out = args.out.raw(),
+                     .q_latent = args.q_latent.raw(),
+                     .q_rope = args.q_rope.raw(),
+                     .cache = args.cache.raw(),
+                     .rope_table = floats(table),
+                     .context_before = args.batch.context_before.data<int32_t>(),
+                     .block_table = args.batch.block_table.data<int32_t>(),
+                     .q_rope_stride = args.q_rope.stride(0),
+                     .q_rope_head_stride = args.q_rope.stride(1),
+                     .rope_table_stride = table.defined() ? table.stride(0) : 0,
+                     .table_stride = static_cast<int>(args.batch.block_table.stride(0)),
+                     .sequences = static_cast<int>(args.out.dim(0)),
+                     .heads = static_cast<int>(args.out.dim(1)),
+                     .block_size = static_cast<int>(args.batch.block_size),
+                     .interleaved = layout == RopeLayout::kInterleaved,
+                     .scale = args.scale},
+                    static_cast<float*>(o_.decode_partials.data()),
+                    o_.gpu.multiprocessors,
+                    o_.stream),
+         "mla_attention");
+  return true;
+}
+
+bool CudaOps::run_mla_prefill(const op::MlaAttention& args) {
+  const MlaPrefill p{.out = args.out.raw(),
+                     .q_latent = args.q_latent.raw(),
+                     .q_rope = args.q_rope.raw(),
+                     .query_begin = args.batch.query_begin.data<int32_t>(),
+                     .context_before = args.batch.context_before.data<int32_t>(),
+                     .block_table = args.batch.block_table.data<int32_t>(),
+                     .q_rope_stride = args.q_rope.stride(0),
+                     .q_rope_head_stride = args.q_rope.stride(1),
+                     .table_stride = static_cast<int>(args.batch.block_table.stride(0)),
+                     .tokens = static_cast<int>(args.out.dim(0)),
+                     .sequences = static_cast<int>(args.batch.context_before.dim(0)),
+                     .heads = static_cast<int>(args.out.dim(1)),
+                     .block_size = static_cast<int>(args.batch.block_size),
+                     .scale = args.scale};
+  if (!is_deepseek(args) || !mla_prefill_fits(p, o_.gpu.compute_capability)) {
+    return false;
+  }
+  const int64_t width = args.cache.dim(2);
+  Result<CUtensorMap> map = make_bf16_tensor_map(args.cache.raw(),
+                                                 args.cache.dim(0) * args.cache.dim(1),
+                                                 width,
+                                                 width,
+                                                 static_cast<int>(args.batch.block_size));
+  throw_if_failed(map.status());
+  enter();
+  ++calls_.mla_prefill;
+  finish(mla_prefill(p, *map, o_.stream), "mla_attention");
+  return true;
+}
+
+void CudaOps::run(const op::RopeAndMlaAttention& args) {
+  const op::MlaAttention attention{
+      args.out, args.q_latent, args.q_rope, args.cache, args.batch, args.scale};
+  if (!run_mla_decode(attention, args.table, args.layout)) {
+    run_in_parts(*this, args);
+  }
+}
+
+void CudaOps::run(const op::MlaAttention& args) {
+  if (run_mla_decode(args, {}, RopeLayout::kInterleaved) || run_mla_prefill(args)) {
+    return;
+  }
+  enter();
   ++calls_.simple_mla_attention;
   finish(cuda::mla_attention(rows(args.out),
                              const_rows(args.q_latent),

@@ -1,7 +1,8 @@
 // linear, grouped_linear, batched_linear: which product goes where. Of single dense matrices in
 // bf16 a handful of rows take the skinny kernel, a pass over the weights at memory speed; more rows
-// and f32 go to cuBLASLt. Experts in bf16 and a handful of rows times scaled e4m3 have kernels of
-// their own. The simple kernel takes everything else (more rows of e4m3, mixed types, odd widths).
+// and f32 go to cuBLASLt. Experts in bf16, matrices per head, matrices of few outputs and a handful
+// of rows times scaled e4m3 have kernels of their own. The simple kernel takes everything else
+// (more rows of e4m3, mixed types, odd widths).
 #include "comm/communicator.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
@@ -49,8 +50,8 @@ MatMul problem_of(TensorView y, ConstTensorView x, const WeightView& weight) {
 }
 
 bool skinny_fits(const MatMul& p) {
-  return CublasLt::fits(p) && p.x_type == ElementType::kBF16 && p.m <= kSkinnyMaxRows &&
-         p.w_stride == p.k && p.k % 8 == 0;
+  return CublasLt::fits(p) && p.batches == 1 && p.x_type == ElementType::kBF16 &&
+         p.m <= kSkinnyMaxRows && p.w_stride == p.k && p.k % 8 == 0;
 }
 
 // By bench/cuda/matmul_bench on an H200: up to 8 rows the skinny kernel wins at every shape. At 12
@@ -89,14 +90,23 @@ bool own_fits(const MatMul& p) {
   const bool scaled = p.w_type == ElementType::kE4M3;
   const bool weights =
       scaled ? p.block_k == 128 && p.k % 16 == 0 : p.w_type == ElementType::kBF16 && p.k % 8 == 0;
-  return weights && p.x_type == ElementType::kBF16 && p.y_type == ElementType::kBF16 &&
-         p.bias == nullptr && p.w_stride == p.k && (p.batches == 1 || p.w_batch == p.n * p.k) &&
-         p.x_stride % 8 == 0 && aligned(p.x) && aligned(p.w);
+  const bool result = p.y_type == ElementType::kBF16 || p.y_type == ElementType::kF32;
+  return weights && result && p.x_type == ElementType::kBF16 && p.bias == nullptr &&
+         p.w_stride == p.k && (p.batches == 1 || p.w_batch == p.n * p.k) && p.x_stride % 8 == 0 &&
+         p.x_batch % 8 == 0 && aligned(p.x) && aligned(p.w);
 }
 
 bool tiles_fit(const MatMul& p, bool gated) {
-  return own_fits(p) && p.batches <= kGroupedMaxGroups && (gated ? p.n / 2 : p.n) % 8 == 0 &&
-         p.y_stride % 8 == 0 && aligned(p.y);
+  return own_fits(p) && p.y_type == ElementType::kBF16 && p.batches <= kGroupedMaxGroups &&
+         (gated ? p.n / 2 : p.n) % 8 == 0 && p.y_stride % 8 == 0 && aligned(p.y);
+}
+
+// A dense matrix of so few outputs that the skinny kernel, which has a block for each 16 or 32 of
+// them, leaves most multiprocessors idle.
+bool narrow(const MatMul& p) {
+  constexpr int64_t kOutputs = 1024;
+  constexpr int64_t kLong = 1024;
+  return p.m <= kFewRows && p.n <= kOutputs && p.k >= kLong;
 }
 
 BlockScales scales_of(const MatMul& p) {
@@ -196,14 +206,14 @@ bool CudaOps::run_own(const OwnProduct& own, const char* op) {
   const MatMul& p = own.p;
   const bool scaled = p.w_type == ElementType::kE4M3;
   const bool grouped = p.offsets != nullptr;
-  if (!grouped && !scaled) {
+  if (!grouped && !scaled && !(p.batches > 1 ? p.m <= 2 * kFewRows : narrow(p))) {
     return false;
   }
   // By bench/cuda/expert_bench on an H200: with a row for every expert tiles are even with the
   // kernel for few rows in bf16; in e4m3, where that has to convert, they lose with 8 rows in all
   // and win with 32. What lies between was not measured.
   const bool few = p.m <= 2 * kFewRows || (!scaled && p.m < p.batches);
-  if (!few && run_tiles(own, op)) {
+  if (!few && (grouped || p.batches == 1) && run_tiles(own, op)) {
     return true;
   }
   if (!own_fits(p) || !(grouped || few)) {
@@ -219,11 +229,15 @@ bool CudaOps::run_own(const OwnProduct& own, const char* op) {
                         .offsets = p.offsets,
                         .y_stride = p.y_stride,
                         .x_stride = p.x_stride,
+                        .y_group = p.y_batch,
+                        .x_group = p.x_batch,
                         .rows = static_cast<int>(p.m),
+                        .most_rows = static_cast<int>(own.x_rows != nullptr ? own.x_rows_count : 0),
                         .groups = static_cast<int>(p.batches),
                         .n = static_cast<int>(p.n),
                         .k = static_cast<int>(p.k),
-                        .gated = own.gated},
+                        .gated = own.gated,
+                        .f32_out = p.y_type == ElementType::kF32},
                        o_.stream),
          op);
   return true;
@@ -318,7 +332,9 @@ void CudaOps::run(const op::BatchedLinear& args) {
   p.batches = args.weight.groups();
   p.y_batch = args.y.stride(1);
   p.x_batch = args.x.stride(1);
-  run_matmul(p, "batched_linear");
+  if (!run_own({.p = p, .x_rows_count = p.m}, "batched_linear")) {
+    run_matmul(p, "batched_linear");
+  }
 }
 
 }  // namespace tutti::cuda

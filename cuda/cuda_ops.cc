@@ -162,6 +162,22 @@ void CudaOps::run(const op::RopeAndWriteKv& args) {
          "rope_and_write_kv");
 }
 
+void CudaOps::run(const op::WriteLatent& args) {
+  enter();
+  finish(cuda::write_latent({.latent = rows(args.latent),
+                             .norm = args.norm.data<float>(),
+                             .normed = args.norm.dim(0),
+                             .table = const_rows(args.table),
+                             .interleaved = args.layout == RopeLayout::kInterleaved,
+                             .cache = rows(args.cache),
+                             .slots = args.slots.data<int32_t>(),
+                             .q = args.q.defined() ? rows(args.q) : Rows{},
+                             .q_norm = floats(args.q_norm),
+                             .eps = args.eps},
+                            o_.stream),
+         "write_latent");
+}
+
 void CudaOps::run(const op::GatherKv& args) {
   enter();
   finish(cuda::gather_kv(rows(args.y),
@@ -213,6 +229,7 @@ void CudaOps::run(const op::MoeCombine& args) {
                            args.pair_row.data<int32_t>(),
                            args.pair_row.stride(0),
                            const_rows(args.weights),
+                           args.added.defined() ? const_rows(args.added) : ConstRows{},
                            o_.stream),
          "moe_combine");
 }

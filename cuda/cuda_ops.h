@@ -40,6 +40,7 @@ class CudaOps final : public Ops {
     return {{"decode_attention", calls_.decode_attention},
             {"prefill_attention", calls_.prefill_attention},
             {"mla_decode", calls_.mla_decode},
+            {"mla_prefill", calls_.mla_prefill},
             {"simple_attention", calls_.simple_attention},
             {"simple_mla_attention", calls_.simple_mla_attention},
             {"skinny_gemm", calls_.skinny_gemm},
@@ -68,6 +69,8 @@ class CudaOps final : public Ops {
   void run(const op::GatedLinear& args);
   void run(const op::GroupedGatedLinear& args);
   void run(const op::RopeAndWriteKv& args);
+  void run(const op::WriteLatent& args);
+  void run(const op::RopeAndMlaAttention& args);
   void run(const op::RopeTable& args);
   void run(const op::Rope& args);
   void run(const op::WriteKv& args);
@@ -113,11 +116,15 @@ class CudaOps final : public Ops {
   bool run_tiles(const OwnProduct& own, const char* op);
   bool quantize(const OwnProduct& own, QuantizeRows& q, const char* op);
   bool decode_fits(const PagedAttention& problem, const AttentionBatch& batch) const;
+  /// table: of Rope for q_rope, or undefined. False: not a shape of the kernel.
+  bool run_mla_decode(const op::MlaAttention& args, ConstTensorView table, RopeLayout layout);
+  bool run_mla_prefill(const op::MlaAttention& args);
 
   struct Calls {
     int64_t decode_attention = 0;
     int64_t prefill_attention = 0;
     int64_t mla_decode = 0;
+    int64_t mla_prefill = 0;
     int64_t simple_attention = 0;
     int64_t simple_mla_attention = 0;
     int64_t skinny_gemm = 0;

@@ -1,6 +1,8 @@
 // The products of a mixture's experts at the shapes of real models, tokens routed at random: the
-// kernel for few rows beside that of the matrix units with each of its tiles.
-//   expert_bench [TOKENS...]      one line per shape and number of tokens
+// kernel for few rows beside that of the matrix units with each of its tiles. Then the single
+// matrices of DeepSeek-R1 on one of eight ranks, and its matrices per head. All as a recorded step
+// runs them: one after another, overlapping where they can.
+//   expert_bench [experts|singles|all [TOKENS...]]      one line per shape and number of tokens
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -41,6 +43,30 @@ constexpr Shape kShapes[] = {
     {"30B down e4m3", 128, 2048, 768, false, true},
     {"R1/8 gate_up e4m3", 256, 512, 7168, true, true},
     {"R1/8 down e4m3", 256, 7168, 256, false, true},
+};
+
+struct Single {
+  const char* name;
+  int n;
+  int k;
+  bool gated;
+  bool e4m3;
+  int heads;
+  bool f32;
+};
+
+constexpr Single kSingles[] = {
+    {"R1/8 q_a+kv_a e4m3", 2112, 7168, false, true, 1, false},
+    {"R1/8 q_b e4m3", 3072, 1536, false, true, 1, false},
+    {"R1/8 o e4m3", 7168, 2048, false, true, 1, false},
+    {"R1/8 shared up e4m3", 512, 7168, true, true, 1, false},
+    {"R1/8 shared down e4m3", 7168, 256, false, true, 1, false},
+    {"R1/8 dense up e4m3", 4608, 7168, true, true, 1, false},
+    {"R1/8 dense down e4m3", 7168, 2304, false, true, 1, false},
+    {"R1 router bf16", 256, 7168, false, false, 1, true},
+    {"30B router bf16", 128, 2048, false, false, 1, true},
+    {"R1/8 W_UK bf16", 512, 128, false, false, 16, false},
+    {"R1/8 W_UV bf16", 128, 512, false, false, 16, false},
 };
 
 void check(cudaError_t code) {
@@ -136,7 +162,53 @@ class Bench {
     std::fflush(stdout);
   }
 
+  void measure(const Single& single, int rows) {
+    const double bytes =
+        static_cast<double>(single.heads) * single.n * single.k * (single.e4m3 ? 1 : 2);
+    std::string line = fmt::format("{:22} {:3} rows ", single.name, rows);
+    const auto add = [&](const std::string& name, double us) {
+      line += fmt::format(" {} {:.1f} us {:.2f};", name, us, bytes / us * 1e-6);
+    };
+    for (const int share : {0, 1, 4}) {
+      add(fmt::format("{}", share),
+          time([&](int i) { return single_few(single, rows, share, 0, i); }));
+    }
+    for (const int split : {1, 2, 4, 8}) {
+      add(fmt::format("8/{}", split),
+          time([&](int i) { return single_few(single, rows, 8, split, i); }));
+    }
+    std::puts(line.c_str());
+    std::fflush(stdout);
+  }
+
  private:
+  // Other weights every time, so that they come from memory.
+  cudaError_t single_few(const Single& single, int rows, int share, int split, int i) const {
+    const int64_t bytes =
+        static_cast<int64_t>(single.heads) * single.n * single.k * (single.e4m3 ? 1 : 2);
+    const int64_t room = kBufferBytes / bytes;
+    FewRowsGemm g{.y = y_,
+                  .x = x_,
+                  .w = static_cast<const std::byte*>(weights_) + i % room * bytes,
+                  .scales = {},
+                  .y_stride = static_cast<int64_t>(single.heads) * single.n,
+                  .x_stride = static_cast<int64_t>(single.heads) * single.k,
+                  .y_group = single.heads > 1 ? single.n : 0,
+                  .x_group = single.heads > 1 ? single.k : 0,
+                  .rows = rows,
+                  .groups = single.heads,
+                  .n = single.n,
+                  .k = single.k,
+                  .gated = single.gated,
+                  .f32_out = single.f32,
+                  .share = share,
+                  .split = split};
+    if (single.e4m3) {
+      g.scales = {.data = static_cast<const float*>(scales_), .row_stride = single.k / 128};
+    }
+    return few_rows_gemm(g, stream_);
+  }
+
   int32_t* offsets(const Shape& shape, int i) const {
     return static_cast<int32_t*>(offsets_) + i * (shape.experts + 1);
   }
@@ -196,20 +268,29 @@ class Bench {
                         stream_);
   }
 
-  // Microseconds per run.
+  // Microseconds per run, recorded.
   double time(const std::function<cudaError_t(int)>& run) {
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t recorded = nullptr;
+    check(run(0));  // what a first run loads
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    for (int i = 0; i < kRuns; ++i) {
+      check(run(i));
+    }
+    check(cudaStreamEndCapture(stream_, &graph));
+    check(cudaGraphInstantiate(&recorded, graph, 0));
     double best = 1e9;
-    for (int pass = 0; pass < 3; ++pass) {
+    for (int pass = 0; pass < 4; ++pass) {
       check(cudaEventRecord(begin_, stream_));
-      for (int i = 0; i < kRuns; ++i) {
-        check(run(i));
-      }
+      check(cudaGraphLaunch(recorded, stream_));
       check(cudaEventRecord(end_, stream_));
       check(cudaEventSynchronize(end_));
       float milliseconds = 0;
       check(cudaEventElapsedTime(&milliseconds, begin_, end_));
       best = std::min(best, static_cast<double>(milliseconds) * 1e3 / kRuns);
     }
+    check(cudaGraphExecDestroy(recorded));
+    check(cudaGraphDestroy(graph));
     return best;
   }
 
@@ -229,17 +310,29 @@ class Bench {
 }  // namespace tutti::cuda
 
 int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "all";
   std::vector<int> tokens;
-  for (int i = 1; i < argc; ++i) {
+  for (int i = 2; i < argc; ++i) {
     tokens.push_back(std::atoi(argv[i]));
   }
-  if (tokens.empty()) {
-    tokens = {1, 4, 16, 64, 256, 1024, 4096, 8192};
+  if (what != "all" && what != "experts" && what != "singles") {
+    std::fprintf(stderr, "usage: expert_bench [experts|singles|all [TOKENS...]]\n");
+    return 64;
   }
   tutti::cuda::Bench bench;
-  for (const tutti::cuda::Shape& shape : tutti::cuda::kShapes) {
-    for (const int t : tokens) {
-      bench.measure(shape, t);
+  if (what != "singles") {
+    for (const tutti::cuda::Shape& shape : tutti::cuda::kShapes) {
+      for (const int t :
+           tokens.empty() ? std::vector{1, 4, 16, 64, 256, 1024, 4096, 8192} : tokens) {
+        bench.measure(shape, t);
+      }
+    }
+  }
+  if (what != "experts") {
+    for (const tutti::cuda::Single& single : tutti::cuda::kSingles) {
+      for (const int rows : tokens.empty() ? std::vector{1, 2, 4, 8, 16} : tokens) {
+        bench.measure(single, rows);
+      }
     }
   }
   return 0;

@@ -1,4 +1,5 @@
-// y = x w^T for few rows of x per matrix: experts of a mixture, and matrices of scaled e4m3 blocks.
+// y = x w^T for few rows of x per matrix: experts of a mixture, matrices per head, and matrices of
+// scaled e4m3 blocks.
 #pragma once
 #include <cstdint>
 
@@ -6,7 +7,8 @@
 
 namespace tutti::cuda {
 
-/// Rows of one matrix that share a pass over its weights. More rows are legal and read them again.
+/// Rows of one matrix that share a pass over its weights. More rows are legal and read them again;
+/// so do fewer where k is long (few_rows_gemm.cu, kStagedBytes).
 inline constexpr int kFewRows = 8;
 
 /// Columns of e4m3 values that share a factor; also rows that do, from row 0 on (DeepSeek-V3,
@@ -22,28 +24,36 @@ struct BlockScales {
 };
 
 struct FewRowsGemm {
-  void* y = nullptr;        ///< [rows, n] bf16; gated: [rows, n / 2]
+  void* y = nullptr;        ///< [rows, n] bf16, or f32; gated: [rows, n / 2]
   const void* x = nullptr;  ///< [.., k] bf16
   const void* w = nullptr;  ///< [groups, n, k] bf16 or e4m3, contiguous
   BlockScales scales;
   /// [rows]: the row of x behind each row of y; nullptr: the same.
   const int32_t* x_rows = nullptr;
-  /// [groups + 1]: where the rows of y of each matrix begin; nullptr: one matrix.
+  /// [groups + 1]: where the rows of y of each matrix begin; nullptr: every matrix takes all rows.
   const int32_t* offsets = nullptr;
   int64_t y_stride = 0;  ///< elements between rows
   int64_t x_stride = 0;  ///< a multiple of 8; x and w 16-byte aligned
+  /// Elements between matrices, without offsets; of x a multiple of 8.
+  int64_t y_group = 0;
+  int64_t x_group = 0;
   int rows = 0;
+  int most_rows = 0;  ///< of one matrix; 0: rows
   int groups = 1;
   int n = 0;
   int k = 0;  ///< a multiple of 16 bytes
   /// The first half of a matrix is a gate, the second goes up: y = silu(gate) * up.
   bool gated = false;
-  int share = 0;  ///< warps that share a sum: 1, 4 or 8; 0: by the size
+  bool f32_out = false;
+  int share = 0;  ///< warps of a block that share a sum: 1, 4 or 8; 0: by the size
+  int split = 0;  ///< blocks that share a sum, with share 8: 1, 2, 4 or 8; 0: by the size
 };
 
-/// Sums in f32, one rounding at the store; e4m3 values are taken exactly. A row's bits do not
+/// Sums in f32, one rounding at the store. e4m3 values are taken exactly; the row of x beside them
+/// becomes f16 behind a power of two for each 128 columns, which is exact for values above 2^-31 of
+/// the largest of those columns, and off by at most 2^-39 of that one below. A row's bits do not
 /// depend on the other rows. The kernel may start while its predecessor runs (programmatic
-/// dependent launch); a single matrix is then read ahead.
+/// dependent launch); weights that need no offsets are then read ahead.
 cudaError_t few_rows_gemm(const FewRowsGemm& problem, cudaStream_t stream);
 
 }  // namespace tutti::cuda

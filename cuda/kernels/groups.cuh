@@ -15,7 +15,7 @@ struct Group {
 /// offsets: [groups + 1]
 __device__ __forceinline__ Group nth_group_with_rows(const int32_t* offsets, int groups, int nth) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  constexpr int kAtOnce = 4;  // loads under way
+  constexpr int kAtOnce = 8;  // loads under way: 256 experts in one go
   int before = 0;
   for (int base = 0; base < groups; base += 32 * kAtOnce) {
     int begin[kAtOnce];

@@ -47,6 +47,28 @@ __device__ __forceinline__ int parts_of(int keys, int most) {
   return min(most, max(1, (keys + kKeys - 1) / kKeys / kMinTiles));
 }
 
+// 8 columns of a head's q_rope, from column `first` on, rotated.
+__device__ uint4 rotated(const MlaDecode& p,
+                         const __nv_bfloat16* rope,
+                         const float* cosines,
+                         int first) {
+  constexpr int kHalf = kMlaRope / 2;
+  const float* sines = cosines + kHalf;
+  float x[8];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int column = first + i;
+    const bool second = p.interleaved ? i % 2 == 1 : first >= kHalf;
+    const int pair = p.interleaved ? column / 2 : column % kHalf;
+    const int other = p.interleaved ? column ^ 1 : column ^ kHalf;
+    const float own = __bfloat162float(rope[column]);
+    const float turned = __bfloat162float(rope[other]) * sines[pair];
+    x[i] = own * cosines[pair] + (second ? turned : -turned);
+  }
+  return {
+      pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7])};
+}
+
 __device__ void load_queries(const MlaDecode& p, Shared& s, int sequence, int head0) {
   for (int i = static_cast<int>(threadIdx.x); i < kHeads * kChunks; i += kThreads) {
     const int row = i / kChunks;
@@ -56,9 +78,14 @@ __device__ void load_queries(const MlaDecode& p, Shared& s, int sequence, int he
                          (int64_t{sequence} * p.heads + head) * kMlaLatent;
     const auto* rope = static_cast<const __nv_bfloat16*>(p.q_rope) + sequence * p.q_rope_stride +
                        head * p.q_rope_head_stride;
-    const __nv_bfloat16* from =
-        chunk < kMlaLatent / 8 ? latent + chunk * 8 : rope + (chunk * 8 - kMlaLatent);
-    copy_async_16(s.q + at(row, chunk, kWidth), from, head0 + row < p.heads);
+    const int in_rope = chunk * 8 - kMlaLatent;
+    __nv_bfloat16* to = s.q + at(row, chunk, kWidth);
+    if (in_rope >= 0 && p.rope_table != nullptr) {
+      *reinterpret_cast<uint4*>(to) =
+          rotated(p, rope, p.rope_table + sequence * p.rope_table_stride, in_rope);
+    } else {
+      copy_async_16(to, in_rope < 0 ? latent + chunk * 8 : rope + in_rope, head0 + row < p.heads);
+    }
   }
 }
 

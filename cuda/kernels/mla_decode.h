@@ -16,14 +16,19 @@ struct MlaDecode {
   const void* q_latent = nullptr;  ///< [sequences, heads, kMlaLatent] bf16, contiguous
   const void* q_rope = nullptr;    ///< [sequences, heads, kMlaRope] bf16
   const void* cache = nullptr;     ///< [blocks, block_size, kMlaLatent + kMlaRope] bf16, contiguous
+  /// [sequences, kMlaRope] f32, cosines and then sines: q_rope is rotated by it first, and rounded
+  /// to bf16. nullptr: it is as it shall be.
+  const float* rope_table = nullptr;
   const int32_t* context_before = nullptr;  ///< [sequences]: keys before the query's own
   const int32_t* block_table = nullptr;     ///< [sequences, table_stride]
   int64_t q_rope_stride = 0;                ///< elements between sequences
   int64_t q_rope_head_stride = 0;           ///< elements between heads
+  int64_t rope_table_stride = 0;            ///< elements between sequences
   int table_stride = 0;
   int sequences = 0;
   int heads = 0;
-  int block_size = 0;  ///< a power of two
+  int block_size = 0;       ///< a power of two
+  bool interleaved = true;  ///< pairs of q_rope that turn: neighbours, or column i and 32 + i
   float scale = 0.0F;
 };
 

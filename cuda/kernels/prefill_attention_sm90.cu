@@ -2,7 +2,7 @@
 // FlashAttention-3's (arXiv:2407.08608); the rows of a tile are (token, head) pairs of one KV
 // group, so that a group of 7 fills tiles as well as one of 8, and short chunks do too.
 #include "cuda/kernels/attention_kernels.h"
-#include "cuda/kernels/ptx.h"
+#include "cuda/kernels/prefill_tiles.cuh"
 
 namespace tutti::cuda {
 
@@ -22,13 +22,11 @@ constexpr int kTileBytes = kKeys * kRowBytes;
 struct Params {
   __nv_bfloat16* out;
   const __nv_bfloat16* q;
-  const int32_t* query_begin;
-  const int32_t* context_before;
+  PromptSequences sequences;
   const int32_t* block_table;
   int64_t out_stride;
   int64_t q_stride;
   int table_stride;
-  int sequences;
   int group;  // query heads per KV head
   int block_size;
   int block_shift;
@@ -47,62 +45,11 @@ struct alignas(1024) Shared {
   uint64_t v_empty[kStages];
 };
 
-// What one thread block computes.
-struct Tile {
-  int sequence;     // -1: nothing
-  int query_begin;  // first token row of the sequence
-  int queries;      // of the sequence
-  int context;      // tokens before them
-  int row0;         // first (token, head) row within the sequence
-  int keys;         // that any row of the tile sees
-};
-
 #if TUTTI_HAS_WGMMA
-
-// Tiles are numbered sequence after sequence; within one the last (longest) comes first, so that
-// the short ones fill the end of the grid.
-__device__ Tile find_tile(const Params& p, int index) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  int before = 0;
-  for (int base = 0; base < p.sequences; base += 32) {
-    const int i = base + lane;
-    int begin = 0;
-    int count = 0;
-    if (i < p.sequences) {
-      begin = p.query_begin[i];
-      count = p.query_begin[i + 1] - begin;
-    }
-    const int tiles = (count * p.group + kRows - 1) / kRows;
-    int end = tiles;
-#pragma unroll
-    for (int step = 1; step < 32; step *= 2) {
-      const int other = __shfl_up_sync(0xFFFFFFFF, end, step);
-      end += lane >= step ? other : 0;
-    }
-    const bool mine = index >= before + end - tiles && index < before + end;
-    const unsigned vote = __ballot_sync(0xFFFFFFFF, mine);
-    if (vote != 0) {
-      const int owner = __ffs(static_cast<int>(vote)) - 1;
-      const int local = __shfl_sync(0xFFFFFFFF, index - (before + end - tiles), owner);
-      const int of = __shfl_sync(0xFFFFFFFF, tiles, owner);
-      Tile tile{};
-      tile.sequence = base + owner;
-      tile.query_begin = __shfl_sync(0xFFFFFFFF, begin, owner);
-      tile.queries = __shfl_sync(0xFFFFFFFF, count, owner);
-      tile.context = p.context_before[tile.sequence];
-      tile.row0 = (of - 1 - local) * kRows;
-      const int last = min((tile.row0 + kRows - 1) / p.group, tile.queries - 1);
-      tile.keys = tile.context + last + 1;
-      return tile;
-    }
-    before += __shfl_sync(0xFFFFFFFF, end, 31);
-  }
-  return {.sequence = -1};
-}
 
 template <int kHeadDim>
 __device__ void produce(const Params& p,
-                        const Tile& tile,
+                        const PromptTile& tile,
                         Shared<kHeadDim>& s,
                         const CUtensorMap& k_map,
                         const CUtensorMap& v_map,
@@ -142,59 +89,6 @@ __device__ void produce(const Params& p,
       }
       __syncwarp();
     }
-  }
-}
-
-// Rows of the warp group's 64 as seen by one thread: it holds two of each accumulator fragment.
-struct ThreadRows {
-  int limit[2];      // keys below it are visible
-  float largest[2];  // running maximum, in units of the raw score
-  float sum[2];      // this thread's part of the running sum
-};
-
-// Masks, then turns scores into probabilities; returns the factors for what was summed before.
-template <bool kMask>
-__device__ __forceinline__ void softmax_step(
-    float (&s)[64], ThreadRows& rows, float (&factor)[2], int key0, float scale_log2) {
-  const int column0 = key0 + 2 * (static_cast<int>(threadIdx.x) % 4);
-  if constexpr (kMask) {
-#pragma unroll
-    for (int i = 0; i < 64; ++i) {
-      const int key = column0 + (i / 4) * 8 + (i & 1);
-      s[i] = key < rows.limit[(i >> 1) & 1] ? s[i] : -INFINITY;
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    float largest = rows.largest[r];
-#pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      largest = fmaxf(largest, fmaxf(s[i * 4 + 2 * r], s[i * 4 + 2 * r + 1]));
-    }
-    largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFF, largest, 1));
-    largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFF, largest, 2));
-    // A row that has seen no key yet must not compute inf - inf.
-    const float base = largest == -INFINITY ? 0.0F : largest * scale_log2;
-    factor[r] = exp2_fast(rows.largest[r] * scale_log2 - base);
-    rows.largest[r] = largest;
-    float sum = rows.sum[r] * factor[r];
-#pragma unroll
-    for (int i = 0; i < 16; ++i) {
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        float& value = s[i * 4 + 2 * r + j];
-        value = exp2_fast(fmaf(value, scale_log2, -base));
-        sum += value;
-      }
-    }
-    rows.sum[r] = sum;
-  }
-}
-
-__device__ __forceinline__ void to_bf16(uint32_t (&p)[32], const float (&s)[64]) {
-#pragma unroll
-  for (int i = 0; i < 32; ++i) {
-    p[i] = pack_bf16(s[2 * i], s[2 * i + 1]);
   }
 }
 
@@ -251,7 +145,7 @@ __device__ void clear_values(Shared<kHeadDim>& s, int stage, int from, int group
 
 template <int kHeadDim>
 __device__ void load_queries(
-    const Params& p, const Tile& tile, Shared<kHeadDim>& s, int kv_head, int group) {
+    const Params& p, const PromptTile& tile, Shared<kHeadDim>& s, int kv_head, int group) {
   const int t = static_cast<int>(threadIdx.x) % kGroupThreads;
   constexpr int kChunks = kHeadDim / 8;  // of 16 bytes
   const int rows = tile.queries * p.group;
@@ -277,7 +171,7 @@ __device__ void load_queries(
 
 template <int kHeadDim>
 __device__ void store_rows(const Params& p,
-                           const Tile& tile,
+                           const PromptTile& tile,
                            const float (&o)[kHeadDim / 2],
                            const ThreadRows& rows,
                            int kv_head,
@@ -306,7 +200,7 @@ __device__ void store_rows(const Params& p,
 
 template <int kHeadDim>
 __device__ void consume(
-    const Params& p, const Tile& tile, Shared<kHeadDim>& shared, int kv_head, int group) {
+    const Params& p, const PromptTile& tile, Shared<kHeadDim>& shared, int kv_head, int group) {
   load_queries<kHeadDim>(p, tile, shared, kv_head, group);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32 % 4;
@@ -335,7 +229,7 @@ __device__ void consume(
   wgmma_wait<0>();
   wgmma_pin(s);
   barrier_arrive(&shared.k_empty[0]);
-  softmax_step<true>(s, rows, factor, (tiles - 1) * kKeys, p.scale_log2);
+  softmax_step<true, kKeys>(s, rows, factor, (tiles - 1) * kKeys, p.scale_log2);
   to_bf16(probabilities, s);
   if (const int valid = tile.keys - (tiles - 1) * kKeys; valid < kKeys) {
     barrier_wait(&shared.v_full[0], 0);
@@ -355,9 +249,9 @@ __device__ void consume(
     barrier_arrive(&shared.k_empty[stage]);
     const int key0 = (tiles - 1 - i) * kKeys;
     if (key0 + kKeys > full_until) {
-      softmax_step<true>(s, rows, factor, key0, p.scale_log2);
+      softmax_step<true, kKeys>(s, rows, factor, key0, p.scale_log2);
     } else {
-      softmax_step<false>(s, rows, factor, key0, p.scale_log2);
+      softmax_step<false, kKeys>(s, rows, factor, key0, p.scale_log2);
     }
     wgmma_wait<0>();
     wgmma_pin(o);
@@ -389,7 +283,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       (reinterpret_cast<uintptr_t>(raw) + 1023) & ~uintptr_t{1023});
   const int kv_head = static_cast<int>(blockIdx.x);
   wait_for_previous_kernel();
-  const Tile tile = find_tile(p, static_cast<int>(blockIdx.y));
+  const PromptTile tile =
+      find_prompt_tile<kRows>(p.sequences, p.group, static_cast<int>(blockIdx.y));
   if (tile.sequence < 0) {
     return;
   }
@@ -445,13 +340,11 @@ cudaError_t prefill_attention(const PagedAttention& a,
                               cudaStream_t stream) {
   const Params params{.out = static_cast<__nv_bfloat16*>(a.out),
                       .q = static_cast<const __nv_bfloat16*>(a.q),
-                      .query_begin = a.query_begin,
-                      .context_before = a.context_before,
+                      .sequences = {a.query_begin, a.context_before, a.sequences},
                       .block_table = a.block_table,
                       .out_stride = a.out_stride,
                       .q_stride = a.q_stride,
                       .table_stride = a.table_stride,
-                      .sequences = a.sequences,
                       .group = a.heads / a.kv_heads,
                       .block_size = a.block_size,
                       .block_shift = __builtin_ctz(static_cast<unsigned>(a.block_size)),

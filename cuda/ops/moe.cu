@@ -174,8 +174,12 @@ __global__ void __launch_bounds__(kPermuteThreads) permute_kernel(PermuteProblem
 
 // kWide columns per thread.
 template <class T, int kWide>
-__global__ void __launch_bounds__(kCombineThreads) combine_kernel(
-    Rows y, ConstRows x, const int32_t* pair_row, int64_t pair_stride, ConstRows weights) {
+__global__ void __launch_bounds__(kCombineThreads) combine_kernel(Rows y,
+                                                                  ConstRows x,
+                                                                  const int32_t* pair_row,
+                                                                  int64_t pair_stride,
+                                                                  ConstRows weights,
+                                                                  ConstRows added) {
   take_turn();
   const int64_t i = (static_cast<int64_t>(blockIdx.y) * kCombineThreads + threadIdx.x) * kWide;
   if (i >= y.width) {
@@ -197,6 +201,13 @@ __global__ void __launch_bounds__(kCombineThreads) combine_kernel(
       sums[c] += w[j] * to_f32(columns.at[c]);
     }
   }
+  if (added.data != nullptr) {
+    const Columns columns = *reinterpret_cast<const Columns*>(row_of<T>(added, blockIdx.x) + i);
+#pragma unroll
+    for (int c = 0; c < kWide; ++c) {
+      sums[c] += to_f32(columns.at[c]);
+    }
+  }
   Columns out;
 #pragma unroll
   for (int c = 0; c < kWide; ++c) {
@@ -211,10 +222,19 @@ cudaError_t launch_combine(const Rows& y,
                            const int32_t* pair_row,
                            int64_t pair_stride,
                            const ConstRows& weights,
+                           const ConstRows& added,
                            cudaStream_t s) {
   const dim3 grid(static_cast<unsigned>(y.n0), blocks_for(y.width / kWide, kCombineThreads));
-  return launch_overlapped(
-      combine_kernel<T, kWide>, grid, kCombineThreads, s, y, x, pair_row, pair_stride, weights);
+  return launch_overlapped(combine_kernel<T, kWide>,
+                           grid,
+                           kCombineThreads,
+                           s,
+                           y,
+                           x,
+                           pair_row,
+                           pair_stride,
+                           weights,
+                           added);
 }
 
 }  // namespace
@@ -269,6 +289,7 @@ cudaError_t moe_combine(const Rows& y,
                         const int32_t* pair_row,
                         int64_t pair_stride,
                         const ConstRows& weights,
+                        const ConstRows& added,
                         cudaStream_t s) {
   if (y.empty()) {
     return cudaSuccess;
@@ -278,12 +299,13 @@ cudaError_t moe_combine(const Rows& y,
     return rows.stride0 % kWide == 0 &&
            reinterpret_cast<uintptr_t>(rows.data) % (kWide * sizeof(float)) == 0;
   };
-  const bool wide = y.width % kWide == 0 && whole(x) && whole(y);
+  const bool wide =
+      y.width % kWide == 0 && whole(x) && whole(y) && (added.data == nullptr || whole(added));
   cudaError_t code = cudaSuccess;
   with_act(x.type, [&](auto act) {
     using T = decltype(act);
-    code = wide ? launch_combine<T, kWide>(y, x, pair_row, pair_stride, weights, s)
-                : launch_combine<T, 1>(y, x, pair_row, pair_stride, weights, s);
+    code = wide ? launch_combine<T, kWide>(y, x, pair_row, pair_stride, weights, added, s)
+                : launch_combine<T, 1>(y, x, pair_row, pair_stride, weights, added, s);
   });
   return code;
 }

@@ -51,11 +51,13 @@ bool moe_assign_fits(const AssignProblem& problem);
 
 cudaError_t moe_assign(const AssignProblem& problem, cudaStream_t s);
 
+/// `added`: rows of x's type that are added to the sums, or data nullptr.
 cudaError_t moe_combine(const Rows& y,
                         const ConstRows& x,
                         const int32_t* pair_row,
                         int64_t pair_stride,
                         const ConstRows& weights,
+                        const ConstRows& added,
                         cudaStream_t s);
 
 }  // namespace tutti::cuda

@@ -5,7 +5,9 @@
 
 #include "cuda/ops/device_math.cuh"
 #include "cuda/ops/moe.h"
+#include "cuda/ops/moe_assign_wide.h"
 #include "cuda/ops/moe_pairs.cuh"
+#include "cuda/ops/moe_scores.cuh"
 #include "cuda/ops/overlap.cuh"
 #include "cuda/ops/shared_memory.cuh"
 
@@ -16,29 +18,6 @@ namespace {
 constexpr int kMostTokens = 32;
 constexpr int kMostChoices = 32;
 constexpr int kMostExperts = 512;
-constexpr unsigned kAll = 0xFFFFFFFFU;
-
-__device__ __forceinline__ float nan_to_worst(float x) {
-  return isnan(x) ? -INFINITY : x;
-}
-
-// Ordered as the floats are, and never 0.
-__device__ __forceinline__ uint32_t ordered(float x) {
-  const auto bits = __float_as_uint(x);
-  return bits ^ (static_cast<uint32_t>(static_cast<int>(bits) >> 31) | 0x80000000U);
-}
-
-__device__ __forceinline__ float from_ordered(uint32_t key) {
-  return __uint_as_float((key & 0x80000000U) != 0 ? key ^ 0x80000000U : ~key);
-}
-
-__device__ __forceinline__ double warp_sum(double x) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) {
-    x += __shfl_xor_sync(kAll, x, step);
-  }
-  return x;
-}
 
 template <int kPer>
 struct Scores {
@@ -215,6 +194,9 @@ bool moe_assign_fits(const AssignProblem& p) {
 cudaError_t moe_assign(const AssignProblem& p, cudaStream_t s) {
   if (!moe_assign_fits(p)) {
     return cudaErrorInvalidValue;
+  }
+  if (moe_assign_wide_fits(p)) {
+    return moe_assign_wide(p, s);
   }
   if (p.pairs.experts <= 128) {
     return launch<4>(p, s);

@@ -161,6 +161,62 @@ __global__ void rope_and_write_kv_kernel(Rows q,
   }
 }
 
+constexpr int kLatentThreads = 256;
+
+// A row in place by one block; what(i, the value as stored).
+template <class T, class What>
+__device__ void normalize_row(
+    T* row, const float* weights, float eps, int64_t width, const What& what) {
+  float sum = 0.0F;
+  for (int64_t i = threadIdx.x; i < width; i += kLatentThreads) {
+    const float x = to_f32(row[i]);
+    sum += x * x;
+  }
+  const float inverse = 1.0F / sqrtf(block_reduce<Sum>(sum) / static_cast<float>(width) + eps);
+  for (int64_t i = threadIdx.x; i < width; i += kLatentThreads) {
+    store(row + i, to_f32(row[i]) * inverse * weights[i]);
+    what(i, row[i]);
+  }
+}
+
+// Two blocks per token: the latent row, and q.
+template <class T>
+__global__ void __launch_bounds__(kLatentThreads)
+    write_latent_kernel(const __grid_constant__ LatentRows p) {
+  let_next_kernel_start();
+  const int64_t token = blockIdx.x;
+  if (blockIdx.y == 1) {
+    wait_for_previous_kernel();
+    normalize_row(row_of<T>(p.q, token), p.q_norm, p.eps, p.q.width, [](int64_t, const T&) {});
+    return;
+  }
+  // Slots and table are as old as the step: they are read while the kernel before still runs.
+  const int32_t slot = p.slots[token];
+  const int32_t block_size = static_cast<int32_t>(p.cache.n1);
+  T* row = row_of<T>(p.latent, token);
+  T* cached = slot >= 0 ? row_of<T>(p.cache, slot / block_size, slot % block_size) : nullptr;
+  const float* cosines = row_of<float>(p.table, token);
+  const int64_t half = (p.latent.width - p.normed) / 2;
+  wait_for_previous_kernel();
+  for (int64_t i = threadIdx.x; i < half; i += kLatentThreads) {
+    const int64_t first = p.normed + (p.interleaved ? 2 * i : i);
+    const int64_t second = p.normed + (p.interleaved ? 2 * i + 1 : i + half);
+    const float a = to_f32(row[first]);
+    const float b = to_f32(row[second]);
+    store(row + first, a * cosines[i] - b * cosines[half + i]);
+    store(row + second, b * cosines[i] + a * cosines[half + i]);
+    if (cached != nullptr) {
+      cached[first] = row[first];
+      cached[second] = row[second];
+    }
+  }
+  normalize_row(row, p.norm, p.eps, p.normed, [cached](int64_t i, const T& x) {
+    if (cached != nullptr) {
+      cached[i] = x;
+    }
+  });
+}
+
 // Block b copies row b of y; the sequence it belongs to is found by bisection.
 template <class T>
 __global__ void gather_kv_kernel(Rows y,
@@ -275,6 +331,18 @@ cudaError_t rope_and_write_kv(const Rows& q,
                       norms);
   });
   return cudaGetLastError();
+}
+
+cudaError_t write_latent(const LatentRows& p, cudaStream_t s) {
+  if (p.latent.empty()) {
+    return cudaSuccess;
+  }
+  const dim3 grid(static_cast<unsigned>(p.latent.n0), p.q.data != nullptr ? 2 : 1);
+  cudaError_t code = cudaSuccess;
+  with_act(p.latent.type, [&](auto act) {
+    code = launch_overlapped(write_latent_kernel<decltype(act)>, grid, kLatentThreads, s, p);
+  });
+  return code;
 }
 
 cudaError_t gather_kv(const Rows& y,

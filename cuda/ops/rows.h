@@ -33,6 +33,22 @@ struct HeadNorms {
   float eps = 0.0F;
 };
 
+/// What op::WriteLatent is about; q.data nullptr: there is no q.
+struct LatentRows {
+  Rows latent;
+  const float* norm = nullptr;  ///< [normed]
+  int64_t normed = 0;           ///< columns that are normalised; the others turn
+  ConstRows table;
+  bool interleaved = true;
+  Rows cache;
+  const int32_t* slots = nullptr;
+  Rows q;
+  const float* q_norm = nullptr;
+  float eps = 0.0F;
+};
+
+cudaError_t write_latent(const LatentRows& rows, cudaStream_t s);
+
 /// `cache`: [blocks, block_size, w].
 cudaError_t write_kv(const Rows& cache,
                      const ConstRows& x,

@@ -81,51 +81,62 @@ void Mla::declare_kv_b(const Scope& scope) {
   w_uv_ = derived[1];
 }
 
-// Fills *latent with [c_kv | k_rope] rows ready for the cache, before rotation; returns the
-// queries.
-TensorView Mla::project(const StepContext& ctx, ConstTensorView x, TensorView* latent) const {
+// Writes [c_kv | k_rope] rows to the cache; returns the queries, not yet rotated.
+TensorView Mla::project(const StepContext& ctx,
+                        ConstTensorView x,
+                        ConstTensorView rope_table) const {
   const TensorView down = down_(ctx, x);
-  *latent = down.slice(1, c_.q_lora_rank, c_.kv_lora_rank + c_.rope_dim);
-  kv_norm_.in_place(ctx, latent->slice(1, 0, c_.kv_lora_rank));
-  if (!q_norm_) {
-    return query_(ctx, x);
-  }
   const TensorView c_q = down.slice(1, 0, c_.q_lora_rank);
-  q_norm_->in_place(ctx, c_q);
-  return query_(ctx, c_q);
+  op::WriteLatent write{.latent = down.slice(1, c_.q_lora_rank, c_.kv_lora_rank + c_.rope_dim),
+                        .norm = kv_norm_.weight(),
+                        .table = rope_table,
+                        .layout = c_.rope_layout,
+                        .cache = ctx.kv.plane(c_.layer, 0),
+                        .slots = ctx.in.kv_places,
+                        .q = {},
+                        .q_norm = {},
+                        .eps = kv_norm_.eps()};
+  if (q_norm_) {
+    write.q = c_q;
+    write.q_norm = q_norm_->weight();
+  }
+  ctx.ops.call(write);
+  return q_norm_ ? query_(ctx, c_q) : query_(ctx, x);
 }
 
 TensorView Mla::operator()(const StepContext& ctx,
                            ConstTensorView x,
                            ConstTensorView rope_table) const {
-  TensorView latent;
-  const TensorView q = split_heads(project(ctx, x, &latent), heads_.count);
-  ctx.ops.rope(q.slice(2, c_.nope_dim, c_.rope_dim), rope_table, c_.rope_layout);
-  ctx.ops.rope(
-      split_heads(latent.slice(1, c_.kv_lora_rank, c_.rope_dim), 1), rope_table, c_.rope_layout);
-  ctx.ops.write_kv(ctx.kv.plane(c_.layer, 0), latent, ctx.in.kv_places);
-  const TensorView out =
-      c_.form == MlaForm::kAbsorbed ? attend_absorbed(ctx, q) : attend_expanded(ctx, q);
+  const TensorView q = split_heads(project(ctx, x, rope_table), heads_.count);
+  const TensorView out = c_.form == MlaForm::kAbsorbed ? attend_absorbed(ctx, q, rope_table)
+                                                       : attend_expanded(ctx, q, rope_table);
   return out_(ctx, out.reshape({x.dim(0), heads_.count * c_.v_dim}));
 }
 
-TensorView Mla::attend_absorbed(const StepContext& ctx, TensorView q) const {
+TensorView Mla::attend_absorbed(const StepContext& ctx,
+                                TensorView q,
+                                ConstTensorView rope_table) const {
   const int64_t t = q.dim(0);
   const TensorView q_latent = ctx.alloc({t, heads_.count, c_.kv_lora_rank});
   ctx.ops.batched_linear(q_latent, q.slice(2, 0, c_.nope_dim), w_uk_->weight());
   const TensorView sum = ctx.alloc({t, heads_.count, c_.kv_lora_rank});
-  ctx.ops.mla_attention(sum,
-                        q_latent,
-                        q.slice(2, c_.nope_dim, c_.rope_dim),
-                        ctx.kv.plane(c_.layer, 0),
-                        ctx.in.attention,
-                        static_cast<float>(c_.softmax_scale));
+  ctx.ops.call(op::RopeAndMlaAttention{.out = sum,
+                                       .q_latent = q_latent,
+                                       .q_rope = q.slice(2, c_.nope_dim, c_.rope_dim),
+                                       .table = rope_table,
+                                       .layout = c_.rope_layout,
+                                       .cache = ctx.kv.plane(c_.layer, 0),
+                                       .batch = ctx.in.attention,
+                                       .scale = static_cast<float>(c_.softmax_scale)});
   const TensorView out = ctx.alloc({t, heads_.count, c_.v_dim});
   ctx.ops.batched_linear(out, sum, w_uv_->weight());
   return out;
 }
 
-TensorView Mla::attend_expanded(const StepContext& ctx, TensorView q) const {
+TensorView Mla::attend_expanded(const StepContext& ctx,
+                                TensorView q,
+                                ConstTensorView rope_table) const {
+  ctx.ops.rope(q.slice(2, c_.nope_dim, c_.rope_dim), rope_table, c_.rope_layout);
   const int64_t keys = ctx.in.total_keys;
   const TensorView cached = ctx.alloc({keys, c_.kv_lora_rank + c_.rope_dim});
   ctx.ops.gather_kv(cached, ctx.kv.plane(c_.layer, 0), ctx.in.attention, ctx.in.key_begin);

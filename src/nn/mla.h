@@ -43,9 +43,13 @@ class Mla {
 
  private:
   void declare_kv_b(const Scope& scope);
-  TensorView project(const StepContext& ctx, ConstTensorView x, TensorView* latent) const;
-  TensorView attend_absorbed(const StepContext& ctx, TensorView q) const;
-  TensorView attend_expanded(const StepContext& ctx, TensorView q) const;
+  TensorView project(const StepContext& ctx, ConstTensorView x, ConstTensorView rope_table) const;
+  TensorView attend_absorbed(const StepContext& ctx,
+                             TensorView q,
+                             ConstTensorView rope_table) const;
+  TensorView attend_expanded(const StepContext& ctx,
+                             TensorView q,
+                             ConstTensorView rope_table) const;
 
   MlaConfig c_;
   Range heads_;

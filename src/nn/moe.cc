@@ -79,10 +79,11 @@ void Moe::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const
                      offsets,
                      gate_up.slice(1, width_.count, width_.count));
 
-  ops.moe_combine(y, rows, pair_row, weights);
-  if (shared_) {
-    ops.add(y, (*shared_)(ctx, x));
-  }
+  ops.call(op::MoeCombine{.y = y,
+                          .x = rows,
+                          .pair_row = pair_row,
+                          .weights = weights,
+                          .added = shared_ ? (*shared_)(ctx, x) : TensorView()});
 }
 
 }  // namespace tutti

@@ -106,6 +106,12 @@ OpCost cost(const op::RopeAndWriteKv& args, const AttentionWork&) {
                    args.k_norm)};
 }
 
+OpCost cost(const op::WriteLatent& args, const AttentionWork&) {
+  const int64_t q = args.q.defined() ? bytes_of(args.q, args.q, args.q_norm) : 0;
+  return {"write_latent",
+          q + bytes_of(args.latent, args.latent, args.latent, args.norm, args.table, args.slots)};
+}
+
 OpCost cost(const op::Attention& args, const AttentionWork& work) {
   const int64_t row = args.k_cache.dim(2) + args.v_cache.dim(2);
   return {"attention",
@@ -118,6 +124,15 @@ OpCost cost(const op::MlaAttention& args, const AttentionWork& work) {
           bytes_of(args.out, args.q_latent, args.q_rope) +
               work.keys * args.cache.dim(2) * dtype_size(args.cache.dtype()),
           2 * work.pairs * args.out.dim(1) * (args.cache.dim(2) + args.out.dim(2))};
+}
+
+OpCost cost(const op::RopeAndMlaAttention& args, const AttentionWork& work) {
+  OpCost of = cost(
+      op::MlaAttention{args.out, args.q_latent, args.q_rope, args.cache, args.batch, args.scale},
+      work);
+  of.op = "rope_and_mla_attention";
+  of.bytes += bytes_of(args.table);
+  return of;
 }
 
 OpCost cost(const op::GatherKv& args, const AttentionWork&) {
@@ -150,7 +165,7 @@ OpCost cost(const op::MoeAssign& args, const AttentionWork&) {
 }
 
 OpCost cost(const op::MoeCombine& args, const AttentionWork&) {
-  return {"moe_combine", bytes_of(args.y, args.x, args.pair_row, args.weights)};
+  return {"moe_combine", bytes_of(args.y, args.x, args.pair_row, args.weights, args.added)};
 }
 
 OpCost cost(const op::GatherRows& args, const AttentionWork&) {

@@ -163,6 +163,22 @@ struct RopeAndWriteKv {
   float norm_eps = 0;
 };
 
+/// What MLA does with its first projection, in place: RmsNorm of the first columns of a latent row
+/// (as many as there are weights), Rope of the others, WriteKv of the whole row; RmsNorm of q, if
+/// there is one.
+struct WriteLatent {
+  static constexpr const char* kName = "write_latent";
+  TensorView latent;      ///< [t, latent + rope] act
+  ConstTensorView norm;   ///< [latent] f32
+  ConstTensorView table;  ///< [t, rope] f32 from RopeTable
+  RopeLayout layout = RopeLayout::kInterleaved;
+  TensorView cache;        ///< [blocks, block_size, latent + rope] act
+  ConstTensorView slots;   ///< [t] i32
+  TensorView q;            ///< [t, q_lora] act or undefined
+  ConstTensorView q_norm;  ///< [q_lora] f32 or undefined
+  float eps = 0;
+};
+
 /// Causal attention over a paged cache. Query row j of sequence i stands at position
 /// context_before[i] + j and sees positions 0..that. Query head h reads KV head h * hkv / h_q.
 struct Attention {
@@ -183,6 +199,19 @@ struct MlaAttention {
   ConstTensorView q_latent;  ///< [t, h, latent] act
   ConstTensorView q_rope;    ///< [t, h, rope] act
   ConstTensorView cache;     ///< [blocks, block_size, latent + rope] act
+  AttentionBatch batch;
+  float scale = 0;
+};
+
+/// Rope of q_rope, then MlaAttention. What q_rope holds afterwards is not defined.
+struct RopeAndMlaAttention {
+  static constexpr const char* kName = "rope_and_mla_attention";
+  TensorView out;            ///< [t, h, latent] act
+  ConstTensorView q_latent;  ///< [t, h, latent] act
+  TensorView q_rope;         ///< [t, h, rope] act
+  ConstTensorView table;     ///< [t, rope] f32 from RopeTable
+  RopeLayout layout = RopeLayout::kInterleaved;
+  ConstTensorView cache;  ///< [blocks, block_size, latent + rope] act
   AttentionBatch batch;
   float scale = 0;
 };
@@ -246,13 +275,14 @@ struct MoeAssign {
   RouterParams params;
 };
 
-/// y[t, :] = sum over j of weights[t, j] * x[pair_row[t, j], :], j ascending.
+/// y[t, :] = sum over j of weights[t, j] * x[pair_row[t, j], :], j ascending; plus added[t, :].
 struct MoeCombine {
   static constexpr const char* kName = "moe_combine";
   TensorView y;              ///< [t, d] act
   ConstTensorView x;         ///< [t * top_k, d] act
   ConstTensorView pair_row;  ///< [t, top_k] i32
   ConstTensorView weights;   ///< [t, top_k] f32
+  ConstTensorView added;     ///< [t, d] act or undefined
 };
 
 /// y[r, :] = x[rows[r], :].
@@ -378,8 +408,10 @@ using Any = std::variant<Embedding,
                          Rope,
                          WriteKv,
                          RopeAndWriteKv,
+                         WriteLatent,
                          Attention,
                          MlaAttention,
+                         RopeAndMlaAttention,
                          GatherKv,
                          MlaExpandedAttention,
                          MoeRoute,

@@ -266,6 +266,28 @@ void check(const op::RopeAndWriteKv& args) {
   }
 }
 
+void check(const op::WriteLatent& args) {
+  expect_rank("latent", args.latent, 2);
+  expect_rank("norm", args.norm, 1);
+  expect_rank("cache", args.cache, 3);
+  const DType act = activation_dtype("latent", args.latent);
+  const int64_t tokens = args.latent.dim(0);
+  const int64_t rope = args.latent.dim(1) - args.norm.dim(0);
+  TUTTI_CHECK_GE(rope, 0);
+  TUTTI_CHECK_EQ(rope % 2, 0);
+  expect("latent", args.latent, act, args.latent.shape());
+  expect_f32("norm", args.norm, args.norm.shape());
+  expect_f32("table", args.table, {tokens, rope});
+  expect_cache("cache", args.cache, act, args.cache.dim(1), args.latent.dim(1));
+  expect_i32("slots", args.slots, {tokens});
+  TUTTI_CHECK_EQ(args.q.defined(), args.q_norm.defined());
+  if (args.q.defined()) {
+    expect_rank("q", args.q, 2);
+    expect("q", args.q, act, {tokens, args.q.dim(1)});
+    expect_f32("q_norm", args.q_norm, {args.q.dim(1)});
+  }
+}
+
 void check(const op::Attention& args) {
   expect_rank("q", args.q, 3);
   expect_rank("out", args.out, 3);
@@ -295,6 +317,11 @@ void check(const op::MlaAttention& args) {
   expect_batch(args.batch);
   expect_cache(
       "cache", args.cache, act, args.batch.block_size, args.q_latent.dim(2) + args.q_rope.dim(2));
+}
+
+void check(const op::RopeAndMlaAttention& args) {
+  check(op::Rope{args.q_rope, args.table, args.layout});
+  check(op::MlaAttention{args.out, args.q_latent, args.q_rope, args.cache, args.batch, args.scale});
 }
 
 void check(const op::GatherKv& args) {
@@ -365,6 +392,9 @@ void check(const op::MoeCombine& args) {
   const DType act = activation_dtype("x", args.x);
   expect("x", args.x, act, {args.pair_row.dim(0) * args.pair_row.dim(1), args.x.dim(1)});
   expect("y", args.y, act, {args.pair_row.dim(0), args.x.dim(1)});
+  if (args.added.defined()) {
+    expect("added", args.added, act, args.y.shape());
+  }
 }
 
 void check(const op::GatherRows& args) {

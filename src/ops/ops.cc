@@ -53,6 +53,29 @@ void run_in_parts(Ops& ops, const op::RopeAndWriteKv& args) {
   ops.write_kv(args.v_cache, args.v, args.kv_places);
 }
 
+void run_in_parts(Ops& ops, const op::WriteLatent& args) {
+  const int64_t rank = args.norm.dim(0);
+  const int64_t width = args.latent.dim(1);
+  const TensorView normed = args.latent.slice(1, 0, rank);
+  const TensorView rotated = args.latent.slice(1, rank, width - rank);
+  ops.rms_norm(normed, normed, args.norm, args.eps);
+  if (args.q.defined()) {
+    ops.rms_norm(args.q, args.q, args.q_norm, args.eps);
+  }
+  ops.rope({rotated.raw(),
+            rotated.dtype(),
+            {rotated.dim(0), 1, rotated.dim(1)},
+            {rotated.stride(0), rotated.dim(1), 1}},
+           args.table,
+           args.layout);
+  ops.write_kv(args.cache, args.latent, args.slots);
+}
+
+void run_in_parts(Ops& ops, const op::RopeAndMlaAttention& args) {
+  ops.rope(args.q_rope, args.table, args.layout);
+  ops.mla_attention(args.out, args.q_latent, args.q_rope, args.cache, args.batch, args.scale);
+}
+
 void run_in_parts(Ops& ops, const op::MoeAssign& args) {
   ops.moe_route(args.experts, args.weights, args.logits, args.bias, args.params);
   ops.moe_permute(args.row_token, args.pair_row, args.offsets, args.experts);

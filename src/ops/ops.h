@@ -165,7 +165,7 @@ class Ops {
                    ConstTensorView x,
                    ConstTensorView pair_row,
                    ConstTensorView weights) {
-    call(op::MoeCombine{y, x, pair_row, weights});
+    call(op::MoeCombine{y, x, pair_row, weights, {}});
   }
 
   void gather_rows(TensorView y, ConstTensorView x, ConstTensorView rows) {
@@ -224,6 +224,8 @@ class Ops {
 void run_in_parts(Ops& ops, const op::GatedLinear& args);
 void run_in_parts(Ops& ops, const op::GroupedGatedLinear& args);
 void run_in_parts(Ops& ops, const op::RopeAndWriteKv& args);
+void run_in_parts(Ops& ops, const op::WriteLatent& args);
+void run_in_parts(Ops& ops, const op::RopeAndMlaAttention& args);
 void run_in_parts(Ops& ops, const op::MoeAssign& args);
 
 /// backend.run(the arguments), or in parts where there is no such overload.

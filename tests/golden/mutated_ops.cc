@@ -193,13 +193,6 @@ class MutatedOps final : public ForwardingOps {
     inner().add_rms_norm(args.y, args.residual, args.x, args.weight, args.eps);
   }
 
-  void run(op::Add args) {
-    inner().add(args.y, args.x);
-    if (std::exchange(after_combine_, false) && is(Mistake::kSharedScaled)) {
-      inner().add(args.y, args.x);
-    }
-  }
-
   void run(op::Linear args) {
     inner().linear(args.y, args.x, changed(args.weight), changed_bias(args.bias), args.scratch);
   }
@@ -311,6 +304,11 @@ class MutatedOps final : public ForwardingOps {
         args.out, args.q_latent, args.q_rope, args.cache, args.batch, changed_scale(args.scale));
   }
 
+  // In parts, which make the mistakes.
+  void run(op::WriteLatent args) { run_in_parts(*this, args); }
+
+  void run(op::RopeAndMlaAttention args) { run_in_parts(*this, args); }
+
   void run(op::MlaExpandedAttention args) {
     inner().mla_expanded_attention(args.out,
                                    args.q,
@@ -364,14 +362,15 @@ class MutatedOps final : public ForwardingOps {
   }
 
   void run(op::MoeCombine args) {
-    inner().moe_combine(args.y, args.x, args.pair_row, args.weights);
-    after_combine_ = true;  // with shared experts, the next sum adds them
+    inner().call(args);
+    if (args.added.defined() && is(Mistake::kSharedScaled)) {
+      inner().add(args.y, args.added);
+    }
   }
 
   Device& device_;
   Stream& stream_;
   Mistake mistake_;
-  bool after_combine_ = false;
   std::vector<Tensor> kept_;
   std::map<std::pair<float, int64_t>, ConstTensorView> constants_;
 };

@@ -113,6 +113,10 @@ class RoundedOps final : public ForwardingOps {
 
   void run(op::RopeAndWriteKv args) { run_in_parts(*this, args); }
 
+  void run(op::WriteLatent args) { run_in_parts(*this, args); }
+
+  void run(op::RopeAndMlaAttention args) { run_in_parts(*this, args); }
+
   void run(op::Rope args) {
     inner().rope(args.x, args.table, args.layout);
     round_all(args.x);
@@ -129,7 +133,7 @@ class RoundedOps final : public ForwardingOps {
   }
 
   void run(op::MoeCombine args) {
-    inner().moe_combine(args.y, args.x, args.pair_row, args.weights);
+    inner().call(args);
     round_all(args.y);
   }
 

@@ -158,6 +158,27 @@ inline OpCase mla_attention_case(const BatchShape& shape,
   return c;
 }
 
+/// The same with queries that are yet to be rotated.
+inline OpCase rope_and_mla_attention_case(
+    const BatchShape& shape, int64_t heads, int64_t latent, int64_t rope, RopeLayout layout) {
+  OpCase c = mla_attention_case(shape, heads, latent, rope);
+  c.name = "rope_and_" + c.name + (layout == RopeLayout::kInterleaved ? " pairs" : " halves");
+  c.prepare = [=](PreparedOp& op) {
+    const int64_t t = shape.tokens();
+    op::RopeAndMlaAttention call{
+        .out = op.act_output(HostTensor(DType::kF32, {t, heads, latent})),
+        .q_latent = op.act_input(normal({t, heads, latent}, 1)),
+        .q_rope = op.act_input(normal({t, heads, rope}, 2)),
+        .table = op.input(normal({t, rope}, 4)),
+        .layout = layout,
+        .cache = op.act_input(normal({shape.blocks(), shape.block_size, latent + rope}, 3)),
+        .batch = make_batch(op, shape),
+        .scale = 1.0F / std::sqrt(static_cast<float>(latent + rope))};
+    op.set_call([=](Ops& ops) { ops.call(call); });
+  };
+  return c;
+}
+
 inline OpCase mla_expanded_case(
     const BatchShape& shape, int64_t heads, int64_t nope, int64_t rope, int64_t dv) {
   OpCase c{.name = "mla_expanded_attention h" + std::to_string(heads) + " nope" +
@@ -208,6 +229,38 @@ inline OpCase write_kv_case(int64_t rows, int64_t w, int64_t block_size) {
     const TensorView x = op.act_input(normal({rows, w}, 2, 1));
     const TensorView slot_view = op.input(ints(slots));
     op.set_call([=](Ops& ops) { ops.write_kv(cache, x, slot_view); });
+  };
+  return c;
+}
+
+/// DeepSeek's attention between its first projection and its queries.
+inline OpCase write_latent_case(
+    int64_t rows, int64_t q_width, int64_t latent, int64_t rope, RopeLayout layout) {
+  OpCase c{.name = shape_name("norm, write_latent", {rows, q_width, latent, rope}, 3),
+           .tolerance = rounding_tolerance()};
+  c.bytes = 8.0 * static_cast<double>(rows * (q_width + latent + rope));
+  c.prepare = [=](PreparedOp& op) {
+    std::vector<int32_t> slots;
+    for (int64_t t = 0; t < rows; ++t) {
+      slots.push_back(t % 5 == 3 ? -1 : narrow<int32_t>((rows - 1 - t) * 2));
+    }
+    constexpr int64_t kBlockSize = 16;
+    const int64_t blocks = ceil_div(2 * rows + 1, kBlockSize);
+    const TensorView all = op.act_output(normal({rows, q_width + latent + rope}, 1, 3));
+    op::WriteLatent call{.latent = all.slice(1, q_width, latent + rope),
+                         .norm = op.input(normal({latent}, 2)),
+                         .table = op.input(normal({rows, rope}, 3)),
+                         .layout = layout,
+                         .cache = op.act_output(normal({blocks, kBlockSize, latent + rope}, 4, 2)),
+                         .slots = op.input(ints(slots)),
+                         .q = {},
+                         .q_norm = {},
+                         .eps = 1e-6F};
+    if (q_width > 0) {
+      call.q = all.slice(1, 0, q_width);
+      call.q_norm = op.input(normal({q_width}, 5));
+    }
+    op.set_call([=](Ops& ops) { ops.call(call); });
   };
   return c;
 }
@@ -281,6 +334,9 @@ inline std::vector<OpCase> mla_decode_cases() {
     for (const int64_t heads : {1, 16, 20, 128}) {
       cases.push_back(mla_attention_case(batch, heads, 512, 64));
     }
+    for (const RopeLayout layout : {RopeLayout::kInterleaved, RopeLayout::kHalfSplit}) {
+      cases.push_back(rope_and_mla_attention_case(batch, 16, 512, 64, layout));
+    }
   }
   // Enough sequences that none is cut.
   BatchShape many{{}, 16};
@@ -288,6 +344,22 @@ inline std::vector<OpCase> mla_decode_cases() {
     many.sequences.emplace_back(i * 3, 1);
   }
   cases.push_back(mla_attention_case(many, 16, 512, 64));
+  return cases;
+}
+
+/// DeepSeek's widths, prompts: chunks within and beyond a tile, alone and beside single rows.
+inline std::vector<OpCase> mla_prefill_cases() {
+  std::vector<OpCase> cases;
+  for (const BatchShape& batch : {BatchShape{{{0, 2}}, 16},
+                                  BatchShape{{{0, 64}, {64, 3}}, 64},
+                                  BatchShape{{{5, 1}, {300, 65}, {0, 0}, {0, 130}}, 16},
+                                  BatchShape{{{700, 33}, {1, 5}, {2, 1}}, 8}}) {
+    for (const int64_t heads : {1, 16, 20}) {
+      cases.push_back(mla_attention_case(batch, heads, 512, 64));
+    }
+    cases.push_back(rope_and_mla_attention_case(batch, 16, 512, 64, RopeLayout::kInterleaved));
+  }
+  cases.push_back(mla_attention_case({{{30, 40}}, 32}, 128, 512, 64));
   return cases;
 }
 
@@ -313,6 +385,9 @@ inline std::vector<OpCase> attention_cases() {
         {.batch = batch, .heads = 20, .kv_heads = 1, .d = 24, .dv = 40, .sigma = 30}));
     cases.push_back(mla_attention_case(batch, 16, 64, 16));
     cases.push_back(mla_attention_case(batch, 3, 33, 6));
+    for (const RopeLayout layout : {RopeLayout::kInterleaved, RopeLayout::kHalfSplit}) {
+      cases.push_back(rope_and_mla_attention_case(batch, 3, 33, 6, layout));
+    }
     cases.push_back(mla_expanded_case(batch, 4, 32, 16, 32));
     cases.push_back(mla_expanded_case(batch, 3, 17, 2, 9));
     cases.push_back(gather_kv_case(batch, 21));
@@ -320,6 +395,10 @@ inline std::vector<OpCase> attention_cases() {
   for (const int64_t rows : {0, 1, 50}) {
     cases.push_back(write_kv_case(rows, 24, 16));
     cases.push_back(write_kv_case(rows, 7, 5));
+    for (const RopeLayout layout : {RopeLayout::kInterleaved, RopeLayout::kHalfSplit}) {
+      cases.push_back(write_latent_case(rows, 1536, 512, 64, layout));
+      cases.push_back(write_latent_case(rows, 0, 33, 6, layout));
+    }
     cases.push_back(rope_and_write_kv_case(
         {.rows = rows, .heads = 14, .kv_heads = 2, .d = 128, .v_width = 256}));
     for (const int64_t d : {6, 64, 128, 200}) {

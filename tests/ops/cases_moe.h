@@ -92,8 +92,10 @@ inline OpCase moe_assign_case(const RouteShape& s) {
   return c;
 }
 
-inline OpCase moe_combine_case(int64_t tokens, int64_t top_k, int64_t d, int64_t gap) {
-  OpCase c{.name = shape_name("moe_combine", {tokens, top_k, d}, gap)};
+inline OpCase moe_combine_case(
+    int64_t tokens, int64_t top_k, int64_t d, int64_t gap, bool added = false) {
+  OpCase c{.name =
+               shape_name(added ? "moe_combine and add" : "moe_combine", {tokens, top_k, d}, gap)};
   c.tolerance = sum_tolerance(top_k);
   c.bytes = f32_bytes({tokens, top_k + 1, d}, 1);
   c.flops = 2.0 * static_cast<double>(tokens * top_k * d);
@@ -106,7 +108,8 @@ inline OpCase moe_combine_case(int64_t tokens, int64_t top_k, int64_t d, int64_t
     const TensorView x = op.act_input(normal({tokens * top_k, d}, 1, gap));
     const TensorView pair_row = op.input(std::move(rows));
     const TensorView weights = op.input(normal({tokens, top_k}, 2));
-    op.set_call([=](Ops& ops) { ops.moe_combine(y, x, pair_row, weights); });
+    const TensorView shared = added ? op.act_input(normal({tokens, d}, 3, gap)) : TensorView{};
+    op.set_call([=](Ops& ops) { ops.call(op::MoeCombine{y, x, pair_row, weights, shared}); });
   };
   return c;
 }
@@ -114,7 +117,7 @@ inline OpCase moe_combine_case(int64_t tokens, int64_t top_k, int64_t d, int64_t
 inline std::vector<OpCase> moe_cases() {
   std::vector<OpCase> cases;
   for (const RouterScoring scoring : {RouterScoring::kSigmoid, RouterScoring::kSoftmax}) {
-    for (const int64_t tokens : {0, 1, 33}) {
+    for (const int64_t tokens : {0, 1, 3, 8, 33}) {
       const RouterParams grouped{
           .scoring = scoring, .top_k = 8, .num_groups = 8, .top_groups = 4, .scale = 2.5F};
       cases.push_back(moe_route_case({.tokens = tokens, .experts = 256, .params = grouped}));
@@ -149,6 +152,7 @@ inline std::vector<OpCase> moe_cases() {
     for (const int64_t d : {1, 17, 64, 200}) {
       cases.push_back(moe_combine_case(tokens, 1, d, 0));
       cases.push_back(moe_combine_case(tokens, 8, d, 3));
+      cases.push_back(moe_combine_case(tokens, 8, d, 8, true));
     }
   }
   return cases;

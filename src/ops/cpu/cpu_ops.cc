@@ -137,6 +137,9 @@ void CpuOps::run(const op::MoeCombine& args) {
                            args.y.dim(1));
         }
       });
+  if (args.added.defined()) {
+    run(op::Add{args.y, args.added});
+  }
 }
 
 // The rest is bookkeeping and copies with nothing to vectorise: the reference, on pieces of the

@@ -181,7 +181,8 @@ void RefOps::run(const op::MoeCombine& args) {
         sum +=
             static_cast<double>(row_of<float>(args.weights, t)[j]) * row_of<float>(args.x, row)[i];
       }
-      row_of<float>(args.y, t)[i] = static_cast<float>(sum);
+      const double added = args.added.defined() ? row_of<float>(args.added, t)[i] : 0.0;
+      row_of<float>(args.y, t)[i] = static_cast<float>(sum + added);
     }
   }
 }
