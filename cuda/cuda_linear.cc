@@ -176,27 +176,37 @@ bool CudaOps::run_tiles(const OwnProduct& own, const char* op) {
   if (scaled && !quantize(own, q, op)) {
     return false;
   }
-  Result<CUtensorMap> map = scaled ? make_byte_tensor_map(p.w, p.batches * p.n, p.k, p.k, 64)
-                                   : make_bf16_tensor_map(p.w, p.batches * p.n, p.k, p.k, 64);
-  if (!map.ok()) {
-    throw DeviceError(fmt::format("{}: {}", op, map.status().message()));
-  }
+  const auto map_of = [&](const void* data, int64_t rows, int64_t stride, int box_rows) {
+    Result<CUtensorMap> map = scaled ? make_byte_tensor_map(data, rows, p.k, stride, box_rows)
+                                     : make_bf16_tensor_map(data, rows, p.k, stride, box_rows);
+    if (!map.ok()) {
+      throw DeviceError(fmt::format("{}: {}", op, map.status().message()));
+    }
+    return *map;
+  };
+  const void* x = scaled ? q.values : p.x;
+  const int64_t x_stride = scaled ? q.value_stride : p.x_stride;
+  const int tile_rows = grouped_tile_rows(static_cast<int>(p.m), static_cast<int>(p.batches));
+  const CUtensorMap w_map = map_of(p.w, p.batches * p.n, p.k, 64);
+  const CUtensorMap x_map = own.x_rows == nullptr ? map_of(x, p.m, x_stride, tile_rows) : w_map;
   ++calls_.grouped_gemm;
   finish(grouped_gemm({.y = p.y,
-                       .x = scaled ? q.values : p.x,
+                       .x = x,
                        .x_scales = q.scales,
                        .scales = scales_of(p),
                        .x_rows = own.x_rows,
                        .offsets = p.offsets,
                        .y_stride = p.y_stride,
-                       .x_stride = scaled ? q.value_stride : p.x_stride,
+                       .x_stride = x_stride,
                        .x_scale_stride = q.scale_stride,
                        .rows = static_cast<int>(p.m),
                        .groups = static_cast<int>(p.batches),
                        .n = static_cast<int>(p.n),
                        .k = static_cast<int>(p.k),
-                       .gated = own.gated},
-                      *map,
+                       .gated = own.gated,
+                       .tile_rows = tile_rows},
+                      w_map,
+                      x_map,
                       o_.stream),
          op);
   return true;
@@ -210,9 +220,9 @@ bool CudaOps::run_own(const OwnProduct& own, const char* op) {
     return false;
   }
   // By bench/cuda/expert_bench on an H200: with a row for every expert tiles are even with the
-  // kernel for few rows in bf16; in e4m3, where that has to convert, they lose with 8 rows in all
-  // and win with 32. What lies between was not measured.
-  const bool few = p.m <= 2 * kFewRows || (!scaled && p.m < p.batches);
+  // kernel for few rows. A single matrix that takes that kernel twice reads its weights twice.
+  const bool few =
+      p.m <= (scaled && !grouped ? kFewRows : 2 * kFewRows) || (grouped && p.m < p.batches);
   if (!few && (grouped || p.batches == 1) && run_tiles(own, op)) {
     return true;
   }

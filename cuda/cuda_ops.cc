@@ -170,7 +170,7 @@ void CudaOps::run(const op::WriteLatent& args) {
                              .table = const_rows(args.table),
                              .interleaved = args.layout == RopeLayout::kInterleaved,
                              .cache = rows(args.cache),
-                             .slots = args.slots.data<int32_t>(),
+                             .kv_places = args.kv_places.data<int32_t>(),
                              .q = args.q.defined() ? rows(args.q) : Rows{},
                              .q_norm = floats(args.q_norm),
                              .eps = args.eps},

@@ -177,11 +177,51 @@ class Bench {
       add(fmt::format("8/{}", split),
           time([&](int i) { return single_few(single, rows, 8, split, i); }));
     }
+    if (single.e4m3 && rows > 8) {
+      line += " tiles:";
+      for (const int split : {0, 1, 2, 4, 8}) {
+        add(fmt::format("{}", split),
+            time([&](int i) { return single_tiles(single, rows, split, i); }));
+      }
+    }
     std::puts(line.c_str());
     std::fflush(stdout);
   }
 
  private:
+  static CUtensorMap map_of(bool e4m3, const void* data, int64_t rows, int64_t k, int box_rows) {
+    const Result<CUtensorMap> map = e4m3 ? make_byte_tensor_map(data, rows, k, k, box_rows)
+                                         : make_bf16_tensor_map(data, rows, k, k, box_rows);
+    if (!map.ok()) {
+      std::fprintf(stderr, "%s\n", map.status().message().c_str());
+      std::exit(1);
+    }
+    return *map;
+  }
+
+  cudaError_t single_tiles(const Single& single, int rows, int split, int i) const {
+    const int64_t bytes = static_cast<int64_t>(single.n) * single.k;
+    const auto* w = static_cast<const std::byte*>(weights_) + i % (kBufferBytes / bytes) * bytes;
+    const int tile = grouped_tile_rows(rows, 1);
+    return grouped_gemm(
+        {.y = y_,
+         .x = x_,
+         .x_scales = static_cast<const float*>(x_scales_),
+         .scales = {.data = static_cast<const float*>(scales_), .row_stride = single.k / 128},
+         .y_stride = single.n,
+         .x_stride = single.k,
+         .x_scale_stride = single.k / 128,
+         .rows = rows,
+         .n = single.n,
+         .k = single.k,
+         .gated = single.gated,
+         .tile_rows = tile,
+         .split = split},
+        map_of(true, w, single.n, single.k, 64),
+        map_of(true, x_, rows, single.k, tile),
+        stream_);
+  }
+
   // Other weights every time, so that they come from memory.
   cudaError_t single_few(const Single& single, int rows, int share, int split, int i) const {
     const int64_t bytes =
@@ -227,7 +267,7 @@ class Bench {
                           .x = x_,
                           .w = weights_,
                           .scales = scales(shape),
-                          .x_rows = static_cast<const int32_t*>(x_rows_),
+                          .x_rows = shape.gated ? static_cast<const int32_t*>(x_rows_) : nullptr,
                           .offsets = offsets(shape, i % kRoutings),
                           .y_stride = shape.n,
                           .x_stride = shape.k,
@@ -242,18 +282,11 @@ class Bench {
 
   cudaError_t grouped(const Shape& shape, int rows, int tile, int i) const {
     const int64_t all = static_cast<int64_t>(shape.experts) * shape.n;
-    const Result<CUtensorMap> map = shape.e4m3
-                                        ? make_byte_tensor_map(weights_, all, shape.k, shape.k, 64)
-                                        : make_bf16_tensor_map(weights_, all, shape.k, shape.k, 64);
-    if (!map.ok()) {
-      std::fprintf(stderr, "%s\n", map.status().message().c_str());
-      std::exit(1);
-    }
     return grouped_gemm({.y = y_,
                          .x = x_,
                          .x_scales = static_cast<const float*>(x_scales_),
                          .scales = scales(shape),
-                         .x_rows = static_cast<const int32_t*>(x_rows_),
+                         .x_rows = shape.gated ? static_cast<const int32_t*>(x_rows_) : nullptr,
                          .offsets = offsets(shape, i % kRoutings),
                          .y_stride = shape.n,
                          .x_stride = shape.k,
@@ -264,7 +297,8 @@ class Bench {
                          .k = shape.k,
                          .gated = shape.gated,
                          .tile_rows = tile},
-                        *map,
+                        map_of(shape.e4m3, weights_, all, shape.k, 64),
+                        map_of(shape.e4m3, x_, rows, shape.k, tile),
                         stream_);
   }
 
@@ -330,7 +364,7 @@ int main(int argc, char** argv) {
   }
   if (what != "experts") {
     for (const tutti::cuda::Single& single : tutti::cuda::kSingles) {
-      for (const int rows : tokens.empty() ? std::vector{1, 2, 4, 8, 16} : tokens) {
+      for (const int rows : tokens.empty() ? std::vector{1, 4, 8, 16, 64, 256} : tokens) {
         bench.measure(single, rows);
       }
     }

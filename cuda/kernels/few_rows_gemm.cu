@@ -24,6 +24,8 @@ using few_rows::Weights;
 // cache remains.
 constexpr int kStagedBytes = 60 * 1024;
 
+constexpr int kMostSplit = 8;  // blocks of a cluster
+
 // Warps of a block, of which kShare make a team; chunks of weights that each has under way; blocks
 // that a multiprocessor shall hold.
 template <int kWarps_, int kShare_, int kDepth_, int kPerSm_>
@@ -112,8 +114,16 @@ __device__ bool add_up(const Params& p, float4 (&parts)[kWarps][32], float (&sum
     cluster_barrier();
     const bool first = cluster_rank() == 0;
     if (warp == 0 && first) {
-      for (int rank = 1; rank < p.split; ++rank) {
-        add(load_of_cluster(&parts[0][lane], static_cast<unsigned>(rank)));
+      float4 others[kMostSplit];  // all under way together
+#pragma unroll
+      for (int rank = 1; rank < kMostSplit; ++rank) {
+        others[rank] = rank < p.split
+                           ? load_of_cluster(&parts[0][lane], static_cast<unsigned>(rank))
+                           : float4{};
+      }
+#pragma unroll
+      for (int rank = 1; rank < kMostSplit; ++rank) {
+        add(others[rank]);
       }
     }
     cluster_barrier();  // nobody may leave while another reads
@@ -222,7 +232,7 @@ cudaError_t launch(Params p, int matrices, cudaStream_t stream) {
   constexpr int kMostTiles = 8;
   const int resident = kProcessors * P::kPerSm * P::kTeams;
   p.team_tiles = P::kShare > 1 ? 1 : max(1, min(kMostTiles, p.tiles * matrices / resident));
-  p.split = P::kShare > 1 ? p.split : 1;
+  p.split = P::kShare == 8 ? p.split : 1;
   size_t staged = 0;
   if constexpr (W::kScaled) {
     const int stride = p.split * P::kShare;
@@ -246,13 +256,27 @@ cudaError_t launch(Params p, int matrices, cudaStream_t stream) {
                               : start(few_rows_kernel<P, W, kGated, false>);
 }
 
-// Blocks that share each sum: as many as keep the device busy and leave every warp something.
-int choose_split(int teams, int chunks, int warps) {
-  int split = 1;
-  while (split < 8 && 2 * split * teams <= 2 * kProcessors && 2 * split * warps <= chunks) {
-    split *= 2;
+// How the work is shared out; by bench/cuda/expert_bench on an H200.
+struct Sharing {
+  int warps;   // of a team: 1, 4 or 8
+  int blocks;  // that share each sum, with 8 warps
+};
+
+Sharing choose_sharing(int teams, int chunks) {
+  // A warp alone where there are enough, or sums too short to share.
+  if (teams >= 5 * kProcessors || (teams >= kProcessors / 2 && chunks <= 4)) {
+    return {1, 1};
   }
-  return split;
+  // Four where eight would have little to do each.
+  if (teams >= 2 * kProcessors || (teams > kProcessors && chunks < 16)) {
+    return {4, 1};
+  }
+  // As many blocks as keep the device busy and leave every warp something.
+  int blocks = 1;
+  while (blocks < kMostSplit && 2 * blocks * teams <= kProcessors && 2 * blocks * 8 <= chunks) {
+    blocks *= 2;
+  }
+  return {8, blocks};
 }
 
 template <typename W, bool kGated>
@@ -262,18 +286,19 @@ cudaError_t choose(Params p, int share, cudaStream_t stream) {
   constexpr int kPerSm = W::kScaled ? 4 : 3;
   // No more matrices have rows than there are rows.
   const int matrices = p.offsets == nullptr ? p.groups : min(p.groups, p.rows);
-  const int teams = p.tiles * matrices;
-  if (share == 1 || (share == 0 && p.split == 0 && teams >= 5 * kProcessors)) {
-    return launch<Plan<4, 1, kDepth, kPerSm>, W, kGated>(p, matrices, stream);
+  Sharing sharing = choose_sharing(p.tiles * matrices, (p.k + W::kChunk - 1) / W::kChunk);
+  if (share != 0) {
+    sharing = {share, max(1, p.split)};
   }
-  if (share == 4 || (share == 0 && p.split == 0 && teams >= 2 * kProcessors)) {
-    p.split = 1;
-    return launch<Plan<4, 4, kDepth, kPerSm>, W, kGated>(p, matrices, stream);
+  p.split = sharing.blocks;
+  switch (sharing.warps) {
+    case 1:
+      return launch<Plan<4, 1, kDepth, kPerSm>, W, kGated>(p, matrices, stream);
+    case 4:
+      return launch<Plan<4, 4, kDepth, kPerSm>, W, kGated>(p, matrices, stream);
+    default:
+      return launch<Plan<8, 8, kWideDepth, 2>, W, kGated>(p, matrices, stream);
   }
-  if (p.split == 0) {
-    p.split = choose_split(teams, (p.k + W::kChunk - 1) / W::kChunk, 8);
-  }
-  return launch<Plan<8, 8, kWideDepth, 2>, W, kGated>(p, matrices, stream);
 }
 
 }  // namespace
@@ -285,7 +310,7 @@ cudaError_t few_rows_gemm(const FewRowsGemm& g, cudaStream_t stream) {
   const bool scaled = g.scales.data != nullptr;
   if (g.rows < 0 || g.k % (scaled ? 16 : 8) != 0 || g.x_stride % 8 != 0 || g.x_group % 8 != 0 ||
       (g.gated && g.n % 2 != 0) || (g.offsets != nullptr && (g.x_group != 0 || g.y_group != 0)) ||
-      g.split < 0 || g.split > 8 || (g.split & (g.split - 1)) != 0) {
+      g.split < 0 || g.split > kMostSplit || (g.split & (g.split - 1)) != 0) {
     return cudaErrorInvalidValue;
   }
   const int results = g.gated ? kOutputs / 2 : kOutputs;

@@ -45,8 +45,8 @@ struct FewRowsGemm {
   /// The first half of a matrix is a gate, the second goes up: y = silu(gate) * up.
   bool gated = false;
   bool f32_out = false;
-  int share = 0;  ///< warps of a block that share a sum: 1, 4 or 8; 0: by the size
-  int split = 0;  ///< blocks that share a sum, with share 8: 1, 2, 4 or 8; 0: by the size
+  int share = 0;  ///< warps of a block that share a sum: 1, 4 or 8; 0: this and split by the size
+  int split = 0;  ///< with share 8: blocks that share a sum, 1, 2, 4 or 8
 };
 
 /// Sums in f32, one rounding at the store. e4m3 values are taken exactly; the row of x beside them

@@ -9,7 +9,7 @@
 
 namespace tutti::cuda::few_rows {
 
-__device__ const __forceinline__ __nv_bfloat16* row_of_x(const Params& p, int matrix, int row) {
+const __device__ __forceinline__ __nv_bfloat16* row_of_x(const Params& p, int matrix, int row) {
   return p.x + matrix * p.x_group + (p.x_rows == nullptr ? row : p.x_rows[row]) * p.x_stride;
 }
 

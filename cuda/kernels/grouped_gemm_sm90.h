@@ -31,12 +31,22 @@ struct GroupedGemm {
   int n = 0;
   int k = 0;           ///< a multiple of 16 bytes
   bool gated = false;  ///< as FewRowsGemm
-  int tile_rows = 0;   ///< rows of y per tile: 16, 32, 64 or 128; 0: by the mean per matrix
+  int tile_rows = 0;   ///< rows of y per tile: 16, 32, 64 or 128
+  /// Of a single matrix: thread blocks that share a tile's sum, 1, 2, 4 or 8; 0: as many as a
+  /// device that its tiles do not fill has room for.
+  int split = 0;
 };
 
-/// w_map: of [groups * n, k] in boxes of 64 rows and 128 bytes with the 128-byte swizzle.
+/// Rows of a tile that the rows of most matrices fit into.
+int grouped_tile_rows(int rows, int groups);
+
+/// w_map: of [groups * n, k] in boxes of 64 rows and 128 bytes with the 128-byte swizzle; x_map: of
+/// x [rows, k] in boxes of tile_rows rows, looked at only without x_rows.
 /// Sums in f32, one rounding at the store. With `scales`, the sum of each block of 128 columns is
 /// scaled in f32 (DeepSeek-V3, arXiv:2412.19437, section 3.3).
-cudaError_t grouped_gemm(const GroupedGemm& problem, const CUtensorMap& w_map, cudaStream_t stream);
+cudaError_t grouped_gemm(const GroupedGemm& problem,
+                         const CUtensorMap& w_map,
+                         const CUtensorMap& x_map,
+                         cudaStream_t stream);
 
 }  // namespace tutti::cuda

@@ -264,8 +264,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                        const __grid_constant__ CUtensorMap map) {
 #if TUTTI_HAS_WGMMA
   extern __shared__ uint8_t raw[];
-  Shared& s =
-      *reinterpret_cast<Shared*>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~uintptr_t{1023});
+  Shared& s = *reinterpret_cast<Shared*>(raw + bytes_to_align(raw));
   wait_for_previous_kernel();
   const PromptTile tile =
       find_prompt_tile<kRows>(params.sequences, params.p.heads, static_cast<int>(blockIdx.x));

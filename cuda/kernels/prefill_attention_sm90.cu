@@ -279,8 +279,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                              const __grid_constant__ CUtensorMap v_map) {
 #if TUTTI_HAS_WGMMA
   extern __shared__ uint8_t raw[];
-  Shared<kHeadDim>& shared = *reinterpret_cast<Shared<kHeadDim>*>(
-      (reinterpret_cast<uintptr_t>(raw) + 1023) & ~uintptr_t{1023});
+  Shared<kHeadDim>& shared = *reinterpret_cast<Shared<kHeadDim>*>(raw + bytes_to_align(raw));
   const int kv_head = static_cast<int>(blockIdx.x);
   wait_for_previous_kernel();
   const PromptTile tile =

@@ -21,6 +21,12 @@ __device__ __forceinline__ uint32_t smem_address(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
+/// Bytes from the start of dynamic shared memory to the next multiple of 1024. Added to the array
+/// itself, so that the compiler keeps knowing that it is shared.
+__device__ __forceinline__ uint32_t bytes_to_align(const void* shared) {
+  return (1024U - (smem_address(shared) & 1023U)) & 1023U;
+}
+
 // --- programmatic dependent launch (sm_90 and later; nothing before)
 // -------------------------------
 
@@ -118,8 +124,8 @@ __device__ __forceinline__ void cluster_barrier() {
                    : "memory");
 }
 
-/// 16 bytes that lie at `local` in the shared memory of block `rank` of the cluster.
-__device__ __forceinline__ float4 load_of_cluster(const void* local, unsigned rank) {
+/// The 16 bytes that lie at `local` in the shared memory of block `rank` of the cluster.
+__device__ __forceinline__ float4 load_of_cluster(const float4* local, unsigned rank) {
   float4 v;
   asm volatile(
       "{\n.reg .u32 there;\nmapa.shared::cluster.u32 there, %4, %5;\n"

@@ -36,7 +36,7 @@ struct PermuteProblem {
 
 cudaError_t moe_permute(const PermuteProblem& problem, cudaStream_t s);
 
-/// Routing and sorting in one kernel, for few tokens.
+/// Routing and sorting; of up to 32 tokens in one kernel.
 struct AssignProblem {
   PermuteProblem pairs;           ///< `chosen` is written
   int32_t* chosen = nullptr;      ///< the same memory
@@ -46,7 +46,7 @@ struct AssignProblem {
   Router router;
 };
 
-/// Whether moe_assign() takes it: up to 32 tokens, 512 experts, 32 choices; groups of 32 experts.
+/// Whether moe_assign() takes it: up to 1,024 experts, 32 choices; groups of 32 experts.
 bool moe_assign_fits(const AssignProblem& problem);
 
 cudaError_t moe_assign(const AssignProblem& problem, cudaStream_t s);

@@ -16,7 +16,6 @@ namespace tutti::cuda {
 namespace {
 
 constexpr int kMostTokens = 32;
-constexpr int kMostChoices = 32;
 constexpr int kMostExperts = 512;
 
 template <int kPer>
@@ -186,22 +185,23 @@ cudaError_t launch(const AssignProblem& p, cudaStream_t s) {
 }  // namespace
 
 bool moe_assign_fits(const AssignProblem& p) {
-  const Router& r = p.router;
-  return p.pairs.tokens > 0 && p.pairs.tokens <= kMostTokens && p.pairs.experts <= kMostExperts &&
-         r.top_k <= kMostChoices && (r.num_groups == 1 || p.pairs.experts == 32 * r.num_groups);
+  return p.pairs.tokens > 0 && route_wide_fits(p);
 }
 
 cudaError_t moe_assign(const AssignProblem& p, cudaStream_t s) {
   if (!moe_assign_fits(p)) {
     return cudaErrorInvalidValue;
   }
-  if (moe_assign_wide_fits(p)) {
-    return moe_assign_wide(p, s);
+  if (assign_wide_fits(p)) {
+    return assign_wide(p, s);
   }
-  if (p.pairs.experts <= 128) {
-    return launch<4>(p, s);
+  if (p.pairs.tokens <= kMostTokens && p.pairs.experts <= kMostExperts) {
+    return p.pairs.experts <= 128   ? launch<4>(p, s)
+           : p.pairs.experts <= 256 ? launch<8>(p, s)
+                                    : launch<16>(p, s);
   }
-  return p.pairs.experts <= 256 ? launch<8>(p, s) : launch<16>(p, s);
+  const cudaError_t code = route_wide(p, s);
+  return code != cudaSuccess ? code : moe_permute(p.pairs, s);
 }
 
 }  // namespace tutti::cuda

@@ -99,12 +99,14 @@ __device__ void rank_candidates(const Router& r, const Place& at, Shared& s) {
   }
 }
 
-__global__ void __launch_bounds__(kMostThreads)
-    assign_wide_kernel(const __grid_constant__ AssignProblem p) {
-  __shared__ Shared s;
+// A block routes its tokens and leaves their choices in s.chosen; returns how many tokens they are.
+// All threads come along; those of tokens that do not exist route the last one again.
+__device__ int route_tokens(const AssignProblem& p, Shared& s) {
   const Router& r = p.router;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int threads = static_cast<int>(blockDim.x) / p.pairs.tokens;  // of a token
+  const int threads = (p.pairs.experts + 31) / 32 * 32;  // of a token
+  const int tokens = static_cast<int>(blockDim.x) / threads;
+  const int first_token = static_cast<int>(blockIdx.x) * tokens;
   Place at;
   at.warp = static_cast<int>(threadIdx.x) / 32;
   at.warps = threads / 32;
@@ -112,10 +114,11 @@ __global__ void __launch_bounds__(kMostThreads)
   at.first_warp = at.token * at.warps;
   at.expert = static_cast<int>(threadIdx.x) % threads;
   at.inside = at.expert < p.pairs.experts;
+  const int token = min(first_token + at.token, p.pairs.tokens - 1);
   const float bias = p.bias != nullptr && at.inside ? p.bias[at.expert] : 0.0F;
   take_turn();
   const float x =
-      at.inside ? nan_to_worst(p.logits.data[at.token * p.logits.stride + at.expert]) : -INFINITY;
+      at.inside ? nan_to_worst(p.logits.data[token * p.logits.stride + at.expert]) : -INFINITY;
   const float score = score_expert(p, at, x, s);
   uint32_t choice = at.inside ? ordered(nan_to_worst(score + bias)) : 0;
   if (r.num_groups > 1 && !group_stays(r, at, choice, s)) {
@@ -132,19 +135,39 @@ __global__ void __launch_bounds__(kMostThreads)
   __syncthreads();
   rank_candidates(r, at, s);
   __syncthreads();
-  const int pairs = p.pairs.tokens * r.top_k;
-  for (int i = static_cast<int>(threadIdx.x); i < pairs; i += static_cast<int>(blockDim.x)) {
-    const int token = i / r.top_k;
+  const int mine = min(tokens, p.pairs.tokens - first_token);
+  for (int i = static_cast<int>(threadIdx.x); i < mine * r.top_k;
+       i += static_cast<int>(blockDim.x)) {
+    const int local = i / r.top_k;
     const int nth = i % r.top_k;
-    const Candidate mine = s.chosen[i];
     double sum = 0;
     for (int n = 0; n < r.top_k; ++n) {
-      sum += s.chosen[token * r.top_k + n].score;
+      sum += s.chosen[local * r.top_k + n].score;
     }
     const double divisor = r.normalize ? sum + 1e-20 : 1.0;
-    p.weights.data[token * p.weights.stride + nth] =
-        static_cast<float>(mine.score / divisor * r.scale);
-    p.chosen[token * p.pairs.chosen_stride + nth] = mine.expert;
+    p.weights.data[(first_token + local) * p.weights.stride + nth] =
+        static_cast<float>(s.chosen[i].score / divisor * r.scale);
+    p.chosen[(first_token + local) * p.pairs.chosen_stride + nth] = s.chosen[i].expert;
+  }
+  return mine;
+}
+
+__global__ void __launch_bounds__(kMostThreads)
+    route_wide_kernel(const __grid_constant__ AssignProblem p) {
+  __shared__ Shared s;
+  route_tokens(p, s);
+}
+
+// One block: numbers the pairs too.
+__global__ void __launch_bounds__(kMostThreads)
+    assign_wide_kernel(const __grid_constant__ AssignProblem p) {
+  __shared__ Shared s;
+  const int top_k = p.router.top_k;
+  const int pairs = route_tokens(p, s) * top_k;
+  for (int i = static_cast<int>(threadIdx.x); i < pairs; i += static_cast<int>(blockDim.x)) {
+    const int token = i / top_k;
+    const int nth = i % top_k;
+    const Candidate mine = s.chosen[i];
     int row = 0;
     for (int j = 0; j < pairs; ++j) {
       const int other = s.chosen[j].expert;
@@ -163,18 +186,37 @@ __global__ void __launch_bounds__(kMostThreads)
   }
 }
 
-int threads_of(const AssignProblem& p) {
-  return p.pairs.tokens * ((p.pairs.experts + 31) / 32 * 32);
+int threads_of_token(const AssignProblem& p) {
+  return (p.pairs.experts + 31) / 32 * 32;
 }
 
 }  // namespace
 
-bool moe_assign_wide_fits(const AssignProblem& p) {
-  return threads_of(p) <= kMostThreads;
+bool route_wide_fits(const AssignProblem& p) {
+  return threads_of_token(p) <= kMostThreads && p.router.top_k <= kMostChoices &&
+         (p.router.num_groups == 1 || p.pairs.experts == 32 * p.router.num_groups);
 }
 
-cudaError_t moe_assign_wide(const AssignProblem& p, cudaStream_t s) {
-  return launch_overlapped(assign_wide_kernel, dim3(1), static_cast<unsigned>(threads_of(p)), s, p);
+bool assign_wide_fits(const AssignProblem& p) {
+  return route_wide_fits(p) && p.pairs.tokens * threads_of_token(p) <= kMostThreads;
+}
+
+cudaError_t route_wide(const AssignProblem& p, cudaStream_t s) {
+  const int of_token = threads_of_token(p);
+  const int tokens = max(1, min(kMostThreads / 2 / of_token, p.pairs.tokens));
+  return launch_overlapped(route_wide_kernel,
+                           dim3(static_cast<unsigned>((p.pairs.tokens + tokens - 1) / tokens)),
+                           static_cast<unsigned>(tokens * of_token),
+                           s,
+                           p);
+}
+
+cudaError_t assign_wide(const AssignProblem& p, cudaStream_t s) {
+  return launch_overlapped(assign_wide_kernel,
+                           dim3(1),
+                           static_cast<unsigned>(p.pairs.tokens * threads_of_token(p)),
+                           s,
+                           p);
 }
 
 }  // namespace tutti::cuda

@@ -4,10 +4,15 @@
 
 namespace tutti::cuda {
 
-/// Of what moe_assign_fits() allows: tokens times experts, rounded up to whole warps, are 1024 at
-/// most.
-bool moe_assign_wide_fits(const AssignProblem& problem);
+/// Up to 1,024 experts, 32 choices; groups of 32 experts.
+bool route_wide_fits(const AssignProblem& problem);
 
-cudaError_t moe_assign_wide(const AssignProblem& problem, cudaStream_t s);
+/// That, and tokens times experts, rounded up to whole warps, are 1024 at most.
+bool assign_wide_fits(const AssignProblem& problem);
+
+/// Experts and weights only.
+cudaError_t route_wide(const AssignProblem& problem, cudaStream_t s);
+
+cudaError_t assign_wide(const AssignProblem& problem, cudaStream_t s);
 
 }  // namespace tutti::cuda

@@ -190,11 +190,11 @@ __global__ void __launch_bounds__(kLatentThreads)
     normalize_row(row_of<T>(p.q, token), p.q_norm, p.eps, p.q.width, [](int64_t, const T&) {});
     return;
   }
-  // Slots and table are as old as the step: they are read while the kernel before still runs.
-  const int32_t slot = p.slots[token];
+  // Places and table are as old as the step: they are read while the kernel before still runs.
+  const int32_t place = p.kv_places[token];
   const int32_t block_size = static_cast<int32_t>(p.cache.n1);
   T* row = row_of<T>(p.latent, token);
-  T* cached = slot >= 0 ? row_of<T>(p.cache, slot / block_size, slot % block_size) : nullptr;
+  T* cached = place >= 0 ? row_of<T>(p.cache, place / block_size, place % block_size) : nullptr;
   const float* cosines = row_of<float>(p.table, token);
   const int64_t half = (p.latent.width - p.normed) / 2;
   wait_for_previous_kernel();

@@ -41,7 +41,7 @@ struct LatentRows {
   ConstRows table;
   bool interleaved = true;
   Rows cache;
-  const int32_t* slots = nullptr;
+  const int32_t* kv_places = nullptr;
   Rows q;
   const float* q_norm = nullptr;
   float eps = 0.0F;

@@ -92,7 +92,7 @@ TensorView Mla::project(const StepContext& ctx,
                         .table = rope_table,
                         .layout = c_.rope_layout,
                         .cache = ctx.kv.plane(c_.layer, 0),
-                        .slots = ctx.in.kv_places,
+                        .kv_places = ctx.in.kv_places,
                         .q = {},
                         .q_norm = {},
                         .eps = kv_norm_.eps()};

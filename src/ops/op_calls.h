@@ -173,7 +173,7 @@ struct WriteLatent {
   ConstTensorView table;  ///< [t, rope] f32 from RopeTable
   RopeLayout layout = RopeLayout::kInterleaved;
   TensorView cache;        ///< [blocks, block_size, latent + rope] act
-  ConstTensorView slots;   ///< [t] i32
+  ConstTensorView kv_places;///< [t] i32
   TensorView q;            ///< [t, q_lora] act or undefined
   ConstTensorView q_norm;  ///< [q_lora] f32 or undefined
   float eps = 0;

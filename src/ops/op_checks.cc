@@ -279,7 +279,7 @@ void check(const op::WriteLatent& args) {
   expect_f32("norm", args.norm, args.norm.shape());
   expect_f32("table", args.table, {tokens, rope});
   expect_cache("cache", args.cache, act, args.cache.dim(1), args.latent.dim(1));
-  expect_i32("slots", args.slots, {tokens});
+  expect_i32("kv_places", args.kv_places, {tokens});
   TUTTI_CHECK_EQ(args.q.defined(), args.q_norm.defined());
   if (args.q.defined()) {
     expect_rank("q", args.q, 2);

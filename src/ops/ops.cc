@@ -68,7 +68,7 @@ void run_in_parts(Ops& ops, const op::WriteLatent& args) {
             {rotated.stride(0), rotated.dim(1), 1}},
            args.table,
            args.layout);
-  ops.write_kv(args.cache, args.latent, args.slots);
+  ops.write_kv(args.cache, args.latent, args.kv_places);
 }
 
 void run_in_parts(Ops& ops, const op::RopeAndMlaAttention& args) {

@@ -252,7 +252,7 @@ inline OpCase write_latent_case(
                          .table = op.input(normal({rows, rope}, 3)),
                          .layout = layout,
                          .cache = op.act_output(normal({blocks, kBlockSize, latent + rope}, 4, 2)),
-                         .slots = op.input(ints(slots)),
+                         .kv_places = op.input(ints(slots)),
                          .q = {},
                          .q_norm = {},
                          .eps = 1e-6F};
