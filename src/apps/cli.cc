@@ -31,6 +31,7 @@ struct Commands {
   CheckPeersOptions check_peers;
   DoctorOptions doctor;
   VersionOptions version;
+  CalibrateOptions calibrate;
   PlanOptions plan;
   ModelsOptions models;
   BenchFlags bench;
@@ -249,6 +250,18 @@ void add_version(CLI::App& app, Commands& c) {
   cmd->callback([&c] { c.chosen = [&c] { return version_command(c.version); }; });
 }
 
+void add_calibrate(CLI::App& app, Commands& c) {
+  auto* cmd =
+      app.add_subcommand("calibrate", "Measure this machine's GPUs for plans; some ten seconds");
+  cmd->footer(
+      "Reads memory, multiplies matrices and decodes with a made-up model of 3 GB on one GPU of "
+      "each kind, and on two together where there are two. Kept in the cache of $TUTTI_HOME under "
+      "GPU, driver, power limit and build; tutti plan, serve and run use it.\n"
+      "Example:\n  tutti calibrate");
+  cmd->add_flag("--json", c.calibrate.json, "One JSON object (docs/planning.md)");
+  cmd->callback([&c] { c.chosen = [&c] { return calibrate_command(c.calibrate); }; });
+}
+
 // Not for people: loading a model over several GPUs starts it as a child.
 void add_check_peers(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand("check-peers", "Test whether GPUs can use each other's memory");
@@ -324,6 +337,7 @@ int run_cli(int argc, char** argv) {
   add_text_tools(app, commands);
   add_bench(app, commands.bench, commands.chosen);
   add_doctor(app, commands);
+  add_calibrate(app, commands);
   add_plan(app, commands);
   add_version(app, commands);
   add_check_peers(app, commands);

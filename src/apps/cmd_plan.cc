@@ -32,7 +32,7 @@ Result<Machine> find_machine(const std::string& hardware, const std::string& inv
     TUTTI_TRY(const Inventory read, read_inventory(inventory));
     return machine_of(read, 1, "");
   }
-  return machine_of(this_inventory(), 1, "");
+  return this_machine();
 }
 
 bool is_path(const std::string& model) {

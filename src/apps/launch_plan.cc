@@ -33,7 +33,7 @@ Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoa
                 options.format == LoadFormat::kDummy ? Headers::kImplied : Headers::kRead));
   TUTTI_TRY(const std::optional<Launch> launch,
             plan_launch(model,
-                        machine_of(this_inventory(), 1, ""),
+                        this_machine(),
                         {.gpus = gpus,
                          .tp = flags.tp,
                          .ranks_per_gpu = flags.ranks_per_gpu,

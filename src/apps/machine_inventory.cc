@@ -6,7 +6,9 @@
 #include "apps/common.h"
 #include "apps/version.h"
 #include "backend/child_process.h"
+#include "base/file.h"
 #include "inventory/collect.h"
+#include "plan/calibration.h"
 
 namespace tutti {
 
@@ -77,6 +79,14 @@ Inventory this_inventory() {
   ask_cuda(collect);
   ask_nvml(collect);
   return collect_inventory(collect);
+}
+
+Machine this_machine() {
+  const Inventory inventory = this_inventory();
+  Machine machine = machine_of(inventory, 1, "");
+  apply_calibrations(
+      inventory, join_path(read_environment().home, "cache"), program_version(), machine);
+  return machine;
 }
 
 }  // namespace tutti

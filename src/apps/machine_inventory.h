@@ -1,11 +1,15 @@
 // The inventory of the machine that the program runs on.
 #pragma once
 #include "inventory/inventory.h"
+#include "plan/machine.h"
 
 namespace tutti {
 
 /// CUDA and NVML are asked in children of this program (`tutti doctor --ask`), since a sick driver
 /// may hang or end whoever asks it. Never fails: what could not be known is null.
 Inventory this_inventory();
+
+/// It as plans see it, with what `tutti calibrate` has measured.
+Machine this_machine();
 
 }  // namespace tutti

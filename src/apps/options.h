@@ -110,6 +110,7 @@ struct DoctorOptions {
 };
 
 struct VersionOptions {
+struct CalibrateOptions {
   bool json = false;
 };
 
@@ -192,6 +193,7 @@ int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
 int doctor_command(const DoctorOptions& options);
 int version_command(const VersionOptions& options);
+int calibrate_command(const CalibrateOptions& options);
 int plan_command(const PlanOptions& options);
 int models_command(const ModelsOptions& options);
 int check_peers_command(const CheckPeersOptions& options);

@@ -108,8 +108,9 @@ OpCost cost(const op::RopeAndWriteKv& args, const AttentionWork&) {
 
 OpCost cost(const op::WriteLatent& args, const AttentionWork&) {
   const int64_t q = args.q.defined() ? bytes_of(args.q, args.q, args.q_norm) : 0;
-  return {"write_latent",
-          q + bytes_of(args.latent, args.latent, args.latent, args.norm, args.table, args.kv_places)};
+  return {
+      "write_latent",
+      q + bytes_of(args.latent, args.latent, args.latent, args.norm, args.table, args.kv_places)};
 }
 
 OpCost cost(const op::Attention& args, const AttentionWork& work) {

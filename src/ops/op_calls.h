@@ -172,10 +172,10 @@ struct WriteLatent {
   ConstTensorView norm;   ///< [latent] f32
   ConstTensorView table;  ///< [t, rope] f32 from RopeTable
   RopeLayout layout = RopeLayout::kInterleaved;
-  TensorView cache;        ///< [blocks, block_size, latent + rope] act
-  ConstTensorView kv_places;///< [t] i32
-  TensorView q;            ///< [t, q_lora] act or undefined
-  ConstTensorView q_norm;  ///< [q_lora] f32 or undefined
+  TensorView cache;           ///< [blocks, block_size, latent + rope] act
+  ConstTensorView kv_places;  ///< [t] i32
+  TensorView q;               ///< [t, q_lora] act or undefined
+  ConstTensorView q_norm;     ///< [q_lora] f32 or undefined
   float eps = 0;
 };
 

@@ -36,6 +36,11 @@ struct GpuRates {
   double read = 0;        ///< bytes per second to readers
   double bf16_flops = 0;  ///< per second, of large matrix products
   double fp8_flops = 0;
+  /// What a layer of a decode step costs beside its bytes, at one row and for each row more:
+  /// seconds. Ramps of products, norms, sampling; measured on one H200 unless calibrated
+  /// (bench/results/2026-11-25-cuda-2.md, -30-two-gpus.md).
+  double layer_seconds = 20.5e-6;
+  double layer_row_seconds = 0.34e-6;
   bool measured = false;  ///< with this build, on this model; else a share of the data sheet
 };
 

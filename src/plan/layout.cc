@@ -192,7 +192,7 @@ class Builder {
                           .fp8 = needs_.model().format.name == "fp8"};
       time.compute = std::max(time.compute, form.pp * compute_seconds(work, shape, gpu(r).rates));
     }
-    const LinkKind link = machine_.link(out_.gpus);
+    const LinkRates link = machine_.link_rates(out_.gpus);
     time.communication = form.dp > 1 ? exchange_seconds(shape, form.dp, batch, link)
                                      : reduce_seconds(shape, form.tp, std::max(rows, 1.0), link);
     if (form.dcp > 1) {

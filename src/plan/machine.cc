@@ -221,6 +221,28 @@ std::vector<size_t> Machine::usable() const {
   return out;
 }
 
+// Two ranks measured (all_reduce_bench); more ranks by the growth seen with ranks on one GPU. PCIe
+// with peer access is an estimate.
+LinkRates rates_of(LinkKind link) {
+  switch (link) {
+    case LinkKind::kNvlink:
+      return {.first = 2.1e-6, .per_rank = 0.36e-6, .bytes_per_second = 303e9};
+    case LinkKind::kPcie:
+      return {.first = 3.5e-6, .per_rank = 0.6e-6, .bytes_per_second = 25e9};
+    case LinkKind::kHost:
+      return {.first = 5.9e-6, .per_rank = 0.6e-6, .bytes_per_second = 35.5e9};
+  }
+  return {};
+}
+
+LinkRates Machine::link_rates(const std::vector<size_t>& set) const {
+  LinkRates rates = rates_of(link(set));
+  if (measured_sum.ranks > 1) {
+    rates.first = std::max(0.0, measured_sum.seconds - rates.per_rank * measured_sum.ranks);
+  }
+  return rates;
+}
+
 LinkKind Machine::link(const std::vector<size_t>& set) const {
   LinkKind worst = LinkKind::kNvlink;
   for (const size_t a : set) {

@@ -29,6 +29,21 @@ struct PlanGpu {
 /// How data go between two GPUs.
 enum class LinkKind { kNvlink, kPcie, kHost };
 
+/// What a sum among ranks costs.
+struct LinkRates {
+  double first = 0;     ///< seconds of a small sum, beside what ranks add
+  double per_rank = 0;  ///< seconds
+  double bytes_per_second = 0;
+};
+
+LinkRates rates_of(LinkKind link);
+
+/// One small sum, measured on this machine.
+struct MeasuredSum {
+  int ranks = 0;  ///< 0: not measured
+  double seconds = 0;
+};
+
 struct Machine {
   std::string name;  ///< "8 x NVIDIA H200"
   int nodes = 1;
@@ -38,12 +53,15 @@ struct Machine {
   int64_t cpus = 1;
   bool unified = false;                  ///< the GPU's memory is the host's
   std::optional<int64_t> missing;        ///< GPUs that sysfs or the last good start knows, not NVML
+  MeasuredSum measured_sum;              ///< among GPUs of this host
   std::vector<std::string> assumptions;  ///< sentences
 
   /// Positions in gpus that may be used.
   std::vector<size_t> usable() const;
   /// The slowest way between any two of `gpus`.
   LinkKind link(const std::vector<size_t>& gpus) const;
+  /// What sums among them cost.
+  LinkRates link_rates(const std::vector<size_t>& gpus) const;
 };
 
 Machine machine_of(const Inventory& inventory, int nodes, const std::string& name);

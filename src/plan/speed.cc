@@ -9,10 +9,6 @@ namespace tutti {
 
 namespace {
 
-// Measured on one H200 (bench/results/2026-11-25-cuda-2.md, -30-two-gpus.md): what a layer costs
-// beside its bytes, at one row and for each row more. Ramps of products, norms, sampling.
-constexpr double kLayerSeconds = 20.5e-6;
-constexpr double kLayerRowSeconds = 0.34e-6;
 constexpr double kMostCostlyRows = 256;  // measured up to here; prompts do not go on like that
 // Large products reach this share of the matrix rate.
 constexpr double kProductShare = 0.95;
@@ -37,26 +33,6 @@ double grouped_share(double rows) {
   return kGroupedShare.back().second;
 }
 
-struct LinkRates {
-  double first = 0;     ///< seconds of a small sum, beside what ranks add
-  double per_rank = 0;  ///< seconds
-  double bytes_per_second = 0;
-};
-
-// Two ranks measured (all_reduce_bench); more ranks by the growth seen with ranks on one GPU. PCIe
-// with peer access is an estimate.
-LinkRates rates_of(LinkKind link) {
-  switch (link) {
-    case LinkKind::kNvlink:
-      return {.first = 2.1e-6, .per_rank = 0.36e-6, .bytes_per_second = 303e9};
-    case LinkKind::kPcie:
-      return {.first = 3.5e-6, .per_rank = 0.6e-6, .bytes_per_second = 25e9};
-    case LinkKind::kHost:
-      return {.first = 5.9e-6, .per_rank = 0.6e-6, .bytes_per_second = 35.5e9};
-  }
-  return {};
-}
-
 }  // namespace
 
 double compute_seconds(const StepWork& work, const ModelShape& shape, const GpuRates& rates) {
@@ -76,15 +52,15 @@ double compute_seconds(const StepWork& work, const ModelShape& shape, const GpuR
   seconds = std::max(seconds, flops);
   seconds += read(work.sequences * work.context * work.kv_token_bytes);
   seconds += static_cast<double>(work.layers) *
-             (kLayerSeconds + kLayerRowSeconds * std::min(work.rows, kMostCostlyRows) / work.ranks);
+             (rates.layer_seconds +
+              rates.layer_row_seconds * std::min(work.rows, kMostCostlyRows) / work.ranks);
   return seconds;
 }
 
-double reduce_seconds(const ModelShape& shape, int ranks, double rows, LinkKind link) {
+double reduce_seconds(const ModelShape& shape, int ranks, double rows, const LinkRates& rates) {
   if (ranks == 1) {
     return 0;
   }
-  const LinkRates rates = rates_of(link);
   const double bytes = rows * static_cast<double>(shape.hidden) * 2.0;
   const double moved = 2.0 * (ranks - 1) / ranks * bytes;
   // Two sums a layer, one of the embedding, one exchange of candidates for the next token.
@@ -92,8 +68,10 @@ double reduce_seconds(const ModelShape& shape, int ranks, double rows, LinkKind 
          (rates.first + rates.per_rank * ranks + moved / rates.bytes_per_second);
 }
 
-double gather_seconds(const ModelShape& shape, const Parallel& form, double rows, LinkKind link) {
-  const LinkRates rates = rates_of(link);
+double gather_seconds(const ModelShape& shape,
+                      const Parallel& form,
+                      double rows,
+                      const LinkRates& rates) {
   const double heads = static_cast<double>(shape.heads) / form.tp * form.dcp;
   const double bytes = rows * heads * static_cast<double>(shape.key_width) * 2.0;
   const double moved = bytes * (form.dcp - 1) / form.dcp;
@@ -101,11 +79,10 @@ double gather_seconds(const ModelShape& shape, const Parallel& form, double rows
          (rates.first + rates.per_rank * form.dcp + moved / rates.bytes_per_second);
 }
 
-double exchange_seconds(const ModelShape& shape, int ranks, double rows, LinkKind link) {
+double exchange_seconds(const ModelShape& shape, int ranks, double rows, const LinkRates& rates) {
   if (ranks == 1) {
     return 0;
   }
-  const LinkRates rates = rates_of(link);
   // Each token goes to at most experts_per_token ranks and comes back in bf16.
   const double copies = std::min<double>(static_cast<double>(shape.experts_per_token), ranks);
   const double bytes = rows / ranks * copies * static_cast<double>(shape.hidden) * 2.0;

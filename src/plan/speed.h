@@ -31,10 +31,10 @@ struct StepWork {
 double compute_seconds(const StepWork& work, const ModelShape& shape, const GpuRates& rates);
 
 /// All sums over `ranks` ranks of one step with `rows` tokens.
-double reduce_seconds(const ModelShape& shape, int ranks, double rows, LinkKind link);
+double reduce_seconds(const ModelShape& shape, int ranks, double rows, const LinkRates& rates);
 
 /// Attention data-parallel, experts spread over the ranks: tokens to their experts and back.
-double exchange_seconds(const ModelShape& shape, int ranks, double rows, LinkKind link);
+double exchange_seconds(const ModelShape& shape, int ranks, double rows, const LinkRates& rates);
 
 /// How a model is spread: ranks = tp x pp x dp x replicas.
 struct Parallel {
@@ -47,6 +47,9 @@ struct Parallel {
 };
 
 /// Decode context parallel: queries to all ranks that hold a part of a cache, sums of values back.
-double gather_seconds(const ModelShape& shape, const Parallel& form, double rows, LinkKind link);
+double gather_seconds(const ModelShape& shape,
+                      const Parallel& form,
+                      double rows,
+                      const LinkRates& rates);
 
 }  // namespace tutti

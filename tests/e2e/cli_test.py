@@ -135,6 +135,7 @@ class HelpTest(Case):
             "detokenize": ["--file", "--jsonl", "--no-bos"],
             "template": ["--messages", "--tools", "--kwargs", "--no-generation-prompt"],
             "doctor": ["--dump"],
+            "calibrate": ["--json"],
             "bench": ["latency", "serve", "throughput"],
         }
         out, _ = self.run_tutti("--help")

@@ -36,7 +36,7 @@ double predicted(const Measured& m) {
                       .elements = elements / m.ranks,
                       .expert_rows = rows};
   const double seconds = compute_seconds(work, shape, rates_of(find_gpu_model("H200"))) +
-                         reduce_seconds(shape, m.ranks, rows, LinkKind::kNvlink);
+                         reduce_seconds(shape, m.ranks, rows, rates_of(LinkKind::kNvlink));
   return rows / seconds;
 }
 
