@@ -53,6 +53,17 @@ RankNeed need_of_rank(const SplitNeed& split,
   return need;
 }
 
+// A layer that proposes drafts is one of the model's last kind, behind a matrix in bf16 that brings
+// two hidden states together, its outputs shared out, and three norms.
+int64_t draft_bytes(const RankNeed& rank, const ModelShape& shape, const Parallel& form) {
+  if (shape.draft_layers == 0 || rank.layers.empty() || form.pp > 1) {
+    return 0;
+  }
+  const int64_t joint = ceil_div(shape.hidden, form.tp) * 2 * shape.hidden * 2;
+  const int64_t norms = 3 * shape.hidden * 4;
+  return shape.draft_layers * (rank.layers.back().total() + joint + norms);
+}
+
 // Elements of matrices that each row of a rank meets. With data-parallel attention a rank has all
 // of attention and fewer rows; with tensors split it has all rows.
 double elements_of(const ModelShape& shape, const Parallel& form) {
@@ -120,6 +131,7 @@ class Builder {
     for (size_t r = 0; r < ranks_.size(); ++r) {
       GpuShare share{.used = true};
       share.weights = ranks_[r].weights.total();
+      share.draft_weights = draft_bytes(ranks_[r], needs_.shape(), out_.parallel);
       share.activations = ranks_[r].activations;
       share.graphs = graph_bytes(needs_.shape().layers,
                                  std::max(request_.max_batch_sequences, request_.concurrency));

@@ -49,6 +49,9 @@ struct GpuShare {
   int64_t graphs = 0;
   int64_t context = 0;  ///< CUDA's own, workspaces, mailboxes of collectives
   int64_t spare = 0;    ///< free_bytes less all these
+  /// What layers that propose drafts (MTP, arXiv:2412.19437 section 2.2) would add to the weights;
+  /// this build does not load them. 0: the model has none, or it is not known.
+  int64_t draft_weights = 0;
 };
 
 struct PlanReason {

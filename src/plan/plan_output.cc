@@ -31,19 +31,21 @@ Json text_or_null(const std::string& text) {
 Json gpu_json(const PlanGpu& gpu, const GpuShare& share) {
   const bool planned = share.used || share.weights > 0;
   const auto bytes = [planned](int64_t value) { return planned ? value : int64_t{0}; };
-  return Json::object({{"index", gpu.index ? Json(*gpu.index) : Json()},
-                       {"uuid", text_or_null(gpu.uuid)},
-                       {"name", gpu.name},
-                       {"used", share.used},
-                       {"reason", share.reason},
-                       {"total_bytes", gpu.total_bytes > 0 ? Json(gpu.total_bytes) : Json()},
-                       {"free_bytes", gpu.total_bytes > 0 ? Json(gpu.free_bytes) : Json()},
-                       {"weights_bytes", bytes(share.weights)},
-                       {"kv_bytes", bytes(share.kv)},
-                       {"activations_bytes", bytes(share.activations)},
-                       {"graphs_bytes", bytes(share.graphs)},
-                       {"context_bytes", bytes(share.context)},
-                       {"spare_bytes", share.used ? Json(share.spare) : Json()}});
+  return Json::object(
+      {{"index", gpu.index ? Json(*gpu.index) : Json()},
+       {"uuid", text_or_null(gpu.uuid)},
+       {"name", gpu.name},
+       {"used", share.used},
+       {"reason", share.reason},
+       {"total_bytes", gpu.total_bytes > 0 ? Json(gpu.total_bytes) : Json()},
+       {"free_bytes", gpu.total_bytes > 0 ? Json(gpu.free_bytes) : Json()},
+       {"weights_bytes", bytes(share.weights)},
+       {"kv_bytes", bytes(share.kv)},
+       {"activations_bytes", bytes(share.activations)},
+       {"graphs_bytes", bytes(share.graphs)},
+       {"context_bytes", bytes(share.context)},
+       {"spare_bytes", share.used ? Json(share.spare) : Json()},
+       {"draft_weights_bytes", share.draft_weights > 0 ? Json(share.draft_weights) : Json()}});
 }
 
 Json predicted_json(const std::optional<Prediction>& predicted) {

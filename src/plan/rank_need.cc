@@ -180,6 +180,7 @@ Result<ModelShape> model_shape(const ModelFacts& model) {
   shape.experts =
       config_int(model.config, {"n_routed_experts", "num_experts", "num_local_experts"});
   shape.experts_per_token = config_int(model.config, {"num_experts_per_tok"});
+  shape.draft_layers = config_int(model.config, {"num_nextn_predict_layers"});
   shape.mla =
       !worker->info().kv.layers.empty() && worker->info().kv.layers.front().widths.size() == 1;
   const int64_t head_width =

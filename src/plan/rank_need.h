@@ -61,6 +61,7 @@ struct ModelShape {
   int64_t experts_per_token = 0;
   bool mla = false;  ///< every rank of a group keeps the whole cache
   int64_t max_context = 0;
+  int64_t draft_layers = 0;     ///< further ones that propose drafts; this build does not run them
   int64_t parameters = 0;       ///< of the checkpoint, without parts that are not run
   int64_t dense_elements = 0;   ///< matrices that every token meets
   int64_t expert_elements = 0;  ///< all experts

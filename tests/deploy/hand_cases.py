@@ -11,8 +11,11 @@ CASES = [
     # in bf16 = 0.256. Dense 3 x 3 x 7168 x 18432 / 8 = 0.149. Shared 58 x 3 x 7168 x 2048 / 8 = 0.319. Routers 58 x 256 x 7168 x 2 = 0.213.
     # Embedding and head 2 x 129280 x 7168 x 2 / 8 = 0.463. Sum 85.25. Cache 61 x 576 x 2 = 70,272 bytes a token, on every rank:
     # (150.75 - 85.25 - 1.3) / 70,272 = 913,600 tokens.
+    # The layer that proposes drafts: experts 256 x 3 x 7168 x 2048 / 8 = 1.409; attention 7168 x 2112 + (1536 x 24576 + 16384 x 7168) / 8 +
+    # 128 x 512 x 256 x 2 / 8 = 0.039; shared 3 x 7168 x 2048 / 8 = 0.006; router 256 x 7168 x 2 = 0.004; the matrix before it, 14336 x 7168 in
+    # bf16, / 8 = 0.026: 1.48, with it 86.7.
     dict(model="deepseek-r1", hardware="8xH200", verdict="fits", tp=8, runnable=True, weights=85.25e9, within=0.01, kv_token=70272,
-         kv_tokens=913_600),
+         kv_tokens=913_600, with_drafts=86.73e9),
     # The same weights on 85.52 GB: short by 85.25 + 1.3 - 85.52 = 1.03 GB and the first blocks of the cache. 4 bits: (653.9 + 11.4 + 1.2 +
     # 2.6) x 0.52 / 8 + the bf16 rest = 45 GB, and two hosts hold half the layers each: both are named.
     dict(model="deepseek-r1", hardware="8xH100-80GB", verdict="refused", short_by=(0.7e9, 1.7e9), alternatives={"quantization", "nodes"}),

@@ -160,6 +160,9 @@ class ByHand(Case):
                     self.assertEqual([g["index"] for g in used], case["used"])
                 if "weights" in case:
                     self.assertAlmostEqual(used[0]["weights_bytes"] / case["weights"], 1, delta=case["within"])
+                if "with_drafts" in case:
+                    both = used[0]["weights_bytes"] + used[0]["draft_weights_bytes"]
+                    self.assertAlmostEqual(both / case["with_drafts"], 1, delta=0.005)
                 if "kv_token" in case:
                     self.assertEqual(used[0]["kv_bytes"], plan["kv_tokens"] * case["kv_token"])
                 if "kv_tokens" in case:

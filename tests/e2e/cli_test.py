@@ -124,6 +124,17 @@ def tiny_r1():
     return os.path.join(SOURCE, "models", "tiny-r1", "checkpoint")
 
 
+class CalibrateTest(Case):
+    def test_without_a_gpu(self):
+        hidden = {"CUDA_VISIBLE_DEVICES": ""}
+        out, err = self.run_tutti("calibrate", code=69, variables=hidden)
+        self.assertEqual(out, "")
+        self.assertIn("no GPU here that a model may use", err)
+        self.assertIn("tutti plan MODEL", err)
+        out, _ = self.run_tutti("calibrate", "--json", code=69, variables=hidden)
+        self.assertEqual(json.loads(out), {"schema": 1, "gpus": []})
+
+
 class HelpTest(Case):
     def test_help_of_every_command(self):
         flags = {
