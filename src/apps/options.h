@@ -110,6 +110,9 @@ struct DoctorOptions {
 };
 
 struct VersionOptions {
+  bool json = false;
+};
+
 struct CalibrateOptions {
   bool json = false;
 };

@@ -207,7 +207,17 @@ class PlantedOps final : public ForwardingOps {
     inner().call(args);
   }
 
+  void wrong(op::WriteLatent args) {
+    args.layout = other(args.layout);
+    inner().call(args);
+  }
+
   void wrong(op::MlaAttention args) {
+    args.scale *= 1.3F;
+    inner().call(args);
+  }
+
+  void wrong(op::RopeAndMlaAttention args) {
     args.scale *= 1.3F;
     inner().call(args);
   }

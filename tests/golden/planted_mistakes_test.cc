@@ -37,6 +37,7 @@ constexpr Way kWays[] = {
 /// What no greedy forward pass uses, and where it is held to the host's results instead.
 const std::map<std::string, const char*>& used_elsewhere() {
   static const std::map<std::string, const char*> map{
+      {"add", "ops_parity_test, cuda_parity_test; no model calls it by itself"},
       {"draw", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
       {"log_probs", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
       {"adjust_logits", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
