@@ -31,9 +31,11 @@ Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoa
                 options.directory,
                 catalogue,
                 options.format == LoadFormat::kDummy ? Headers::kImplied : Headers::kRead));
+  const Inventory inventory = this_inventory();
+  planned.gpus_shown = inventory.counts.nvml.value_or(0);
   TUTTI_TRY(const std::optional<Launch> launch,
             plan_launch(model,
-                        this_machine(),
+                        calibrated_machine(inventory),
                         {.gpus = gpus,
                          .tp = flags.tp,
                          .ranks_per_gpu = flags.ranks_per_gpu,

@@ -7,8 +7,9 @@
 namespace tutti {
 
 struct PlannedFlags {
-  ModelFlags flags;      ///< with the GPUs and ranks that the plan takes, where nobody named them
-  std::string left_out;  ///< GPUs that the plan does not use, and why; empty: none, or no plan
+  ModelFlags flags;        ///< with the GPUs and ranks that the plan takes, where nobody named them
+  std::string left_out;    ///< GPUs that the plan does not use, and why; empty: none, or no plan
+  int64_t gpus_shown = 0;  ///< by NVML; 0: nothing was planned, or it is not known
 };
 
 /// Logs the plan in one paragraph. On the CPU flags are as they were. kOutOfMemory refuses: what is

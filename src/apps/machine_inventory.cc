@@ -1,5 +1,6 @@
 #include "apps/machine_inventory.h"
 
+#include <charconv>
 #include <chrono>
 #include <system_error>
 
@@ -7,6 +8,8 @@
 #include "apps/version.h"
 #include "backend/child_process.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/tuning_cache.h"
 #include "inventory/collect.h"
 #include "plan/calibration.h"
 
@@ -68,7 +71,31 @@ void ask_nvml(CollectOptions& options) {
   options.nvml->add_error("nvml", told.status().message());
 }
 
+// Of this machine, whatever the build.
+TuningCache machine_cache() {
+  return {join_path(read_environment().home, "cache"), "machine"};
+}
+
+constexpr const char* kLastGood = "gpus at the last good start";
+
+std::optional<int64_t> last_good() {
+  const TuningCache cache = machine_cache();
+  const std::optional<std::string> kept = cache.find(kLastGood);
+  int64_t gpus = 0;
+  const bool good =
+      kept && std::from_chars(kept->data(), kept->data() + kept->size(), gpus).ec == std::errc();
+  return good && gpus > 0 && gpus <= 1024 ? std::optional(gpus) : std::nullopt;
+}
+
 }  // namespace
+
+void remember_good_start(int64_t gpus) {
+  TuningCache cache = machine_cache();
+  cache.put(kLastGood, std::to_string(gpus));
+  if (const Status status = cache.save(); !status.ok()) {
+    log_warn("{}", status.message());
+  }
+}
 
 Inventory this_inventory() {
   CollectOptions collect{.system = this_system(),
@@ -76,13 +103,17 @@ Inventory this_inventory() {
                          .version = program_version(),
                          .now = std::chrono::system_clock::now()};
   collect.system.environment = all_variables();
+  collect.last_good = last_good();
   ask_cuda(collect);
   ask_nvml(collect);
   return collect_inventory(collect);
 }
 
 Machine this_machine() {
-  const Inventory inventory = this_inventory();
+  return calibrated_machine(this_inventory());
+}
+
+Machine calibrated_machine(const Inventory& inventory) {
   Machine machine = machine_of(inventory, 1, "");
   apply_calibrations(
       inventory, join_path(read_environment().home, "cache"), program_version(), machine);

@@ -9,7 +9,12 @@ namespace tutti {
 /// may hang or end whoever asks it. Never fails: what could not be known is null.
 Inventory this_inventory();
 
+/// Keeps how many GPUs NVML showed when a model started well: the count that `counts.last_good` of
+/// later inventories tells, so that one that fell off the bus is missed.
+void remember_good_start(int64_t gpus);
+
 /// It as plans see it, with what `tutti calibrate` has measured.
 Machine this_machine();
+Machine calibrated_machine(const Inventory& inventory);
 
 }  // namespace tutti

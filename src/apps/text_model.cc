@@ -1,6 +1,7 @@
 #include "apps/text_model.h"
 
 #include "apps/launch_plan.h"
+#include "apps/machine_inventory.h"
 #include "apps/model_parts.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -48,6 +49,9 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(planned.flags));
   TUTTI_TRY(std::unique_ptr<RankedModelRunner> runner,
             load_runner(planned.flags, *backend, options));
+  if (planned.gpus_shown > 0) {
+    remember_good_start(planned.gpus_shown);
+  }
   const RunnerLimits& limits = runner->limits();
   const std::string& left_out =
       planned.left_out.empty() ? runner->rank_choice().left_out : planned.left_out;
