@@ -1,5 +1,5 @@
 // The client's half of HTTP/1.1: one response from pieces that may be split anywhere (RFC 9112),
-// parsed by Boost.Beast (docs/adr/0035-one-http-client.md).
+// parsed by Boost.Beast (docs/adr/0037-one-http-client.md).
 #pragma once
 #include <cstddef>
 #include <functional>
