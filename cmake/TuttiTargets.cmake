@@ -20,10 +20,6 @@ function(tutti_test_flags name)
     target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
   endif()
   target_link_libraries(${name} PRIVATE tutti_warnings fmt::fmt GTest::gmock GTest::gtest_main)
-  if(TUTTI_PCH)
-    # g++ 12 reports copies in std::string operator+ that cannot happen; from precompiled system headers it is not kept quiet.
-    target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds>)
-  endif()
 endfunction()
 
 # An executable, since a precompiled header fits only what is compiled with the same flags.
