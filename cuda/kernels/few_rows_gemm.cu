@@ -279,6 +279,14 @@ Sharing choose_sharing(int teams, int chunks) {
   return {8, blocks};
 }
 
+// Whether the current device has clusters of blocks (compute capability 9.0).
+bool has_clusters() {
+  int device = 0;
+  int has = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&has, cudaDevAttrClusterLaunch, device) == cudaSuccess && has != 0;
+}
+
 template <typename W, bool kGated>
 cudaError_t choose(Params p, int share, cudaStream_t stream) {
   constexpr int kDepth = W::kScaled ? 3 : 4;
@@ -290,7 +298,7 @@ cudaError_t choose(Params p, int share, cudaStream_t stream) {
   if (share != 0) {
     sharing = {share, max(1, p.split)};
   }
-  p.split = sharing.blocks;
+  p.split = has_clusters() ? sharing.blocks : 1;
   switch (sharing.warps) {
     case 1:
       return launch<Plan<4, 1, kDepth, kPerSm>, W, kGated>(p, matrices, stream);

@@ -12,7 +12,7 @@ namespace tutti::cuda {
 namespace {
 
 constexpr int kThreads = 384;
-constexpr int kGroupThreads = 128;
+[[maybe_unused]] constexpr int kGroupThreads = 128;
 constexpr int kRowBytes = 128;    // of a swizzled tile: the columns of one stage
 constexpr int kWeightRows = 256;  // of a tile: two warp groups of 64 + 64
 constexpr int kWeightBytes = kWeightRows * kRowBytes;
