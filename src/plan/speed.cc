@@ -1,9 +1,7 @@
 #include "plan/speed.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <utility>
 
 namespace tutti {
 
@@ -13,24 +11,26 @@ constexpr double kMostCostlyRows = 256;  // measured up to here; prompts do not 
 // Large products reach this share of the matrix rate.
 constexpr double kProductShare = 0.95;
 
-// Routed experts: the share of the read rate that their products reach, by tokens of a step (both
-// products of Qwen3-30B-A3B in bf16 on one H200, bench/results/2026-11-30-experts.md).
-constexpr std::array<std::pair<double, double>, 6> kGroupedShare{
-    {{1, 0.63}, {4, 0.78}, {16, 0.925}, {64, 0.945}, {256, 0.925}, {1024, 0.73}}};
+// Products of experts reach this share of the read rate once they run (Qwen3-30B-A3B in bf16 at 16
+// to 256 sequences, bench/results/2026-11-30-experts.md).
+constexpr double kExpertShare = 0.95;
 
-double grouped_share(double rows) {
-  if (rows <= kGroupedShare.front().first) {
-    return kGroupedShare.front().second;
-  }
-  for (size_t i = 1; i < kGroupedShare.size(); ++i) {
-    const auto [from, low] = kGroupedShare[i - 1];
-    const auto [to, high] = kGroupedShare[i];
-    if (rows <= to) {
-      const double part = std::log(rows / from) / std::log(to / from);
-      return low + (high - low) * part;
-    }
-  }
-  return kGroupedShare.back().second;
+// What layers cost beyond a dense one with ordinary attention, by what is left of measured steps
+// when bytes are taken off (bench/results/2026-11-30-deepseek.md): routing, combining and ramps of
+// experts; the further products of MLA; activations made e4m3, from nine rows on.
+constexpr double kExpertLayerSeconds = 15e-6;
+constexpr double kMlaLayerSeconds = 40e-6;
+constexpr double kQuantizeLayerSeconds = 21e-6;
+constexpr double kRowsInBf16 = 8;
+
+double layer_seconds(const StepWork& work, const ModelShape& shape, const GpuRates& rates) {
+  double seconds = rates.layer_seconds;
+  seconds += shape.experts > 0 ? kExpertLayerSeconds : 0.0;
+  seconds += shape.mla ? kMlaLayerSeconds : 0.0;
+  seconds += work.fp8 && work.rows > kRowsInBf16 ? kQuantizeLayerSeconds : 0.0;
+  // Half of what a row costs is shared by the ranks.
+  const double rows = std::min(work.rows, kMostCostlyRows);
+  return seconds + rates.layer_row_seconds * rows * (0.5 + 0.5 / work.ranks);
 }
 
 }  // namespace
@@ -44,16 +44,13 @@ double compute_seconds(const StepWork& work, const ModelShape& shape, const GpuR
     const double missed =
         1.0 - static_cast<double>(shape.experts_per_token) / static_cast<double>(shape.experts);
     const double met = 1.0 - std::pow(missed, work.expert_rows);
-    seconds +=
-        read(static_cast<double>(work.weights.experts) * met) / grouped_share(work.expert_rows);
+    seconds += read(static_cast<double>(work.weights.experts) * met) / kExpertShare;
   }
   const double flops = 2.0 * work.elements * work.rows /
                        (kProductShare * (work.fp8 ? rates.fp8_flops : rates.bf16_flops));
   seconds = std::max(seconds, flops);
   seconds += read(work.sequences * work.context * work.kv_token_bytes);
-  seconds += static_cast<double>(work.layers) *
-             (rates.layer_seconds +
-              rates.layer_row_seconds * std::min(work.rows, kMostCostlyRows) / work.ranks);
+  seconds += static_cast<double>(work.layers) * layer_seconds(work, shape, rates);
   return seconds;
 }
 

@@ -34,7 +34,8 @@ double predicted(const Measured& m) {
                       .context = m.context,
                       .kv_token_bytes = static_cast<double>(need.ranks.front().kv_token_bytes),
                       .elements = elements / m.ranks,
-                      .expert_rows = rows};
+                      .expert_rows = rows,
+                      .fp8 = facts.format.name == "fp8"};
   const double seconds = compute_seconds(work, shape, rates_of(find_gpu_model("H200"))) +
                          reduce_seconds(shape, m.ranks, rows, rates_of(LinkKind::kNvlink));
   return rows / seconds;
@@ -56,7 +57,12 @@ TEST(PlanSpeed, MatchesMeasurements) {
                             Measured{"qwen3-30b-a3b", 1, 1, 160, 318},
                             Measured{"qwen3-30b-a3b", 1, 16, 160, 1329},
                             Measured{"qwen3-30b-a3b", 1, 64, 160, 3825},
-                            Measured{"qwen3-30b-a3b", 1, 256, 160, 13204}}) {
+                            Measured{"qwen3-30b-a3b", 1, 256, 160, 13204},
+                            Measured{"qwen2.5-7b", 2, 64, 192, 19'673},
+                            Measured{"qwen3-30b-a3b", 2, 1, 192, 402.5},
+                            // One rank of eight alone, and 5 us for each of 122 sums.
+                            Measured{"deepseek-r1", 8, 1, 4'048, 150.3},
+                            Measured{"deepseek-r1", 8, 64, 2'044, 1'975}}) {
     const double ours = predicted(m);
     EXPECT_NEAR(ours / m.tokens_per_second, 1, 0.15)
         << m.model << ", " << m.batch << " at once on " << m.ranks << ": " << ours << " for "
