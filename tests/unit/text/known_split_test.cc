@@ -201,6 +201,9 @@ TEST(KnownSplit, BothSidesOfASafeCutSplitApart) {
   int cuts = 0;
   for (int round = 0; round < rounds() / 4; ++round) {
     const std::string text = random_text(random, 1 + random() % 40);
+    if (text.empty()) {  // its pieces may all be; there is no place to cut
+      continue;
+    }
     for (const Family& family : families()) {
       const KnownSplit& split = *family.pre_tokenizer.known();
       const std::vector<uint32_t> whole = ends_by_hand(split, text, 64);
