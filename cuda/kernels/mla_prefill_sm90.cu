@@ -163,10 +163,7 @@ __device__ void store_rows(const MlaPrefill& p,
                            int group) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    float sum = rows.sum[r];
-    sum += __shfl_xor_sync(0xFFFFFFFF, sum, 1);
-    sum += __shfl_xor_sync(0xFFFFFFFF, sum, 2);
-    const float inverse = 1.0F / sum;
+    const float inverse = inverse_sum(rows, r);
     const int row = first_row + 8 * r;
     if (row >= tile.queries * p.heads) {
       continue;
@@ -191,14 +188,7 @@ __device__ void consume(const Params& params, const PromptTile& tile, Shared& s,
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32 % 4;
   const int first_row = tile.row0 + warp * 16 + lane / 4;
-  ThreadRows rows{};
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int token = min((first_row + 8 * r) / p.heads, tile.queries - 1);
-    rows.limit[r] = tile.context + token + 1;
-    rows.largest[r] = -INFINITY;
-    rows.sum[r] = 0.0F;
-  }
+  ThreadRows rows = thread_rows(tile, p.heads, first_row);
   const int tiles = (tile.keys + kKeys - 1) / kKeys;
   const int full_until = tile.context + tile.row0 / p.heads + 1;  // every row sees the keys below
   float scores[kKeys / 2];

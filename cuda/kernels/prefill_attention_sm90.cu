@@ -178,10 +178,7 @@ __device__ void store_rows(const Params& p,
                            int first_row) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    float sum = rows.sum[r];
-    sum += __shfl_xor_sync(0xFFFFFFFF, sum, 1);
-    sum += __shfl_xor_sync(0xFFFFFFFF, sum, 2);
-    const float inverse = 1.0F / sum;
+    const float inverse = inverse_sum(rows, r);
     const int row = first_row + 8 * r;
     if (row >= tile.queries * p.group) {
       continue;
@@ -205,14 +202,7 @@ __device__ void consume(
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32 % 4;
   const int first_row = tile.row0 + group * 64 + warp * 16 + lane / 4;
-  ThreadRows rows{};
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int token = min((first_row + 8 * r) / p.group, tile.queries - 1);
-    rows.limit[r] = tile.context + token + 1;
-    rows.largest[r] = -INFINITY;
-    rows.sum[r] = 0.0F;
-  }
+  ThreadRows rows = thread_rows(tile, p.group, first_row);
   const int tiles = (tile.keys + kKeys - 1) / kKeys;
   const int full_until = tile.context + tile.row0 / p.group + 1;  // every row sees the keys below
   float s[64];

@@ -71,6 +71,28 @@ struct ThreadRows {
   float sum[2];      // this thread's part of the running sum
 };
 
+// Those that begin with row `first_row` of the sequence, eight apart; nothing is seen yet.
+__device__ __forceinline__ ThreadRows thread_rows(const PromptTile& tile,
+                                                  int group,
+                                                  int first_row) {
+  ThreadRows rows{};
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int token = min((first_row + 8 * r) / group, tile.queries - 1);
+    rows.limit[r] = tile.context + token + 1;
+    rows.largest[r] = -INFINITY;
+  }
+  return rows;
+}
+
+// One over the sum of a row's weights, which four threads have parts of.
+__device__ __forceinline__ float inverse_sum(const ThreadRows& rows, int r) {
+  float sum = rows.sum[r];
+  sum += __shfl_xor_sync(0xFFFFFFFF, sum, 1);
+  sum += __shfl_xor_sync(0xFFFFFFFF, sum, 2);
+  return 1.0F / sum;
+}
+
 // Masks, then turns the scores of kKeys keys into probabilities; returns the factors for what was
 // summed before.
 template <bool kMask, int kKeys>

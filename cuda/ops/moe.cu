@@ -5,6 +5,7 @@
 #include "cuda/ops/device_math.cuh"
 #include "cuda/ops/moe.h"
 #include "cuda/ops/moe_pairs.cuh"
+#include "cuda/ops/moe_scores.cuh"
 #include "cuda/ops/overlap.cuh"
 #include "cuda/ops/shared_memory.cuh"
 
@@ -15,10 +16,6 @@ namespace {
 constexpr int kRouteThreads = 128;
 constexpr int kPermuteThreads = 1024;
 constexpr int kCombineThreads = 256;
-
-__device__ float nan_to_worst(float x) {
-  return isnan(x) ? -INFINITY : x;
-}
 
 struct Candidate {
   float value;

@@ -113,14 +113,6 @@ std::set<std::string> named_shards(const std::string& directory) {
   return shards;
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  const size_t shown = std::min(names.size(), kMostNamed);
-  return fmt::format(
-      "{}{}",
-      fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
-      shown < names.size() ? ", …" : "");
-}
-
 // What is there is no weights: the loader's words, and how to get some.
 Status check_weights(const std::string& directory) {
   const Result<CheckpointFiles> files = find_checkpoint_files(directory);
@@ -213,12 +205,14 @@ Status check_download(const std::string& directory) {
                                 : fmt::format("{} of {} files of weights are missing ({})",
                                               missing.size(),
                                               shards.size(),
-                                              listed(missing));
+                                              listed(missing, kMostNamed));
   return error(StatusCode::kNotFound,
                "{}: the download is not complete: {}{}; it goes on with: {}",
                directory,
                what,
-               unfinished.empty() ? "" : fmt::format(", {} is a part of one", listed(unfinished)),
+               unfinished.empty()
+                   ? ""
+                   : fmt::format(", {} is a part of one", listed(unfinished, kMostNamed)),
                download_command(directory));
 }
 

@@ -38,14 +38,6 @@ std::vector<std::string> names_in(const std::string& directory) {
   return names;
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  const size_t shown = std::min(names.size(), kMostNamed);
-  return fmt::format(
-      "{}{}",
-      fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
-      shown < names.size() ? ", …" : "");
-}
-
 /// "models--org--name" of "org/name".
 std::string folder_of(std::string name) {
   if (const size_t slash = name.find('/'); slash != std::string::npos) {
@@ -87,7 +79,7 @@ Result<std::string> snapshot_in(const std::string& folder) {
                  folder,
                  *main,
                  name_of(fs::path(folder).filename().string()),
-                 whole.empty() ? "" : ", or give another snapshot: " + listed(whole));
+                 whole.empty() ? "" : ", or give another snapshot: " + listed(whole, kMostNamed));
   }
   if (whole.size() == 1) {
     return join_path(snapshots, whole[0]);
@@ -103,7 +95,7 @@ Result<std::string> snapshot_in(const std::string& folder) {
                "{}: has no refs/main and several snapshots; give one of them: {}/{{{}}}",
                folder,
                snapshots,
-               listed(whole));
+               listed(whole, kMostNamed));
 }
 
 /// What ends with one of the endings, of the names.
@@ -249,7 +241,7 @@ Status not_found(const std::string& name,
                  "model \"{}\" was not found; {} holds {}: give that name",
                  name,
                  environment.hf_cache,
-                 listed(similar));
+                 listed(similar, kMostNamed));
   }
   const std::string repository =
       name.find('/') == std::string::npos ? "ORGANISATION/" + name : name;
@@ -263,6 +255,14 @@ Status not_found(const std::string& name,
 }
 
 }  // namespace
+
+std::string listed(const std::vector<std::string>& names, size_t most) {
+  const size_t shown = std::min(names.size(), most);
+  return fmt::format(
+      "{}{}",
+      fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+      shown < names.size() ? ", …" : "");
+}
 
 std::string hub_cache(std::string (*get)(const char* variable)) {
   const std::string home = get("HOME");
@@ -389,7 +389,7 @@ Status check_model_directory(const std::string& directory) {
                  "{}: holds {} and no config.json; GGUF files are not read yet: download the "
                  "safetensors form of this model (the repository without GGUF in its name)",
                  directory,
-                 listed(ending_with(names, ".gguf")));
+                 listed(ending_with(names, ".gguf"), kMostNamed));
   }
   std::vector<std::string> models;
   std::vector<std::string> cached;
@@ -402,11 +402,12 @@ Status check_model_directory(const std::string& directory) {
     }
   }
   if (!models.empty()) {
-    return missing(
-        fmt::format("a model is in {}: give {}", listed(models), join_path(directory, models[0])));
+    return missing(fmt::format(
+        "a model is in {}: give {}", listed(models, kMostNamed), join_path(directory, models[0])));
   }
   if (!cached.empty()) {
-    return missing(fmt::format("it is a cache of models: give a name, {}", listed(cached)));
+    return missing(
+        fmt::format("it is a cache of models: give a name, {}", listed(cached, kMostNamed)));
   }
   if (holds("adapter_config.json")) {
     return missing("it is a LoRA adapter and no model: merge it into its model first");

@@ -2,6 +2,7 @@
 // cache of Hugging Face's hf tool.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 
@@ -34,5 +35,8 @@ std::string display_name(const std::string& model);
 /// Ok if a model can be loaded from `directory`, as far as its files' names tell. The error names
 /// what is there instead, and the next step.
 Status check_model_directory(const std::string& directory);
+
+/// "a, b, c, …": as many names as `most`, and a mark where there are more.
+std::string listed(const std::vector<std::string>& names, size_t most);
 
 }  // namespace tutti
