@@ -27,11 +27,27 @@ ClientConnection::ClientConnection(asio::io_context& io,
         }
       }) {}
 
+ClientConnection::~ClientConnection() {
+  ++*epoch_;
+}
+
+// A callback that does nothing once its socket is closed.
+template <class Callback>
+auto ClientConnection::while_current(Callback callback) {
+  return [callback, now = epoch_, then = *epoch_](const error_code& ec) {
+    if (*now == then) {
+      callback(ec);
+    }
+  };
+}
+
 void ClientConnection::send(std::string request, Handler& handler) {
   handler_ = &handler;
   out_ = std::move(request);
   sent_ = 0;
   response_.reset();
+  held_ = false;
+  parked_ = false;
   reused_ = open_;
   if (open_) {
     write();
@@ -53,16 +69,14 @@ void ClientConnection::connect() {
   }
   error_code no_tcp;
   socket_.set_option(asio::ip::tcp::no_delay(true), no_tcp);
-  socket_.async_connect(endpoint_, [this, epoch = epoch_](const error_code& e) {
-    if (epoch != epoch_) {
-      return;
-    }
-    if (e) {
-      fail({.kind = Failure::Kind::kConnect, .cause = e, .message = e.message()});
-      return;
-    }
-    write();
-  });
+  socket_.async_connect(
+      endpoint_, while_current([this](const error_code& e) {
+        if (e) {
+          fail({.kind = Failure::Kind::kConnect, .cause = e, .message = e.message()});
+          return;
+        }
+        write();
+      }));
 }
 
 void ClientConnection::write() {
@@ -70,11 +84,8 @@ void ClientConnection::write() {
     error_code ec;
     sent_ += socket_.write_some(asio::buffer(out_.data() + sent_, out_.size() - sent_), ec);
     if (would_block(ec)) {
-      socket_.async_wait(asio::socket_base::wait_write, [this, epoch = epoch_](const error_code&) {
-        if (epoch == epoch_) {
-          write();
-        }
-      });
+      socket_.async_wait(asio::socket_base::wait_write,
+                         while_current([this](const error_code&) { write(); }));
       return;
     }
     if (ec) {
@@ -84,12 +95,20 @@ void ClientConnection::write() {
   wait_readable();
 }
 
+void ClientConnection::resume() {
+  held_ = false;
+  if (std::exchange(parked_, false)) {
+    wait_readable();
+  }
+}
+
 void ClientConnection::wait_readable() {
-  socket_.async_wait(asio::socket_base::wait_read, [this, epoch = epoch_](const error_code&) {
-    if (epoch == epoch_) {
-      on_readable();
-    }
-  });
+  if (held_) {
+    parked_ = true;
+    return;
+  }
+  socket_.async_wait(asio::socket_base::wait_read,
+                     while_current([this](const error_code&) { on_readable(); }));
 }
 
 void ClientConnection::on_readable() {
@@ -107,11 +126,15 @@ void ClientConnection::on_readable() {
     if (!take({buffer_.data(), bytes})) {
       return;
     }
-    if (bytes < buffer_.size()) {
-      break;  // drained; what comes now is told by the next wait
+    if (held_ || bytes < buffer_.size()) {
+      break;  // drained, or not wanted; what comes now is told by the next wait
     }
   }
-  wait_readable();
+  const uint64_t epoch = *epoch_;
+  handler_->on_drained(now_);
+  if (epoch == *epoch_) {
+    wait_readable();
+  }
 }
 
 void ClientConnection::on_end_of_input(const error_code& ec) {
@@ -134,9 +157,9 @@ void ClientConnection::on_end_of_input(const error_code& ec) {
 
 bool ClientConnection::take(std::string_view bytes) {
   size_t used = 0;
-  const uint64_t epoch = epoch_;
+  const uint64_t epoch = *epoch_;
   const Status status = response_.feed(bytes, on_body_, used);
-  if (epoch != epoch_) {
+  if (epoch != *epoch_) {
     return false;  // closed by whoever took the body
   }
   if (!status.ok()) {
@@ -172,7 +195,9 @@ void ClientConnection::close() {
   socket_.close(ec);
   open_ = false;
   handler_ = nullptr;
-  ++epoch_;
+  held_ = false;
+  parked_ = false;
+  ++*epoch_;
 }
 
 }  // namespace tutti::http

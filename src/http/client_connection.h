@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,19 +41,27 @@ struct Failure {
 /// nothing of a response has come.
 class ClientConnection {
  public:
-  /// Told of one request, in the order of the functions; on_body() any number of times, then one
-  /// of the last two, from which the next send() may come. `arrival`: when the bytes were read.
+  /// Told of one request, in the order of the functions; the first two any number of times, then
+  /// one of the last two, from which the next send() may come. `arrival`: when the bytes were read.
   class Handler {
    public:
     virtual ~Handler() = default;
     /// Without framing; valid during the call. response() has status and fields.
     virtual void on_body(std::string_view bytes, Clock::time_point arrival) = 0;
+
+    /// All that had come was told; the response is not complete.
+    virtual void on_drained(Clock::time_point) {}
+
     virtual void on_complete(Clock::time_point arrival) = 0;
     virtual void on_failure(Failure failure) = 0;
   };
 
   /// `buffer`: scratch for reading, which connections of one thread may share. All borrowed.
   ClientConnection(boost::asio::io_context& io, const Endpoint& endpoint, std::span<char> buffer);
+  /// Also with a request under way, of which nothing more is told; not within a call of a Handler.
+  ~ClientConnection();
+  ClientConnection(const ClientConnection&) = delete;
+  ClientConnection& operator=(const ClientConnection&) = delete;
 
   /// Sends a whole request, head and body; no other is under way. Connects if need be. on_failure()
   /// may come before it returns.
@@ -63,10 +72,18 @@ class ClientConnection {
   /// Of the request under way, or the last one.
   const ResponseParser& response() const { return response_; }
 
+  /// Reads no further, so that the server waits for whoever takes the body, until resume(). Also
+  /// from within on_body(), which may be called once more for what has been read already.
+  void hold() { held_ = true; }
+
+  void resume();
+
   /// Drops the request under way, of which nothing more is told, and the connection.
   void close();
 
  private:
+  template <class Callback>
+  auto while_current(Callback callback);
   void connect();
   void write();
   void wait_readable();
@@ -80,9 +97,12 @@ class ClientConnection {
   const Endpoint& endpoint_;
   std::span<char> buffer_;
   boost::asio::generic::stream_protocol::socket socket_;
-  uint64_t epoch_ = 0;  // of the socket: callbacks of an earlier one are ignored
+  // Of the socket: callbacks of an earlier one are ignored. Outlives this, as they may.
+  std::shared_ptr<uint64_t> epoch_ = std::make_shared<uint64_t>(0);
   bool open_ = false;
   bool reused_ = false;  // the request under way was not the first on this socket
+  bool held_ = false;
+  bool parked_ = false;  // it would wait for bytes, were it not held
   Handler* handler_ = nullptr;
   std::string out_;
   size_t sent_ = 0;

@@ -210,6 +210,10 @@ std::string_view ResponseParser::field(std::string_view name) const {
   return it == fields.end() ? std::string_view() : std::string_view(it->second);
 }
 
+std::span<const std::pair<std::string, std::string>> ResponseParser::fields() const {
+  return impl_->parser->fields;
+}
+
 bool ResponseParser::event_stream() const {
   constexpr std::string_view kType = "text/event-stream";
   return same_name(field("Content-Type").substr(0, kType.size()), kType);

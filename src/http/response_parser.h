@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/status.h"
 
@@ -44,6 +46,9 @@ class ResponseParser {
 
   /// The first value of a field, `name` in any case; empty if there is none. Valid until reset().
   std::string_view field(std::string_view name) const;
+
+  /// All of them, as they came.
+  std::span<const std::pair<std::string, std::string>> fields() const;
 
   /// Content-Type is text/event-stream.
   bool event_stream() const;

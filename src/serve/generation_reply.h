@@ -14,6 +14,7 @@
 #include "engine/language_model.h"
 #include "serve/generation_watch.h"
 #include "serve/reply_format.h"
+#include "serve/reply_stream.h"
 #include "serve/waker.h"
 
 namespace tutti {
@@ -58,7 +59,7 @@ std::shared_ptr<GenerationSink> make_sink(std::shared_ptr<ReplyInbox> inbox,
                                           std::shared_ptr<GenerationWatch> watch,
                                           SinkChoices choices);
 
-class GenerationReply {
+class GenerationReply final : public ReplyStream {
  public:
   struct Options {
     bool stream = false;
@@ -72,7 +73,7 @@ class GenerationReply {
                   std::shared_ptr<const GenerationWatch> watch,
                   std::unique_ptr<ReplyFormat> format,
                   Options options);
-  ~GenerationReply();
+  ~GenerationReply() override;
   GenerationReply(const GenerationReply&) = delete;
   GenerationReply& operator=(const GenerationReply&) = delete;
 
@@ -84,25 +85,21 @@ class GenerationReply {
   bool stream() const { return options_.stream; }
 
   /// Of a stream.
-  const char* content_type() const { return format_->content_type(); }
+  const char* content_type() const override { return format_->content_type(); }
 
-  std::string_view keep_alive() const { return format_->keep_alive(); }
+  std::string_view keep_alive() const override { return format_->keep_alive(); }
 
-  /// Streams: appends the events that come before any piece.
-  void begin(std::string& out) { format_->begin(out); }
+  void begin(std::string& out) override { format_->begin(out); }
 
-  /// Takes what arrived. Streams: appends it to `out` as events while `unsent` bytes of earlier
-  /// ones are few; otherwise pieces are merged until the client has caught up.
-  void pull(size_t unsent, std::string& out);
+  /// Takes what arrived. What a slow client has not taken is merged. Not of a stream: `out` stays
+  /// as it is.
+  void pull(size_t unsent, std::string& out) override;
 
-  /// Nothing more will come out of pull().
-  bool ended() const { return ended_; }
+  bool ended() const override { return ended_; }
 
-  /// Pieces wait for the client to take earlier ones.
-  bool holding() const { return !held_.empty(); }
+  bool holding() const override { return !held_.empty(); }
 
-  /// The client is so slow that the bound of unsent text is reached.
-  bool overflowed(size_t unsent) const {
+  bool overflowed(size_t unsent) const override {
     return held_bytes_ + unsent > static_cast<size_t>(options_.buffer_bytes);
   }
 
@@ -115,9 +112,8 @@ class GenerationReply {
   /// What became of it so far, for the log.
   const std::shared_ptr<const GenerationWatch>& watch() const { return watch_; }
 
-  /// Ends it with this error, as if the model had sent it.
-  void abort(Status status, std::string& out);
-  void cancel();
+  void abort(Status status, std::string& out) override;
+  void cancel() override;
 
  private:
   void hold(GenerationDelta delta);

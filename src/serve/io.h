@@ -1,6 +1,6 @@
 // What the HTTP code knows of the network: one type of connection, one type of thread. The Asio
 // templates behind it live in tcp.cc alone, which keeps every other file quick to compile and lets
-// another transport (TLS, a Unix socket) take its place.
+// another transport (TLS) take its place.
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -99,6 +99,9 @@ class IoThread {
     return scratch_;
   }
 
+  /// For connections to other servers (http/client_connection.h), on this thread.
+  boost::asio::io_context& context();
+
   Impl& impl() { return *impl_; }
 
  private:
@@ -128,6 +131,7 @@ struct BindAddress {
   std::string ip;
   uint16_t port = 0;
   bool loopback = false;
+  std::string unix_path;  ///< of a Unix socket, instead of all the others; its mode is 0600
 };
 
 /// Looks the host up; an IPv4 address is preferred. kInvalidArgument if there is none.
@@ -138,7 +142,8 @@ class Listener {
  public:
   using Handler = std::function<void(IoThread&, std::unique_ptr<Conn>)>;
 
-  /// kUnavailable if the port is taken, kForbidden if it may not be bound.
+  /// kUnavailable if the port is taken, kForbidden if it may not be bound, kInvalidArgument if a
+  /// Unix socket's path is too long.
   static Result<std::unique_ptr<Listener>> bind(IoThread& thread, const BindAddress& address);
   ~Listener();
   Listener(const Listener&) = delete;

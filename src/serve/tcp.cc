@@ -1,18 +1,25 @@
-// Everything that instantiates Asio: TCP connections, the listener, event loops.
+// Everything that instantiates Asio: connections over TCP and Unix sockets, the listener, event
+// loops.
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <thread>
 
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "serve/io.h"
@@ -24,6 +31,10 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
+/// TCP or Unix.
+using AnySocket = asio::generic::stream_protocol::socket;
+using AnyEndpoint = asio::generic::stream_protocol::endpoint;
+using AnyAcceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
 // Timeouts are checked this often; it bounds how late they fire.
 constexpr std::chrono::milliseconds kTick{25};
@@ -38,16 +49,33 @@ IoResult to_result(const error_code& ec, size_t bytes) {
   return {.state = IoResult::State::kOk, .bytes = bytes};
 }
 
-class TcpConn final : public Conn {
+bool is_unix(const AnyEndpoint& endpoint) {
+  return endpoint.protocol().family() == AF_UNIX;
+}
+
+tcp::endpoint to_tcp(const AnyEndpoint& endpoint) {
+  tcp::endpoint out;
+  out.resize(std::min(endpoint.size(), out.capacity()));
+  std::memcpy(out.data(), endpoint.data(), out.size());
+  return out;
+}
+
+class SocketConn final : public Conn {
  public:
-  explicit TcpConn(tcp::socket socket) : socket_(std::move(socket)) {
+  explicit SocketConn(AnySocket socket) : socket_(std::move(socket)) {
     error_code ec;
     socket_.non_blocking(true, ec);
-    // Events are written whole; waiting for more would only delay tokens.
-    socket_.set_option(tcp::no_delay(true), ec);
-    const tcp::endpoint peer = socket_.remote_endpoint(ec);
-    peer_ = peer.address().to_string();
-    loopback_ = peer.address().is_loopback();
+    const AnyEndpoint peer = socket_.remote_endpoint(ec);
+    if (!ec && !is_unix(peer)) {
+      // Events are written whole; waiting for more would only delay tokens.
+      socket_.set_option(tcp::no_delay(true), ec);
+      const tcp::endpoint address = to_tcp(peer);
+      peer_ = address.address().to_string();
+      loopback_ = address.address().is_loopback();
+    } else {
+      peer_ = "this machine";
+      loopback_ = true;
+    }
   }
 
   IoResult try_read(std::span<char> into) override {
@@ -63,18 +91,18 @@ class TcpConn final : public Conn {
   }
 
   void wait_readable(std::shared_ptr<ConnEvents> events) override {
-    socket_.async_wait(tcp::socket::wait_read,
+    socket_.async_wait(AnySocket::wait_read,
                        [events = std::move(events)](const error_code&) { events->on_readable(); });
   }
 
   void wait_writable(std::shared_ptr<ConnEvents> events) override {
-    socket_.async_wait(tcp::socket::wait_write,
+    socket_.async_wait(AnySocket::wait_write,
                        [events = std::move(events)](const error_code&) { events->on_writable(); });
   }
 
   void shutdown_send() override {
     error_code ec;
-    socket_.shutdown(tcp::socket::shutdown_send, ec);
+    socket_.shutdown(AnySocket::shutdown_send, ec);
   }
 
   void close() override {
@@ -87,7 +115,7 @@ class TcpConn final : public Conn {
   bool peer_is_loopback() const override { return loopback_; }
 
  private:
-  tcp::socket socket_;
+  AnySocket socket_;
   std::string peer_;
   bool loopback_ = false;
 };
@@ -217,6 +245,10 @@ void IoThread::stop() {
   }
 }
 
+boost::asio::io_context& IoThread::context() {
+  return impl_->context;
+}
+
 void IoThread::post(std::function<void()> job) {
   asio::post(impl_->context, std::move(job));
 }
@@ -297,7 +329,7 @@ struct Listener::Impl {
   explicit Impl(IoThread& t) : thread(t), acceptor(t.impl().context), timer(t.impl().context) {}
 
   IoThread& thread;
-  tcp::acceptor acceptor;
+  AnyAcceptor acceptor;
   asio::steady_timer timer;
   uint16_t port = 0;
   bool closed = false;  // on the listener's thread
@@ -316,18 +348,14 @@ uint16_t Listener::port() const {
   return impl_->port;
 }
 
-Result<std::unique_ptr<Listener>> Listener::bind(IoThread& thread, const BindAddress& address) {
-  auto impl = std::make_shared<Impl>(thread);
-  const tcp::endpoint endpoint(asio::ip::make_address(address.ip), address.port);
-  error_code ec;
-  impl->acceptor.open(endpoint.protocol(), ec);
-  if (!ec) {
-    // Lets a restarted server take a port whose old connections still linger in TIME_WAIT.
-    impl->acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
-    impl->acceptor.bind(endpoint, ec);
-  }
-  if (!ec) {
-    impl->acceptor.listen(asio::socket_base::max_listen_connections, ec);
+namespace {
+
+Status bind_error(const error_code& ec, const BindAddress& address) {
+  if (!address.unix_path.empty()) {
+    return error(StatusCode::kUnavailable,
+                 "cannot listen on the socket {} ({})",
+                 address.unix_path,
+                 ec.message());
   }
   const std::string where = fmt::format("{}:{}", address.host, address.port);
   if (ec == asio::error::address_in_use) {
@@ -340,13 +368,50 @@ Result<std::unique_ptr<Listener>> Listener::bind(IoThread& thread, const BindAdd
                  "not allowed to listen on {}; choose a port above 1023 with ‹port›",
                  where);
   }
-  if (ec) {
-    return error(StatusCode::kUnavailable,
-                 "cannot listen on {} ({}); give ‹host› an address of this machine",
-                 where,
-                 ec.message());
+  return error(StatusCode::kUnavailable,
+               "cannot listen on {} ({}); give ‹host› an address of this machine",
+               where,
+               ec.message());
+}
+
+// On Linux a socket's file gets the mode of the descriptor, so that it is never open to others.
+void keep_private(AnyAcceptor& acceptor, error_code& ec) {
+  if (fchmod(acceptor.native_handle(), S_IRUSR | S_IWUSR) != 0) {
+    ec.assign(errno, boost::system::system_category());
   }
-  impl->port = impl->acceptor.local_endpoint().port();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Listener>> Listener::bind(IoThread& thread, const BindAddress& address) {
+  auto impl = std::make_shared<Impl>(thread);
+  const bool local = !address.unix_path.empty();
+  if (local && address.unix_path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return invalid("the path of the socket {} is too long; at most {} characters fit",
+                   address.unix_path,
+                   sizeof(sockaddr_un::sun_path) - 1);
+  }
+  const AnyEndpoint endpoint =
+      local ? AnyEndpoint(asio::local::stream_protocol::endpoint(address.unix_path))
+            : AnyEndpoint(tcp::endpoint(asio::ip::make_address(address.ip), address.port));
+  error_code ec;
+  impl->acceptor.open(endpoint.protocol(), ec);
+  if (!ec && local) {
+    keep_private(impl->acceptor, ec);
+  } else if (!ec) {
+    // Lets a restarted server take a port whose old connections still linger in TIME_WAIT.
+    impl->acceptor.set_option(AnyAcceptor::reuse_address(true), ec);
+  }
+  if (!ec) {
+    impl->acceptor.bind(endpoint, ec);
+  }
+  if (!ec) {
+    impl->acceptor.listen(asio::socket_base::max_listen_connections, ec);
+  }
+  if (ec) {
+    return bind_error(ec, address);
+  }
+  impl->port = local ? uint16_t{0} : to_tcp(impl->acceptor.local_endpoint()).port();
   return std::unique_ptr<Listener>(new Listener(std::move(impl)));
 }
 
@@ -358,7 +423,7 @@ Task<void> Listener::Impl::accept_loop(std::shared_ptr<Impl> self,
   bool failing = false;
   while (!self->closed) {
     IoThread& thread = *threads[next++ % threads.size()];
-    tcp::socket socket(thread.impl().context);
+    AnySocket socket(thread.impl().context);
     error_code ec;
     auto token = asio::redirect_error(asio::use_awaitable, ec);
     co_await self->acceptor.async_accept(socket, token);
@@ -367,9 +432,9 @@ Task<void> Listener::Impl::accept_loop(std::shared_ptr<Impl> self,
     }
     if (!ec) {
       failing = false;
-      auto shared = std::make_shared<tcp::socket>(std::move(socket));
+      auto shared = std::make_shared<AnySocket>(std::move(socket));
       thread.post([shared, &thread, on_accept] {
-        on_accept(thread, std::make_unique<TcpConn>(std::move(*shared)));
+        on_accept(thread, std::make_unique<SocketConn>(std::move(*shared)));
       });
       continue;
     }
