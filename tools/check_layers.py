@@ -16,7 +16,8 @@ LEVELS = {
     "architectures": 4, "sched": 4,
     "engine": 5,
     "plan": 6, "serve": 6,
-    "apps": 7,
+    "supervise": 7,
+    "apps": 8,
 }
 
 # Host-only folders: they build and test without any device.
@@ -29,6 +30,7 @@ BANNED_WORDS = {
     "sched": ["DeviceKind", "is_cuda"],
     "engine": ["DeviceKind", "is_cuda"],
     "serve": ["DeviceKind", "is_cuda"],
+    "supervise": ["DeviceKind", "is_cuda"],
 }
 GPU_HEADERS = re.compile(r'#include\s*[<"](cuda|nccl|cublas|nvml|cudnn)')
 # Who set an option knows how it is spelled (base/option_names.h).

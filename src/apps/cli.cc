@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <functional>
+#include <set>
 
 #include "apps/cli_docs.h"
 #include "apps/cli_flags.h"
@@ -104,6 +105,63 @@ std::string check_key(const std::string& text) {
   return text.empty() ? "is empty; give a key such as the output of: openssl rand -hex 24" : "";
 }
 
+// Of a server with a model, whoever its clients are.
+void add_engine_flags(CLI::App& cmd, ServeOptions& options) {
+  cmd.add_option("--served-model-name", options.served_model_name, "Name of the model in the API");
+  cmd.add_option(
+         "--max-batch-sequences", options.model.max_batch_sequences, "Sequences that run at once")
+      ->capture_default_str()
+      ->check(between(1, 4096));
+  cmd.add_option("--max-batch-tokens",
+                 options.model.max_batch_tokens,
+                 "Tokens of one step, prompts and outputs together")
+      ->capture_default_str()
+      ->check(between(1, 65536));
+  cmd.add_flag("--no-prefix-cache",
+               options.model.no_prefix_cache,
+               "Compute every prompt whole, also what an earlier one began with");
+  cmd.add_option("--log-format", options.log_format, "text, or json: one object a line")
+      ->capture_default_str()
+      ->check(one_of({"text", "json"}));
+  cmd.add_option("--log-level",
+                 options.log_level,
+                 "Least level that is logged: debug, info, warning, error")
+      ->capture_default_str()
+      ->check(one_of({"debug", "info", "warning", "error"}));
+  add_limit_flags(cmd, options);
+}
+
+// What was typed, without what is the gateway's own business.
+std::vector<std::string> typed_engine_arguments(const CLI::App& cmd) {
+  const std::set<std::string> own{"--host",
+                                  "--port",
+                                  "--api-key",
+                                  "--allowed-origins",
+                                  "--insecure",
+                                  "--supervise",
+                                  "--served-model-name",
+                                  "--help"};
+  std::vector<std::string> out;
+  for (const CLI::Option* option : cmd.get_options()) {
+    if (option->count() == 0) {
+      continue;
+    }
+    if (option->get_positional()) {
+      out.insert(out.begin(), option->results().front());
+      continue;
+    }
+    const std::string name = "--" + option->get_lnames().front();
+    if (own.contains(name)) {
+      continue;
+    }
+    out.push_back(name);
+    if (option->get_items_expected_min() > 0) {
+      out.push_back(option->results().front());
+    }
+  }
+  return out;
+}
+
 void add_serve(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand("serve", "Serve a model over HTTP with an OpenAI-compatible API");
   cmd->footer(
@@ -127,30 +185,26 @@ void add_serve(CLI::App& app, Commands& c) {
       "--allowed-origins",
       c.serve.allowed_origins,
       "Origins of the web pages that may use the server, separated by commas; * for all");
-  cmd->add_option("--served-model-name", c.serve.served_model_name, "Name of the model in the API");
-  cmd->add_option(
-         "--max-batch-sequences", c.serve.model.max_batch_sequences, "Sequences that run at once")
-      ->capture_default_str()
-      ->check(between(1, 4096));
-  cmd->add_option("--max-batch-tokens",
-                  c.serve.model.max_batch_tokens,
-                  "Tokens of one step, prompts and outputs together")
-      ->capture_default_str()
-      ->check(between(1, 65536));
-  cmd->add_flag("--no-prefix-cache",
-                c.serve.model.no_prefix_cache,
-                "Compute every prompt whole, also what an earlier one began with");
   cmd->add_flag(
       "--insecure", c.serve.insecure, "Allow listening beyond this machine without a key");
-  cmd->add_option("--log-format", c.serve.log_format, "text, or json: one object a line")
-      ->capture_default_str()
-      ->check(one_of({"text", "json"}));
-  cmd->add_option("--log-level",
-                  c.serve.log_level,
-                  "Least level that is logged: debug, info, warning, error")
-      ->capture_default_str()
-      ->check(one_of({"debug", "info", "warning", "error"}));
-  add_limit_flags(*cmd, c.serve);
+  cmd->add_flag("--supervise",
+                c.serve.supervise,
+                "Run the model in a process of its own, which is started again if it crashes");
+  add_engine_flags(*cmd, c.serve);
+  cmd->callback([&c, cmd] {
+    c.serve.engine_arguments = typed_engine_arguments(*cmd);
+    c.chosen = [&c] { return serve_command(c.serve); };
+  });
+}
+
+// Not for people: tutti serve --supervise starts it as a child.
+void add_engine(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("engine", "Serve a model to a gateway");
+  cmd->group("");
+  add_model_flags(*cmd, c.serve.model, false);
+  add_load_format(*cmd, c.serve.model);
+  add_engine_flags(*cmd, c.serve);
+  cmd->add_option("--socket", c.serve.socket, "Unix socket to listen on")->required();
   cmd->callback([&c] { c.chosen = [&c] { return serve_command(c.serve); }; });
 }
 
@@ -341,6 +395,7 @@ int run_cli(int argc, char** argv) {
   add_plan(app, commands);
   add_version(app, commands);
   add_check_peers(app, commands);
+  add_engine(app, commands);
   add_docs(app, commands.docs, commands.chosen);
   set_log_option_spelling(&as_flag);
   const std::vector<std::string> typed = typed_arguments(argc, argv);

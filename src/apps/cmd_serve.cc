@@ -1,107 +1,38 @@
-// tutti serve: the HTTP server, one model behind it.
+// tutti serve in one process: the HTTP server, one model behind it. The same is an engine
+// (tutti engine, not for people) where a gateway (serve_supervised.cc) has started it: it listens
+// on a Unix socket then, and reports.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <csignal>
-#include <future>
 #include <optional>
 #include <thread>
 
-#include <pthread.h>
-#include <sys/resource.h>
-
+#include "apps/serve_shutdown.h"
+#include "apps/serve_supervised.h"
 #include "apps/text_model.h"
 #include "apps/version.h"
 #include "backend/cuda_plugin.h"
 #include "base/log_event.h"
 #include "serve/http_server.h"
+#include "supervise/child_process.h"
+#include "supervise/engine_report.h"
 
 namespace tutti {
 
 namespace {
 
-constexpr int kFailedWhileServing = 74;  // sysexits.h EX_IOERR; documented in docs/serving.md
+using Kind = EngineReport::Kind;
+
 constexpr std::chrono::milliseconds kHealthPoll{200};
 // After a failure, for probes and clients that come back: they are told the cause.
 constexpr std::chrono::milliseconds kLastWords{2000};
-// From when all replies have ended to when the model has; a step may still be under way.
-constexpr std::chrono::seconds kStopTimeout{30};
-
-// SIGINT, SIGTERM and SIGHUP (the terminal is gone) are taken from here by wait(), never by a
-// handler. Made before any thread starts, since threads inherit the mask. What our parent had us
-// ignore (nohup: SIGHUP; a shell's background jobs: SIGINT) stays ignored; taken by sigwait() it
-// would not. SIGTERM always counts, or only SIGKILL would be left.
-class Signals {
- public:
-  Signals() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGTERM);
-    for (const int signal : {SIGINT, SIGHUP}) {
-      if (!is_ignored(signal)) {
-        sigaddset(&set_, signal);
-      }
-    }
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    std::signal(SIGPIPE,
-                SIG_IGN);  // a client that went away is an error of its write, not of the server
-  }
-
-  int wait() const {
-    int signal = 0;
-    sigwait(&set_, &signal);
-    return signal;
-  }
-
- private:
-  static bool is_ignored(int signal) {
-    struct sigaction now {};
-
-    return sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
-  }
-
-  sigset_t set_{};
-};
-
-// Turns signals into decisions on a thread of its own: the first one ends the server in order, or
-// at once while the model still loads; a second one always ends it at once.
-class Shutdown {
- public:
-  explicit Shutdown(const Signals& signals) {
-    std::thread([this, &signals] {
-      const int first = signals.wait();
-      if (!loaded_) {
-        log_info("stopped while loading");
-        std::_Exit(128 + first);
-      }
-      signal_.set_value(first);
-      signals.wait();
-      log_warn("second signal: ending now");
-      std::_Exit(130);
-    }).detach();
-  }
-
-  void loaded() { loaded_ = true; }
-
-  /// nullopt: none came within `time`.
-  std::optional<int> wait_for(std::chrono::milliseconds time) {
-    return came_.wait_for(time) == std::future_status::ready ? std::optional(came_.get())
-                                                             : std::nullopt;
-  }
-
- private:
-  std::atomic<bool> loaded_ = false;
-  std::promise<int> signal_;
-  std::shared_future<int> came_ = signal_.get_future();
-};
-
-const char* signal_name(int signal) {
-  return signal == SIGINT ? "Ctrl-C" : signal == SIGHUP ? "SIGHUP" : "SIGTERM";
-}
 
 // Until a signal comes, or nullopt: the model has failed for good.
-std::optional<int> serve_until_the_end(Shutdown& shutdown, const ServedModels& served) {
+std::optional<int> serve_until_the_end(Shutdown& shutdown,
+                                       const ServedModels& served,
+                                       const ReportWriter& reports) {
   std::optional<int> signal;
   while (!signal && served.live().ok()) {
+    reports.write({.kind = Kind::kAlive});
     signal = shutdown.wait_for(kHealthPoll);
   }
   return signal;
@@ -122,73 +53,70 @@ std::optional<int> serve_until_the_end(Shutdown& shutdown, const ServedModels& s
   std::_Exit(kFailedWhileServing);
 }
 
-// Ends the process if what follows takes longer than kStopTimeout.
-void bound_the_end() {
-  std::thread([] {
-    std::this_thread::sleep_for(kStopTimeout);
-    log_error("the model did not stop within {} s; ending without it, with exit code {}",
-              kStopTimeout.count(),
-              kFailedWhileServing);
-    std::_Exit(kFailedWhileServing);
-  }).detach();
-}
-
-// Each connection is a descriptor; the soft limit of most shells (1024) is for programs that use
-// select().
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-}
-
-LogLevel log_level_of(const ServeOptions& options) {
-  const LogLevel level = options.log_level == "debug"     ? LogLevel::kDebug
-                         : options.log_level == "warning" ? LogLevel::kWarn
-                         : options.log_level == "error"   ? LogLevel::kError
-                                                          : LogLevel::kInfo;
-  return options.model.quiet ? std::max(level, LogLevel::kWarn) : level;
-}
-
-Status serve(const ServeOptions& options, Shutdown& shutdown) {
-  raise_descriptor_limit();
-  const Environment environment = read_environment();
+ServerConfig server_config(const ServeOptions& options) {
   ServerConfig config;
   config.host = options.host;
   config.port = static_cast<uint16_t>(options.port);
-  config.api_key = options.api_key.empty() ? environment.api_key : options.api_key;
+  config.unix_socket = options.socket;
+  if (options.socket.empty()) {  // an engine's gateway has asked for the key
+    config.api_key = options.api_key.empty() ? read_environment().api_key : options.api_key;
+  }
   config.insecure = options.insecure;
   config.allowed_origins = options.allowed_origins;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
   config.version = program_version();
   config.build = build_id();
+  return config;
+}
+
+// How far loading is, for whoever has started this engine.
+LoadProgressSink progress_of(const ReportWriter& reports) {
+  return [&reports](const LoadProgress& progress) {
+    const bool whole = progress.total > 0 && progress.done >= progress.total;
+    reports.write({.kind = whole ? Kind::kWarming : Kind::kLoading,
+                   .done_bytes = progress.done,
+                   .total_bytes = progress.total});
+  };
+}
+
+Status serve(const ServeOptions& options, const ReportWriter& reports, Shutdown& shutdown) {
+  const bool engine = !options.socket.empty();
+  raise_descriptor_limit();
   auto served = std::make_shared<ServedModels>();
   // Listening first: a taken port is reported before minutes of loading, and /ready tells the truth
   // meanwhile.
-  TUTTI_TRY(const std::unique_ptr<HttpServer> server, HttpServer::start(config, served));
-  log_info("listening on {}; loading {}", server->url(), display_name(options.model.model));
-
+  TUTTI_TRY(const std::unique_ptr<HttpServer> server,
+            HttpServer::start(server_config(options), served));
+  if (!engine) {
+    log_info("listening on {}; loading {}", server->url(), display_name(options.model.model));
+  }
+  reports.write({.kind = Kind::kPlanning});
   TUTTI_TRY(const TextModel model,
             load_text_model(options.model,
                             options.served_model_name,
                             TextNeeds::kServe,
-                            {.max_waiting = options.limits.waiting}));
+                            {.max_waiting = options.limits.waiting},
+                            engine ? progress_of(reports) : LoadProgressSink()));
   log_info("{}: {}", model.engine->info().id, model.description);
   shutdown.loaded();  // before anybody can see the model: from here on a signal finishes requests
   TUTTI_RETURN_IF_ERROR(served->add(model.engine));
-  // On quiet servers too: whoever started one waits for this line.
-  log_notice(fmt::format(
-      "ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id));
+  if (!engine) {
+    // On quiet servers too: whoever started one waits for this line.
+    log_notice(fmt::format(
+        "ready: {}/v1 serves {}. Ctrl-C ends it", server->url(), model.engine->info().id));
+  }
+  reports.write({.kind = Kind::kReady,
+                 .max_context = model.engine->info().max_context,
+                 .created_unix = model.engine->info().created_unix,
+                 .description = model.description});
 
-  const std::optional<int> signal = serve_until_the_end(shutdown, *served);
+  const std::optional<int> signal = serve_until_the_end(shutdown, *served, reports);
   if (!signal) {
+    reports.write(report_of(served->live()));
     end_after_failure(options, *server, *served);
   }
-  log_info("{}: finishing open requests (at most {} s; the same again ends at once)",
-           signal_name(*signal),
-           std::chrono::duration_cast<std::chrono::seconds>(options.limits.drain_timeout).count());
+  log_draining(*signal, options.limits);
   server->drain(options.limits.drain_timeout);
   if (!served->live().ok()) {
     end_after_failure(options, *server, *served);
@@ -196,7 +124,9 @@ Status serve(const ServeOptions& options, Shutdown& shutdown) {
   bound_the_end();
   server->stop();
   model.engine->shutdown();
-  log_info("stopped");
+  if (!engine) {
+    log_info("stopped");
+  }
   return ok_status();
 }
 
@@ -208,8 +138,17 @@ int serve_command(const ServeOptions& options) {
   // Static: the thread that waits for a second signal outlives this function.
   static const Signals signals;
   static Shutdown shutdown(signals);
-  const Status status = serve(options, shutdown);
-  return status.ok() ? 0 : fail(status);
+  const ReportWriter reports(options.socket.empty() ? -1 : kReportDescriptor);
+  if (options.supervise) {
+    return serve_supervised(options, shutdown);
+  }
+  const Status status = serve(options, reports, shutdown);
+  if (status.ok()) {
+    return 0;
+  }
+  reports.write(report_of(Status(status.code(), spell_options(status.message(), &as_flag))));
+  // An engine's gateway says what it was told.
+  return options.socket.empty() ? fail(status) : mapping(status.code()).exit_code;
 }
 
 }  // namespace tutti

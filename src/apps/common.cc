@@ -25,9 +25,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Even if another version has been installed over it meanwhile.
-constexpr const char* kThisProgram = "/proc/self/exe";
-
 std::optional<std::string> env_if_set(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread starts
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
@@ -105,6 +102,10 @@ Environment read_environment() {
     e.state = join_path(state, "tutti");
   } else if (!e.user_home.empty()) {
     e.state = join_path(e.user_home, ".local/state/tutti");
+  }
+  e.runtime = env("XDG_RUNTIME_DIR");
+  if (e.runtime.empty()) {
+    e.runtime = "/tmp";
   }
   e.terminal = env("TERM");
   e.colour = env("NO_COLOR").empty() && e.terminal != "dumb";
@@ -227,7 +228,7 @@ std::string describe_devices(const Backend& backend, const RankedModelRunner& ru
 Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,
                                                        Backend& backend,
                                                        ModelLoadOptions options) {
-  if (!flags.quiet && isatty(STDERR_FILENO) == 1) {
+  if (!options.progress && !flags.quiet && isatty(STDERR_FILENO) == 1) {
     options.progress = &draw_progress;
   }
   Result<std::unique_ptr<RankedModelRunner>> loaded = RankedModelRunner::load(backend, options);

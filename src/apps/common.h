@@ -1,5 +1,6 @@
 // What the commands share: finding models, choosing a backend, reporting errors and progress.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +17,9 @@ namespace tutti {
 /// Prints "tutti: message" to stderr and returns the exit code of the status.
 int fail(const Status& status);
 
+/// Path of this program, even if another version has been installed over it meanwhile.
+inline constexpr const char* kThisProgram = "/proc/self/exe";
+
 /// Environment, read in one place.
 struct Environment {
   std::string home;                            ///< $TUTTI_HOME, else ~/.tutti
@@ -23,6 +27,7 @@ struct Environment {
   std::string hf_cache;                        ///< see hub_cache()
   std::string state;                           ///< $XDG_STATE_HOME/tutti, else
                                                ///< ~/.local/state/tutti; "" without a home
+  std::string runtime;                         ///< $XDG_RUNTIME_DIR, else /tmp
   std::string terminal;                        ///< $TERM
   bool colour = true;                          ///< no, if $NO_COLOR is set or $TERM is dumb
   std::string program;                         ///< directory of the executable
@@ -37,7 +42,9 @@ std::map<std::string, std::string> all_variables();
 
 Result<std::unique_ptr<Backend>> choose_backend(const ModelFlags& flags);
 
-/// Loads with a progress bar on a terminal. `adjust` may change the options before loading.
+using LoadProgressSink = std::function<void(const LoadProgress&)>;
+
+/// Loads with a progress bar on a terminal, unless the options have another use for the progress.
 Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,
                                                        Backend& backend,
                                                        ModelLoadOptions options);

@@ -17,7 +17,6 @@ namespace tutti {
 
 namespace {
 
-constexpr const char* kThisProgram = "/proc/self/exe";
 // Both take a moment per GPU, seconds where the driver sleeps between programs.
 constexpr std::chrono::seconds kAnswerLimit{20};
 

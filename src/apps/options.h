@@ -66,6 +66,10 @@ struct ServeOptions {
   std::string log_level = "info";
   HttpLimits limits;
   RequestLimits request_limits;
+  bool supervise = false;  ///< the model runs in a process of its own
+  /// For that process: the flags that were typed, but those of the server in front.
+  std::vector<std::string> engine_arguments;
+  std::string socket;  ///< of such a process: where it listens, instead of host and port
 };
 
 struct ScoreOptions {

@@ -18,8 +18,10 @@ namespace tutti {
 Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,
                                   TextNeeds needs,
-                                  const EngineConfig& engine) {
+                                  const EngineConfig& engine,
+                                  LoadProgressSink progress) {
   TUTTI_TRY(ModelLoadOptions options, load_options(flags));
+  options.progress = std::move(progress);
   TextModel model;
   if (const std::string missing = missing_for_chat(options.directory); !missing.empty()) {
     if (needs == TextNeeds::kChat) {
@@ -46,6 +48,9 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
                 model.tokenizer ? model.tokenizer->eos_id() : std::optional<int32_t>()));
   TUTTI_TRY(const PlannedFlags planned, plan_before_loading(flags, options));
   options.ranks = planned.flags.tp;
+  if (options.progress) {
+    options.progress({});
+  }
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(planned.flags));
   TUTTI_TRY(std::unique_ptr<RankedModelRunner> runner,
             load_runner(planned.flags, *backend, options));

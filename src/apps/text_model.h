@@ -19,10 +19,12 @@ struct TextModel {
 /// what it cannot; or chats, without which it is not worth loading.
 enum class TextNeeds { kIds, kServe, kChat };
 
-/// `name`: what the model is called in the API; empty = from the flags.
+/// `name`: what the model is called in the API; empty = from the flags. `progress`: told when
+/// loading begins, then as it goes on.
 Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,
                                   TextNeeds needs,
-                                  const EngineConfig& engine = {});
+                                  const EngineConfig& engine = {},
+                                  LoadProgressSink progress = {});
 
 }  // namespace tutti

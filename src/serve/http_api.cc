@@ -1,5 +1,6 @@
 #include "serve/http_api.h"
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "serve/dialect.h"
+#include "serve/engine_metrics.h"
 #include "serve/http_head.h"
 #include "serve/index_page.h"
 #include "serve/openapi.h"
@@ -113,13 +115,17 @@ HttpResponse method_error(std::string_view method, const Route& route) {
   return response;
 }
 
-std::string model_json(const ModelInfo& info) {
+std::string model_json(const ModelCard& card) {
   std::string out = R"({"id":)";
-  append_json_string(out, info.id);
+  append_json_string(out, card.id);
   out += fmt::format(R"(,"object":"model","created":{},"owned_by":"tutti","max_model_len":{}}})",
-                     info.created_unix,
-                     info.max_context);
+                     card.created_unix,
+                     card.max_context);
   return out;
+}
+
+ModelCard card_of(const ModelInfo& info) {
+  return {.id = info.id, .created_unix = info.created_unix, .max_context = info.max_context};
 }
 
 }  // namespace
@@ -217,6 +223,9 @@ HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
       HttpResponse response;
       response.content_type = "text/plain; version=0.0.4; charset=utf-8";
       response.body = metrics_.render(*models_);
+      if (remote() != nullptr) {
+        response.body = merge_metrics(response.body, ask_engines_metrics(remote()->engines()));
+      }
       return response;
     }
     case RouteId::kOpenApi: {
@@ -229,22 +238,42 @@ HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
   return error_response(http_error(500, "no handler for this route"));
 }
 
+std::vector<ModelCard> HttpApi::cards() const {
+  if (remote() != nullptr) {
+    return remote()->cards();
+  }
+  std::vector<ModelCard> cards;
+  for (const auto& model : models_->all()) {
+    cards.push_back(card_of(model->info()));
+  }
+  return cards;
+}
+
 HttpResponse HttpApi::list_models() const {
   std::string body = R"({"object":"list","data":[)";
   bool first = true;
-  for (const auto& model : models_->all()) {
-    body += (first ? "" : ",") + model_json(model->info());
+  for (const ModelCard& card : cards()) {
+    body += (first ? "" : ",") + model_json(card);
     first = false;
   }
   return json_response(body + "]}");
 }
 
 HttpResponse HttpApi::show_model(const std::string& id) const {
-  const Result<std::shared_ptr<LanguageModel>> model = models_->find(id);
-  if (!model.ok()) {
-    return error_response(to_api_error(model.status()));
+  const std::vector<ModelCard> all = cards();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const ModelCard& card) { return card.id == id; });
+  if (found != all.end()) {
+    return json_response(model_json(*found));
   }
-  return json_response(model_json((*model)->info()));
+  if (remote() == nullptr) {
+    return error_response(to_api_error(models_->find(id).status()));
+  }
+  std::vector<std::string> names;
+  for (const ModelCard& card : all) {
+    names.push_back(card.id);
+  }
+  return error_response(to_api_error(no_such_model(id, names)));
 }
 
 HttpResponse HttpApi::live() const {
@@ -253,7 +282,7 @@ HttpResponse HttpApi::live() const {
 }
 
 Status HttpApi::readiness() const {
-  return draining_ ? shutting_down() : models_->ready();
+  return draining_ ? shutting_down() : remote() != nullptr ? remote()->ready() : models_->ready();
 }
 
 HttpResponse HttpApi::version() const {

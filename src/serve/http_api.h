@@ -16,6 +16,7 @@
 #include "serve/http_limits.h"
 #include "serve/http_message.h"
 #include "serve/http_metrics.h"
+#include "serve/remote_models.h"
 #include "serve/served_models.h"
 #include "serve/waker.h"
 
@@ -82,7 +83,9 @@ struct ReplyInput {
 struct HttpApiConfig {
   ApiKey key;
   Cors cors;
-  bool check_host = true;  ///< the server is bound to loopback: only loopback names are served
+  bool check_host = true;       ///< the server is bound to loopback: only loopback names are served
+  bool behind_gateway = false;  ///< requests come from a gateway, which says for whom
+  std::shared_ptr<RemoteModels> remote;  ///< of a gateway: where its models are
   HttpLimits limits;
   RequestLimits request_limits;
   std::string version;  ///< of the program, as GET /version tells it
@@ -104,7 +107,12 @@ class HttpApi {
   /// The most body bytes a route takes.
   int64_t body_limit(const RouteMatch& match) const;
 
-  /// Routes without a body; quick. `head` has passed admit().
+  /// Whether get() asks others, and so belongs on a worker thread.
+  bool takes_long(const RouteMatch& match) const {
+    return match.route->id == RouteId::kMetrics && remote() != nullptr;
+  }
+
+  /// Routes without a body; quick but where takes_long(). `head` has passed admit().
   HttpResponse get(const RouteMatch& match, const HttpHead& head) const;
 
   /// Routes with a body; may take as long as parsing and tokenizing it do.
@@ -115,11 +123,17 @@ class HttpApi {
 
   bool draining() const { return draining_; }
 
+  /// nullptr: this is no gateway.
+  RemoteModels* remote() const { return config_.remote.get(); }
+
+  bool behind_gateway() const { return config_.behind_gateway; }
+
   HttpMetrics& metrics() { return metrics_; }
 
   const HttpLimits& limits() const { return config_.limits; }
 
  private:
+  std::vector<ModelCard> cards() const;
   HttpResponse list_models() const;
   HttpResponse show_model(const std::string& id) const;
   HttpResponse live() const;

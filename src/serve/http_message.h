@@ -14,6 +14,9 @@ namespace tutti {
 /// One line for each thing that a client should know about its request, though it was answered.
 inline constexpr const char* kWarningHeader = "X-Tutti-Warning";
 
+/// How a gateway tells its engines whom a request comes from.
+inline constexpr const char* kPeerHeader = "x-tutti-peer";
+
 struct HttpHeader {
   std::string name;  ///< lower case in requests
   std::string value;

@@ -66,6 +66,9 @@ struct HttpServer::Impl {
         shared{api, workers} {
     for (int32_t i = 0; i < std::max(1, config.io_threads); ++i) {
       shards.push_back(std::make_unique<Shard>());
+      if (config.remote != nullptr) {
+        shards.back()->engines = std::make_shared<EnginePool>(shards.back()->thread.context());
+      }
     }
   }
 
@@ -74,6 +77,7 @@ struct HttpServer::Impl {
     IoThread thread;
     std::unordered_set<HttpSession*> sessions;  // on its thread only
     std::deque<HttpSession*> probes;            // same; oldest first
+    std::shared_ptr<EnginePool> engines;        // same; of a gateway
   };
 
   ServerConfig config;
@@ -132,7 +136,8 @@ void HttpServer::Impl::accept(Shard& shard, std::unique_ptr<Conn> conn) {
   const HttpSession::Kind kind = admit(*conn);
   ++metrics.connections_total;
   ++metrics.connections_open;
-  auto session = std::make_shared<HttpSession>(shared, shard.thread, std::move(conn), kind);
+  auto session =
+      std::make_shared<HttpSession>(shared, shard.thread, std::move(conn), kind, shard.engines);
   shard.sessions.insert(session.get());
   if (kind == HttpSession::Kind::kProbe) {
     ++metrics.connections_over_limit;
@@ -199,14 +204,19 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
     config.api_key.assign(config.api_key.size(), '\0');  // only the digest stays in memory
   }
   TUTTI_TRY(api_config.cors, Cors::parse(config.allowed_origins));
-  TUTTI_TRY(BindAddress address, resolve(config.host, config.port));
+  BindAddress address{.host = {}, .ip = {}, .loopback = true, .unix_path = config.unix_socket};
+  if (config.unix_socket.empty()) {
+    TUTTI_TRY(address, resolve(config.host, config.port));
+  }
   if (!address.loopback && !api_config.key.required() && !config.insecure) {
     return invalid(
         "‹host› {} lets other machines use this server without an API key; "
         "give one with ‹api_key›, or allow it with ‹insecure›",
         config.host);
   }
-  api_config.check_host = address.loopback;
+  api_config.check_host = address.loopback && config.unix_socket.empty();
+  api_config.behind_gateway = !config.unix_socket.empty();
+  api_config.remote = config.remote;
   auto impl = std::make_unique<Impl>(std::move(config), std::move(api_config), std::move(models));
   TUTTI_TRY(impl->listener, Listener::bind(impl->shards[0]->thread, address));
   address.port = impl->listener->port();
@@ -237,6 +247,9 @@ uint16_t HttpServer::port() const {
 
 std::string HttpServer::url() const {
   const BindAddress& address = impl_->address;
+  if (!address.unix_path.empty()) {
+    return "unix:" + address.unix_path;
+  }
   const bool v6 = address.ip.find(':') != std::string::npos;
   return fmt::format("http://{}{}{}:{}", v6 ? "[" : "", address.ip, v6 ? "]" : "", address.port);
 }

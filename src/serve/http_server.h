@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "serve/http_limits.h"
+#include "serve/remote_models.h"
 #include "serve/served_models.h"
 
 namespace tutti {
@@ -18,6 +19,8 @@ struct ServerConfig {
   std::string api_key;          ///< setting it sets use_key
   bool insecure = false;        ///< allow an address others can reach without an API key
   std::string allowed_origins;  ///< whose web pages may use the server: Cors::parse()
+  std::string unix_socket;  ///< path of a Unix socket to listen on instead: a gateway's engine does
+  std::shared_ptr<RemoteModels> remote;  ///< a gateway serves these instead of models of its own
   int32_t io_threads = 1;
   HttpLimits limits;
   RequestLimits request_limits;
@@ -36,7 +39,7 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   uint16_t port() const;
-  /// "http://127.0.0.1:9997"
+  /// "http://127.0.0.1:9997", or "unix:" and the path
   std::string url() const;
 
   /// Refuses new generation (503) and says so at /ready, lets replies under way finish; those that

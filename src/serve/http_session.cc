@@ -27,11 +27,16 @@ size_t put_chunk_size(std::string& text, size_t size) {
   return begin;
 }
 
+bool is_get(const RouteMatch& match) {
+  return std::string_view(match.route->method) == "GET";
+}
+
 }  // namespace
 
-/// A POST on its way through the worker pool. Dropped by the session when the client leaves; the
+/// A request on its way through the worker pool. Dropped by the session when the client leaves; the
 /// worker then drops the reply, which cancels its generation.
 struct HttpSession::Preparation {
+  HttpHead head;  // of a GET
   std::string body;
   RouteMatch match;
   ReplyInput input;
@@ -57,13 +62,18 @@ class HttpSession::CountedRequest {
   int64_t number_;
 };
 
-HttpSession::HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn, Kind kind)
+HttpSession::HttpSession(Shared& shared,
+                         IoThread& thread,
+                         std::unique_ptr<Conn> conn,
+                         Kind kind,
+                         std::shared_ptr<EnginePool> engines)
     : shared_(shared),
       limits_(shared.api.limits()),
       conn_(std::move(conn)),
       kind_(kind),
       changed_(thread),
       thread_(thread),
+      engines_(std::move(engines)),
       last_progress_(Clock::now()) {}
 
 Task<void> HttpSession::run(std::shared_ptr<HttpSession> self,
@@ -283,7 +293,7 @@ void HttpSession::account(int status, const HttpResponse& error) {
   RequestLine line{.request_id = request_id_,
                    .method = head_.method,
                    .path = head_.path,
-                   .peer = conn_->peer_address(),
+                   .peer = peer_,
                    .status = status,
                    .seconds = std::chrono::duration<double>(Clock::now() - request_begun_).count(),
                    .error = error.error_code,
@@ -294,7 +304,7 @@ void HttpSession::account(int status, const HttpResponse& error) {
     line.model = watch_->model();
     line.facts = watch_->facts();
   }
-  const bool probe = route_ != nullptr && route_->health();
+  const bool probe = told_by_engine_ || (route_ != nullptr && route_->health());
   shared_.log.write(line, probe ? RequestLog::Kind::kProbe : RequestLog::Kind::kRequest);
   watch_.reset();
 }
@@ -360,11 +370,25 @@ Task<HttpSession::Outcome> HttpSession::serve_one() {
   co_return outcome;
 }
 
+Task<HttpSession::Outcome> HttpSession::serve_get(const RouteMatch& match) {
+  Reply reply;
+  if (shared_.api.takes_long(match)) {
+    const Outcome outcome = co_await prepare(match, reply);
+    if (outcome != Outcome::kNext) {
+      co_return outcome;
+    }
+  } else {
+    reply = shared_.api.get(match, head_);
+  }
+  HttpResponse response = std::move(std::get<HttpResponse>(reply));
+  const Outcome outcome = co_await respond(std::move(response));
+  co_return outcome;
+}
+
 Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
   Outcome outcome = Outcome::kNext;
-  if (std::string_view(match.route->method) == "GET") {
-    HttpResponse response = shared_.api.get(match, head_);
-    outcome = co_await respond(std::move(response));
+  if (is_get(match)) {
+    outcome = co_await serve_get(match);
     co_return outcome;
   }
   const CountedRequest request(shared_);
@@ -373,6 +397,10 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
     HttpResponse response =
         error_reply(to_api_error(shared_.api.draining() ? shutting_down() : full));
     outcome = co_await respond(std::move(response));
+    co_return outcome;
+  }
+  if (shared_.api.remote() != nullptr) {
+    outcome = co_await relay(match);
     co_return outcome;
   }
   Reply reply;
@@ -399,6 +427,9 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
 Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& reply) {
   auto gone = std::make_shared<std::atomic<bool>>(false);
   auto job = std::make_shared<Preparation>();
+  if (is_get(match)) {
+    job->head = head_;
+  }
   job->body = std::move(body_);
   body_ = std::string();
   job->match = match;
@@ -406,7 +437,11 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
       ReplyInput{.request_id = request_id_, .waker = waker_, .gone = gone, .begun = request_begun_};
   const bool queued = shared_.workers.try_run([job, &api = shared_.api] {
     if (!*job->input.gone) {
-      job->reply = api.post(job->match, job->body, job->input);
+      if (is_get(job->match)) {
+        job->reply.reply = api.get(job->match, job->head);
+      } else {
+        job->reply = api.post(job->match, job->body, job->input);
+      }
     }
     job->body = std::string();
     if (*job->input.gone) {
@@ -465,7 +500,7 @@ Task<HttpSession::Outcome> HttpSession::send_collected(GenerationReply& reply) {
   co_return outcome;
 }
 
-Task<HttpSession::Outcome> HttpSession::send_stream(GenerationReply& reply) {
+Task<HttpSession::Outcome> HttpSession::send_stream(ReplyStream& reply) {
   stream_chunked_ = head_.version == 11;
   close_after_ = close_after_ || !stream_chunked_;  // HTTP/1.0: the end of the body is the close
   stream_ended_ = false;

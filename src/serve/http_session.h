@@ -11,6 +11,7 @@
 #include <string>
 #include <variant>
 
+#include "serve/engine_pool.h"
 #include "serve/http_api.h"
 #include "serve/io.h"
 #include "serve/request_log.h"
@@ -34,7 +35,12 @@ class HttpSession final : public ConnEvents,
   /// A connection above the limit is a `kProbe`: it may ask one question of the routes for probes.
   enum class Kind { kFull, kProbe };
 
-  HttpSession(Shared& shared, IoThread& thread, std::unique_ptr<Conn> conn, Kind kind);
+  /// `engines`: of a gateway, the thread's connections to those behind it.
+  HttpSession(Shared& shared,
+              IoThread& thread,
+              std::unique_ptr<Conn> conn,
+              Kind kind,
+              std::shared_ptr<EnginePool> engines = nullptr);
 
   /// Serves the connection until it ends; `on_end` runs last.
   static Task<void> run(std::shared_ptr<HttpSession> self,
@@ -76,11 +82,15 @@ class HttpSession final : public ConnEvents,
 
   Task<Outcome> serve_one();
   Task<Outcome> serve_request(const RouteMatch& match);
+  Task<Outcome> serve_get(const RouteMatch& match);
   Task<Outcome> read_head();
   Task<Outcome> read_body(int64_t limit);
   Task<Outcome> prepare(const RouteMatch& match, Reply& reply);
   Task<Outcome> send_collected(GenerationReply& reply);
-  Task<Outcome> send_stream(GenerationReply& reply);
+  Task<Outcome> send_stream(ReplyStream& reply);
+  Task<Outcome> relay(const RouteMatch& match);
+  using PlaceFound = Result<std::shared_ptr<EnginePlace>>;
+  Task<Outcome> find_place(PlaceFound& found);
   Task<Outcome> respond(HttpResponse response);
   Task<Outcome> refuse(ApiError error);
   /// As the dialect of the route writes it.
@@ -101,6 +111,7 @@ class HttpSession final : public ConnEvents,
   Event changed_;
   std::shared_ptr<Waker> waker_;
   IoThread& thread_;
+  const std::shared_ptr<EnginePool> engines_;
 
   // Input.
   std::string in_;
@@ -127,13 +138,15 @@ class HttpSession final : public ConnEvents,
   HttpHead head_;
   std::string body_;
   std::string request_id_;
+  std::string peer_;                              // whom the request came from, for the log
   std::string reply_headers_;                     // lines that every reply to it has
   std::string warnings_;                          // what its client is warned of, for the log
   const Route* route_ = nullptr;                  // once it is known
   std::shared_ptr<const GenerationWatch> watch_;  // of the reply under way
   Clock::time_point request_begun_;
   bool close_after_ = false;
-  GenerationReply* stream_ = nullptr;
+  bool told_by_engine_ = false;  // which has logged the request
+  ReplyStream* stream_ = nullptr;
   bool stream_chunked_ = true;
   bool stream_ended_ = false;
   Clock::time_point last_event_;

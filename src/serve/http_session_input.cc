@@ -97,6 +97,8 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
   request_id_ = random_id("req");
   reply_headers_.clear();
   warnings_.clear();
+  peer_ = conn_->peer_address();
+  told_by_engine_ = false;
   route_ = nullptr;
   watch_.reset();
   close_after_ = false;
@@ -159,6 +161,10 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
   const std::string* id = head_.find("x-request-id");
   if (id != nullptr && usable_request_id(*id)) {
     request_id_ = *id;
+  }
+  const std::string* peer = shared_.api.behind_gateway() ? head_.find(kPeerHeader) : nullptr;
+  if (peer != nullptr) {
+    peer_ = *peer;
   }
   co_return Outcome::kNext;
 }

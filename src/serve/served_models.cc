@@ -2,7 +2,23 @@
 
 #include <algorithm>
 
+#include <fmt/ranges.h>
+
 namespace tutti {
+
+Status no_such_model(const std::optional<std::string>& id, const std::vector<std::string>& names) {
+  constexpr size_t kShown = 200;
+  const std::string have =
+      names.empty() ? "no model yet" : fmt::format("{}", fmt::join(names, ", "));
+  if (!id) {
+    return invalid("model: missing; this server has {}", have).with_param("model");
+  }
+  return error(StatusCode::kNotFound,
+               "model \"{}\" is not served here; this server has {}",
+               id->substr(0, kShown),
+               have)
+      .with_param("model");
+}
 
 ServedModels::ServedModels()
     : reason_(StatusCode::kUnavailable, "the model is still loading; try again in a moment") {}
@@ -38,22 +54,15 @@ Result<std::shared_ptr<LanguageModel>> ServedModels::find(
   if (!id && models_.size() == 1) {
     return std::shared_ptr(models_.front());
   }
-  std::string names;
+  std::vector<std::string> names;
   for (const auto& model : models_) {
     const std::string& name = model->info().id;
     if (id == name) {
       return std::shared_ptr(model);
     }
-    names += (names.empty() ? "" : ", ") + name;
+    names.push_back(name);
   }
-  if (!id) {
-    return invalid("model: missing; this server has {}", names).with_param("model");
-  }
-  return error(StatusCode::kNotFound,
-               "model \"{}\" is not served here; this server has {}",
-               id->substr(0, 200),
-               names)
-      .with_param("model");
+  return no_such_model(id, names);
 }
 
 std::vector<std::shared_ptr<LanguageModel>> ServedModels::all() const {

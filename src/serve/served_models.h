@@ -12,6 +12,10 @@
 
 namespace tutti {
 
+/// What a request is told whose model is not among `names`: kNotFound, or kInvalidArgument if it
+/// names none.
+Status no_such_model(const std::optional<std::string>& id, const std::vector<std::string>& names);
+
 class ServedModels {
  public:
   ServedModels();

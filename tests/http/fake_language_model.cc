@@ -105,7 +105,7 @@ Status FakeLanguageModel::health() const {
 EngineStats FakeLanguageModel::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats;
-  stats.requests_running = static_cast<int64_t>(playing_.size());
+  stats.requests_running = static_cast<int64_t>(playing_.size()) + (stepping_ ? 1 : 0);
   stats.kv_blocks_total = 8;
   stats.kv_blocks_used = 2;
   stats.generated_tokens = generated_tokens_;
@@ -193,6 +193,7 @@ void FakeLanguageModel::play() {
     }
     const std::shared_ptr<FakeGeneration> generation = playing_.front();
     playing_.pop_front();
+    stepping_ = true;
     const bool cancelled = generation->cancelled;
     ++generated_tokens_;
     lock.unlock();
@@ -204,6 +205,7 @@ void FakeLanguageModel::play() {
     }
     std::this_thread::sleep_for(options_.step);
     lock.lock();
+    stepping_ = false;
     if (more) {
       playing_.push_back(generation);
     }

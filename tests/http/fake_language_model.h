@@ -102,6 +102,7 @@ class FakeLanguageModel final : public LanguageModel {
   size_t cancels_ = 0;
   uint64_t generated_tokens_ = 0;
   bool stopping_ = false;
+  bool stepping_ = false;  // one that is not in playing_ just now
   std::thread delivery_;
 };
 

@@ -1,0 +1,100 @@
+// The gateway's half of HttpSession: a request that an engine answers.
+#include "serve/dialect.h"
+#include "serve/http_session.h"
+#include "serve/relayed_reply.h"
+
+namespace tutti {
+
+namespace {
+
+constexpr const char* kNeverAnswered = "the model did not become ready in time; try again";
+
+std::string engine_request(const HttpHead& head,
+                           std::string_view request_id,
+                           std::string_view peer,
+                           std::string_view body) {
+  std::string out = fmt::format(
+      "{} {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+      "{}\r\n"
+      "x-request-id: {}\r\n{}: {}\r\n\r\n",
+      head.method,
+      head.path,
+      body.size(),
+      request_id,
+      kPeerHeader,
+      peer);
+  out += body;
+  return out;
+}
+
+}  // namespace
+
+// Until there is a place for the request, which may take as long as a model loads.
+Task<HttpSession::Outcome> HttpSession::find_place(PlaceFound& found) {
+  RemoteModels& models = *shared_.api.remote();
+  set_deadline(limits_.queue_timeout);
+  while (true) {
+    auto answer = models.find_place({.body = body_, .waker = waker_});
+    if (answer) {
+      set_deadline(std::chrono::milliseconds::max());
+      found = *std::move(answer);
+      co_return Outcome::kNext;
+    }
+    if (dead()) {
+      co_return disconnected();
+    }
+    Status status = ending();
+    if (status.ok() && expired_) {
+      status = Status(StatusCode::kUnavailable, kNeverAnswered);
+    }
+    if (!status.ok()) {
+      found = std::move(status);
+      co_return Outcome::kNext;
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+}
+
+Task<HttpSession::Outcome> HttpSession::relay(const RouteMatch& match) {
+  PlaceFound found = std::shared_ptr<EnginePlace>();
+  Outcome outcome = co_await find_place(found);
+  if (outcome != Outcome::kNext) {
+    co_return outcome;
+  }
+  if (!found.ok()) {
+    HttpResponse refused = error_reply(to_api_error(found.status()));
+    outcome = co_await respond(std::move(refused));
+    co_return outcome;
+  }
+  const Dialect& dialect = *match.route->dialect;
+  RelayedReply reply(
+      engines_, *std::move(found), dialect.format(match.route->number, ReplyEnvelope()), [this] {
+        on_wake();
+      });
+  reply.send(engine_request(head_, request_id_, peer_, body_));
+  body_ = std::string();
+  while (!reply.decided()) {
+    if (dead()) {
+      co_return disconnected();
+    }
+    if (const Status status = ending(); !status.ok()) {
+      HttpResponse ended = error_reply(to_api_error(status));
+      outcome = co_await respond(std::move(ended));
+      co_return outcome;
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+  reply_headers_ += reply.headers();
+  if (reply.streaming()) {
+    outcome = co_await send_stream(reply);
+    co_return outcome;
+  }
+  told_by_engine_ = !reply.lost();
+  HttpResponse response = reply.response(&dialect);
+  outcome = co_await respond(std::move(response));
+  co_return outcome;
+}
+
+}  // namespace tutti
