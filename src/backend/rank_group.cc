@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "base/known_failures.h"
 #include "base/log.h"
 #include "comm/self_communicator.h"
 #include "device/arena.h"
@@ -118,7 +119,8 @@ Status RankGroup::wait_for_job(std::chrono::milliseconds grace, std::chrono::mil
     ranks_->fail(health);
   }
   if (ranks_->broken.load(std::memory_order_acquire)) {
-    failure_ = ranks_->first_cause();
+    const Status cause = ranks_->first_cause();
+    failure_ = {cause.code(), explain_failure(cause.message())};
     return failure_;
   }
   return lost;
@@ -243,6 +245,10 @@ void RankGroup::Ranks::stall_until_aborted() const {
 void RankGroup::Ranks::fail(const Status& status) {
   const std::lock_guard lock(mutex);
   if (!cause.ok()) {
+    // What came first may only have waited for a rank whose device then tells what happened.
+    if (known_failure(cause.message()) == nullptr && known_failure(status.message()) != nullptr) {
+      cause = status;
+    }
     return;
   }
   // A rank that a collective interrupted comes here with what it was told; the set knows why.

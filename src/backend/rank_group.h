@@ -92,10 +92,11 @@ class RankGroup {
 
   /// Waits for the oldest submitted job on all ranks. Fails if the group has failed by then, in
   /// this job or a later one: with the first error of any rank, not that of one that was only
-  /// interrupted by it. After an error the group is broken: its collectives are aborted, later jobs
-  /// are not run and fail with kDevice. A rank that lags (RankGroupOptions), or a collective that
-  /// failed on a device, is kDevice as well. With broken() false the job was lost alone: the error
-  /// is that of the rank that lost it, and jobs before and after are as if it had not been.
+  /// interrupted by it; cause and remedy stand behind texts that are known. After an error the
+  /// group is broken: its collectives are aborted, later jobs are not run and fail with kDevice. A
+  /// rank that lags (RankGroupOptions), or a collective that failed on a device, is kDevice as
+  /// well. With broken() false the job was lost alone: the error is that of the rank that lost it,
+  /// and jobs before and after are as if it had not been.
   Status wait() { return wait_for_job(options_.grace, options_.step_timeout); }
 
   /// The group has failed for good; of the thread that submits and waits.
@@ -146,7 +147,8 @@ class RankGroup {
     Status run_task(const Task& task, int64_t number, RankHandles& handles);
     Attempt run_job(const Job& job, RankHandles& handles) const;
     void stall_until_aborted() const;
-    /// Keeps the first cause and wakes the ranks.
+    /// Keeps the first cause and wakes the ranks. One that is known for what it is
+    /// (base/known_failures.h) goes before one that is not, whichever came first.
     void fail(const Status& status);
     Status first_cause();
   };

@@ -116,6 +116,30 @@ TEST_P(RankGroupTest, ExceptionsOfDevicesAndMemoryBecomeStatus) {
   EXPECT_THAT(memory.message(), HasSubstr(fmt::format("rank {}", ranks() - 1)));
 }
 
+// A rank that waited for another fails first, and the other's device then tells why.
+TEST(RankGroupCause, WhatIsKnownGoesBeforeWhatCameFirst) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 1});
+  const std::unique_ptr<RankGroup> group =
+      RankGroup::start(*backend, {.request = {.ranks = 2}}).value();
+  std::promise<void> first_failed;
+  std::promise<void> second_runs;
+  const Status status = group->run([&](RankHandles& c) -> Status {
+    if (c.rank == 0) {
+      second_runs.get_future().wait();  // or it would not be run at all
+      first_failed.set_value();
+      throw DeviceError("rank 0 waited 1.0 s for rank 1, which did not arrive");
+    }
+    second_runs.set_value();
+    first_failed.get_future().wait();
+    // Late enough for the first to be kept in any case.
+    std::this_thread::sleep_for(milliseconds(20));
+    throw DeviceError("matmul: uncorrectable ECC error encountered (cudaErrorECCUncorrectable)");
+  });
+  EXPECT_EQ(status.code(), StatusCode::kDevice);
+  EXPECT_THAT(status.message(), HasSubstr("rank 1: matmul: uncorrectable ECC error"));
+  EXPECT_THAT(status.message(), HasSubstr("the GPU's memory is broken in one place. To do: "));
+}
+
 TEST_P(RankGroupTest, StopRunsWhatWasSubmitted) {
   std::atomic<int> ran{0};
   for (int i = 0; i < 3; ++i) {
