@@ -132,17 +132,76 @@ std::string parent(const std::string& group) {
   return group.substr(0, slash == std::string::npos ? 0 : slash);
 }
 
+// Of the directories of the process's groups from its own outwards, the mount point last.
+std::vector<std::string> directories_of(const Hierarchy& hierarchy) {
+  std::vector<std::string> out;
+  for (const Mount& mount : hierarchy.mounts) {
+    for (std::string group = below_mount(hierarchy.group, mount); !group.empty();
+         group = parent(group)) {
+      out.push_back(mount.point + group);
+    }
+    out.push_back(mount.point);
+  }
+  return out;
+}
+
+void take_quota(std::optional<double>& least,
+                std::optional<int64_t> quota,
+                std::optional<int64_t> period) {
+  if (quota && period && *quota > 0 && *period > 0) {
+    const double cpus = static_cast<double>(*quota) / static_cast<double>(*period);
+    least = least ? std::min(*least, cpus) : cpus;
+  }
+}
+
 }  // namespace
+
+std::optional<double> cgroup_cpu_quota(const System& system) {
+  std::optional<double> least;
+  for (const Hierarchy& hierarchy : find_hierarchies(system)) {
+    if (!hierarchy.v2) {
+      continue;
+    }
+    for (const std::string& directory : directories_of(hierarchy)) {
+      // "200000 100000", or "max 100000".
+      const std::string text = system.read(directory + "/cpu.max").value_or("");
+      const size_t blank = text.find(' ');
+      take_quota(least,
+                 to_int(std::string_view(text).substr(0, blank)),
+                 blank == std::string::npos ? std::nullopt
+                                            : to_int(std::string_view(text).substr(blank + 1)));
+    }
+  }
+  // Version 1; a container has its own group mounted there. -1: none.
+  const auto read = [&](const char* name) {
+    return to_int(system.read(std::string("/sys/fs/cgroup/cpu/") + name).value_or(""));
+  };
+  take_quota(least, read("cpu.cfs_quota_us"), read("cpu.cfs_period_us"));
+  return least;
+}
+
+std::optional<int64_t> cgroup_oom_kills(const System& system) {
+  constexpr std::string_view kName = "oom_kill ";
+  for (const Hierarchy& hierarchy : find_hierarchies(system)) {
+    for (const std::string& directory : directories_of(hierarchy)) {
+      const std::string events =
+          system.read(directory + (hierarchy.v2 ? "/memory.events" : "/memory.oom_control"))
+              .value_or("");
+      for (const std::string_view line : split(events, '\n')) {
+        if (line.starts_with(kName)) {
+          return to_int(line.substr(kName.size()));
+        }
+      }
+    }
+  }
+  return std::nullopt;
+}
 
 std::optional<int64_t> cgroup_memory_limit(const System& system) {
   std::optional<int64_t> least;
   for (const Hierarchy& hierarchy : find_hierarchies(system)) {
-    for (const Mount& mount : hierarchy.mounts) {
-      for (std::string group = below_mount(hierarchy.group, mount); !group.empty();
-           group = parent(group)) {
-        take_limits_of(system, mount.point + group, hierarchy.v2, least);
-      }
-      take_limits_of(system, mount.point, hierarchy.v2, least);
+    for (const std::string& directory : directories_of(hierarchy)) {
+      take_limits_of(system, directory, hierarchy.v2, least);
     }
   }
   return least;

@@ -42,6 +42,7 @@ void take_nvml_facts(const Inventory& nvml, Inventory& inventory) {
   inventory.driver.version = nvml.driver.version ? nvml.driver.version : inventory.driver.version;
   inventory.driver.cuda = nvml.driver.cuda;
   inventory.driver.nvml_error = nvml.driver.nvml_error;
+  inventory.driver.confidential = nvml.driver.confidential;
   inventory.counts.nvml = nvml.counts.nvml;
   inventory.gpus = nvml.gpus;
   inventory.links = nvml.links;
@@ -146,6 +147,7 @@ Inventory collect_inventory(const CollectOptions& options) {
   inventory.env = public_environment(options.system);
   add_host_facts(options.system, inventory);
   add_kernel_driver(options.system, inventory);
+  add_driver_surroundings(options.system, inventory);
   if (options.nvml) {
     take_nvml_facts(*options.nvml, inventory);
   } else {

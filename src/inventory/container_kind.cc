@@ -59,13 +59,14 @@ std::string container_kind(const System& system) {
       system.exists("/dev/dxg")) {
     return "wsl";
   }
+  return in_virtual_machine(system) ? "vm" : "bare";
+}
+
+bool in_virtual_machine(const System& system) {
   // Hypervisors set this bit for their guests; Xen has a directory of its own.
   const std::string processor = system.read("/proc/cpuinfo").value_or("");
-  if (contains(processor, " hypervisor") || system.exists("/sys/hypervisor/type") ||
-      (!contains(processor, "flags\t") && made_by_hypervisor(system))) {
-    return "vm";
-  }
-  return "bare";
+  return contains(processor, " hypervisor") || system.exists("/sys/hypervisor/type") ||
+         (!contains(processor, "flags\t") && made_by_hypervisor(system));
 }
 
 }  // namespace tutti

@@ -10,4 +10,7 @@ namespace tutti {
 /// container: that is what its user can change.
 std::string container_kind(const System& system);
 
+/// Whether the machine is a virtual one, seen from a container in it as well.
+bool in_virtual_machine(const System& system);
+
 }  // namespace tutti

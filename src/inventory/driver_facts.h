@@ -8,4 +8,7 @@ namespace tutti {
 /// Fills driver.version and driver.module from /proc/driver/nvidia/version.
 void add_kernel_driver(const System& system, Inventory& inventory);
 
+/// Device files, modules, helper processes, and what the driver wrote to the kernel's log.
+void add_driver_surroundings(const System& system, Inventory& inventory);
+
 }  // namespace tutti

@@ -20,6 +20,18 @@ struct NumaNode {
   Bytes memory_bytes;
 };
 
+struct NetworkInterface {
+  std::string name;                  ///< "eth0"
+  std::optional<std::string> state;  ///< "up", "down", "unknown"
+};
+
+struct InfinibandPort {
+  std::string device;  ///< "mlx5_0"
+  int64_t port = 1;
+  std::optional<std::string> state;  ///< "ACTIVE"
+  std::optional<std::string> rate;   ///< "400 Gb/sec (4X NDR)"
+};
+
 struct HostFacts {
   std::optional<std::string> kind;    ///< bare, docker, podman, kubernetes, vm or wsl
   std::optional<std::string> kernel;  ///< "6.8.0-45-generic"
@@ -27,6 +39,16 @@ struct HostFacts {
   Bytes memory_bytes;                 ///< MemTotal
   Bytes cgroup_memory_bytes;          ///< smallest limit of the process's groups; empty: none
   std::vector<NumaNode> numa;
+  std::optional<bool> virtual_machine;  ///< also of a container in one
+  std::optional<std::string> cpu_list;  ///< of the CPUs that this process may run on: "0-3,8"
+  std::optional<double> cpu_quota;      ///< CPUs' worth of time of its control groups; empty: all
+  Bytes memory_available_bytes;         ///< MemAvailable
+  std::optional<int64_t> oom_kills;     ///< of its control group, since that was made
+  std::optional<bool> numa_calls;       ///< the container allows get_mempolicy
+  std::optional<std::string> iommu;     ///< of the GPUs: off, passthrough or translated
+  std::optional<bool> acs_redirect;     ///< a bridge above a GPU sends peer traffic upwards
+  std::vector<NetworkInterface> interfaces;
+  std::vector<InfinibandPort> infiniband;
 
   /// What can be used at most: the smaller of both.
   Bytes usable_memory_bytes() const;
@@ -42,6 +64,7 @@ struct ShmFacts {
   Bytes size_bytes;
   Bytes free_bytes;
   std::vector<StaleFile> stale;  ///< nccl-* files that no process seen here uses
+  std::optional<bool> writable;
 };
 
 /// Soft limits of the process; -1: unlimited.
@@ -49,6 +72,19 @@ struct LimitFacts {
   Bytes memlock_bytes;
   std::optional<int64_t> nofile;
   Bytes stack_bytes;
+  std::optional<int64_t> processes;  ///< and threads
+};
+
+/// A device file of the driver.
+struct DeviceNode {
+  std::string name;                  ///< "nvidia0"
+  std::optional<std::string> error;  ///< why it cannot be opened; empty: it can
+};
+
+/// An error that the driver wrote to the kernel's log.
+struct XidEvent {
+  std::string pci;   ///< "0000:18:00"
+  int64_t code = 0;  ///< 79: off the bus
 };
 
 struct DriverFacts {
@@ -56,11 +92,21 @@ struct DriverFacts {
   std::optional<std::string> cuda;        ///< newest CUDA that it serves: "13.0"
   std::optional<std::string> module;      ///< open or proprietary
   std::optional<std::string> nvml_error;  ///< why NVML told nothing
+  std::vector<DeviceNode> nodes;   ///< /dev/nvidia0, nvidiactl, nvidia-uvm, ...: those there are
+  std::optional<bool> char_links;  ///< /dev/char has links to them
+  std::optional<bool> fabric_manager;         ///< a process of that name is seen
+  std::optional<int64_t> nvswitches;          ///< /dev/nvidia-nvswitch*
+  std::optional<int64_t> imex_channels;       ///< /dev/nvidia-caps-imex-channels/*
+  std::optional<bool> peermem;                ///< nvidia_peermem is loaded
+  std::optional<std::string> compat;          ///< a libcuda for older drivers that is found first
+  std::optional<bool> confidential;           ///< confidential computing is on
+  std::optional<std::vector<XidEvent>> xids;  ///< empty: the log may not be read
 };
 
 struct LibraryFacts {
   std::optional<std::string> nccl;  ///< "2.28.9"
   std::optional<std::string> cublaslt;
+  std::optional<std::string> architectures;  ///< of GPUs, that this build has code for: "80,90a"
 };
 
 /// GPUs counted three ways, and how many there were when all was well.
@@ -88,7 +134,8 @@ struct MigDevice {
 };
 
 struct EccFacts {
-  std::optional<int64_t> uncorrected;  ///< errors since the driver was loaded
+  std::optional<int64_t> uncorrected;   ///< errors since the driver was loaded
+  std::optional<bool> retired_pending;  ///< pages that the next reset takes out of use
 };
 
 /// Rows of memory that were replaced by spare ones.
@@ -102,11 +149,20 @@ struct PcieLink {
   std::optional<int64_t> gen_max;
   std::optional<int64_t> width;
   std::optional<int64_t> width_max;
+  std::optional<int64_t> replays;  ///< packets sent again since the driver was loaded
+};
+
+struct NvlinkFacts {
+  std::optional<int64_t> active;  ///< links
+  std::optional<int64_t> inactive;
+  std::optional<int64_t> errors;  ///< replays and recoveries of all links
 };
 
 struct FabricFacts {
-  std::optional<std::string> state;   ///< not_supported, not_started, in_progress or completed
-  std::optional<std::string> health;  ///< healthy, or what is wrong, joined by commas
+  std::optional<std::string> state;    ///< not_supported, not_started, in_progress or completed
+  std::optional<std::string> health;   ///< healthy, or what is wrong, joined by commas
+  std::optional<std::string> cluster;  ///< 32 hexadecimal digits
+  std::optional<int64_t> clique;
 };
 
 struct Gpu {
@@ -135,6 +191,10 @@ struct Gpu {
   Bytes bar1_bytes;
   std::optional<int64_t> numa_node;
   FabricFacts fabric;
+  std::optional<bool> mig_pending;  ///< its mode changes at the next reset
+  std::optional<bool> persistence;  ///< the driver stays awake without programs
+  std::optional<int64_t> temperature_celsius;
+  NvlinkFacts nvlink;
 };
 
 /// What the driver says about peer access: ok, chipset_not_supported, gpu_not_supported,

@@ -25,6 +25,7 @@ inline constexpr std::array<std::string_view, 6> kHostKinds{
 inline constexpr std::array<std::string_view, 2> kModules{"open", "proprietary"};
 inline constexpr std::array<std::string_view, 4> kDataTests{"pass", "fail", "hang", "not_run"};
 inline constexpr std::array<std::string_view, 5> kLinkKinds{"PIX", "PXB", "PHB", "NODE", "SYS"};
+inline constexpr std::array<std::string_view, 3> kIommu{"off", "passthrough", "translated"};
 inline constexpr std::array<std::string_view, 4> kFabricStates{
     "not_supported", "not_started", "in_progress", "completed"};
 inline constexpr Rule kLimit{.min = -1, .max = INT64_MAX};  // -1: unlimited
@@ -38,6 +39,20 @@ void fields(Archive& a, NumaNode& v) {
 }
 
 template <class Archive>
+void fields(Archive& a, NetworkInterface& v) {
+  a.field("name", v.name);
+  a.field("state", v.state);
+}
+
+template <class Archive>
+void fields(Archive& a, InfinibandPort& v) {
+  a.field("device", v.device);
+  a.field("port", v.port, kSmall);
+  a.field("state", v.state);
+  a.field("rate", v.rate);
+}
+
+template <class Archive>
 void fields(Archive& a, HostFacts& v) {
   a.field("kind", v.kind, Rule{.words = kHostKinds});
   a.field("kernel", v.kernel);
@@ -45,6 +60,16 @@ void fields(Archive& a, HostFacts& v) {
   a.field("memory_bytes", v.memory_bytes);
   a.field("cgroup_memory_bytes", v.cgroup_memory_bytes);
   a.field("numa", v.numa);
+  a.field("virtual_machine", v.virtual_machine);
+  a.field("cpu_list", v.cpu_list);
+  a.field("cpu_quota", v.cpu_quota);
+  a.field("memory_available_bytes", v.memory_available_bytes);
+  a.field("oom_kills", v.oom_kills);
+  a.field("numa_calls", v.numa_calls);
+  a.field("iommu", v.iommu, Rule{.words = kIommu});
+  a.field("acs_redirect", v.acs_redirect);
+  a.field("interfaces", v.interfaces);
+  a.field("infiniband", v.infiniband);
 }
 
 template <class Archive>
@@ -59,6 +84,7 @@ void fields(Archive& a, ShmFacts& v) {
   a.field("size_bytes", v.size_bytes);
   a.field("free_bytes", v.free_bytes);
   a.field("stale", v.stale);
+  a.field("writable", v.writable);
 }
 
 template <class Archive>
@@ -66,6 +92,19 @@ void fields(Archive& a, LimitFacts& v) {
   a.field("memlock_bytes", v.memlock_bytes, kLimit);
   a.field("nofile", v.nofile, kLimit);
   a.field("stack_bytes", v.stack_bytes, kLimit);
+  a.field("processes", v.processes, kLimit);
+}
+
+template <class Archive>
+void fields(Archive& a, DeviceNode& v) {
+  a.field("name", v.name);
+  a.field("error", v.error);
+}
+
+template <class Archive>
+void fields(Archive& a, XidEvent& v) {
+  a.field("pci", v.pci);
+  a.field("code", v.code, kSmall);
 }
 
 template <class Archive>
@@ -74,12 +113,22 @@ void fields(Archive& a, DriverFacts& v) {
   a.field("cuda", v.cuda);
   a.field("module", v.module, Rule{.words = kModules});
   a.field("nvml_error", v.nvml_error);
+  a.field("nodes", v.nodes);
+  a.field("char_links", v.char_links);
+  a.field("fabric_manager", v.fabric_manager);
+  a.field("nvswitches", v.nvswitches, kSmall);
+  a.field("imex_channels", v.imex_channels, kSmall);
+  a.field("peermem", v.peermem);
+  a.field("compat", v.compat);
+  a.field("confidential", v.confidential);
+  a.field("xids", v.xids);
 }
 
 template <class Archive>
 void fields(Archive& a, LibraryFacts& v) {
   a.field("nccl", v.nccl);
   a.field("cublaslt", v.cublaslt);
+  a.field("architectures", v.architectures);
 }
 
 template <class Archive>
@@ -110,6 +159,7 @@ void fields(Archive& a, MigDevice& v) {
 template <class Archive>
 void fields(Archive& a, EccFacts& v) {
   a.field("uncorrected", v.uncorrected);
+  a.field("retired_pending", v.retired_pending);
 }
 
 template <class Archive>
@@ -124,12 +174,22 @@ void fields(Archive& a, PcieLink& v) {
   a.field("gen_max", v.gen_max, kSmall);
   a.field("width", v.width, kSmall);
   a.field("width_max", v.width_max, kSmall);
+  a.field("replays", v.replays);
+}
+
+template <class Archive>
+void fields(Archive& a, NvlinkFacts& v) {
+  a.field("active", v.active, kSmall);
+  a.field("inactive", v.inactive, kSmall);
+  a.field("errors", v.errors);
 }
 
 template <class Archive>
 void fields(Archive& a, FabricFacts& v) {
   a.field("state", v.state, Rule{.words = kFabricStates});
   a.field("health", v.health);
+  a.field("cluster", v.cluster);
+  a.field("clique", v.clique, Rule{.max = UINT32_MAX});
 }
 
 template <class Archive>
@@ -158,6 +218,10 @@ void fields(Archive& a, Gpu& v) {
   a.field("bar1_bytes", v.bar1_bytes);
   a.field("numa_node", v.numa_node, kSmall);
   a.field("fabric", v.fabric);
+  a.field("mig_pending", v.mig_pending);
+  a.field("persistence", v.persistence);
+  a.field("temperature_celsius", v.temperature_celsius, kSmall);
+  a.field("nvlink", v.nvlink);
 }
 
 template <class Archive>

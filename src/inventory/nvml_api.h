@@ -89,6 +89,31 @@ struct FieldValue {
 
 inline constexpr unsigned kFieldRecoveryAction = 230;
 
+struct Utilization {
+  unsigned gpu;  // per cent of the last sample period in which a kernel ran
+  unsigned memory;
+};
+
+struct ConfidentialState {
+  unsigned environment;
+  unsigned feature;  // 1: on
+  unsigned dev_tools;
+};
+
+struct EventHandle;
+using EventSet = EventHandle*;
+
+struct EventData {
+  Device device;
+  unsigned long long type;
+  unsigned long long data;  // of an Xid its code
+  unsigned gpu_instance;
+  unsigned compute_instance;
+};
+
+inline constexpr unsigned long long kEventXid = 8;
+inline constexpr unsigned kReturnTimeout = 10;
+
 struct FabricV1 {
   unsigned char cluster[16];
   unsigned status;
@@ -107,7 +132,8 @@ struct FabricV2 {
 
 static_assert(sizeof(PciInfo) == 68 && sizeof(MemoryV2) == 40 && sizeof(ProcessV1) == 16 &&
               sizeof(ProcessV3) == 24 && sizeof(FieldValue) == 40 && sizeof(FabricV1) == 28 &&
-              sizeof(FabricV2) == 36);
+              sizeof(FabricV2) == 36 && sizeof(Utilization) == 8 &&
+              sizeof(ConfidentialState) == 12 && sizeof(EventData) == 32);
 
 enum P2pCapability : unsigned { kP2pRead = 0, kP2pWrite = 1, kP2pNvLink = 2, kP2pAtomics = 3 };
 
@@ -174,7 +200,21 @@ using Text = Function<Device, char*, unsigned>;
   X(common_ancestor, OfPair, "nvmlDeviceGetTopologyCommonAncestor", nullptr)        \
   X(p2p_status, P2pStatus, "nvmlDeviceGetP2PStatus", nullptr)                       \
   X(nvlink_state, OfLink, "nvmlDeviceGetNvLinkState", nullptr)                      \
-  X(nvlink_remote, RemoteOfLink, "nvmlDeviceGetNvLinkRemotePciInfo_v2", nullptr)
+  X(nvlink_remote, RemoteOfLink, "nvmlDeviceGetNvLinkRemotePciInfo_v2", nullptr)    \
+  X(nvlink_errors, ErrorsOfLink, "nvmlDeviceGetNvLinkErrorCounter", nullptr)        \
+  X(persistence, Number, "nvmlDeviceGetPersistenceMode", nullptr)                   \
+  X(retired_pending, Number, "nvmlDeviceGetRetiredPagesPendingStatus", nullptr)     \
+  X(pcie_replays, Number, "nvmlDeviceGetPcieReplayCounter", nullptr)                \
+  X(temperature, OfKind, "nvmlDeviceGetTemperature", nullptr)                       \
+  X(clock, OfKind, "nvmlDeviceGetClockInfo", nullptr)                               \
+  X(clock_max, OfKind, "nvmlDeviceGetMaxClockInfo", nullptr)                        \
+  X(utilization, UtilizationOf, "nvmlDeviceGetUtilizationRates", nullptr)           \
+  X(pcie_throughput, OfKind, "nvmlDeviceGetPcieThroughput", nullptr)                \
+  X(confidential, ConfidentialOf, "nvmlSystemGetConfComputeState", nullptr)         \
+  X(event_set, NewEvents, "nvmlEventSetCreate", nullptr)                            \
+  X(event_register, RegisterEvents, "nvmlDeviceRegisterEvents", nullptr)            \
+  X(event_wait, WaitEvents, "nvmlEventSetWait_v2", "nvmlEventSetWait")              \
+  X(event_free, FreeEvents, "nvmlEventSetFree", nullptr)
 
 using TextOfSystem = Function<char*, unsigned>;
 using ProcessName = Function<unsigned, char*, unsigned>;
@@ -199,6 +239,14 @@ using OfPair = Function<Device, Device, unsigned*>;
 using P2pStatus = Function<Device, Device, unsigned, unsigned*>;
 using OfLink = Function<Device, unsigned, unsigned*>;
 using RemoteOfLink = Function<Device, unsigned, PciInfo*>;
+using ErrorsOfLink = Function<Device, unsigned, unsigned, unsigned long long*>;
+using OfKind = Function<Device, unsigned, unsigned*>;
+using UtilizationOf = Function<Device, Utilization*>;
+using ConfidentialOf = Function<ConfidentialState*>;
+using NewEvents = Function<EventSet*>;
+using RegisterEvents = Function<Device, unsigned long long, EventSet>;
+using WaitEvents = Function<EventSet, EventData*, unsigned>;
+using FreeEvents = Function<EventSet>;
 
 struct Functions {
 #define TUTTI_DECLARE(member, type, newest, older) type member;

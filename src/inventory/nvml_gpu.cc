@@ -75,6 +75,7 @@ class GpuReader {
       gpu.mig = false;  // it cannot be divided
     } else if (q_.ok_code(f_.mig_mode, code)) {
       gpu.mig = now == 1;
+      gpu.mig_pending = now != next;
     }
     if (!gpu.mig.value_or(false)) {
       return;
@@ -117,6 +118,13 @@ class GpuReader {
     if (q_.ok(f_.remapped_rows, &corrected, &uncorrected, &pending, &failed)) {
       gpu.remapped = {.pending = pending != 0, .failed = failed != 0};
     }
+    if (const std::optional<int64_t> pages = quiet(f_.retired_pending)) {
+      gpu.ecc.retired_pending = *pages != 0;
+    }
+    if (const std::optional<int64_t> awake = quiet(f_.persistence)) {
+      gpu.persistence = *awake != 0;
+    }
+    gpu.temperature_celsius = quiet(f_.temperature, 0U);
     constexpr std::array kActions{
         "none", "gpu_reset", "node_reboot", "drain_p2p", "drain_and_reset"};
     nvml::FieldValue action{.field = nvml::kFieldRecoveryAction};
@@ -156,7 +164,8 @@ class GpuReader {
     gpu.pcie = {.gen = q_.number(f_.pcie_gen),
                 .gen_max = q_.number(f_.pcie_gen_max),
                 .width = q_.number(f_.pcie_width),
-                .width_max = q_.number(f_.pcie_width_max)};
+                .width_max = q_.number(f_.pcie_width_max),
+                .replays = quiet(f_.pcie_replays)};
     nvml::Bar1Memory bar1{};
     if (q_.ok(f_.bar1, &bar1)) {
       gpu.bar1_bytes = bytes(bar1.total);
@@ -177,16 +186,22 @@ class GpuReader {
     unsigned state = 0;
     unsigned status = 0;
     unsigned health = 0;
+    const unsigned char* cluster = nullptr;
+    unsigned clique = 0;
     if (const unsigned code = q_.code(f_.fabric_v2, &v2); code == nvml::kSuccess) {
       state = v2.state;
       status = v2.status;
       health = v2.health;
+      cluster = v2.cluster;
+      clique = v2.clique;
     } else if (f_.fabric_v1.call == nullptr) {
       q_.ok_code(f_.fabric_v2, code);
       return;
     } else if (q_.ok(f_.fabric_v1, &v1)) {
       state = v1.state;
       status = v1.status;
+      cluster = v1.cluster;
+      clique = v1.clique;
     } else {
       return;
     }
@@ -196,10 +211,49 @@ class GpuReader {
     if (state == 3) {
       gpu.fabric.health = status != nvml::kSuccess ? std::optional("failed: " + nvml_text(status))
                                                    : health_words(health);
+      gpu.fabric.cluster.emplace();
+      for (unsigned i = 0; i < 16; ++i) {
+        *gpu.fabric.cluster += fmt::format("{:02x}", cluster[i]);
+      }
+      gpu.fabric.clique = clique;
     }
   }
 
+  void nvlink(Gpu& gpu) {
+    constexpr unsigned kReplays = 0;
+    constexpr unsigned kRecoveries = 1;
+    NvlinkFacts links;
+    for (unsigned link = 0; link < nvml::kMaxNvLinks; ++link) {
+      unsigned active = 0;
+      if (q_.code(f_.nvlink_state, link, &active) != nvml::kSuccess) {
+        break;  // it has no more
+      }
+      std::optional<int64_t>& count = active != 0 ? links.active : links.inactive;
+      count = count.value_or(0) + 1;
+      for (const unsigned counter : {kReplays, kRecoveries}) {
+        unsigned long long errors = 0;
+        if (active != 0 && q_.code(f_.nvlink_errors, link, counter, &errors) == nvml::kSuccess) {
+          links.errors = links.errors.value_or(0) + bytes(errors).value_or(0);
+        }
+      }
+    }
+    if (links.active || links.inactive) {
+      links.active = links.active.value_or(0);
+      links.inactive = links.inactive.value_or(0);
+    }
+    gpu.nvlink = links;
+  }
+
  private:
+  // What many GPUs and older drivers do not tell, without a note of it.
+  template <class Function, class... Args>
+  std::optional<int64_t> quiet(const Function& function, Args... args) {
+    unsigned value = 0;
+    return q_.code(function, args..., &value) == nvml::kSuccess && value != UINT32_MAX
+               ? std::optional<int64_t>(value)
+               : std::nullopt;
+  }
+
   // Of each compute capability; 0 for those to come.
   static int64_t cores_per_sm(int major, int minor) {
     switch (major) {
@@ -316,6 +370,7 @@ Gpu read_gpu(const nvml::Functions& functions,
   reader.clocks_and_power(gpu);
   reader.bus(gpu);
   reader.fabric(gpu);
+  reader.nvlink(gpu);
   return gpu;
 }
 

@@ -26,6 +26,10 @@ void add_versions(const nvml::Functions& f, Inventory& inventory) {
   } else {
     inventory.add_error("nvml", fmt::format("{}: {}", f.cuda_version.name, nvml_text(code)));
   }
+  nvml::ConfidentialState confidential{};
+  if (f.confidential(&confidential) == nvml::kSuccess) {
+    inventory.driver.confidential = confidential.feature == 1;
+  }
 }
 
 }  // namespace

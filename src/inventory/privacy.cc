@@ -148,6 +148,10 @@ void Scrubber::scrub(Inventory& inventory) const {
   }
   optional(inventory.host.kernel);
   optional(inventory.driver.nvml_error);
+  optional(inventory.driver.compat);
+  for (NetworkInterface& interface : inventory.host.interfaces) {
+    interface.name = scrub(interface.name);
+  }
   for (StaleFile& file : inventory.shm.stale) {
     file.name = scrub(file.name);
   }

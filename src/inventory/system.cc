@@ -1,11 +1,16 @@
 #include "inventory/system.h"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/ascii.h"
 #include "base/file.h"
@@ -21,7 +26,8 @@ constexpr int64_t kMaxFileBytes = int64_t{4} << 20;  // /proc/*/maps of a large 
 std::optional<int64_t> process_limit(LimitKind kind) {
   const auto resource = kind == LimitKind::kMemlock     ? RLIMIT_MEMLOCK
                         : kind == LimitKind::kOpenFiles ? RLIMIT_NOFILE
-                                                        : RLIMIT_STACK;
+                        : kind == LimitKind::kStack     ? RLIMIT_STACK
+                                                        : RLIMIT_NPROC;
   rlimit limit{};
   if (getrlimit(resource, &limit) != 0) {
     return std::nullopt;
@@ -38,7 +44,47 @@ std::optional<FileSystemSize> size_of_file_system(const std::string& path) {
     return std::nullopt;
   }
   const auto bytes = [&](uint64_t blocks) { return static_cast<int64_t>(blocks * stat.f_frsize); };
-  return FileSystemSize{.size_bytes = bytes(stat.f_blocks), .free_bytes = bytes(stat.f_bavail)};
+  return FileSystemSize{.size_bytes = bytes(stat.f_blocks),
+                        .free_bytes = bytes(stat.f_bavail),
+                        .read_only = (stat.f_flag & ST_RDONLY) != 0};
+}
+
+int error_of_opening(const std::string& path) {
+  const int file = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) {
+    return errno;
+  }
+  close(file);
+  return 0;
+}
+
+// Each read gives one record: "4,1021,88,-;text", with further lines of it below.
+std::optional<std::vector<std::string>> lines_of_kernel_log() {
+  constexpr size_t kMostRecords = 1 << 17;
+  const int file = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) {
+    return std::nullopt;
+  }
+  std::vector<std::string> lines;
+  std::array<char, 8192> record{};
+  for (size_t i = 0; i < kMostRecords; ++i) {
+    const ssize_t got = ::read(file, record.data(), record.size());
+    if (got > 0) {
+      lines.emplace_back(record.data(), static_cast<size_t>(got));
+    } else if (got == 0 || errno != EPIPE) {  // EPIPE: older records were overwritten meanwhile
+      break;
+    }
+  }
+  close(file);
+  return lines;
+}
+
+std::optional<bool> numa_calls_allowed() {
+  int mode = 0;
+  if (syscall(SYS_get_mempolicy, &mode, nullptr, 0, nullptr, 0) == 0) {
+    return true;
+  }
+  return errno == EPERM ? std::optional(false) : std::nullopt;
 }
 
 }  // namespace
@@ -58,6 +104,11 @@ std::optional<std::string> System::read(std::string_view file) const {
   return std::string(trim(*content));
 }
 
+std::optional<std::string> System::read_bytes(std::string_view file) const {
+  Result<std::string> content = read_file(path(file), kMaxFileBytes);
+  return content.ok() ? std::optional(std::move(content).value()) : std::nullopt;
+}
+
 bool System::exists(std::string_view file) const {
   return file_exists(path(file));
 }
@@ -75,7 +126,11 @@ std::vector<std::string> System::list(std::string_view directory) const {
 }
 
 System this_system() {
-  return {.limit = process_limit, .file_system = size_of_file_system};
+  return {.limit = process_limit,
+          .file_system = size_of_file_system,
+          .open_error = error_of_opening,
+          .kernel_log = lines_of_kernel_log,
+          .numa_calls = numa_calls_allowed};
 }
 
 std::optional<int64_t> to_int(std::string_view text) {

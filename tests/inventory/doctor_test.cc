@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "inventory/inventory.h"
 #include "unit/loader/checkpoint_files.h"
 
@@ -109,9 +110,9 @@ TEST(Doctor, NvmlBySoname) {
 
 TEST(Doctor, WithoutDumpItSaysWhatThereIs) {
   const Outcome plain = run_shell(doctor(""));
-  EXPECT_EQ(plain.code, 0) << plain.output;
+  EXPECT_LE(plain.code, 2) << plain.output;
   for (const char* part :
-       {"CPUs", "of memory", "driver ", "GPUs ", "Nothing was tested", "doctor --dump FILE"}) {
+       {"CPUs", "of memory", "driver ", "GPUs ", " checks in ", " skipped", "doctor --dump FILE"}) {
     EXPECT_THAT(plain.output, HasSubstr(part));
   }
 }
@@ -119,10 +120,95 @@ TEST(Doctor, WithoutDumpItSaysWhatThereIs) {
 TEST(Doctor, ItsLinesNameEveryGpuAndWhatIsWrongWithIt) {
   const testing::TempDir folder;
   const Outcome report = run_with_mock(folder, R"({"gpus": [{}, {}, {}, {}, {}, {}, {}, {}]})", "");
-  EXPECT_EQ(report.code, 0) << report.output;
-  for (const char* part : {"28 x NV18", "8, of which CUDA shows", "hidden from this process"}) {
+  EXPECT_EQ(report.code, 2) << report.output;
+  for (const char* part :
+       {"28 x NV18", "8, of which CUDA shows", "hidden from this process", "driver.cuda"}) {
     EXPECT_THAT(report.output, HasSubstr(part));
   }
+}
+
+Json doctor_json(const testing::TempDir& folder, const std::string& machine) {
+  const Outcome run = run_with_mock(folder, machine, "--json");
+  Result<Json> json = parse_json(run.output);
+  EXPECT_TRUE(json.ok()) << run.output;
+  EXPECT_EQ(json->find("schema")->as_int(), 1);
+  const std::string severity = json->find("severity")->as_string();
+  EXPECT_EQ(run.code, severity == "error" ? 2 : severity == "warning" ? 1 : 0);
+  return std::move(json).value();
+}
+
+std::string severity_of(const Json& report, const std::string& id) {
+  for (const Json& check : report.find("checks")->as_array()) {
+    if (check.find("id")->as_string() == id) {
+      return check.find("severity")->as_string();
+    }
+  }
+  return "no such check";
+}
+
+TEST(Doctor, FaultsThatTheDriverTells) {
+  const testing::TempDir folder;
+  const Json sick = doctor_json(
+      folder,
+      R"({"gpus": [{}, {"ecc": 3, "clocks": 64, "fabric": 2, "pcie_width": 8, "recovery": 1,
+          "links": 17, "remap_failed": 1, "compute_mode": 2, "persistence": 0}]})");
+  const Json sound = doctor_json(folder, R"({"gpus": [{}, {}]})");
+  for (const auto& [id, severity] : {std::pair("gpu.ecc", "warning"),
+                                     std::pair("gpu.throttle", "warning"),
+                                     std::pair("fabric.state", "error"),
+                                     std::pair("link.pcie", "warning"),
+                                     std::pair("gpu.recovery", "error"),
+                                     std::pair("link.nvlink", "warning"),
+                                     std::pair("gpu.remap", "error"),
+                                     std::pair("gpu.compute_mode", "error"),
+                                     std::pair("gpu.persistence", "info")}) {
+    EXPECT_EQ(severity_of(sick, id), severity) << id;
+    EXPECT_EQ(severity_of(sound, id), "ok") << id;
+  }
+}
+
+TEST(Doctor, AFileInsteadOfThisMachine) {
+  const testing::TempDir folder;
+  const Json here = doctor_json(folder, R"({"gpus": [{}, {"ecc": 3}]})");
+  folder.write("box.json", to_string(*here.find("inventory")));
+  const Outcome run = run_shell(doctor("--json --inventory " + folder.file("box.json")));
+  const Result<Json> there = parse_json(run.output);
+  ASSERT_TRUE(there.ok()) << run.output;
+  EXPECT_EQ(to_string(*there->find("inventory")), to_string(*here.find("inventory")));
+  EXPECT_EQ(severity_of(*there, "gpu.ecc"), "warning");
+  EXPECT_EQ(severity_of(*there, "server.port"), "skipped");
+  for (const Json& check : here.find("checks")->as_array()) {
+    const std::string id = check.find("id")->as_string();
+    if (id != "server.port") {
+      EXPECT_EQ(severity_of(*there, id), check.find("severity")->as_string()) << id;
+    }
+  }
+  const Outcome wrong = run_shell(doctor("--inventory /nowhere.json"));
+  EXPECT_EQ(wrong.code, 66) << wrong.output;
+  folder.write("odd.json", "{\"gpus\": 3}");
+  EXPECT_EQ(run_shell(doctor("--inventory " + folder.file("odd.json"))).code, 64);
+}
+
+TEST(Doctor, AModelThatIsNamed) {
+  const testing::TempDir folder;
+  folder.write("box.json", R"({"host": {"kind": "bare", "memory_bytes": 1000000000000},
+      "counts": {"pci": 1, "nvml": 1, "cuda": 1}, "libraries": {"cublaslt": "13.1.0"},
+      "gpus": [{"index": 0, "nvml_index": 0, "uuid": "GPU-1", "name": "NVIDIA H200",
+                "compute_capability": "9.0", "memory_total_bytes": 150754820096,
+                "memory_used_bytes": 0}]})");
+  const std::string box = " --json --inventory " + folder.file("box.json");
+  const Result<Json> large = parse_json(run_shell(doctor("deepseek-r1" + box)).output);
+  ASSERT_TRUE(large.ok());
+  EXPECT_EQ(severity_of(*large, "model.files"), "ok");
+  EXPECT_EQ(severity_of(*large, "model.fits"), "error");
+  const Result<Json> small =
+      parse_json(run_shell(doctor("deepseek-r1-distill-qwen-7b" + box)).output);
+  ASSERT_TRUE(small.ok());
+  EXPECT_EQ(severity_of(*small, "model.fits"), "ok");
+  EXPECT_EQ(severity_of(*small, "model.gpus"), "ok");
+  const Result<Json> none = parse_json(run_shell(doctor("no-such-model" + box)).output);
+  ASSERT_TRUE(none.ok());
+  EXPECT_EQ(severity_of(*none, "model.files"), "error");
 }
 
 TEST(Doctor, AFileThatCannotBeWritten) {

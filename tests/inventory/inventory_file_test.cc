@@ -21,15 +21,35 @@ Inventory full() {
             .cpus = 208,
             .memory_bytes = int64_t{2} << 40,
             .cgroup_memory_bytes = int64_t{1} << 40,
-            .numa = {{.node = 0, .cpus = "0-103", .memory_bytes = int64_t{1} << 40}}};
+            .numa = {{.node = 0, .cpus = "0-103", .memory_bytes = int64_t{1} << 40}},
+            .virtual_machine = true,
+            .cpu_list = "0-103",
+            .cpu_quota = 1.5,
+            .memory_available_bytes = 7,
+            .oom_kills = 2,
+            .numa_calls = false,
+            .iommu = "translated",
+            .acs_redirect = true,
+            .interfaces = {{.name = "eth0", .state = "up"}},
+            .infiniband = {{.device = "mlx5_0", .port = 1, .state = "ACTIVE", .rate = "400"}}};
   i.shm = {.present = true,
            .size_bytes = 64 << 20,
            .free_bytes = 1 << 20,
-           .stale = {{.name = "nccl-x", .bytes = 9637888}}};
-  i.limits = {.memlock_bytes = -1, .nofile = 1024, .stack_bytes = 8 << 20};
+           .stale = {{.name = "nccl-x", .bytes = 9637888}},
+           .writable = true};
+  i.limits = {.memlock_bytes = -1, .nofile = 1024, .stack_bytes = 8 << 20, .processes = 9};
   i.env = {{"CUDA_VISIBLE_DEVICES", ""}, {"NCCL_DEBUG", "INFO"}};
   i.driver = {.version = "580.159.03", .cuda = "13.0", .module = "open", .nvml_error = "none"};
-  i.libraries = {.nccl = "2.28.9", .cublaslt = "13.1.0"};
+  i.driver.nodes = {{.name = "nvidia0", .error = "Operation not permitted"}};
+  i.driver.char_links = true;
+  i.driver.fabric_manager = false;
+  i.driver.nvswitches = 4;
+  i.driver.imex_channels = 1;
+  i.driver.peermem = true;
+  i.driver.compat = "/compat/libcuda.so.1";
+  i.driver.confidential = false;
+  i.driver.xids = {{.pci = "0000:18:00", .code = 79}};
+  i.libraries = {.nccl = "2.28.9", .cublaslt = "13.1.0", .architectures = "90a"};
   i.counts = {.pci = 8, .nvml = 7, .cuda = 6, .last_good = 8};
   Gpu gpu;
   gpu.index = 0;
@@ -51,17 +71,21 @@ Inventory full() {
                       .memory_total_bytes = 2,
                       .memory_used_bytes = 1}};
   gpu.compute_mode = "default";
-  gpu.ecc.uncorrected = 0;
+  gpu.ecc = {.uncorrected = 0, .retired_pending = true};
   gpu.remapped = {.pending = true, .failed = false};
   gpu.recovery_action = "gpu_reset";
   gpu.clock_reasons = {"idle", "sw_power_cap"};
   gpu.power_watts = 75.5;
   gpu.power_limit_watts = 600;
   gpu.power_limit_default_watts = 700;
-  gpu.pcie = {.gen = 4, .gen_max = 5, .width = 8, .width_max = 16};
+  gpu.pcie = {.gen = 4, .gen_max = 5, .width = 8, .width_max = 16, .replays = 3};
   gpu.bar1_bytes = int64_t{256} << 30;
   gpu.numa_node = 0;
-  gpu.fabric = {.state = "completed", .health = "healthy"};
+  gpu.fabric = {.state = "completed", .health = "healthy", .cluster = "00", .clique = 1};
+  gpu.mig_pending = true;
+  gpu.persistence = true;
+  gpu.temperature_celsius = 34;
+  gpu.nvlink = {.active = 17, .inactive = 1, .errors = 2};
   i.gpus = {gpu, {}};
   i.gpus[1].nvml_index = 0;
   i.links = {{.a = 0,
@@ -89,13 +113,21 @@ TEST(InventoryFile, FullFile) {
       R"({"taken_at":"2026-11-30T02:22:48Z","tutti_version":"0.1.0","host":{"kind":"docker",)"
       R"("kernel":"6.8.0","cpus":208,"memory_bytes":2199023255552,)"
       R"("cgroup_memory_bytes":1099511627776,)"
-      R"("numa":[{"node":0,"cpus":"0-103","memory_bytes":1099511627776}]},)"
+      R"("numa":[{"node":0,"cpus":"0-103","memory_bytes":1099511627776}],)"
+      R"("virtual_machine":true,"cpu_list":"0-103","cpu_quota":1.5,"memory_available_bytes":7,)"
+      R"("oom_kills":2,"numa_calls":false,"iommu":"translated","acs_redirect":true,)"
+      R"("interfaces":[{"name":"eth0","state":"up"}],)"
+      R"("infiniband":[{"device":"mlx5_0","port":1,"state":"ACTIVE","rate":"400"}]},)"
       R"("shm":{"present":true,"size_bytes":67108864,"free_bytes":1048576,)"
-      R"("stale":[{"name":"nccl-x","bytes":9637888}]},)"
-      R"("limits":{"memlock_bytes":-1,"nofile":1024,"stack_bytes":8388608},)"
+      R"("stale":[{"name":"nccl-x","bytes":9637888}],"writable":true},)"
+      R"("limits":{"memlock_bytes":-1,"nofile":1024,"stack_bytes":8388608,"processes":9},)"
       R"("env":{"CUDA_VISIBLE_DEVICES":"","NCCL_DEBUG":"INFO"},)"
-      R"("driver":{"version":"580.159.03","cuda":"13.0","module":"open","nvml_error":"none"},)"
-      R"("libraries":{"nccl":"2.28.9","cublaslt":"13.1.0"},)"
+      R"("driver":{"version":"580.159.03","cuda":"13.0","module":"open","nvml_error":"none",)"
+      R"("nodes":[{"name":"nvidia0","error":"Operation not permitted"}],"char_links":true,)"
+      R"("fabric_manager":false,"nvswitches":4,"imex_channels":1,"peermem":true,)"
+      R"("compat":"/compat/libcuda.so.1","confidential":false,)"
+      R"("xids":[{"pci":"0000:18:00","code":79}]},)"
+      R"("libraries":{"nccl":"2.28.9","cublaslt":"13.1.0","architectures":"90a"},)"
       R"("counts":{"pci":8,"nvml":7,"cuda":6,"last_good":8},)"
       R"("gpus":[{"index":0,"nvml_index":1,"uuid":"GPU-1","pci":"0000:18:00.0",)"
       R"("name":"NVIDIA H200","compute_capability":"9.0","sms":132,)"
@@ -103,20 +135,25 @@ TEST(InventoryFile, FullFile) {
       R"("processes":[{"name":"python3","bytes":4096}],"mig":true,)"
       R"("mig_devices":[{"index":3,"uuid":"MIG-1","name":"x","gpu_instance":1,)"
       R"("compute_instance":0,"memory_total_bytes":2,"memory_used_bytes":1}],)"
-      R"("compute_mode":"default","ecc":{"uncorrected":0},)"
+      R"("compute_mode":"default","ecc":{"uncorrected":0,"retired_pending":true},)"
       R"("remapped":{"pending":true,"failed":false},"recovery_action":"gpu_reset",)"
       R"("clock_reasons":["idle","sw_power_cap"],"power_watts":75.5,"power_limit_watts":600.0,)"
       R"("power_limit_default_watts":700.0,)"
-      R"("pcie":{"gen":4,"gen_max":5,"width":8,"width_max":16},"bar1_bytes":274877906944,)"
-      R"("numa_node":0,"fabric":{"state":"completed","health":"healthy"}},)"
+      R"("pcie":{"gen":4,"gen_max":5,"width":8,"width_max":16,"replays":3},"bar1_bytes":274877906944,)"
+      R"("numa_node":0,"fabric":{"state":"completed","health":"healthy","cluster":"00",)"
+      R"("clique":1},"mig_pending":true,"persistence":true,"temperature_celsius":34,)"
+      R"("nvlink":{"active":17,"inactive":1,"errors":2}},)"
       R"({"index":null,"nvml_index":0,"uuid":null,"pci":null,"name":null,)"
       R"("compute_capability":null,"sms":null,"memory_total_bytes":null,"memory_used_bytes":null,)"
       R"("processes":null,"mig":null,"mig_devices":[],"compute_mode":null,)"
-      R"("ecc":{"uncorrected":null},"remapped":{"pending":null,"failed":null},)"
+      R"("ecc":{"uncorrected":null,"retired_pending":null},"remapped":{"pending":null,"failed":null},)"
       R"("recovery_action":null,"clock_reasons":null,"power_watts":null,)"
       R"("power_limit_watts":null,"power_limit_default_watts":null,)"
-      R"("pcie":{"gen":null,"gen_max":null,"width":null,"width_max":null},"bar1_bytes":null,)"
-      R"("numa_node":null,"fabric":{"state":null,"health":null}}],)"
+      R"("pcie":{"gen":null,"gen_max":null,"width":null,"width_max":null,)"
+      R"("replays":null},"bar1_bytes":null,)"
+      R"("numa_node":null,"fabric":{"state":null,"health":null,"cluster":null,"clique":null},)"
+      R"("mig_pending":null,"persistence":null,"temperature_celsius":null,)"
+      R"("nvlink":{"active":null,"inactive":null,"errors":null}}],)"
       R"("links":[{"a":0,"b":1,"kind":"NV18",)"
       R"("p2p":{"read":"ok","write":"ok","atomics":"unknown"},"data_test":"pass",)"
       R"("bytes_per_second":396700000000.0}],"errors":[{"source":"nvml","text":"x"}]})");

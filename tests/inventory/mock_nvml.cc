@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 #include "base/json.h"
 
 namespace {
@@ -243,7 +245,8 @@ MOCK(nvmlSystemGetProcessName, unsigned pid, char* out, unsigned room) {
 
 MOCK(nvmlDeviceGetMigMode, MockGpu* gpu, unsigned* now, unsigned* next) {
   MOCK_GPU(nvmlDeviceGetMigMode)
-  *now = *next = gpu->json->find("mig") != nullptr ? 1 : 0;
+  *now = gpu->json->find("mig") != nullptr ? 1 : 0;
+  *next = static_cast<unsigned>(number(*gpu, "mig_next", *now));
   return kSuccess;
 }
 
@@ -273,6 +276,88 @@ MOCK_NUMBER(nvmlDeviceGetCurrPcieLinkGeneration, "pcie_gen", 5)
 MOCK_NUMBER(nvmlDeviceGetMaxPcieLinkGeneration, "pcie_gen_max", 5)
 MOCK_NUMBER(nvmlDeviceGetCurrPcieLinkWidth, "pcie_width", 16)
 MOCK_NUMBER(nvmlDeviceGetMaxPcieLinkWidth, "pcie_width_max", 16)
+
+MOCK_NUMBER(nvmlDeviceGetPersistenceMode, "persistence", 1)
+MOCK_NUMBER(nvmlDeviceGetRetiredPagesPendingStatus, "retired_pending", 0)
+MOCK_NUMBER(nvmlDeviceGetPcieReplayCounter, "pcie_replays", 0)
+
+MOCK(nvmlDeviceGetTemperature, MockGpu* gpu, unsigned sensor, unsigned* out) {
+  MOCK_GPU(nvmlDeviceGetTemperature)
+  *out = static_cast<unsigned>(number(*gpu, "temperature", 34));
+  return sensor == 0 ? kSuccess : kInvalidArgument;
+}
+
+MOCK(nvmlDeviceGetUtilizationRates, MockGpu* gpu, unsigned* out) {
+  MOCK_GPU(nvmlDeviceGetUtilizationRates)
+  out[0] = static_cast<unsigned>(number(*gpu, "busy", 0));
+  out[1] = static_cast<unsigned>(number(*gpu, "memory_busy", 0));
+  return kSuccess;
+}
+
+// Clocks of the SMs (1) alone.
+MOCK(nvmlDeviceGetClockInfo, MockGpu* gpu, unsigned kind, unsigned* out) {
+  MOCK_GPU(nvmlDeviceGetClockInfo)
+  *out = static_cast<unsigned>(number(*gpu, "clock", 345));
+  return kind == 1 ? kSuccess : kInvalidArgument;
+}
+
+MOCK(nvmlDeviceGetMaxClockInfo, MockGpu* gpu, unsigned kind, unsigned* out) {
+  MOCK_GPU(nvmlDeviceGetMaxClockInfo)
+  *out = static_cast<unsigned>(number(*gpu, "clock_max", 1980));
+  return kind == 1 ? kSuccess : kInvalidArgument;
+}
+
+// In KB/s: sent (0), received (1).
+MOCK(nvmlDeviceGetPcieThroughput, MockGpu* gpu, unsigned counter, unsigned* out) {
+  MOCK_GPU(nvmlDeviceGetPcieThroughput)
+  *out = static_cast<unsigned>(number(*gpu, counter == 0 ? "pcie_tx" : "pcie_rx", 0));
+  return counter < 2 ? kSuccess : kInvalidArgument;
+}
+
+MOCK(
+    nvmlDeviceGetNvLinkErrorCounter, MockGpu* gpu, unsigned link, unsigned counter, uint64_t* out) {
+  MOCK_GPU(nvmlDeviceGetNvLinkErrorCounter)
+  *out = link == 0 && counter == 0 ? static_cast<uint64_t>(number(*gpu, "link_errors", 0)) : 0;
+  return kSuccess;
+}
+
+// nvmlConfComputeSystemState_t: environment, feature, development tools.
+MOCK(nvmlSystemGetConfComputeState, unsigned* out) {
+  const Json* feature = machine->find("confidential");
+  out[0] = out[2] = 0;
+  out[1] = feature == nullptr ? 0 : static_cast<unsigned>(feature->as_int());
+  return kSuccess;
+}
+
+MOCK(nvmlEventSetCreate, int** out) {
+  static int set = 0;
+  *out = &set;
+  return kSuccess;
+}
+
+MOCK(nvmlDeviceRegisterEvents, MockGpu* gpu, unsigned long long types, int* /*set*/) {
+  MOCK_GPU(nvmlDeviceRegisterEvents)
+  return types == 8 ? kSuccess : kNotSupported;
+}
+
+MOCK(nvmlEventSetFree, int* /*set*/) {
+  return kSuccess;
+}
+
+// One event for each entry of "events": {"gpu": 3, "xid": 79}; then there are none.
+MOCK(nvmlEventSetWait_v2, int* /*set*/, void* out, unsigned milliseconds) {
+  static size_t next = 0;
+  const Json* events = machine->find("events");
+  if (events == nullptr || next >= events->as_array().size()) {
+    usleep(1000 * milliseconds);
+    return 10;  // NVML_ERROR_TIMEOUT
+  }
+  const Json& event = events->as_array()[next++];
+  put<MockGpu*>(out, 0, &gpus[static_cast<size_t>(event.find("gpu")->as_int())]);
+  put<uint64_t>(out, 8, 8);
+  put<uint64_t>(out, 16, static_cast<uint64_t>(event.find("xid")->as_int()));
+  return kSuccess;
+}
 
 MOCK(nvmlDeviceGetTotalEccErrors, MockGpu* gpu, unsigned type, unsigned counter, uint64_t* out) {
   MOCK_GPU(nvmlDeviceGetTotalEccErrors)
@@ -418,7 +503,9 @@ MOCK(nvmlDeviceGetGpuFabricInfoV, MockGpu* gpu, void* out) {
   if (get<unsigned>(out, 0) != 0x02000024U) {
     return kWrongVersion;
   }
+  put<unsigned char>(out, 4, static_cast<unsigned char>(number(*gpu, "cluster", 0)));
   put<unsigned>(out, 20, static_cast<unsigned>(number(*gpu, "fabric_status", 0)));
+  put<unsigned>(out, 24, static_cast<unsigned>(number(*gpu, "clique", 0)));
   put<unsigned char>(out, 28, static_cast<unsigned char>(number(*gpu, "fabric", 3)));
   put<unsigned>(out, 32, static_cast<unsigned>(number(*gpu, "fabric_health", 0x1aa)));
   return kSuccess;

@@ -65,6 +65,17 @@ TEST(Nvml, EightHealthyGpus) {
   EXPECT_EQ(gpu.numa_node, 1);
   EXPECT_EQ(gpu.fabric.state, "completed");
   EXPECT_EQ(gpu.fabric.health, "healthy");
+  EXPECT_EQ(gpu.fabric.cluster, std::string(32, '0'));
+  EXPECT_EQ(gpu.fabric.clique, 0);
+  EXPECT_EQ(gpu.mig_pending, false);
+  EXPECT_EQ(gpu.persistence, true);
+  EXPECT_EQ(gpu.temperature_celsius, 34);
+  EXPECT_EQ(gpu.ecc.retired_pending, false);
+  EXPECT_EQ(gpu.pcie.replays, 0);
+  EXPECT_EQ(gpu.nvlink.active, 18);
+  EXPECT_EQ(gpu.nvlink.inactive, 0);
+  EXPECT_EQ(gpu.nvlink.errors, 0);
+  EXPECT_EQ(inventory.driver.confidential, false);
   ASSERT_EQ(inventory.links.size(), 28U);
   for (const GpuLink& link : inventory.links) {
     EXPECT_LT(link.a, link.b);
@@ -74,6 +85,23 @@ TEST(Nvml, EightHealthyGpus) {
     EXPECT_EQ(link.data_test, "not_run");
     EXPECT_EQ(link.bytes_per_second, std::nullopt);
   }
+}
+
+TEST(Nvml, FaultsThatWaitAreTold) {
+  const Inventory inventory =
+      ask(R"({"confidential": 1, "gpus": [{"links": 17, "link_errors": 5, "persistence": 0,
+          "retired_pending": 1, "pcie_replays": 12, "mig_next": 1, "cluster": 171, "clique": 2}]})");
+  const Gpu& gpu = inventory.gpus[0];
+  EXPECT_EQ(gpu.nvlink.active, 17);
+  EXPECT_EQ(gpu.nvlink.inactive, 1);
+  EXPECT_EQ(gpu.nvlink.errors, 5);
+  EXPECT_EQ(gpu.persistence, false);
+  EXPECT_EQ(gpu.ecc.retired_pending, true);
+  EXPECT_EQ(gpu.pcie.replays, 12);
+  EXPECT_EQ(gpu.mig_pending, true);
+  EXPECT_EQ(gpu.fabric.cluster, "ab" + std::string(30, '0'));
+  EXPECT_EQ(gpu.fabric.clique, 2);
+  EXPECT_EQ(inventory.driver.confidential, true);
 }
 
 TEST(Nvml, NoLibrary) {
