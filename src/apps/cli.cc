@@ -31,6 +31,7 @@ struct Commands {
   TemplateOptions chat_template;
   CheckPeersOptions check_peers;
   DoctorOptions doctor;
+  TopOptions top;
   VersionOptions version;
   CalibrateOptions calibrate;
   PlanOptions plan;
@@ -281,19 +282,53 @@ void add_text_tools(CLI::App& app, Commands& c) {
 }
 
 void add_doctor(CLI::App& app, Commands& c) {
-  auto* cmd = app.add_subcommand("doctor", "Say what this machine has: GPUs, links, memory");
+  auto* cmd = app.add_subcommand(
+      "doctor", "Say what this machine has, what is wrong with it, and what to do");
   cmd->footer(
-      "Without flags a few lines. The file is one JSON object (docs/inventory.md): GPUs as the PCI "
-      "bus, NVML and CUDA count "
-      "them, their memory, health and links, the driver, memory limits, /dev/shm. What could not "
-      "be known is null, with the reason under \"errors\". It names no host and no user.\n"
-      "Example:\n  tutti doctor --dump -");
-  cmd->add_option("--dump", c.doctor.dump, "Write all of it to a file; - for standard output")
+      "docs/doctor.md lists the checks. The file of --dump is one JSON object (docs/inventory.md); "
+      "what could not be known is null, with the reason under \"errors\". It names no host and no "
+      "user, and --inventory reads it anywhere.\n"
+      "Exit code: 0 if all is well, 1 for warnings, 2 for errors.\n"
+      "Examples:\n  tutti doctor\n  tutti doctor deepseek-r1 --json\n  tutti doctor --dump "
+      "box.json\n"
+      "  tutti doctor --inventory box.json");
+  cmd->add_option("MODEL", c.doctor.model, "Also say whether this model is whole and fits");
+  cmd->add_flag("--json", c.doctor.json, "One JSON object (docs/doctor.md)");
+  cmd->add_flag("--quick", c.doctor.quick, "Move no data between GPUs");
+  cmd->add_option("--inventory", c.doctor.inventory, "Instead of this machine: a file of --dump")
+      ->type_name("FILE");
+  cmd->add_option("--dump",
+                  c.doctor.dump,
+                  "Write what the machine has to a file, for bug reports; - for standard output")
       ->type_name("FILE");
   cmd->add_option("--ask", c.doctor.ask, "What cuda or nvml alone shows")
       ->check(one_of({"cuda", "nvml"}))
       ->group("");
   cmd->callback([&c] { c.chosen = [&c] { return doctor_command(c.doctor); }; });
+}
+
+void add_top(CLI::App& app, Commands& c) {
+  auto* cmd = app.add_subcommand("top", "Show the GPUs as they work: a live table");
+  cmd->footer(
+      "q or Ctrl-C ends it. * stands before GPUs that the server of --url uses.\n"
+      "Examples:\n  tutti top\n  tutti top --url http://127.0.0.1:9997\n  tutti top --once --json "
+      "> "
+      "gpus.json\n  tutti top --file gpus.json");
+  auto* url = cmd->add_option(
+      "--url", c.top.url, "Ask a server, which also tells what it noticed (default: the driver)");
+  cmd->add_option("--file", c.top.file, "Show what --once --json wrote")
+      ->type_name("FILE")
+      ->excludes(url);
+  cmd->add_option(
+      "--api-key", c.top.api_key, "Key of the server (better: the variable TUTTI_API_KEY)");
+  cmd->add_flag("--once", c.top.once, "One look, not a live table");
+  cmd->add_flag("--json", c.top.json, "With --once: one JSON object (docs/top.md)");
+  cmd->add_option("--interval", c.top.interval_seconds, "Seconds between two looks")
+      ->capture_default_str()
+      ->check(between(0.1, 3600.0));
+  cmd->add_option("--columns", c.top.columns, "Width of the table (default: the terminal's)")
+      ->check(between(20, 1000));
+  cmd->callback([&c] { c.chosen = [&c] { return top_command(c.top); }; });
 }
 
 void add_version(CLI::App& app, Commands& c) {
@@ -391,6 +426,7 @@ int run_cli(int argc, char** argv) {
   add_text_tools(app, commands);
   add_bench(app, commands.bench, commands.chosen);
   add_doctor(app, commands);
+  add_top(app, commands);
   add_calibrate(app, commands);
   add_plan(app, commands);
   add_version(app, commands);

@@ -1,4 +1,5 @@
 // Flags of `tutti bench`.
+#include <charconv>
 #include <functional>
 
 #include "apps/cli_flags.h"
@@ -29,6 +30,66 @@ void add_bench_latency(CLI::App& bench, BenchLatencyOptions& o, std::function<in
   }
   cmd->add_flag("--json", o.json, "Print one JSON object");
   cmd->callback([&] { chosen = [&o] { return bench_latency_command(o); }; });
+}
+
+// "1,2,4"; false if it is no such list.
+bool parse_rank_counts(const std::string& text, std::vector<int>& ranks) {
+  constexpr int kMost = 64;
+  ranks.clear();
+  const char* at = text.data();
+  const char* end = at + text.size();
+  for (;;) {
+    int count = 0;
+    const auto [next, code] = std::from_chars(at, end, count);
+    if (code != std::errc() || count < 1 || count > kMost) {
+      return false;
+    }
+    ranks.push_back(count);
+    if (next == end) {
+      return true;
+    }
+    if (*next != ',') {
+      return false;
+    }
+    at = next + 1;
+  }
+}
+
+void add_bench_scaling(CLI::App& bench, BenchScalingOptions& o, std::function<int()>& chosen) {
+  auto* cmd = bench.add_subcommand(
+      "scaling", "One model on 1, 2, 4, ... GPUs: speed-up, efficiency, and where the time goes");
+  cmd->footer(
+      "Speed-up and efficiency are of decoding. On the CPU, and with --one-gpu, ranks share what "
+      "there "
+      "is: 1 is all there is to reach (docs/scaling.md).\n"
+      "Examples:\n  tutti bench scaling ./DeepSeek-R1 --svg scaling.svg\n"
+      "  tutti bench scaling tiny-r1 --device cpu --ranks 1,2");
+  add_model_flags(*cmd, o.model, true);
+  add_load_format(*cmd, o.model);
+  cmd->add_option_function<std::string>(
+         "--ranks",
+         [&o](const std::string& text) { parse_rank_counts(text, o.ranks); },
+         "Numbers of ranks, such as 1,2,4 (default: up to all GPUs)")
+      ->check(
+          [](const std::string& text) {
+            std::vector<int> ranks;
+            return parse_rank_counts(text, ranks)
+                       ? std::string()
+                       : std::string("wanted numbers from 1 to 64, such as 1,2,4");
+          },
+          "",
+          "ranks");
+  cmd->add_flag("--one-gpu", o.one_gpu, "All ranks on the first GPU");
+  cmd->add_option("--prompt-tokens", o.prompt_tokens, "Tokens of each prompt")
+      ->capture_default_str()
+      ->check(between(1, kMostTokens));
+  cmd->add_option("--new-tokens", o.new_tokens, "Tokens generated behind each")
+      ->capture_default_str()
+      ->check(between(2, 1 << 20));
+  cmd->add_option("--batch", o.batch, "Sequences")->capture_default_str()->check(between(1, 1024));
+  cmd->add_option("--svg", o.svg, "Also draw it into this file")->type_name("FILE");
+  cmd->add_flag("--json", o.json, "Print one JSON object (docs/scaling.md)");
+  cmd->callback([&] { chosen = [&o] { return bench_scaling_command(o); }; });
 }
 
 void add_bench_throughput(CLI::App& bench,
@@ -164,6 +225,7 @@ void add_bench(CLI::App& app, BenchFlags& flags, std::function<int()>& chosen) {
   auto* bench = app.add_subcommand("bench", "Measure speed");
   bench->require_subcommand(1);
   add_bench_latency(*bench, flags.latency, chosen);
+  add_bench_scaling(*bench, flags.scaling, chosen);
   add_bench_throughput(*bench, flags.throughput, chosen);
   add_bench_serve(*bench, flags.serve, chosen);
 }

@@ -28,6 +28,7 @@ void add_sampling_flags(CLI::App& app, ParameterFlags& flags);
 
 struct BenchFlags {
   BenchLatencyOptions latency;
+  BenchScalingOptions scaling;
   BenchThroughputOptions throughput;
   BenchServeOptions serve;
 };

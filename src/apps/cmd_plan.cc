@@ -6,9 +6,8 @@
 
 #include "apps/common.h"
 #include "apps/machine_inventory.h"
-#include "apps/model_search.h"
 #include "apps/options.h"
-#include "base/file.h"
+#include "apps/plan_facts.h"
 #include "base/option_names.h"
 #include "plan/advice.h"
 #include "plan/plan_output.h"
@@ -35,30 +34,6 @@ Result<Machine> find_machine(const std::string& hardware, const std::string& inv
   return this_machine();
 }
 
-bool is_path(const std::string& model) {
-  return model.empty() || model.front() == '/' || model.front() == '.' || model.front() == '~' ||
-         is_directory(model);
-}
-
-// A checkpoint on this machine, else the catalogue's.
-Result<ModelFacts> find_facts(const std::string& model) {
-  TUTTI_TRY(const Catalogue catalogue, Catalogue::load());
-  const Result<std::string> directory = find_listed_model(model, read_environment());
-  if (directory.ok()) {
-    TUTTI_RETURN_IF_ERROR(check_model_directory(*directory));
-    TUTTI_TRY(ModelFacts facts, facts_of_directory(*directory, catalogue));
-    return facts;
-  }
-  if (is_path(model)) {
-    return directory.status();
-  }
-  const Result<CatalogueChoice> choice = catalogue.find(model);
-  if (!choice.ok()) {
-    return choice.status();
-  }
-  return facts_of(*choice);
-}
-
 Result<PlanRequest> request_of(const PlanOptions& options) {
   PlanRequest request;
   TUTTI_TRY(request.goal, parse_goal(options.goal));
@@ -70,7 +45,7 @@ Result<PlanRequest> request_of(const PlanOptions& options) {
 
 Result<int> plan_model(const PlanOptions& options) {
   TUTTI_TRY(const PlanRequest request, request_of(options));
-  TUTTI_TRY(const ModelFacts model, find_facts(options.model));
+  TUTTI_TRY(const ModelFacts model, find_model_facts(options.model));
   TUTTI_TRY(const Machine machine, find_machine(options.hardware, options.inventory));
   TUTTI_TRY(const Plan plan, make_plan(model, machine, request));
   TUTTI_TRY(const ModelShape shape, model_shape(model));

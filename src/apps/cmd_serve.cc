@@ -11,10 +11,14 @@
 #include "apps/text_model.h"
 #include "apps/version.h"
 #include "backend/cuda_plugin.h"
+#include "backend/select.h"
 #include "base/log_event.h"
+#include "doctor/xid_table.h"
+#include "inventory/nvml_source.h"
 #include "serve/http_server.h"
 #include "supervise/child_process.h"
 #include "supervise/engine_report.h"
+#include "watch/gpu_watch.h"
 
 namespace tutti {
 
@@ -53,6 +57,23 @@ std::optional<int> serve_until_the_end(Shutdown& shutdown,
   std::_Exit(kFailedWhileServing);
 }
 
+// What a server notices of its GPUs goes to the log, once. None where the CPU was asked for or the
+// machine shows no GPU.
+std::unique_ptr<GpuWatch> watch_gpus(const ModelFlags& flags) {
+  if (flags.device == "cpu" || !nvidia_device_present("/")) {
+    return nullptr;
+  }
+  return std::make_unique<GpuWatch>(GpuWatchOptions{
+      .libraries = nvml_names(),
+      .say = [](const std::string& line) { log_warn("{}", line); },
+      .explain =
+          [](int64_t xid) {
+            const XidMeaning& meaning = meaning_of_xid(xid);
+            return fmt::format("{}. To do: {}", meaning.what, meaning.remedy);
+          },
+  });
+}
+
 ServerConfig server_config(const ServeOptions& options) {
   ServerConfig config;
   config.host = options.host;
@@ -86,8 +107,12 @@ Status serve(const ServeOptions& options, const ReportWriter& reports, Shutdown&
   auto served = std::make_shared<ServedModels>();
   // Listening first: a taken port is reported before minutes of loading, and /ready tells the truth
   // meanwhile.
-  TUTTI_TRY(const std::unique_ptr<HttpServer> server,
-            HttpServer::start(server_config(options), served));
+  const std::unique_ptr<GpuWatch> watch = watch_gpus(options.model);
+  ServerConfig config = server_config(options);
+  if (watch != nullptr) {
+    config.gpus = [&watch] { return watch->status(); };
+  }
+  TUTTI_TRY(const std::unique_ptr<HttpServer> server, HttpServer::start(std::move(config), served));
   if (!engine) {
     log_info("listening on {}; loading {}", server->url(), display_name(options.model.model));
   }
@@ -99,6 +124,9 @@ Status serve(const ServeOptions& options, const ReportWriter& reports, Shutdown&
                             {.max_waiting = options.limits.waiting},
                             engine ? progress_of(reports) : LoadProgressSink()));
   log_info("{}: {}", model.engine->info().id, model.description);
+  if (watch != nullptr) {
+    watch->set_used(model.gpus);
+  }
   shutdown.loaded();  // before anybody can see the model: from here on a signal finishes requests
   TUTTI_RETURN_IF_ERROR(served->add(model.engine));
   if (!engine) {

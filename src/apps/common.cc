@@ -15,6 +15,7 @@
 #include "backend/select.h"
 #include "base/check.h"
 #include "base/file.h"
+#include "base/known_failures.h"
 #include "base/log.h"
 #include "base/option_names.h"
 #include "base/units.h"
@@ -86,7 +87,10 @@ void ParameterFlags::apply(GenerationRequest& request) const {
 }
 
 int fail(const Status& status) {
-  std::fprintf(stderr, "tutti: %s\n", spell_options(status.message(), &as_flag).c_str());
+  const bool machine =
+      status.code() == StatusCode::kDevice || status.code() == StatusCode::kUnavailable;
+  const std::string text = machine ? explain_failure(status.message()) : status.message();
+  std::fprintf(stderr, "tutti: %s\n", spell_options(text, &as_flag).c_str());
   return mapping(status.code()).exit_code;
 }
 

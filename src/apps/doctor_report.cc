@@ -134,9 +134,7 @@ std::string doctor_report(const Inventory& inventory) {
   for (const InventoryError& error : inventory.errors) {
     out += line("not known", fmt::format("{}: {}", error.source, error.text));
   }
-  return out +
-         "\nNothing was tested: this is what the driver and the system say.\n"
-         "All of it, for a bug report: tutti doctor --dump FILE\nWhat fits here: tutti models\n";
+  return out;
 }
 
 }  // namespace tutti

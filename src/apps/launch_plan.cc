@@ -16,12 +16,23 @@ std::string index_list(const std::vector<int64_t>& gpus) {
   return fmt::format("{}{}", fmt::join(gpus, ","), gpus.size() == 1 ? "," : "");
 }
 
+void warn_of(const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) {
+    log_warn("{}", line);
+  }
+}
+
 }  // namespace
 
 Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoadOptions& options) {
   PlannedFlags planned{.flags = flags};
   TUTTI_TRY(const DeviceChoice device, parse_device_choice(flags.device));
-  if (device == DeviceChoice::kCpu || !nvidia_device_present("/")) {
+  if (device == DeviceChoice::kCpu) {
+    return planned;
+  }
+  if (!nvidia_device_present("/")) {
+    // A run on the CPU that nobody asked for is never silent where there are GPUs.
+    warn_of(gpus_without_driver() ? doctor_lines(this_inventory()) : std::vector<std::string>());
     return planned;
   }
   TUTTI_TRY(const GpuChoice gpus, parse_gpu_choice(flags.gpus));
@@ -32,7 +43,13 @@ Result<PlannedFlags> plan_before_loading(const ModelFlags& flags, const ModelLoa
                 catalogue,
                 options.format == LoadFormat::kDummy ? Headers::kImplied : Headers::kRead));
   const Inventory inventory = this_inventory();
+  warn_of(doctor_lines(inventory));
   planned.gpus_shown = inventory.counts.nvml.value_or(0);
+  for (const Gpu& gpu : inventory.gpus) {
+    if (gpu.index && gpu.uuid) {
+      planned.uuids[*gpu.index] = *gpu.uuid;
+    }
+  }
   TUTTI_TRY(const std::optional<Launch> launch,
             plan_launch(model,
                         calibrated_machine(inventory),

@@ -7,10 +7,15 @@
 #include "apps/common.h"
 #include "apps/version.h"
 #include "backend/child_process.h"
+#include "backend/peer_check.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/tuning_cache.h"
+#include "doctor/check.h"
+#include "doctor/peer_links.h"
+#include "doctor/report.h"
 #include "inventory/collect.h"
+#include "inventory/pci_gpus.h"
 #include "plan/calibration.h"
 
 namespace tutti {
@@ -105,7 +110,30 @@ Inventory this_inventory() {
   collect.last_good = last_good();
   ask_cuda(collect);
   ask_nvml(collect);
-  return collect_inventory(collect);
+  Inventory inventory = collect_inventory(collect);
+#ifdef TUTTI_CUDA_ARCHITECTURES
+  inventory.libraries.architectures = TUTTI_CUDA_ARCHITECTURES;
+#endif
+  return inventory;
+}
+
+double test_peers_of(Inventory& inventory) {
+  const std::vector<int> gpus = gpus_to_test(inventory);
+  if (gpus.size() < 2) {
+    return 0;
+  }
+  const PeerReport report = check_peers(gpus, {.command = {kThisProgram, "check-peers"}});
+  add_peer_results(report, inventory);
+  return report.seconds;
+}
+
+std::vector<std::string> doctor_lines(const Inventory& inventory) {
+  return launch_lines(examine({.inventory = inventory}));
+}
+
+bool gpus_without_driver() {
+  const std::optional<std::vector<PciGpu>> gpus = pci_gpus(this_system());
+  return gpus && !gpus->empty();
 }
 
 Machine this_machine() {

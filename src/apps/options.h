@@ -109,8 +109,22 @@ struct CheckPeersOptions {
 };
 
 struct DoctorOptions {
-  std::string dump;  ///< file for the inventory; "-": standard output; empty: none
-  std::string ask;   ///< for the program itself: what "cuda" or "nvml" alone shows
+  std::string model;      ///< empty: none
+  std::string inventory;  ///< file to look at instead of this machine; empty: none
+  bool json = false;
+  bool quick = false;  ///< no test of data between GPUs
+  std::string dump;    ///< file for the inventory; "-": standard output; empty: none
+  std::string ask;     ///< for the program itself: what "cuda" or "nvml" alone shows
+};
+
+struct TopOptions {
+  std::string url;   ///< of a server; empty: this machine's driver
+  std::string file;  ///< with what a server or --once --json gave; empty: none
+  std::string api_key;
+  bool once = false;
+  bool json = false;
+  double interval_seconds = 1;
+  int columns = 0;  ///< 0: the terminal's
 };
 
 struct VersionOptions {
@@ -145,6 +159,17 @@ struct BenchLatencyOptions {
   int one_of = 0;             ///< measure one rank of so many, alone; 0 = all ranks
   ParameterFlags parameters;  ///< over a temperature of 0
   bool json = false;
+};
+
+struct BenchScalingOptions {
+  ModelFlags model;
+  std::vector<int> ranks;  ///< empty: 1, 2, 4, ... as far as there are GPUs
+  bool one_gpu = false;    ///< all ranks on the first GPU
+  int64_t prompt_tokens = 128;
+  int64_t new_tokens = 64;
+  int64_t batch = 1;
+  bool json = false;
+  std::string svg;  ///< file; empty: none
 };
 
 struct BenchThroughputOptions {
@@ -199,12 +224,14 @@ int tokenize_command(const TokenizeOptions& options);
 int detokenize_command(const TokenizeOptions& options);
 int template_command(const TemplateOptions& options);
 int doctor_command(const DoctorOptions& options);
+int top_command(const TopOptions& options);
 int version_command(const VersionOptions& options);
 int calibrate_command(const CalibrateOptions& options);
 int plan_command(const PlanOptions& options);
 int models_command(const ModelsOptions& options);
 int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
+int bench_scaling_command(const BenchScalingOptions& options);
 int bench_throughput_command(const BenchThroughputOptions& options);
 int bench_serve_command(const BenchServeOptions& options);
 

@@ -1,5 +1,7 @@
 #include "apps/text_model.h"
 
+#include <charconv>
+
 #include "apps/launch_plan.h"
 #include "apps/machine_inventory.h"
 #include "apps/model_parts.h"
@@ -14,6 +16,20 @@
 #include "text/tokenizer.h"
 
 namespace tutti {
+
+namespace {
+
+// Of the name of a pool, "cuda:3 (NVIDIA H200)"; -1: it is no GPU's.
+int64_t cuda_index_of(const std::string& pool) {
+  constexpr std::string_view kPrefix = "cuda:";
+  int64_t index = -1;
+  if (pool.starts_with(kPrefix)) {
+    std::from_chars(pool.data() + kPrefix.size(), pool.data() + pool.size(), index);
+  }
+  return index;
+}
+
+}  // namespace
 
 Result<TextModel> load_text_model(const ModelFlags& flags,
                                   const std::string& name,
@@ -56,6 +72,12 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
             load_runner(planned.flags, *backend, options));
   if (planned.gpus_shown > 0) {
     remember_good_start(planned.gpus_shown);
+  }
+  for (const MemoryPool& pool : backend->memory_pools(runner->ranks())) {
+    const auto uuid = planned.uuids.find(cuda_index_of(pool.name));
+    if (uuid != planned.uuids.end()) {
+      model.gpus.insert(uuid->second);
+    }
   }
   const RunnerLimits& limits = runner->limits();
   const std::string& left_out =

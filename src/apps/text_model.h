@@ -1,6 +1,7 @@
 // A model with everything around it: ranks, engine, tokenizer, chat template, defaults.
 #pragma once
 #include <memory>
+#include <set>
 #include <string>
 
 #include "apps/common.h"
@@ -13,6 +14,7 @@ struct TextModel {
   std::shared_ptr<const Tokenizer> tokenizer;  ///< nullptr: the directory has no tokenizer.json
   std::shared_ptr<const ChatTemplate> chat_template;  ///< nullptr: none there
   std::string description;                            ///< one line for the operator
+  std::set<std::string> gpus;                         ///< UUIDs of those that ranks run on
 };
 
 /// What the model is loaded for: token ids alone; whatever it can do, with a line in the log about

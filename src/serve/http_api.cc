@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "serve/dialect.h"
+#include "serve/engine_gpus.h"
 #include "serve/engine_metrics.h"
 #include "serve/http_head.h"
 #include "serve/index_page.h"
@@ -34,6 +35,7 @@ constexpr Route kRoutes[] = {
     {RouteId::kLive, "GET", "/livez", false, true},
     {RouteId::kVersion, "GET", "/version", true, false},
     {RouteId::kMetrics, "GET", "/metrics", true, true},
+    {RouteId::kGpus, "GET", "/v1/cluster/gpus", true, false},
     {RouteId::kOpenApi, "GET", "/openapi.json", true, false},
 };
 
@@ -222,12 +224,14 @@ HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
     case RouteId::kMetrics: {
       HttpResponse response;
       response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      response.body = metrics_.render(*models_);
+      response.body = metrics_.render(*models_, gpu_status());
       if (remote() != nullptr) {
         response.body = merge_metrics(response.body, ask_engines_metrics(remote()->engines()));
       }
       return response;
     }
+    case RouteId::kGpus:
+      return json_response(to_string(status_json(gpu_status())));
     case RouteId::kOpenApi: {
       static const std::string kDocument = to_string(openapi_document());
       return json_response(kDocument);
@@ -236,6 +240,13 @@ HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
       break;
   }
   return error_response(http_error(500, "no handler for this route"));
+}
+
+GpuStatus HttpApi::gpu_status() const {
+  if (remote() != nullptr) {
+    return ask_engines_gpus(remote()->engines());
+  }
+  return config_.gpus ? config_.gpus() : GpuStatus();
 }
 
 std::vector<ModelCard> HttpApi::cards() const {

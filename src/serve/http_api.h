@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +32,7 @@ enum class RouteId {
   kIndex,
   kVersion,
   kMetrics,
+  kGpus,
   kOpenApi
 };
 
@@ -90,6 +92,7 @@ struct HttpApiConfig {
   RequestLimits request_limits;
   std::string version;  ///< of the program, as GET /version tells it
   std::string build;
+  std::function<GpuStatus()> gpus;  ///< of the machine; unset: none is watched
 };
 
 class HttpApi {
@@ -139,6 +142,9 @@ class HttpApi {
   HttpResponse live() const;
   HttpResponse ready() const;
   HttpResponse version() const;
+
+  GpuStatus gpu_status() const;
+
   Status readiness() const;
   HttpResponse options_of_health(const RouteMatch& match, const HttpHead& head) const;
   Result<std::unique_ptr<GenerationReply>> generate(const Route& route,

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "serve/gpu_metrics.h"
+
 namespace tutti {
 
 namespace {
@@ -162,6 +164,8 @@ std::vector<MetricInfo> metric_rows() {
   for (const HttpCounter& counter : kCounters) {
     rows.push_back(counter.info);
   }
+  const std::vector<MetricInfo> gpus = gpu_metric_rows();
+  rows.insert(rows.end(), gpus.begin(), gpus.end());
   return rows;
 }
 
@@ -218,7 +222,7 @@ void HttpMetrics::render_requests(std::string& out) const {
   }
 }
 
-std::string HttpMetrics::render(const ServedModels& models) const {
+std::string HttpMetrics::render(const ServedModels& models, const GpuStatus& gpus) const {
   std::string out;
   append_engines(out, models);
   {
@@ -232,6 +236,7 @@ std::string HttpMetrics::render(const ServedModels& models) const {
     append_head(out, counter.info);
     out += fmt::format("tutti:{} {}\n", counter.info.name, (this->*counter.member).load());
   }
+  append_gpu_metrics(out, gpus);
   return out;
 }
 

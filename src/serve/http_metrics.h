@@ -12,6 +12,7 @@
 
 #include "serve/histogram.h"
 #include "serve/served_models.h"
+#include "watch/gpu_status.h"
 
 namespace tutti {
 
@@ -62,7 +63,7 @@ class HttpMetrics {
   std::atomic<uint64_t> unknown_fields{0};  ///< request fields in no table
 
   /// Prometheus text format 0.0.4.
-  std::string render(const ServedModels& models) const;
+  std::string render(const ServedModels& models, const GpuStatus& gpus) const;
 
  private:
   void render_histograms(std::string& out) const;

@@ -198,6 +198,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   api_config.limits = config.limits;
   api_config.version = config.version;
   api_config.build = config.build;
+  api_config.gpus = config.gpus;
   api_config.request_limits = config.request_limits;
   if (config.use_key || !config.api_key.empty()) {
     TUTTI_TRY(api_config.key, ApiKey::make(config.api_key));

@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -9,6 +10,7 @@
 #include "serve/http_limits.h"
 #include "serve/remote_models.h"
 #include "serve/served_models.h"
+#include "watch/gpu_status.h"
 
 namespace tutti {
 
@@ -26,6 +28,7 @@ struct ServerConfig {
   RequestLimits request_limits;
   std::string version;  ///< of the program, as GET /version tells it
   std::string build;
+  std::function<GpuStatus()> gpus;  ///< what /v1/cluster/gpus and /metrics tell; quick, any thread
 };
 
 class HttpServer {

@@ -147,6 +147,8 @@ const char* summary(RouteId id) {
       return "Version and build of the program";
     case RouteId::kMetrics:
       return "Counters in Prometheus' text format";
+    case RouteId::kGpus:
+      return "The GPUs of this machine: load, memory, errors";
     case RouteId::kOpenApi:
       return "The interface in OpenAPI 3.1";
     case RouteId::kGenerate:

@@ -145,9 +145,10 @@ class HelpTest(Case):
             "tokenize": ["--file", "--jsonl", "--no-bos"],
             "detokenize": ["--file", "--jsonl", "--no-bos"],
             "template": ["--messages", "--tools", "--kwargs", "--no-generation-prompt"],
-            "doctor": ["--dump"],
+            "doctor": ["--dump", "--inventory", "--json", "--quick"],
+            "top": ["--once", "--json", "--url", "--file"],
             "calibrate": ["--json"],
-            "bench": ["latency", "serve", "throughput"],
+            "bench": ["latency", "scaling", "serve", "throughput"],
         }
         out, _ = self.run_tutti("--help")
         for command in flags:
