@@ -90,8 +90,11 @@ Outcome hidden(const Examined& machine) {
                           : std::nullopt)},
              {"nvidia_visible_devices", variable(m, "NVIDIA_VISIBLE_DEVICES")}});
   if (in_container(m) && m.counts.nvml && !of_container.empty()) {
+    // Whoever starts a container with some of the GPUs names them there.
+    const std::string given = variable(m, "NVIDIA_VISIBLE_DEVICES");
+    const bool chosen = !given.empty() && given != "all";
     return found(
-        Severity::kWarning,
+        chosen ? Severity::kInfo : Severity::kWarning,
         fmt::format(
             "{} of {} GPUs are not given to this container", of_container.size(), m.gpus.size()),
         remedy_for(m,

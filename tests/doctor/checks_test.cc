@@ -62,7 +62,7 @@ const std::vector<Case>& cases() {
       {"gpu.last_good", "OneLessInDocker", kError, "7 now", "docker run --gpus all", [](Patient& p) { in_docker(p); p.machine.counts.nvml = 7; }},
       {"gpu.last_good", "Never", kSkipped, "no model has been loaded", "", [](Patient& p) { p.machine.counts.last_good.reset(); }},
       {"gpu.hidden", "NotGiven", kWarning, "1 of 8 GPUs are not given", "docker run --gpus all (compose: gpus: all)", [](Patient& p) { in_docker(p); p.machine.gpus[7].nvml_index.reset(); p.machine.gpus[7].index.reset(); }},
-      {"gpu.hidden", "NotGivenInPod", kWarning, "not given", "nvidia.com/gpu", [](Patient& p) { p.machine.host.kind = "kubernetes"; p.machine.gpus[7].nvml_index.reset(); }},
+      {"gpu.hidden", "NotGivenInPod", kInfo, "not given", "nvidia.com/gpu", [](Patient& p) { p.machine.host.kind = "kubernetes"; p.machine.env["NVIDIA_VISIBLE_DEVICES"] = "GPU-00000000"; p.machine.gpus[7].nvml_index.reset(); }},
       {"gpu.hidden", "Masked", kInfo, "CUDA_VISIBLE_DEVICES=0 hides GPUs 1-7", "unset", [](Patient& p) { p.machine.env["CUDA_VISIBLE_DEVICES"] = "0"; for (size_t i = 1; i < 8; ++i) { p.machine.gpus[i].index.reset(); } }},
       {"gpu.mask", "EndsEarly", kWarning, "entry 2", "first entry that names no GPU", [](Patient& p) { p.machine.add_error("env", "CUDA_VISIBLE_DEVICES: entry 2 names no GPU"); }},
       {"gpu.mask", "Order", kInfo, "GPUs differ", "CUDA_DEVICE_ORDER=PCI_BUS_ID", [](Patient& p) { p.machine.gpus[1].name = "NVIDIA L40S"; }},
