@@ -140,6 +140,8 @@ bool CudaOps::run_mla_decode(const op::MlaAttention& args,
                      .sequences = static_cast<int>(args.out.dim(0)),
                      .heads = static_cast<int>(args.out.dim(1)),
                      .block_size = static_cast<int>(args.batch.block_size),
+                     // The rotation is only asked for behind the product that makes q_latent.
+                     .read_ahead = table.defined(),
                      .interleaved = layout == RopeLayout::kInterleaved,
                      .scale = args.scale},
                     static_cast<float*>(o_.decode_partials.data()),

@@ -18,8 +18,7 @@ constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
 constexpr int kStages = 2;
 constexpr int kColumns = kMlaLatent / kWarps;  // of the result, per warp
-constexpr int kMinTiles = 2;                 // fewer for a part cost more in merging than they save
-constexpr int kPartFloats = kMlaLatent + 2;  // sums, largest score, sum of weights
+constexpr int kPartFloats = kMlaLatent + 2;    // sums, largest score, sum of weights
 
 struct Params {
   MlaDecode p;
@@ -42,9 +41,12 @@ __device__ __forceinline__ int at(int row, int chunk, int width) {
   return row * width + ((chunk ^ (row & 7)) << 3);
 }
 
-// Parts that a sequence of so many keys is really cut into.
+// Parts that a sequence of so many keys is really cut into: a tile each; beyond 32 parts, whose
+// merging costs more than it saves, two or more.
 __device__ __forceinline__ int parts_of(int keys, int most) {
-  return min(most, max(1, (keys + kKeys - 1) / kKeys / kMinTiles));
+  constexpr int kCheapParts = 32;
+  const int tiles = (keys + kKeys - 1) / kKeys;
+  return min(most, max(min(tiles, kCheapParts), tiles / 2));
 }
 
 // 8 columns of a head's q_rope, from column `first` on, rotated.
@@ -69,10 +71,13 @@ __device__ uint4 rotated(const MlaDecode& p,
       pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7])};
 }
 
+// Chunks [begin, end) of each head's row.
+template <int kBegin, int kEnd>
 __device__ void load_queries(const MlaDecode& p, Shared& s, int sequence, int head0) {
-  for (int i = static_cast<int>(threadIdx.x); i < kHeads * kChunks; i += kThreads) {
-    const int row = i / kChunks;
-    const int chunk = i % kChunks;
+  constexpr int kCount = kEnd - kBegin;
+  for (int i = static_cast<int>(threadIdx.x); i < kHeads * kCount; i += kThreads) {
+    const int row = i / kCount;
+    const int chunk = kBegin + i % kCount;
     const int head = min(head0 + row, p.heads - 1);
     const auto* latent = static_cast<const __nv_bfloat16*>(p.q_latent) +
                          (int64_t{sequence} * p.heads + head) * kMlaLatent;
@@ -171,19 +176,26 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int sequence = static_cast<int>(blockIdx.z);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  wait_for_previous_kernel();
+  if (!p.read_ahead) {
+    wait_for_previous_kernel();
+  }
   const int keys = p.context_before[sequence] + 1;
   const int parts = parts_of(keys, params.parts);
   if (part >= parts) {
+    wait_for_previous_kernel();
     return;
   }
   const int64_t tiles = (keys + kKeys - 1) / kKeys;
   const int begin = static_cast<int>(part * tiles / parts);
   const int end = static_cast<int>((part + 1) * tiles / parts);
   const int32_t* table = p.block_table + int64_t{sequence} * p.table_stride;
-  load_queries(p, s, sequence, head0);
+  constexpr int kLatentChunks = kMlaLatent / 8;
   load_tile(params, s, table, begin, end, keys);
   load_tile(params, s, table, begin + 1, end, keys);
+  load_queries<kLatentChunks, kChunks>(p, s, sequence, head0);
+  wait_for_previous_kernel();
+  load_queries<0, kLatentChunks>(p, s, sequence, head0);
+  copy_async_commit();
   let_next_kernel_start();
 
   uint32_t q[kWidth / 16][4];
@@ -192,7 +204,11 @@ __global__ void __launch_bounds__(kThreads, 1)
   float sum[2] = {};
   for (int tile = begin; tile < end; ++tile) {
     const __nv_bfloat16* cache = s.cache[tile % kStages];
-    copy_async_wait<1>();
+    if (tile == begin) {
+      copy_async_wait<0>();  // the queries came last
+    } else {
+      copy_async_wait<1>();
+    }
     __syncthreads();
     if (tile == begin) {
       const int row = (lane / 8) % 2 * 8 + lane % 8;
@@ -300,56 +316,96 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-constexpr int kMergeThreads = 128;
 constexpr int kMostParts = 132;
+constexpr int kMergeColumns = 128;
+constexpr int kLanesOfParts = (kMostParts + 31) / 32;
 
-// 128 columns of one head of one sequence.
-__global__ void __launch_bounds__(kMergeThreads)
+// What the sums of each part count for, of which lane l has every 32nd; *total = the sum of all.
+__device__ void weigh_parts(
+    const float* from, int parts, float scale_log2, float (&weights)[kLanesOfParts], float* total) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  float sums[kLanesOfParts];
+  float most = -INFINITY;
+#pragma unroll
+  for (int i = 0; i < kLanesOfParts; ++i) {
+    const int part = i * 32 + lane;
+    weights[i] = part < parts ? from[part * kPartFloats + kMlaLatent] : -INFINITY;
+    sums[i] = part < parts ? from[part * kPartFloats + kMlaLatent + 1] : 0.0F;
+    most = fmaxf(most, weights[i]);
+  }
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) {
+    most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFF, most, step));
+  }
+  float sum = 0.0F;
+#pragma unroll
+  for (int i = 0; i < kLanesOfParts; ++i) {
+    weights[i] = weights[i] == -INFINITY ? 0.0F : exp2_fast((weights[i] - most) * scale_log2);
+    sum += weights[i] * sums[i];
+  }
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) {
+    sum += __shfl_xor_sync(0xFFFFFFFF, sum, step);
+  }
+  *total = sum;
+}
+
+// 128 columns of one head of one sequence. kGroups groups of threads take turns with the parts.
+template <int kGroups>
+__global__ void __launch_bounds__(kMergeColumns* kGroups)
     merge_kernel(const __grid_constant__ Params params) {
-  __shared__ float weights[kMostParts];
-  __shared__ float total;
-  take_turn();
+  constexpr int kAtOnce = 8;  // loads under way
+  __shared__ float of_groups[kGroups][kMergeColumns];
   const MlaDecode& p = params.p;
+  let_next_kernel_start();
   const int pair = static_cast<int>(blockIdx.x);
+  // Older than the kernel before, which let this one start after its own wait.
   const int parts = parts_of(p.context_before[pair / p.heads] + 1, params.parts);
+  wait_for_previous_kernel();
   if (parts == 1) {
     return;
   }
   const float* from = params.partials + int64_t{pair} * params.parts * kPartFloats;
-  if (threadIdx.x < 32) {
-    float largest = -INFINITY;
-    for (int i = static_cast<int>(threadIdx.x); i < parts; i += 32) {
-      largest = fmaxf(largest, from[i * kPartFloats + kMlaLatent]);
-    }
+  const int group = static_cast<int>(threadIdx.x) / kMergeColumns;
+  const int column = static_cast<int>(threadIdx.x) % kMergeColumns;
+  const int in_row = static_cast<int>(blockIdx.y) * kMergeColumns + column;
+  // Part `at` + kGroups * i of this column.
+  const auto read = [&](int at, float(&values)[kAtOnce]) {
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFF, largest, step));
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int part = at + kGroups * i;
+      values[i] = part < parts ? from[part * kPartFloats + in_row] : 0.0F;
     }
-    float sum = 0.0F;
-    for (int i = static_cast<int>(threadIdx.x); i < parts; i += 32) {
-      const float of_part = from[i * kPartFloats + kMlaLatent];
-      const float weight =
-          of_part == -INFINITY ? 0.0F : exp2_fast((of_part - largest) * params.scale_log2);
-      weights[i] = weight;
-      sum += weight * from[i * kPartFloats + kMlaLatent + 1];
-    }
+  };
+  float values[kAtOnce];
+  read(group, values);
+  float weights[kLanesOfParts];
+  float total;
+  weigh_parts(from, parts, params.scale_log2, weights, &total);
+  float sum = 0.0F;
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      sum += __shfl_xor_sync(0xFFFFFFFF, sum, step);
-    }
-    if (threadIdx.x == 0) {
-      total = sum;
+  for (int begin = 0; begin < kMostParts; begin += kGroups * kAtOnce) {
+    if (begin < parts) {
+      if (begin > 0) {
+        read(begin + group, values);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int part = begin + group + kGroups * i;
+        sum += __shfl_sync(0xFFFFFFFF, weights[(begin + kGroups * i) / 32], part % 32) * values[i];
+      }
     }
   }
+  of_groups[group][column] = sum;
   __syncthreads();
-  const int column = static_cast<int>(blockIdx.y) * kMergeThreads + static_cast<int>(threadIdx.x);
-  float value = 0.0F;
-#pragma unroll 8
-  for (int i = 0; i < parts; ++i) {
-    value += weights[i] * from[i * kPartFloats + column];
+  if (group == 0) {
+#pragma unroll
+    for (int g = 1; g < kGroups; ++g) {
+      sum += of_groups[g][column];
+    }
+    static_cast<__nv_bfloat16*>(p.out)[int64_t{pair} * kMlaLatent + in_row] =
+        __float2bfloat16(sum / total);
   }
-  static_cast<__nv_bfloat16*>(p.out)[int64_t{pair} * kMlaLatent + column] =
-      __float2bfloat16(value / total);
 }
 
 int head_blocks(int heads) {
@@ -394,12 +450,15 @@ cudaError_t mla_decode(const MlaDecode& p, float* partials, int sms, cudaStream_
   if (code != cudaSuccess || params.parts == 1) {
     return code;
   }
-  return launch_overlapped(
-      merge_kernel,
-      dim3(static_cast<unsigned>(p.sequences * p.heads), kMlaLatent / kMergeThreads),
-      kMergeThreads,
-      stream,
-      params);
+  const auto merge = [&](auto kernel, int groups) {
+    return launch_overlapped(
+        kernel,
+        dim3(static_cast<unsigned>(p.sequences * p.heads), kMlaLatent / kMergeColumns),
+        static_cast<unsigned>(groups * kMergeColumns),
+        stream,
+        params);
+  };
+  return params.parts > 8 ? merge(merge_kernel<4>, 4) : merge(merge_kernel<1>, 1);
 }
 
 }  // namespace tutti::cuda

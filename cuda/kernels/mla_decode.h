@@ -27,7 +27,10 @@ struct MlaDecode {
   int table_stride = 0;
   int sequences = 0;
   int heads = 0;
-  int block_size = 0;       ///< a power of two
+  int block_size = 0;  ///< a power of two
+  /// All but q_latent was complete when the kernel before this one began, as it is where that one
+  /// is a product (overlap.cuh): it may be read while that one runs.
+  bool read_ahead = false;
   bool interleaved = true;  ///< pairs of q_rope that turn: neighbours, or column i and 32 + i
   float scale = 0.0F;
 };
