@@ -1,5 +1,6 @@
 // Rotary positions, and moving rows into and out of the paged cache.
 #include "cuda/ops/device_math.cuh"
+#include "cuda/ops/norm_row.cuh"
 #include "cuda/ops/overlap.cuh"
 #include "cuda/ops/rows.h"
 
@@ -163,33 +164,23 @@ __global__ void rope_and_write_kv_kernel(Rows q,
 
 constexpr int kLatentThreads = 256;
 
-// A row in place by one block; what(i, the value as stored).
-template <class T, class What>
-__device__ void normalize_row(
-    T* row, const float* weights, float eps, int64_t width, const What& what) {
-  float sum = 0.0F;
-  for (int64_t i = threadIdx.x; i < width; i += kLatentThreads) {
-    const float x = to_f32(row[i]);
-    sum += x * x;
-  }
-  const float inverse = 1.0F / sqrtf(block_reduce<Sum>(sum) / static_cast<float>(width) + eps);
-  for (int64_t i = threadIdx.x; i < width; i += kLatentThreads) {
-    store(row + i, to_f32(row[i]) * inverse * weights[i]);
-    what(i, row[i]);
-  }
-}
-
 // Two blocks per token: the latent row, and q.
-template <class T>
+template <class T, int kWidth>
 __global__ void __launch_bounds__(kLatentThreads)
     write_latent_kernel(const __grid_constant__ LatentRows p) {
   let_next_kernel_start();
   const int64_t token = blockIdx.x;
+  const auto normalise = [&p](NormRow<kWidth>& norm, T* row, T* also) {
+    const auto read = [row](int64_t i, float(&values)[kWidth]) { load<kWidth>(row + i, values); };
+    norm.normalise(read, read, row, p.eps, also);
+  };
   if (blockIdx.y == 1) {
+    NormRow<kWidth> norm(p.q_norm, p.q.width);
     wait_for_previous_kernel();
-    normalize_row(row_of<T>(p.q, token), p.q_norm, p.eps, p.q.width, [](int64_t, const T&) {});
+    normalise(norm, row_of<T>(p.q, token), nullptr);
     return;
   }
+  NormRow<kWidth> norm(p.norm, p.normed);
   // Places and table are as old as the step: they are read while the kernel before still runs.
   const int32_t place = p.kv_places[token];
   const int32_t block_size = static_cast<int32_t>(p.cache.n1);
@@ -210,11 +201,7 @@ __global__ void __launch_bounds__(kLatentThreads)
       cached[second] = row[second];
     }
   }
-  normalize_row(row, p.norm, p.eps, p.normed, [cached](int64_t i, const T& x) {
-    if (cached != nullptr) {
-      cached[i] = x;
-    }
-  });
+  normalise(norm, row, cached);
 }
 
 // Block b copies row b of y; the sequence it belongs to is found by bisection.
@@ -339,8 +326,16 @@ cudaError_t write_latent(const LatentRows& p, cudaStream_t s) {
   }
   const dim3 grid(static_cast<unsigned>(p.latent.n0), p.q.data != nullptr ? 2 : 1);
   cudaError_t code = cudaSuccess;
+  // Of the cache only the row counts: places keep to multiples of its width.
+  Rows cached = p.cache;
+  cached.width = p.normed;
+  const bool eight = moves_eight(p.latent) && moves_eight(cached) && p.normed % 8 == 0 &&
+                     (p.q.data == nullptr || moves_eight(p.q));
   with_act(p.latent.type, [&](auto act) {
-    code = launch_overlapped(write_latent_kernel<decltype(act)>, grid, kLatentThreads, s, p);
+    with_width(eight, [&](auto width) {
+      code = launch_overlapped(
+          write_latent_kernel<decltype(act), width()>, grid, kLatentThreads, s, p);
+    });
   });
   return code;
 }

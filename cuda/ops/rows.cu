@@ -1,5 +1,6 @@
 // Norms, sums, embeddings and copies of rows: one block per row, or per stretch of a row.
 #include "cuda/ops/device_math.cuh"
+#include "cuda/ops/norm_row.cuh"
 #include "cuda/ops/overlap.cuh"
 #include "cuda/ops/rows.h"
 
@@ -47,88 +48,6 @@ __global__ void embedding_kernel(Rows y, ConstRows table, const int32_t* ids, in
   float* to = row_of<float>(y, blockIdx.x);
   for_columns<1>(y.width, [&](int64_t i) { to[i] = here ? to_f32(from[i]) : 0.0F; });
 }
-
-// The columns of a row that this thread holds in registers between the sum and the scaling, with
-// their weights; rows wider than all threads can hold are read again. Weights never change, so they
-// are fetched while the previous kernel still runs.
-template <int kWidth>
-class NormRow {
- public:
-  __device__ NormRow(const float* weight, int64_t width) : weight_(weight), width_(width) {
-#pragma unroll
-    for (int g = 0; g < kHeld; ++g) {
-      if (column(g) < width) {
-        load<kWidth>(weight + column(g), weights_[g]);
-      }
-    }
-  }
-
-  // read(column, values) fills the values of kWidth columns, which are normalised into `to`.
-  template <class Read, class Again, class Y>
-  __device__ void normalise(const Read& read, const Again& read_again, Y* to, float eps) {
-    float squares = 0;
-#pragma unroll
-    for (int g = 0; g < kHeld; ++g) {
-      if (column(g) < width_) {
-        read(column(g), values_[g]);
-        squares = add_squares(squares, values_[g]);
-      }
-    }
-    for (int64_t i = column(kHeld); i < width_; i += blockDim.x * kWidth) {
-      float values[kWidth];
-      read(i, values);
-      squares = add_squares(squares, values);
-    }
-    squares = block_reduce<Sum>(squares);
-    const float scale = 1.0F / sqrtf(squares / static_cast<float>(width_) + eps);
-#pragma unroll
-    for (int g = 0; g < kHeld; ++g) {
-      if (column(g) < width_) {
-        write(to + column(g), values_[g], weights_[g], scale);
-      }
-    }
-    for (int64_t i = column(kHeld); i < width_; i += blockDim.x * kWidth) {
-      float values[kWidth];
-      float weights[kWidth];
-      read_again(i, values);
-      load<kWidth>(weight_ + i, weights);
-      write(to + i, values, weights, scale);
-    }
-  }
-
- private:
-  static constexpr int kHeld = 2;
-
-  __device__ int64_t column(int g) const {
-    return (static_cast<int64_t>(g) * blockDim.x + threadIdx.x) * kWidth;
-  }
-
-  __device__ static float add_squares(float sum, const float (&values)[kWidth]) {
-#pragma unroll
-    for (int u = 0; u < kWidth; ++u) {
-      sum += values[u] * values[u];
-    }
-    return sum;
-  }
-
-  template <class Y>
-  __device__ static void write(Y* to,
-                               const float (&values)[kWidth],
-                               const float (&weights)[kWidth],
-                               float scale) {
-    float y[kWidth];
-#pragma unroll
-    for (int u = 0; u < kWidth; ++u) {
-      y[u] = values[u] * scale * weights[u];
-    }
-    store<kWidth>(to, y);
-  }
-
-  const float* weight_;
-  int64_t width_;
-  float weights_[kHeld][kWidth];
-  float values_[kHeld][kWidth];
-};
 
 template <class Y, class X, int kWidth>
 __global__ void rms_norm_kernel(Rows y, ConstRows x, const float* weight, float eps) {
