@@ -6,6 +6,7 @@
 #include "comm/communicator.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
+#include "cuda/kernels/combine_gemm.h"
 #include "cuda/kernels/few_rows_gemm.h"
 #include "cuda/kernels/grouped_gemm_sm90.h"
 #include "cuda/kernels/skinny_gemm.h"
@@ -107,6 +108,21 @@ bool narrow(const MatMul& p) {
   constexpr int64_t kOutputs = 1024;
   constexpr int64_t kLong = 1024;
   return p.m <= kFewRows && p.n <= kOutputs && p.k >= kLong;
+}
+
+// By bench/cuda/expert_bench on an H200: with a row for every expert tiles are even with the kernel
+// for few rows. A single matrix that takes that kernel twice reads its weights twice.
+bool few_rows(const MatMul& p) {
+  const bool scaled = p.w_type == ElementType::kE4M3;
+  const bool grouped = p.offsets != nullptr;
+  return p.m <= (scaled && !grouped ? kFewRows : 2 * kFewRows) || (grouped && p.m < p.batches);
+}
+
+// Whether a matrix may stand beside the experts of a mixture as one of them.
+bool like_an_expert(const MatMul& expert, const MatMul& p) {
+  return own_fits(p) && p.w_type == expert.w_type && p.n == expert.n && p.k == expert.k &&
+         p.y_type == expert.y_type && p.block_n == expert.block_n &&
+         p.scale_stride == expert.scale_stride;
 }
 
 BlockScales scales_of(const MatMul& p) {
@@ -219,10 +235,7 @@ bool CudaOps::run_own(const OwnProduct& own, const char* op) {
   if (!grouped && !scaled && !(p.batches > 1 ? p.m <= 2 * kFewRows : narrow(p))) {
     return false;
   }
-  // By bench/cuda/expert_bench on an H200: with a row for every expert tiles are even with the
-  // kernel for few rows. A single matrix that takes that kernel twice reads its weights twice.
-  const bool few =
-      p.m <= (scaled && !grouped ? kFewRows : 2 * kFewRows) || (grouped && p.m < p.batches);
+  const bool few = few_rows(p);
   if (!few && (grouped || p.batches == 1) && run_tiles(own, op)) {
     return true;
   }
@@ -247,10 +260,19 @@ bool CudaOps::run_own(const OwnProduct& own, const char* op) {
                         .n = static_cast<int>(p.n),
                         .k = static_cast<int>(p.k),
                         .gated = own.gated,
-                        .f32_out = p.y_type == ElementType::kF32},
+                        .f32_out = p.y_type == ElementType::kF32,
+                        .beside = {.y = own.beside.y,
+                                   .w = own.beside.w,
+                                   .scales = own.beside.scales,
+                                   .rows = static_cast<int>(own.beside.m)}},
                        o_.stream),
          op);
   return true;
+}
+
+bool CudaOps::takes_along(const OwnProduct& own, const MatMul& beside) const {
+  return own.p.m > 0 && beside.m > 0 && few_rows(own.p) && own_fits(own.p) &&
+         like_an_expert(own.p, beside) && beside.x == own.p.x && beside.y_stride == own.p.y_stride;
 }
 
 void CudaOps::run_matmul(const MatMul& p, const char* op) {
@@ -327,14 +349,64 @@ void CudaOps::run(const op::GroupedGatedLinear& args) {
   p.m = args.rows.dim(0);
   p.batches = args.weight.groups();
   p.offsets = args.offsets.data<int32_t>();
-  const OwnProduct own{.p = p,
-                       .scratch = args.gathered,
-                       .x_rows = args.rows.data<int32_t>(),
-                       .x_rows_count = args.x.dim(0),
-                       .gated = true};
-  if (!run_own(own, "grouped_gated_linear")) {
-    run_in_parts(*this, args);
+  OwnProduct own{.p = p,
+                 .scratch = args.gathered,
+                 .x_rows = args.rows.data<int32_t>(),
+                 .x_rows_count = args.x.dim(0),
+                 .gated = true};
+  if (args.beside.y.defined()) {
+    const MatMul beside = problem_of(args.beside.y, args.beside.x, args.beside.weight);
+    if (!args.beside.bias.defined() && takes_along(own, beside)) {
+      own.beside = beside;
+    } else {
+      run(args.beside);
+    }
   }
+  if (!run_own(own, "grouped_gated_linear")) {
+    op::GroupedGatedLinear alone = args;
+    alone.beside = {};  // done
+    run_in_parts(*this, alone);
+  }
+}
+
+void CudaOps::run(const op::GroupedLinearCombine& args) {
+  MatMul p = problem_of(args.y, args.x, args.weight);
+  p.batches = args.weight.groups();
+  const int64_t tokens = args.y.dim(0);
+  const bool beside = args.beside.y.defined();
+  MatMul shared;
+  if (beside) {
+    // Of the type and with the rows that y has.
+    shared = problem_of(args.y, args.beside.x, args.beside.weight);
+  }
+  const bool shared_fits = !beside || (!args.beside.bias.defined() && like_an_expert(p, shared));
+  if (tokens > kCombineTokens || p.y_type != ElementType::kBF16 || !own_fits(p) || !shared_fits) {
+    return run_in_parts(*this, args);
+  }
+  enter();
+  ++calls_.combine_gemm;
+  finish(combine_gemm({.y = p.y,
+                       .x = p.x,
+                       .w = p.w,
+                       .scales = scales_of(p),
+                       .experts = args.experts.data<int32_t>(),
+                       .weights = args.weights.data<float>(),
+                       .pair_row = args.pair_row.data<int32_t>(),
+                       .shared_w = shared.w,
+                       .shared_scales = shared.scales,
+                       .shared_x = shared.x,
+                       .y_stride = p.y_stride,
+                       .x_stride = p.x_stride,
+                       .shared_x_stride = shared.x_stride,
+                       .expert_stride = args.experts.stride(0),
+                       .weight_stride = args.weights.stride(0),
+                       .pair_stride = args.pair_row.stride(0),
+                       .tokens = static_cast<int>(tokens),
+                       .top_k = static_cast<int>(args.experts.dim(1)),
+                       .n = static_cast<int>(p.n),
+                       .k = static_cast<int>(p.k)},
+                      o_.stream),
+         "grouped_linear_combine");
 }
 
 void CudaOps::run(const op::BatchedLinear& args) {

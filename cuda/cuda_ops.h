@@ -45,6 +45,7 @@ class CudaOps final : public Ops {
             {"simple_mla_attention", calls_.simple_mla_attention},
             {"skinny_gemm", calls_.skinny_gemm},
             {"few_rows_gemm", calls_.few_rows_gemm},
+            {"combine_gemm", calls_.combine_gemm},
             {"grouped_gemm", calls_.grouped_gemm},
             {"cublaslt", calls_.cublaslt},
             {"simple_matmul", calls_.simple_matmul}};
@@ -82,6 +83,7 @@ class CudaOps final : public Ops {
   void run(const op::MoePermute& args);
   void run(const op::MoeAssign& args);
   void run(const op::MoeCombine& args);
+  void run(const op::GroupedLinearCombine& args);
   void run(const op::GatherRows& args);
   void run(const op::Argmax& args);
   void run(const op::ShardArgmax& args);
@@ -109,14 +111,19 @@ class CudaOps final : public Ops {
     const int32_t* x_rows = nullptr;  ///< [p.m]: the row of x behind each row of y, if not the same
     int64_t x_rows_count = 0;         ///< of x
     bool gated = false;
+    /// A matrix that few_rows_gemm takes along, or an empty problem.
+    MatMul beside{};
   };
 
+  /// Whether few_rows_gemm would take it, and can take the other matrix along.
+  bool takes_along(const OwnProduct& own, const MatMul& beside) const;
   /// False: not a shape for the kernels that are meant.
   bool run_own(const OwnProduct& own, const char* op);
   bool run_tiles(const OwnProduct& own, const char* op);
   bool quantize(const OwnProduct& own, QuantizeRows& q, const char* op);
   bool decode_fits(const PagedAttention& problem, const AttentionBatch& batch) const;
-  /// table: of Rope for q_rope, or undefined. False: not a shape of the kernel.
+  /// table: of Rope for q_rope, or undefined; where there is one, the operation before was the
+  /// product that made q_latent. False: not a shape of the kernel.
   bool run_mla_decode(const op::MlaAttention& args, ConstTensorView table, RopeLayout layout);
   bool run_mla_prefill(const op::MlaAttention& args);
 
@@ -129,6 +136,7 @@ class CudaOps final : public Ops {
     int64_t simple_mla_attention = 0;
     int64_t skinny_gemm = 0;
     int64_t few_rows_gemm = 0;
+    int64_t combine_gemm = 0;
     int64_t grouped_gemm = 0;
     int64_t cublaslt = 0;
     int64_t simple_matmul = 0;

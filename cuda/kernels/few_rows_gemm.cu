@@ -14,6 +14,7 @@ using few_rows::DirectReader;
 using few_rows::DirectX;
 using few_rows::E4m3;
 using few_rows::kOutputs;
+using few_rows::Matrix;
 using few_rows::Params;
 using few_rows::Reader;
 using few_rows::StagedX;
@@ -39,10 +40,26 @@ struct Plan {
   static_assert(kShare == 1 || kShare == kWarps);
 };
 
+// What a block multiplies: rows of x by a matrix.
+struct Task {
+  Matrix matrix;
+  Group rows;     // of y
+  void* y;        // of row 0
+  bool in_order;  // row i of y comes of row i of x, whatever x_rows says
+};
+
+const __device__ __forceinline__ __nv_bfloat16* row_of_x(const Params& p,
+                                                         const Task& task,
+                                                         int row) {
+  return p.x + task.rows.index * p.x_group +
+         (task.in_order || p.x_rows == nullptr ? row : p.x_rows[row]) * p.x_stride;
+}
+
 // Of one tile; sums[0, 1] are of outputs 0 .. 7, sums[2, 3] of 8 .. 15, of two rows of x each.
 class Store {
  public:
-  __device__ Store(const Params& p, int matrix) : p_(p), base_(matrix * p.y_group) {}
+  __device__ Store(const Params& p, const Task& task)
+      : p_(p), y_(task.y), base_(task.rows.index * p.y_group) {}
 
   template <bool kGated>
   __device__ void tile(int tile, int begin, int end, const float (&sums)[4]) const {
@@ -74,13 +91,14 @@ class Store {
  private:
   __device__ void put(int64_t at, float value) const {
     if (p_.f32_out) {
-      static_cast<float*>(p_.y)[at] = value;
+      static_cast<float*>(y_)[at] = value;
     } else {
-      static_cast<__nv_bfloat16*>(p_.y)[at] = __float2bfloat16(value);
+      static_cast<__nv_bfloat16*>(y_)[at] = __float2bfloat16(value);
     }
   }
 
   const Params& p_;
+  void* y_;
   int64_t base_;
 };
 
@@ -145,13 +163,31 @@ __global__ void __launch_bounds__(P::kThreads, P::kPerSm)
   const int team = block * P::kTeams + warp / P::kShare;
   const int first_tile = team * p.team_tiles;
   const int end_tile = min(first_tile + p.team_tiles, p.tiles);
-  Group group{.index = static_cast<int>(blockIdx.y), .begin = 0, .end = p.rows};
+  Task task{.matrix = {},
+            .rows = {.index = static_cast<int>(blockIdx.y), .begin = 0, .end = p.rows},
+            .y = p.y,
+            .in_order = false};
+  // Blocks of the shared expert come first: they need not wait for the choice of the others.
+  const bool shared = kGrouped && p.beside.y != nullptr && blockIdx.y == 0;
   if constexpr (kGrouped) {
-    wait_for_previous_kernel();
-    group = nth_group_with_rows(p.offsets, p.groups, static_cast<int>(blockIdx.y));
-    if (group.index < 0) {
-      return;  // all blocks of a cluster: they have the same y
+    if (shared) {
+      task = {.matrix = {static_cast<const uint8_t*>(p.beside.w), p.beside.scales},
+              .rows = {.index = 0, .begin = 0, .end = p.beside.rows},
+              .y = p.beside.y,
+              .in_order = true};
+    } else {
+      wait_for_previous_kernel();
+      task.rows = nth_group_with_rows(
+          p.offsets, p.groups, static_cast<int>(blockIdx.y) - (p.beside.y != nullptr ? 1 : 0));
+      if (task.rows.index < 0) {
+        return;  // all blocks of a cluster: they have the same y
+      }
     }
+  }
+  const Group group = task.rows;
+  if (!shared) {
+    task.matrix = {p.w + group.index * (static_cast<int64_t>(p.k) * (W::kScaled ? 1 : 2) * p.n),
+                   p.scales.data + group.index * p.scales.group_stride};
   }
   const int chunks = (p.k + W::kChunk - 1) / W::kChunk;
   const int stride = split * P::kShare;
@@ -159,16 +195,19 @@ __global__ void __launch_bounds__(P::kThreads, P::kPerSm)
       .part = static_cast<int>(blockIdx.x) % split * P::kShare + (P::kShare == 1 ? 0 : warp),
       .stride = stride,
       .steps = (chunks + stride - 1) / stride};
-  const Store store(p, group.index);
+  const Store store(p, task);
   for (int begin = group.begin; begin < group.end; begin += p.pass_rows) {
     Weights<W> ring[P::kDepth];
-    Reader<W, kGated> reader(p, group.index, first_tile, end_tile, stretch);
+    Reader<W, kGated> reader(p, task.matrix, first_tile, end_tile, stretch);
 #pragma unroll
     for (int d = 0; d < P::kDepth; ++d) {
       reader.next(ring[d]);
     }
-    if (!kGrouped && begin == 0) {
-      wait_for_previous_kernel();  // the weights never change, x is what it wrote
+    if (begin == group.begin) {
+      if (!kGrouped || shared) {
+        wait_for_previous_kernel();  // the weights never change, x is what it wrote
+      }
+      let_next_kernel_start();
     }
     const int end = min(begin + p.pass_rows, group.end);
     // Calls product(d, chunk of the block, sums) for every chunk, then says that d is free.
@@ -203,12 +242,13 @@ __global__ void __launch_bounds__(P::kThreads, P::kPerSm)
       if (begin > group.begin) {
         __syncthreads();  // the rows before are still read
       }
-      x.fill<P::kWarps, P::kShare>(p, group, begin, stretch);
+      x.fill<P::kWarps, P::kShare>(
+          [&](int i) { return row_of_x(p, task, begin + i); }, end - begin, p.k, stretch);
       run([&](int d, int chunk, float(&sums)[4]) { x.multiply(ring[d], chunk, sums); },
           [&](int d) { reader.next(ring[d]); });
     } else {
       const int row = begin + static_cast<int>(threadIdx.x) % 32 / 4;
-      DirectReader x_reader(p, row < end ? row_of_x(p, group.index, row) : nullptr, stretch);
+      DirectReader x_reader(p, row < end ? row_of_x(p, task, row) : nullptr, stretch);
       DirectX x[P::kDepth];
 #pragma unroll
       for (int d = 0; d < P::kDepth; ++d) {
@@ -221,7 +261,6 @@ __global__ void __launch_bounds__(P::kThreads, P::kPerSm)
           });
     }
   }
-  let_next_kernel_start();
 }
 
 constexpr int kProcessors = 132;  // of the H200 that the choices below were measured on
@@ -232,7 +271,7 @@ cudaError_t launch(Params p, int matrices, cudaStream_t stream) {
   constexpr int kMostTiles = 8;
   const int resident = kProcessors * P::kPerSm * P::kTeams;
   p.team_tiles = P::kShare > 1 ? 1 : max(1, min(kMostTiles, p.tiles * matrices / resident));
-  p.split = P::kShare == 8 ? p.split : 1;
+  p.split = P::kShare >= 8 ? p.split : 1;
   size_t staged = 0;
   if constexpr (W::kScaled) {
     const int stride = p.split * P::kShare;
@@ -293,7 +332,8 @@ cudaError_t choose(Params p, int share, cudaStream_t stream) {
   constexpr int kWideDepth = W::kScaled ? 3 : 2;
   constexpr int kPerSm = W::kScaled ? 4 : 3;
   // No more matrices have rows than there are rows.
-  const int matrices = p.offsets == nullptr ? p.groups : min(p.groups, p.rows);
+  const int matrices =
+      p.offsets == nullptr ? p.groups : min(p.groups, p.rows) + (p.beside.y != nullptr ? 1 : 0);
   Sharing sharing = choose_sharing(p.tiles * matrices, (p.k + W::kChunk - 1) / W::kChunk);
   if (share != 0) {
     sharing = {share, max(1, p.split)};
@@ -318,7 +358,8 @@ cudaError_t few_rows_gemm(const FewRowsGemm& g, cudaStream_t stream) {
   const bool scaled = g.scales.data != nullptr;
   if (g.rows < 0 || g.k % (scaled ? 16 : 8) != 0 || g.x_stride % 8 != 0 || g.x_group % 8 != 0 ||
       (g.gated && g.n % 2 != 0) || (g.offsets != nullptr && (g.x_group != 0 || g.y_group != 0)) ||
-      g.split < 0 || g.split > kMostSplit || (g.split & (g.split - 1)) != 0) {
+      (g.beside.y != nullptr && g.offsets == nullptr) || g.split < 0 || g.split > kMostSplit ||
+      (g.split & (g.split - 1)) != 0) {
     return cudaErrorInvalidValue;
   }
   const int results = g.gated ? kOutputs / 2 : kOutputs;
@@ -340,7 +381,8 @@ cudaError_t few_rows_gemm(const FewRowsGemm& g, cudaStream_t stream) {
                  .pass_rows = min(kFewRows, g.most_rows > 0 ? min(g.most_rows, g.rows) : g.rows),
                  .split = g.split,
                  .tiles = ((g.gated ? g.n / 2 : g.n) + results - 1) / results,
-                 .team_tiles = 1};
+                 .team_tiles = 1,
+                 .beside = g.beside};
   if (scaled) {
     return g.gated ? choose<E4m3, true>(p, g.share, stream)
                    : choose<E4m3, false>(p, g.share, stream);

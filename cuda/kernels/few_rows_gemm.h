@@ -23,6 +23,15 @@ struct BlockScales {
   int64_t group_stride = 0;  ///< elements between matrices
 };
 
+/// One more matrix of the shape, format and scale layout of the others, beside experts: of all rows
+/// of x as they lie.
+struct SharedExpert {
+  void* y = nullptr;  ///< [rows, n], strides and type as the others'; nullptr: there is none
+  const void* w = nullptr;
+  const float* scales = nullptr;
+  int rows = 0;
+};
+
 struct FewRowsGemm {
   void* y = nullptr;        ///< [rows, n] bf16, or f32; gated: [rows, n / 2]
   const void* x = nullptr;  ///< [.., k] bf16
@@ -47,6 +56,7 @@ struct FewRowsGemm {
   bool f32_out = false;
   int share = 0;  ///< warps of a block that share a sum: 1, 4 or 8; 0: this and split by the size
   int split = 0;  ///< with share 8: blocks that share a sum, 1, 2, 4 or 8
+  SharedExpert beside;  ///< with offsets only
 };
 
 /// Sums in f32, one rounding at the store. e4m3 values are taken exactly; the row of x beside them

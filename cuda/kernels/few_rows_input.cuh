@@ -9,10 +9,6 @@
 
 namespace tutti::cuda::few_rows {
 
-const __device__ __forceinline__ __nv_bfloat16* row_of_x(const Params& p, int matrix, int row) {
-  return p.x + matrix * p.x_group + (p.x_rows == nullptr ? row : p.x_rows[row]) * p.x_stride;
-}
-
 // --- bf16
 // --------------------------------------------------------------------------------------------------
 
@@ -64,6 +60,11 @@ __device__ __forceinline__ void multiply(const Weights<Bf16>& w,
 // --- f16 in shared memory
 // --------------------------------------------------------------------------------------------------
 
+// Eight columns of a row of x; zeros behind k.
+__device__ __forceinline__ uint4 load_x(const __nv_bfloat16* x, int column, int k) {
+  return column < k ? *reinterpret_cast<const uint4*>(x + column) : uint4{0, 0, 0, 0};
+}
+
 // [pass_rows] rows of `chunks` chunks of 128 f16, padded against bank conflicts; behind them
 // [pass_rows][chunks] what their values are to be multiplied by, f32.
 class StagedX {
@@ -87,23 +88,33 @@ class StagedX {
   // Fills what the warps of a team need of rows [begin, begin + rows): each warp its own chunks, or
   // all warps together where each is a team and needs them all. Chunk c of the block is step
   // c / share of part c % share.
-  template <int kWarps, int kShare>
-  __device__ void fill(const Params& p, const Group& group, int begin, const Stretch& stretch) {
+  // row_at(i): row i of x. Several loads are under way together.
+  template <int kWarps, int kShare, class RowAt>
+  __device__ void fill(const RowAt& row_at, int rows, int k, const Stretch& stretch) {
     const int warp = static_cast<int>(threadIdx.x) / 32;
     const int half = static_cast<int>(threadIdx.x) % 32 / 16;
-    const int rows = min(rows_, group.end - begin);
+    const int lane = static_cast<int>(threadIdx.x) % 16;
     const int pairs = rows * stretch.steps;
     constexpr bool kTogether = kShare == 1;
-    for (int pair = kTogether ? 2 * warp : 0; pair < pairs; pair += kTogether ? 2 * kWarps : 2) {
-      // The second half may have none: it does the first one's again.
-      const int mine = min(pair + half, pairs - 1);
-      const int row = mine / stretch.steps;
-      const int step = mine % stretch.steps;
-      fill_chunk(row,
-                 step * kShare + (kTogether ? 0 : warp),
-                 row_of_x(p, group.index, begin + row),
-                 (step * stretch.stride + stretch.part) * E4m3::kChunk,
-                 p.k);
+    constexpr int kStride = kTogether ? 2 * kWarps : 2;
+    constexpr int kAtOnce = 4;
+    for (int pair = kTogether ? 2 * warp : 0; pair < pairs; pair += kAtOnce * kStride) {
+      uint4 values[kAtOnce];
+      int row[kAtOnce];
+      int step[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        // Where there is none left, the last one again.
+        const int mine = min(pair + i * kStride + half, pairs - 1);
+        row[i] = mine / stretch.steps;
+        step[i] = mine % stretch.steps;
+        values[i] = load_x(
+            row_at(row[i]), (step[i] * stretch.stride + stretch.part) * E4m3::kChunk + 8 * lane, k);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        fill_chunk(row[i], step[i] * kShare + (kTogether ? 0 : warp), values[i]);
+      }
     }
     if constexpr (kTogether) {
       __syncthreads();
@@ -142,12 +153,9 @@ class StagedX {
     }
   }
 
- private:
-  // Half a warp: 128 columns of one row, from column `first` of x on.
-  __device__ void fill_chunk(int row, int chunk, const __nv_bfloat16* x, int first, int k) {
+  // Half a warp: 128 columns of one row, 8 a lane.
+  __device__ void fill_chunk(int row, int chunk, const uint4& v) {
     const int lane = static_cast<int>(threadIdx.x) % 16;
-    const int column = first + 8 * lane;
-    const uint4 v = column < k ? *reinterpret_cast<const uint4*>(x + column) : uint4{0, 0, 0, 0};
     const uint32_t words[4] = {v.x, v.y, v.z, v.w};
     uint32_t largest = 0;  // of the bits without sign, which order as the values do
 #pragma unroll
@@ -176,6 +184,7 @@ class StagedX {
     }
   }
 
+ private:
   uint8_t* values_;
   float* factors_;
   int rows_;

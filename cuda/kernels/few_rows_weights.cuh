@@ -33,6 +33,13 @@ struct Params {
   int split;       // blocks that share a sum: a cluster
   int tiles;       // of 16 rows of weights
   int team_tiles;  // that a team computes one after another
+  SharedExpert beside;
+};
+
+// A matrix and the factors of its blocks.
+struct Matrix {
+  const uint8_t* w;
+  const float* scales;
 };
 
 // Weights are read once: they must not push x out of the first-level cache.
@@ -76,8 +83,9 @@ struct Stretch {
 template <typename W, bool kGated>
 class Reader {
  public:
-  __device__ Reader(const Params& p, int group, int tile, int end, const Stretch& stretch)
-      : p_(p), stretch_(stretch), group_(group), tile_(tile), end_(end) {
+  __device__ Reader(
+      const Params& p, const Matrix& matrix, int tile, int end, const Stretch& stretch)
+      : p_(p), stretch_(stretch), matrix_(matrix), tile_(tile), end_(end) {
     aim();
   }
 
@@ -117,19 +125,17 @@ class Reader {
         min(kGated ? tile_ * 8 + row : tile_ * kOutputs + row, (kGated ? half : p_.n) - 1);
     const int high = kGated ? half + low : min(tile_ * kOutputs + row + 8, p_.n - 1);
     const int64_t row_bytes = static_cast<int64_t>(p_.k) * kValueBytes;
-    const uint8_t* w = p_.w + group_ * (row_bytes * p_.n);
-    low_ = w + low * row_bytes;
-    high_ = w + high * row_bytes;
+    low_ = matrix_.w + low * row_bytes;
+    high_ = matrix_.w + high * row_bytes;
     if constexpr (W::kScaled) {
-      const float* scales = p_.scales.data + group_ * p_.scales.group_stride;
-      low_scales_ = scales + low / p_.scales.rows * p_.scales.row_stride;
-      high_scales_ = scales + high / p_.scales.rows * p_.scales.row_stride;
+      low_scales_ = matrix_.scales + low / p_.scales.rows * p_.scales.row_stride;
+      high_scales_ = matrix_.scales + high / p_.scales.rows * p_.scales.row_stride;
     }
   }
 
   const Params& p_;
   const Stretch stretch_;
-  const int group_;
+  const Matrix matrix_;
   const uint8_t* low_ = nullptr;
   const uint8_t* high_ = nullptr;
   const float* low_scales_ = nullptr;

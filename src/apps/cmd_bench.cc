@@ -218,7 +218,7 @@ double expert_share(const RankWorker::DecodeWeights& weights,
                     const std::vector<OpTiming>& decode_ops) {
   int64_t flops = 0;
   for (const OpTiming& t : decode_ops) {
-    flops += t.op.starts_with("grouped_") ? t.flops : 0;
+    flops += t.expert_flops;
   }
   const double all =
       2.0 * static_cast<double>(weights.expert_elements) * static_cast<double>(batch);

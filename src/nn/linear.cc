@@ -50,10 +50,19 @@ TensorView Linear::into(TensorView y, const ComputeContext& ctx, ConstTensorView
 }
 
 TensorView Linear::gated(const ComputeContext& ctx, ConstTensorView x) const {
+  const op::GatedLinear call = gated_call(ctx, x);
+  ctx.ops.call(call);
+  return call.y.slice(1, 0, out_ / 2);
+}
+
+op::GatedLinear Linear::gated_call(const ComputeContext& ctx, ConstTensorView x) const {
   const TensorView y = ctx.alloc({x.dim(0), out_});
   const WeightView weight = weight_->weight();
-  ctx.ops.gated_linear(y, x, weight, bias(), ctx.alloc_scratch(x.dim(0), weight));
-  return y.slice(1, 0, out_ / 2);
+  return {.y = y,
+          .x = x,
+          .weight = weight,
+          .bias = bias(),
+          .scratch = ctx.alloc_scratch(x.dim(0), weight)};
 }
 
 Linear replicated_linear(const Scope& scope,
@@ -93,14 +102,20 @@ TensorView RowParallelLinear::operator()(const ComputeContext& ctx, ConstTensorV
 }
 
 void RowParallelLinear::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
+  ctx.ops.call(call(y, ctx, x));
+}
+
+op::Linear RowParallelLinear::call(TensorView y,
+                                   const ComputeContext& ctx,
+                                   ConstTensorView x) const {
   // The bias belongs to the sum, so exactly one rank adds it to its part.
   const bool add_bias = ctx.parallel.tp.rank() == 0;
   const WeightView weight = linear_.weight_->weight();
-  ctx.ops.linear(y,
-                 x,
-                 weight,
-                 add_bias ? linear_.bias() : ConstTensorView(),
-                 ctx.alloc_scratch(x.dim(0), weight));
+  return {.y = y,
+          .x = x,
+          .weight = weight,
+          .bias = add_bias ? linear_.bias() : ConstTensorView(),
+          .scratch = ctx.alloc_scratch(x.dim(0), weight)};
 }
 
 }  // namespace tutti

@@ -36,6 +36,10 @@ class Linear {
   TensorView gated(const ComputeContext& ctx,
                    ConstTensorView x) const;  // [t, in local] -> [t, out local / 2]
 
+  /// The operation that does it: what `gated` calls, for operations that take it along. Its result
+  /// is the first half of its y.
+  op::GatedLinear gated_call(const ComputeContext& ctx, ConstTensorView x) const;
+
   int64_t out() const { return out_; }
 
   Param* weight() const { return weight_; }
@@ -81,6 +85,9 @@ class RowParallelLinear {
 
   /// The same, to y: [t, out].
   void into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const;
+
+  /// The operation that does it.
+  op::Linear call(TensorView y, const ComputeContext& ctx, ConstTensorView x) const;
 
  private:
   Linear linear_;

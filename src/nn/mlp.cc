@@ -12,6 +12,14 @@ TensorView GatedMlp::operator()(const ComputeContext& ctx, ConstTensorView x) co
   return down_(ctx, gate_up_.gated(ctx, x));
 }
 
+op::GatedLinear GatedMlp::gate_up(const ComputeContext& ctx, ConstTensorView x) const {
+  return gate_up_.gated_call(ctx, x);
+}
+
+op::Linear GatedMlp::down(TensorView y, const ComputeContext& ctx, ConstTensorView rows) const {
+  return down_.call(y, ctx, rows);
+}
+
 void GatedMlp::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const {
   down_.into(y, ctx, gate_up_.gated(ctx, x));
 }

@@ -20,6 +20,11 @@ class GatedMlp {
   /// The same, to y.
   void into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const;
 
+  /// Its two operations, for those that take them along: silu(gate(x)) * up(x) is the first half of
+  /// the first one's y; down of such rows.
+  op::GatedLinear gate_up(const ComputeContext& ctx, ConstTensorView x) const;
+  op::Linear down(TensorView y, const ComputeContext& ctx, ConstTensorView rows) const;
+
  private:
   Range take_;
   Linear gate_up_;

@@ -64,26 +64,32 @@ void Moe::into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const
                          .bias = bias_ != nullptr ? bias_->tensor() : ConstTensorView(),
                          .params = c_.router});
 
-  const TensorView gate_up = ctx.alloc({t * k, 2 * width_.count});
-  const TensorView rows = ctx.alloc({t * k, c_.hidden});
-  ops.call(op::GroupedGatedLinear{.y = gate_up,
-                                  .x = x,
-                                  .rows = row_token,
-                                  .gathered = rows,
-                                  .weight = gate_up_->weight(),
-                                  .offsets = offsets});
-  // What was gathered is no longer needed, nor the second half of what came of it.
-  ops.grouped_linear(rows,
-                     gate_up.slice(1, 0, width_.count),
-                     down_->weight(),
-                     offsets,
-                     gate_up.slice(1, width_.count, width_.count));
-
-  ops.call(op::MoeCombine{.y = y,
-                          .x = rows,
-                          .pair_row = pair_row,
-                          .weights = weights,
-                          .added = shared_ ? (*shared_)(ctx, x) : TensorView()});
+  op::GroupedGatedLinear gate_up{.y = ctx.alloc({t * k, 2 * width_.count}),
+                                 .x = x,
+                                 .rows = row_token,
+                                 .gathered = ctx.alloc({t * k, c_.hidden}),
+                                 .weight = gate_up_->weight(),
+                                 .offsets = offsets,
+                                 .beside = {}};
+  // What was gathered is no longer needed then, nor the second half of what came of it.
+  op::GroupedLinearCombine down{.y = y,
+                                .x = gate_up.y.slice(1, 0, width_.count),
+                                .weight = down_->weight(),
+                                .experts = experts,
+                                .weights = weights,
+                                .pair_row = pair_row,
+                                .offsets = offsets,
+                                .products = gate_up.gathered,
+                                .scratch = gate_up.y.slice(1, width_.count, width_.count),
+                                .beside = {}};
+  if (shared_) {
+    gate_up.beside = shared_->gate_up(ctx, x);
+    const int64_t width = gate_up.beside.weight.rows() / 2;
+    down.beside =
+        shared_->down(ctx.alloc({t, c_.hidden}), ctx, gate_up.beside.y.slice(1, 0, width));
+  }
+  ops.call(gate_up);
+  ops.call(down);
 }
 
 }  // namespace tutti

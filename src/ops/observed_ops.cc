@@ -49,10 +49,12 @@ OpCost cost(const op::Linear& args, const AttentionWork&) {
 
 OpCost cost(const op::GroupedLinear& args, const AttentionWork&) {
   const int64_t read = std::min(args.x.dim(0), args.weight.groups());
+  const int64_t flops = product_flops(args.x.dim(0), args.weight);
   return {
       with_shape("grouped_linear", args.weight),
       bytes_of(args.y, args.x, args.offsets) + args.weight.bytes() / args.weight.groups() * read,
-      product_flops(args.x.dim(0), args.weight)};
+      flops,
+      flops};
 }
 
 OpCost cost(const op::BatchedLinear& args, const AttentionWork&) {
@@ -71,12 +73,20 @@ OpCost cost(const op::GatedLinear& args, const AttentionWork&) {
           product_flops(args.x.dim(0), args.weight)};
 }
 
-OpCost cost(const op::GroupedGatedLinear& args, const AttentionWork&) {
+OpCost cost(const op::GroupedGatedLinear& args, const AttentionWork& work) {
   const int64_t read = std::min(args.rows.dim(0), args.weight.groups());
-  return {with_shape("grouped_gated_linear", args.weight),
-          bytes_of(args.y.slice(1, 0, args.y.dim(1) / 2), args.x, args.rows, args.offsets) +
-              args.weight.bytes() / args.weight.groups() * read,
-          product_flops(args.rows.dim(0), args.weight)};
+  const int64_t flops = product_flops(args.rows.dim(0), args.weight);
+  OpCost all{with_shape("grouped_gated_linear", args.weight),
+             bytes_of(args.y.slice(1, 0, args.y.dim(1) / 2), args.x, args.rows, args.offsets) +
+                 args.weight.bytes() / args.weight.groups() * read,
+             flops,
+             flops};
+  if (args.beside.y.defined()) {
+    const OpCost beside = cost(args.beside, work);
+    all.bytes += beside.bytes;
+    all.flops += beside.flops;
+  }
+  return all;
 }
 
 OpCost cost(const op::RopeTable& args, const AttentionWork&) {
@@ -167,6 +177,20 @@ OpCost cost(const op::MoeAssign& args, const AttentionWork&) {
 
 OpCost cost(const op::MoeCombine& args, const AttentionWork&) {
   return {"moe_combine", bytes_of(args.y, args.x, args.pair_row, args.weights, args.added)};
+}
+
+OpCost cost(const op::GroupedLinearCombine& args, const AttentionWork& work) {
+  OpCost all = cost(op::GroupedLinear{args.products, args.x, args.weight, args.offsets, {}}, work);
+  all.op = with_shape(args.kName, args.weight);
+  // The products may stay where they are made.
+  all.bytes +=
+      bytes_of(args.y, args.experts, args.pair_row, args.weights) - bytes_of(args.products);
+  if (args.beside.y.defined()) {
+    const OpCost beside = cost(args.beside, work);
+    all.bytes += beside.bytes - bytes_of(args.beside.y);
+    all.flops += beside.flops;
+  }
+  return all;
 }
 
 OpCost cost(const op::GatherRows& args, const AttentionWork&) {

@@ -12,6 +12,7 @@ struct OpCost {
   std::string op;     ///< its name, of products with the weight's shape: "linear 4608x3584"
   int64_t bytes = 0;  ///< of device memory; of a mixture's experts at most one per row
   int64_t flops = 0;  ///< 2 per multiplication and addition of products and attention; else 0
+  int64_t expert_flops = 0;  ///< of these, in matrices of which a token takes some
 };
 
 /// Wraps every call.

@@ -116,6 +116,8 @@ struct GroupedGatedLinear {
   TensorView gathered;      ///< [r, k] act: scratch, also as Linear's
   WeightView weight;        ///< [g, 2 n, k]: gate, then up
   ConstTensorView offsets;  ///< [g + 1] i32, offsets[0] = 0, offsets[g] = r
+  /// Done as well, for the expert that all tokens share; y undefined: there is none.
+  GatedLinear beside;
 };
 
 /// table[t, i] = scale * cos(positions[t] * inv_freq[i]), table[t, d/2 + i] = scale * sin(...).
@@ -203,7 +205,8 @@ struct MlaAttention {
   float scale = 0;
 };
 
-/// Rope of q_rope, then MlaAttention. What q_rope holds afterwards is not defined.
+/// Rope of q_rope, then MlaAttention. What q_rope holds afterwards is not defined. Nothing but
+/// q_latent is the work of the operation before this one, which is the product that makes it.
 struct RopeAndMlaAttention {
   static constexpr const char* kName = "rope_and_mla_attention";
   TensorView out;            ///< [t, h, latent] act
@@ -283,6 +286,23 @@ struct MoeCombine {
   ConstTensorView pair_row;  ///< [t, top_k] i32
   ConstTensorView weights;   ///< [t, top_k] f32
   ConstTensorView added;     ///< [t, d] act or undefined
+};
+
+/// GroupedLinear of the rows that GroupedGatedLinear made, then MoeCombine of the products and of
+/// the shared expert's.
+struct GroupedLinearCombine {
+  static constexpr const char* kName = "grouped_linear_combine";
+  TensorView y;              ///< [t, n] act
+  ConstTensorView x;         ///< [t * top_k, k] act, sorted by expert
+  WeightView weight;         ///< [g, n, k]
+  ConstTensorView experts;   ///< [t, top_k] i32, values in [0, g)
+  ConstTensorView weights;   ///< [t, top_k] f32
+  ConstTensorView pair_row;  ///< [t, top_k] i32: where experts[t, j] has its row of x
+  ConstTensorView offsets;   ///< [g + 1] i32 of the sorted rows
+  TensorView products;       ///< [t * top_k, n] act: scratch
+  TensorView scratch;        ///< [t * top_k, ..] as Linear's
+  /// Done as well and added with weight 1, in its y; y undefined: there is none.
+  Linear beside;
 };
 
 /// y[r, :] = x[rows[r], :].
@@ -418,6 +438,7 @@ using Any = std::variant<Embedding,
                          MoePermute,
                          MoeAssign,
                          MoeCombine,
+                         GroupedLinearCombine,
                          GatherRows,
                          Argmax,
                          ShardArgmax,

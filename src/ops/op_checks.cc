@@ -217,6 +217,9 @@ void check(const op::GroupedGatedLinear& args) {
   expect("y", args.y, act, {rows, args.weight.rows()});
   expect("gathered", args.gathered, act, {rows, args.x.dim(1)});
   expect_i32("offsets", args.offsets, {args.weight.groups() + 1});
+  if (args.beside.y.defined()) {
+    check(args.beside);
+  }
 }
 
 void check(const op::RopeTable& args) {
@@ -395,6 +398,21 @@ void check(const op::MoeCombine& args) {
   if (args.added.defined()) {
     expect("added", args.added, act, args.y.shape());
   }
+}
+
+void check(const op::GroupedLinearCombine& args) {
+  check(op::GroupedLinear{args.products, args.x, args.weight, args.offsets, args.scratch});
+  expect_rank("experts", args.experts, 2);
+  expect_i32("experts", args.experts, args.pair_row.shape());
+  const bool beside = args.beside.y.defined();
+  if (beside) {
+    check(args.beside);
+  }
+  check(op::MoeCombine{args.y,
+                       args.products,
+                       args.pair_row,
+                       args.weights,
+                       beside ? args.beside.y : ConstTensorView()});
 }
 
 void check(const op::GatherRows& args) {

@@ -34,6 +34,9 @@ void run_in_parts(Ops& ops, const op::GatedLinear& args) {
 void run_in_parts(Ops& ops, const op::GroupedGatedLinear& args) {
   const int64_t half = args.weight.rows() / 2;
   const TensorView gate = args.y.slice(1, 0, half);
+  if (args.beside.y.defined()) {
+    ops.call(args.beside);
+  }
   ops.gather_rows(args.gathered, args.x, args.rows);
   ops.grouped_linear(args.y, args.gathered, args.weight, args.offsets);
   ops.silu_mul(gate, gate, args.y.slice(1, half, half));
@@ -79,6 +82,16 @@ void run_in_parts(Ops& ops, const op::RopeAndMlaAttention& args) {
 void run_in_parts(Ops& ops, const op::MoeAssign& args) {
   ops.moe_route(args.experts, args.weights, args.logits, args.bias, args.params);
   ops.moe_permute(args.row_token, args.pair_row, args.offsets, args.experts);
+}
+
+void run_in_parts(Ops& ops, const op::GroupedLinearCombine& args) {
+  ops.grouped_linear(args.products, args.x, args.weight, args.offsets, args.scratch);
+  op::MoeCombine combine{args.y, args.products, args.pair_row, args.weights, {}};
+  if (args.beside.y.defined()) {
+    ops.call(args.beside);
+    combine.added = args.beside.y;
+  }
+  ops.call(combine);
 }
 
 }  // namespace tutti

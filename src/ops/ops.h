@@ -227,6 +227,7 @@ void run_in_parts(Ops& ops, const op::RopeAndWriteKv& args);
 void run_in_parts(Ops& ops, const op::WriteLatent& args);
 void run_in_parts(Ops& ops, const op::RopeAndMlaAttention& args);
 void run_in_parts(Ops& ops, const op::MoeAssign& args);
+void run_in_parts(Ops& ops, const op::GroupedLinearCombine& args);
 
 /// backend.run(the arguments), or in parts where there is no such overload.
 template <class Backend>

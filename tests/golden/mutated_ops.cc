@@ -208,6 +208,20 @@ class MutatedOps final : public ForwardingOps {
 
   void run(op::GroupedGatedLinear args) {
     args.weight = changed(args.weight);
+    if (args.beside.y.defined()) {
+      args.beside.weight = changed(args.beside.weight);
+    }
+    inner().call(args);
+  }
+
+  void run(op::GroupedLinearCombine args) {
+    if (is(Mistake::kSharedScaled)) {
+      return run_in_parts(*this, args);
+    }
+    args.weight = changed(args.weight);
+    if (args.beside.y.defined()) {
+      args.beside.weight = changed(args.beside.weight);
+    }
     inner().call(args);
   }
 

@@ -263,6 +263,13 @@ class PlantedOps final : public ForwardingOps {
     inner().call(args);
   }
 
+  void wrong(op::GroupedLinearCombine args) {
+    const TensorView fewer = scratch_.copy<float>(args.weights);
+    for_each_row<float>(fewer, [](float* row, int64_t width) { row[width - 1] = 0.0F; });
+    args.weights = fewer;
+    inner().call(args);
+  }
+
   void wrong(op::GatherRows args) {
     const TensorView before = scratch_.copy<int32_t>(args.rows);
     for_each_row<int32_t>(before, [](int32_t* row, int64_t width) {

@@ -111,6 +111,8 @@ class RoundedOps final : public ForwardingOps {
 
   void run(op::GroupedGatedLinear args) { run_in_parts(*this, args); }
 
+  void run(op::GroupedLinearCombine args) { run_in_parts(*this, args); }
+
   void run(op::RopeAndWriteKv args) { run_in_parts(*this, args); }
 
   void run(op::WriteLatent args) { run_in_parts(*this, args); }

@@ -157,13 +157,15 @@ inline OpCase gated_linear_case(LinearShape s) {
   return c;
 }
 
-/// `s.n` gates and as many ups per group; rows of x come from anywhere in it.
-inline OpCase grouped_gated_linear_case(LinearShape s) {
+/// `s.n` gates and as many ups per group; rows of x come from anywhere in it. `beside`: with a
+/// shared expert of the same shape.
+inline OpCase grouped_gated_linear_case(LinearShape s, bool beside = false) {
   const int64_t n = s.n;
   s.n = 2 * n;
   s.m = std::accumulate(s.groups.begin(), s.groups.end(), int64_t{0});
-  OpCase c{.name = "gated " + describe(s), .tolerance = sum_tolerance(s.k)};
-  c.prepare = [s, n](PreparedOp& op) {
+  OpCase c{.name = (beside ? "gated and beside " : "gated ") + describe(s),
+           .tolerance = sum_tolerance(s.k)};
+  c.prepare = [s, n, beside](PreparedOp& op) {
     const int64_t tokens = s.m / 2 + 1;
     const TensorView x = op.act_input(activations(s, {tokens, s.k}));
     const TensorView both = op.act_input(HostTensor(DType::kF32, {s.m, s.n}));
@@ -183,15 +185,91 @@ inline OpCase grouped_gated_linear_case(LinearShape s) {
     const TensorView offsets = op.input(ints(begin));
     const TensorView sources = op.input(ints(from));
     const TensorView all = op.input(ints(rows));
+    op::GroupedGatedLinear call{.y = both,
+                                .x = x,
+                                .rows = sources,
+                                .gathered = gathered,
+                                .weight = w,
+                                .offsets = offsets,
+                                .beside = {}};
+    if (!beside) {
+      op.set_call([=](Ops& ops) {
+        ops.call(call);
+        ops.gather_rows(y, both.slice(1, 0, n), all);  // the rest is scratch
+      });
+      return;
+    }
+    LinearShape shared = s;
+    shared.groups.clear();
+    shared.m = tokens;
+    call.beside = {.y = op.act_input(HostTensor(DType::kF32, {tokens, s.n})),
+                   .x = x,
+                   .weight = make_weight(op, shared),
+                   .bias = {},
+                   .scratch = room_for_e4m3(op, shared, tokens)};
+    const TensorView y_shared = op.act_output(HostTensor(DType::kF32, {tokens, n}));
+    std::vector<int32_t> every(usize(tokens));
+    std::iota(every.begin(), every.end(), 0);
+    const TensorView all_tokens = op.input(ints(every));
     op.set_call([=](Ops& ops) {
-      ops.call(op::GroupedGatedLinear{.y = both,
-                                      .x = x,
-                                      .rows = sources,
-                                      .gathered = gathered,
-                                      .weight = w,
-                                      .offsets = offsets});
-      ops.gather_rows(y, both.slice(1, 0, n), all);  // the rest is scratch
+      ops.call(call);
+      ops.gather_rows(y, both.slice(1, 0, n), all);
+      ops.gather_rows(y_shared, call.beside.y.slice(1, 0, n), all_tokens);
     });
+  };
+  return c;
+}
+
+/// What each of `tokens` has of its `top_k` experts of s.groups.size(), and with `beside` of a
+/// shared one of the same shape.
+inline OpCase grouped_linear_combine_case(LinearShape s,
+                                          int64_t tokens,
+                                          int64_t top_k,
+                                          bool beside) {
+  const int64_t experts = ssize(s.groups);
+  s.m = tokens * top_k;
+  OpCase c{.name = "combined t" + std::to_string(tokens) + " top" + std::to_string(top_k) +
+                   (beside ? " and beside " : " ") + describe(s),
+           .tolerance = sum_tolerance(s.k * (top_k + 1))};
+  c.prepare = [=](PreparedOp& op) {
+    // Token t takes experts (5 t + 3 j) mod experts: all different while 3 and experts have no
+    // common divisor and top_k is at most experts.
+    std::vector<int32_t> chosen(usize(s.m));
+    std::vector<int32_t> begin(usize(experts) + 1);
+    for (int64_t i = 0; i < s.m; ++i) {
+      const int64_t expert = (5 * (i / top_k) + 3 * (i % top_k)) % experts;
+      chosen[usize(i)] = narrow<int32_t>(expert);
+      ++begin[usize(expert) + 1];
+    }
+    std::partial_sum(begin.begin(), begin.end(), begin.begin());
+    std::vector<int32_t> next = begin;
+    HostTensor pair_row(DType::kI32, {tokens, top_k});
+    HostTensor ids(DType::kI32, {tokens, top_k});
+    for (int64_t i = 0; i < s.m; ++i) {
+      ids.data<int32_t>()[i] = chosen[usize(i)];
+      pair_row.data<int32_t>()[i] = next[usize(chosen[usize(i)])]++;
+    }
+    op::GroupedLinearCombine call{.y = op.act_output(HostTensor(DType::kF32, {tokens, s.n}, s.gap)),
+                                  .x = op.act_input(activations(s, {s.m, s.k})),
+                                  .weight = make_weight(op, s),
+                                  .experts = op.input(std::move(ids)),
+                                  .weights = op.input(normal({tokens, top_k}, 5)),
+                                  .pair_row = op.input(std::move(pair_row)),
+                                  .offsets = op.input(ints(begin)),
+                                  .products = op.act_input(HostTensor(DType::kF32, {s.m, s.n})),
+                                  .scratch = {},
+                                  .beside = {}};
+    if (beside) {
+      LinearShape shared = s;
+      shared.groups.clear();
+      shared.m = tokens;
+      call.beside = {.y = op.act_input(HostTensor(DType::kF32, {tokens, s.n})),
+                     .x = op.act_input(activations(shared, {tokens, s.k})),
+                     .weight = make_weight(op, shared),
+                     .bias = {},
+                     .scratch = {}};
+    }
+    op.set_call([=](Ops& ops) { ops.call(call); });
   };
   return c;
 }
@@ -225,6 +303,7 @@ inline std::vector<OpCase> expert_linear_cases(int64_t most_rows = 1000) {
         const LinearShape gated{.dtype = dtype, .n = 136, .k = k, .groups = groups};
         if (!inexact_in_e4m3(gated)) {
           cases.push_back(grouped_gated_linear_case(gated));
+          cases.push_back(grouped_gated_linear_case(gated, /*beside=*/true));
         }
         cases.push_back(
             linear_case({.dtype = dtype, .n = 264, .k = k, .gap = 16, .groups = groups}));
@@ -233,8 +312,32 @@ inline std::vector<OpCase> expert_linear_cases(int64_t most_rows = 1000) {
       cases.push_back(
           grouped_gated_linear_case({.dtype = dtype, .n = 9, .k = 33, .gap = 1, .groups = groups}));
     }
+    for (const int64_t tokens : {0, 1, 2, 3, 9}) {
+      for (const int64_t k : {48, 256, 400}) {
+        for (const bool beside : {false, true}) {
+          const LinearShape shape{
+              .dtype = dtype, .n = 136, .k = k, .groups = std::vector<int64_t>(11)};
+          cases.push_back(grouped_linear_combine_case(shape, tokens, 2, beside));
+          cases.push_back(grouped_linear_combine_case(shape, tokens, 8, beside));
+        }
+      }
+    }
+    cases.push_back(grouped_linear_combine_case(
+        {.dtype = dtype, .n = 4400, .k = 272, .groups = std::vector<int64_t>(8), .large = true},
+        2,
+        8,
+        true));
     // Blocks of fewer rows, as a shard that begins inside one has.
     for (const int64_t block_n : {1, 24, 64}) {
+      cases.push_back(grouped_linear_combine_case({.dtype = dtype,
+                                                   .n = 72,
+                                                   .k = 304,
+                                                   .gap = 16,
+                                                   .block_n = block_n,
+                                                   .groups = std::vector<int64_t>(7)},
+                                                  2,
+                                                  3,
+                                                  true));
       cases.push_back(linear_case(
           {.dtype = dtype, .n = 72, .k = 304, .block_n = block_n, .groups = {3, 0, 9}}));
       cases.push_back(grouped_gated_linear_case(

@@ -84,6 +84,7 @@ std::vector<OpTiming> OpTimer::timings() const {
     at->seconds += call.seconds;
     at->bytes += call.cost.bytes;
     at->flops += call.cost.flops;
+    at->expert_flops += call.cost.expert_flops;
   }
   return out;
 }

@@ -19,6 +19,7 @@ struct OpTiming {
   double seconds = 0;
   int64_t bytes = 0;
   int64_t flops = 0;
+  int64_t expert_flops = 0;  ///< as OpCost's
 };
 
 class OpTimer final : public OpObserver {
