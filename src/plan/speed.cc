@@ -17,17 +17,21 @@ constexpr double kExpertShare = 0.95;
 
 // What layers cost beyond a dense one with ordinary attention, by what is left of measured steps
 // when bytes are taken off (bench/results/2026-11-30-deepseek.md): routing, combining and ramps of
-// experts; the further products of MLA; activations made e4m3, from nine rows on.
-constexpr double kExpertLayerSeconds = 15e-6;
-constexpr double kMlaLayerSeconds = 40e-6;
-constexpr double kQuantizeLayerSeconds = 21e-6;
-constexpr double kRowsInBf16 = 8;
+// experts; the further products of MLA.
+constexpr double kExpertLayerSeconds = 13e-6;
+constexpr double kMlaLayerSeconds = 18e-6;
+// And with FP8 blocks, for each row beyond the first: products of few rows that read below the
+// memory's rate, then activations made e4m3 (DeepSeek-R1 at 8, 16 and 64 sequences).
+constexpr double kFp8RowSeconds = 7e-6;
+constexpr double kMostFp8Seconds = 105e-6;
 
 double layer_seconds(const StepWork& work, const ModelShape& shape, const GpuRates& rates) {
   double seconds = rates.layer_seconds;
   seconds += shape.experts > 0 ? kExpertLayerSeconds : 0.0;
   seconds += shape.mla ? kMlaLayerSeconds : 0.0;
-  seconds += work.fp8 && work.rows > kRowsInBf16 ? kQuantizeLayerSeconds : 0.0;
+  if (work.fp8) {
+    seconds += std::min(kFp8RowSeconds * (work.rows - 1), kMostFp8Seconds);
+  }
   // Half of what a row costs is shared by the ranks.
   const double rows = std::min(work.rows, kMostCostlyRows);
   return seconds + rates.layer_row_seconds * rows * (0.5 + 0.5 / work.ranks);
