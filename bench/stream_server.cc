@@ -2,10 +2,11 @@
 // its steps by a clock, and each token is the number of its step. Load tests then measure the
 // server alone, and know when each token was due.
 //
-//   stream_server [STEPS_PER_SECOND=20] [SEQUENCES=2048] [IO_THREADS=1]
+//   stream_server [STEPS_PER_SECOND=20] [SEQUENCES=2048] [IO_THREADS=1] [SOCKET]
 //
-// STEPS_PER_SECOND 0: as fast as it can. Prints one JSON line (url, pid, clock of the steps),
-// serves until standard input ends.
+// SOCKET: listens on this Unix socket too, as an engine does for its gateway. STEPS_PER_SECOND 0:
+// as fast as it can. Prints one JSON line (url, pid, clock of the steps), serves until standard
+// input ends.
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -143,7 +144,7 @@ class ByteEngine final : public LanguageModel {
   std::shared_ptr<TextEngine> engine_;
 };
 
-int serve(double steps_per_second, int64_t sequences, int io_threads) {
+int serve(double steps_per_second, int64_t sequences, int io_threads, const std::string& socket) {
   set_log_level(LogLevel::kWarn);  // a line per request is no part of the measurement
   const auto begin = Clock::now();
   const auto period = steps_per_second > 0
@@ -173,8 +174,14 @@ int serve(double steps_per_second, int64_t sequences, int io_threads) {
   config.limits.connections = static_cast<int32_t>(sequences + 64);
   config.limits.prepare_queue = static_cast<int32_t>(sequences);
   auto server = HttpServer::start(config, models);
-  if (!added.ok() || !server.ok()) {
-    std::fprintf(stderr, "stream_server: %s\n", server.status().message().c_str());
+  Result<std::unique_ptr<HttpServer>> behind = std::unique_ptr<HttpServer>();
+  if (!socket.empty()) {
+    config.unix_socket = socket;
+    behind = HttpServer::start(config, models);
+  }
+  if (!added.ok() || !server.ok() || !behind.ok()) {
+    const Status& why = server.ok() ? behind.status() : server.status();
+    std::fprintf(stderr, "stream_server: %s\n", why.message().c_str());
     return 1;
   }
   const auto nanoseconds = [](Clock::duration d) {
@@ -188,6 +195,9 @@ int serve(double steps_per_second, int64_t sequences, int io_threads) {
   while (std::getchar() != EOF) {
   }
   (*server)->stop();
+  if (*behind != nullptr) {
+    (*behind)->stop();
+  }
   engine->shutdown();
   return 0;
 }
@@ -201,8 +211,9 @@ int main(int argc, char** argv) {
   const int64_t sequences = argc > 2 ? std::atoll(argv[2]) : 2048;
   const int io_threads = argc > 3 ? std::atoi(argv[3]) : 1;
   if (rate < 0 || sequences < 1 || sequences > 65536 || io_threads < 1) {
-    std::fprintf(stderr, "usage: stream_server [STEPS_PER_SECOND] [SEQUENCES] [IO_THREADS]\n");
+    std::fprintf(stderr,
+                 "usage: stream_server [STEPS_PER_SECOND] [SEQUENCES] [IO_THREADS] [SOCKET]\n");
     return 64;
   }
-  return tutti::serve(rate, sequences, io_threads);
+  return tutti::serve(rate, sequences, io_threads, argc > 4 ? argv[4] : "");
 }
