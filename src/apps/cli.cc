@@ -37,6 +37,7 @@ struct Commands {
   PlanOptions plan;
   ModelsOptions models;
   BenchFlags bench;
+  ManageFlags manage;
   DocsFlags docs;
   std::function<int()> chosen;
 };
@@ -132,35 +133,46 @@ void add_engine_flags(CLI::App& cmd, ServeOptions& options) {
   add_limit_flags(cmd, options);
 }
 
-// What was typed, without what is the gateway's own business.
-std::vector<std::string> typed_engine_arguments(const CLI::App& cmd) {
-  const std::set<std::string> own{"--host",
-                                  "--port",
-                                  "--api-key",
-                                  "--allowed-origins",
-                                  "--insecure",
-                                  "--supervise",
-                                  "--served-model-name",
-                                  "--help"};
-  std::vector<std::string> out;
+// What was typed, without the model and what is the gateway's own business.
+std::vector<std::vector<std::string>> typed_engine_flags(const CLI::App& cmd) {
+  const std::set<std::string> own{"host",
+                                  "port",
+                                  "api-key",
+                                  "allowed-origins",
+                                  "insecure",
+                                  "supervise",
+                                  "models",
+                                  "empty",
+                                  "state",
+                                  "served-model-name"};
+  std::vector<std::vector<std::string>> out;
   for (const CLI::Option* option : cmd.get_options()) {
-    if (option->count() == 0) {
+    if (option->count() == 0 || option->get_positional() ||
+        own.contains(option->get_lnames().front())) {
       continue;
     }
-    if (option->get_positional()) {
-      out.insert(out.begin(), option->results().front());
-      continue;
-    }
-    const std::string name = "--" + option->get_lnames().front();
-    if (own.contains(name)) {
-      continue;
-    }
-    out.push_back(name);
+    out.push_back({"--" + option->get_lnames().front()});
     if (option->get_items_expected_min() > 0) {
-      out.push_back(option->results().front());
+      out.back().push_back(option->results().front());
     }
   }
   return out;
+}
+
+// The model, or the models: there is one way to say it.
+void check_models(const ServeOptions& options) {
+  const char* flag = options.empty ? "--empty" : "-f";
+  if (options.empty && !options.models_file.empty()) {
+    throw CLI::ValidationError("--empty and -f contradict each other; a file may have no models");
+  }
+  if (options.many() && !options.model.model.empty()) {
+    throw CLI::ValidationError(fmt::format(
+        "MODEL and {} contradict each other; a model of its own is one of the file", flag));
+  }
+  if (options.many() && !options.served_model_name.empty()) {
+    throw CLI::ValidationError(
+        fmt::format("--served-model-name and {} contradict each other", flag));
+  }
 }
 
 void add_serve(CLI::App& app, Commands& c) {
@@ -191,16 +203,26 @@ void add_serve(CLI::App& app, Commands& c) {
   cmd->add_flag("--supervise",
                 c.serve.supervise,
                 "Run the model in a process of its own, which is started again if it crashes");
+  cmd->add_option("-f,--models",
+                  c.serve.models_file,
+                  "Serve the models of this file (YAML), each in processes of its own")
+      ->type_name("FILE");
+  cmd->add_flag("--empty", c.serve.empty, "Serve no model at first; tutti launch adds some");
+  cmd->add_option("--state",
+                  c.serve.state,
+                  "Where launches are kept over a restart (default: $TUTTI_HOME/state.db)")
+      ->type_name("FILE");
   add_engine_flags(*cmd, c.serve);
   cmd->callback([&c, cmd] {
-    c.serve.engine_arguments = typed_engine_arguments(*cmd);
+    check_models(c.serve);
+    c.serve.engine_flags = typed_engine_flags(*cmd);
     c.chosen = [&c] { return serve_command(c.serve); };
   });
 }
 
 // Not for people: tutti serve --supervise starts it as a child.
 void add_engine(CLI::App& app, Commands& c) {
-  auto* cmd = app.add_subcommand("engine", "Serve a model to a gateway");
+  auto* cmd = app.add_subcommand("engine-process", "Serve a model to a gateway");
   cmd->group("");
   add_model_flags(*cmd, c.serve.model, false);
   add_load_format(*cmd, c.serve.model);
@@ -424,6 +446,7 @@ int run_cli(int argc, char** argv) {
   add_score(app, commands);
   add_generate(app, commands);
   add_text_tools(app, commands);
+  add_manage(app, commands.manage, commands.chosen);
   add_bench(app, commands.bench, commands.chosen);
   add_doctor(app, commands);
   add_top(app, commands);

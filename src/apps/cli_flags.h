@@ -36,4 +36,12 @@ struct BenchFlags {
 /// `tutti bench`: `chosen` gets the command to run.
 void add_bench(CLI::App& app, BenchFlags& flags, std::function<int()>& chosen);
 
+struct ManageFlags {
+  LaunchOptions launch;
+  ManageOptions manage;
+};
+
+/// `tutti launch`, `list`, `ps`, `logs`, `terminate`: `chosen` gets the command to run.
+void add_manage(CLI::App& app, ManageFlags& flags, std::function<int()>& chosen);
+
 }  // namespace tutti

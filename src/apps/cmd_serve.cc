@@ -1,6 +1,6 @@
 // tutti serve in one process: the HTTP server, one model behind it. The same is an engine
-// (tutti engine, not for people) where a gateway (serve_supervised.cc) has started it: it listens
-// on a Unix socket then, and reports.
+// (tutti engine-process, not for people) where a gateway (serve_supervised.cc) has started it: it
+// listens on a Unix socket then, and reports.
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -167,7 +167,7 @@ int serve_command(const ServeOptions& options) {
   static const Signals signals;
   static Shutdown shutdown(signals);
   const ReportWriter reports(options.socket.empty() ? -1 : kReportDescriptor);
-  if (options.supervise) {
+  if (options.supervise || options.many()) {
     return serve_supervised(options, shutdown);
   }
   const Status status = serve(options, reports, shutdown);

@@ -102,6 +102,7 @@ Environment read_environment() {
     e.home = join_path(e.user_home, ".tutti");
   }
   e.hf_cache = hub_cache(&env);
+  e.xinference_home = env("XINFERENCE_HOME");
   if (const std::string state = env("XDG_STATE_HOME"); !state.empty()) {
     e.state = join_path(state, "tutti");
   } else if (!e.user_home.empty()) {
@@ -116,6 +117,10 @@ Environment read_environment() {
   std::error_code ec;
   e.program = fs::read_symlink("/proc/self/exe", ec).parent_path().string();
   e.api_key = env("TUTTI_API_KEY");
+  e.endpoint = env("TUTTI_ENDPOINT");
+  if (e.endpoint.empty()) {
+    e.endpoint = env("XINFERENCE_ENDPOINT");
+  }
   e.visible_devices = env_if_set("CUDA_VISIBLE_DEVICES");
   return e;
 }

@@ -30,8 +30,10 @@ struct Environment {
   std::string runtime;                         ///< $XDG_RUNTIME_DIR, else /tmp
   std::string terminal;                        ///< $TERM
   bool colour = true;                          ///< no, if $NO_COLOR is set or $TERM is dumb
+  std::string xinference_home;                 ///< $XINFERENCE_HOME, with models of Xinference
   std::string program;                         ///< directory of the executable
   std::string api_key;                         ///< $TUTTI_API_KEY
+  std::string endpoint;                        ///< $TUTTI_ENDPOINT, else $XINFERENCE_ENDPOINT
   std::optional<std::string> visible_devices;  ///< $CUDA_VISIBLE_DEVICES; empty hides every GPU
 };
 

@@ -67,7 +67,7 @@ constexpr auto kFlags = std::to_array<ForeignFlag>({
     {"--nowordwrap --hidethinking", "Ollama", "", "there is nothing to choose; tutti run -q MODEL \"PROMPT\" prints the answer alone"},
     {"--think --enable-thinking --reasoning-budget", "Ollama, Xinference, llama.cpp", "", "a request says it: \"chat_template_kwargs\": {\"enable_thinking\": false}, if the model can"},
     {"--format", "Ollama", "", "structured output is not supported yet; leave it out"},
-    {"--endpoint --replica --worker-ip --supervisor-address", "Xinference", "", "one server serves one model: tutti serve MODEL --host ADDRESS --port PORT"},
+    {"--endpoint --replica --worker-ip --supervisor-address", "Xinference", "", "tutti launch takes --endpoint and --replica, for a server of tutti serve --empty or -f; there is one machine"},
     {"--root-path --fastapi-root-path --api-prefix", "vLLM, SGLang, llama.cpp", "", "not supported; have the proxy take the prefix away"},
     // clang-format on
 });

@@ -274,6 +274,9 @@ std::string hub_cache(std::string (*get)(const char* variable)) {
   if (const std::string path = get("HF_HOME"); !path.empty()) {
     return join_path(home_expanded(path, home), "hub");
   }
+  if (const std::string path = get("XINFERENCE_HOME"); !path.empty()) {
+    return join_path(home_expanded(path, home), "huggingface");
+  }
   const std::string xdg = get("XDG_CACHE_HOME");
   return join_path(xdg.empty() ? join_path(home, ".cache") : home_expanded(xdg, home),
                    "huggingface/hub");
@@ -314,6 +317,13 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
   for (const std::string& place : places) {
     if (has_config(place)) {
       return fs::path(place).lexically_normal().string();
+    }
+  }
+  // Links to what Xinference has downloaded, by its own names.
+  for (const char* cache : {"cache/v2/", "cache/"}) {
+    const std::string place = join_path(environment.xinference_home, cache + name);
+    if (!environment.xinference_home.empty() && has_config(place)) {
+      return place;
     }
   }
   const std::string folder = join_path(environment.hf_cache, folder_of(name));

@@ -10,9 +10,9 @@ namespace tutti {
 
 struct Environment;
 
-/// $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub, else
-/// ~/.cache/huggingface/hub: as huggingface_hub finds it. `get` gives a variable, "" if it is
-/// unset.
+/// $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XINFERENCE_HOME/huggingface,
+/// $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub: as huggingface_hub finds it, and
+/// Xinference sets it. `get` gives a variable, "" if it is unset.
 std::string hub_cache(std::string (*get)(const char* variable));
 
 /// A model's directory, or one of its files, as the directory; a folder models--ORG--NAME of the

@@ -66,9 +66,16 @@ struct ServeOptions {
   std::string log_level = "info";
   HttpLimits limits;
   RequestLimits request_limits;
-  bool supervise = false;  ///< the model runs in a process of its own
-  /// For that process: the flags that were typed, but those of the server in front.
-  std::vector<std::string> engine_arguments;
+  bool supervise = false;   ///< the model runs in a process of its own
+  std::string models_file;  ///< several models
+  bool empty = false;       ///< none at first
+  std::string state;        ///< file where launches are kept; "": the usual one
+  /// For engines: the flags that were typed, each with its value, but those of the server in front.
+  std::vector<std::vector<std::string>> engine_flags;
+
+  /// Launches come and go, instead of one model from start to end.
+  bool many() const { return empty || !models_file.empty(); }
+
   std::string socket;  ///< of such a process: where it listens, instead of host and port
 };
 
@@ -215,6 +222,38 @@ struct BenchServeOptions {
   bool quiet = false;
 };
 
+/// A running server, and what is wanted of it.
+enum class ManageAction { kList, kPs, kLogs, kTerminate };
+
+struct ManageOptions {
+  ManageAction action = ManageAction::kList;
+  std::string endpoint;  ///< URL; empty: the usual one
+  std::string api_key;
+  std::string uid;
+  bool json = false;
+};
+
+struct LaunchOptions {
+  ManageOptions server;
+  std::string model;
+  std::string model_path;
+  std::string uid;
+  std::string engine;
+  std::string type;
+  std::string format;
+  std::string size;
+  std::string quantization;
+  std::string device;
+  std::string n_gpu;
+  std::vector<int> gpu_idx;
+  std::string kv_memory;
+  int64_t replicas = 1;
+  int tp = 0;
+  int64_t context = 0;
+  int64_t unload_after = 0;  ///< seconds; 0: never
+  bool no_wait = false;
+};
+
 // Each command returns the process exit code and has printed its errors.
 int run_command(const RunOptions& options);
 int serve_command(const ServeOptions& options);
@@ -229,6 +268,8 @@ int version_command(const VersionOptions& options);
 int calibrate_command(const CalibrateOptions& options);
 int plan_command(const PlanOptions& options);
 int models_command(const ModelsOptions& options);
+int launch_command(const LaunchOptions& options);
+int manage_command(const ManageOptions& options);
 int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
 int bench_scaling_command(const BenchScalingOptions& options);

@@ -80,6 +80,10 @@ std::string Cors::reply_headers(const HttpHead& head) const {
   return out;
 }
 
+bool Cors::permits(const HttpHead& head) const {
+  return enabled() && head.count("origin") == 1 && allows(*head.find("origin"));
+}
+
 std::optional<HttpResponse> Cors::preflight(const HttpHead& head) const {
   if (!enabled() || head.method != "OPTIONS" || head.count("origin") != 1 ||
       head.find("access-control-request-method") == nullptr) {

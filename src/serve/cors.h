@@ -25,6 +25,9 @@ class Cors {
   /// Lines for the head of every reply to this request; empty while off.
   std::string reply_headers(const HttpHead& head) const;
 
+  /// Whether the page that sent this request may use the server.
+  bool permits(const HttpHead& head) const;
+
   /// The answer to a preflight; nullopt if the request is none, or while off. It carries no key:
   /// browsers send none with it.
   std::optional<HttpResponse> preflight(const HttpHead& head) const;

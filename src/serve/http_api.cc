@@ -39,6 +39,24 @@ constexpr Route kRoutes[] = {
     {RouteId::kOpenApi, "GET", "/openapi.json", true, false},
 };
 
+// Those of a Management, whatever their paths: how a match says what is wanted. Their metrics have
+// one name, since paths hold names of models.
+constexpr Route kManaged[] = {
+    {RouteId::kManage, "GET", "(management)", true, false},
+    {RouteId::kManage, "POST", "(management)", true, false},
+    {RouteId::kManage, "DELETE", "(management)", true, false},
+};
+
+const Route* managed_route(std::string_view method) {
+  const std::string_view wanted = method == "HEAD" ? "GET" : method;
+  for (const Route& route : kManaged) {
+    if (wanted == route.method) {
+      return &route;
+    }
+  }
+  return nullptr;
+}
+
 std::vector<Route> all_routes() {
   std::vector<Route> routes;
   for (const Dialect* dialect : dialects()) {
@@ -120,9 +138,10 @@ HttpResponse method_error(std::string_view method, const Route& route) {
 std::string model_json(const ModelCard& card) {
   std::string out = R"({"id":)";
   append_json_string(out, card.id);
-  out += fmt::format(R"(,"object":"model","created":{},"owned_by":"tutti","max_model_len":{}}})",
+  out += fmt::format(R"(,"object":"model","created":{},"owned_by":"tutti","max_model_len":{}{}}})",
                      card.created_unix,
-                     card.max_context);
+                     card.max_context,
+                     card.members);
   return out;
 }
 
@@ -153,6 +172,18 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
   // Before the key, which no preflight carries.
   if (auto preflight = config_.cors.preflight(head)) {
     return *std::move(preflight);
+  }
+  if (management() != nullptr) {
+    const std::string_view method = head.method == "HEAD" ? "GET" : std::string_view(head.method);
+    Management::Match managed = management()->match(method, head.path);
+    const bool elsewhere = match.route != nullptr && method == match.route->method;
+    if (managed.method || (managed.path && !elsewhere)) {
+      if (match.route != nullptr &&
+          managed.allowed.find(match.route->method) == std::string::npos) {
+        managed.allowed = fmt::format("{}, {}", match.route->method, managed.allowed);
+      }
+      return admit_management(head, managed);
+    }
   }
   const Dialect* dialect = match.route == nullptr ? nullptr : match.route->dialect;
   // The key comes before the route, so that without it nothing can be learned about routes.
@@ -187,6 +218,45 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
                           dialect);
   }
   return match;
+}
+
+std::variant<RouteMatch, HttpResponse> HttpApi::admit_management(
+    const HttpHead& head, const Management::Match& match) const {
+  const auto refuse = [&](const ApiError& error) { return management()->error(error); };
+  if (!match.open) {
+    if (auto error = config_.key.check(head)) {
+      return refuse(*error);
+    }
+    if (config_.reachable_without_key) {
+      return refuse(http_error(
+          403,
+          "models are managed from this machine alone, or with a key: start the server with one"));
+    }
+  }
+  const Route* route = managed_route(head.method);
+  if (!match.method || route == nullptr) {
+    HttpResponse response = refuse(
+        http_error(405, fmt::format("{} {}: wanted {}", head.method, head.path, match.allowed)));
+    response.headers.push_back({"Allow", match.allowed});
+    return response;
+  }
+  const bool reads = std::string_view(route->method) == "GET";
+  // What a page of another site may send without asking must change nothing (W-03).
+  if (!reads && head.find("origin") != nullptr && !config_.cors.permits(head)) {
+    return refuse(http_error(403, "pages of this origin may not manage this server's models"));
+  }
+  if (head.has_body() && !is_json(head)) {
+    return refuse(http_error(415, wrong_type(head)));
+  }
+  if (!reads && draining_) {
+    return refuse(to_api_error(shutting_down()));
+  }
+  const RouteMatch found{.route = route, .name = {}};
+  const int64_t limit = body_limit(found);
+  if (head.content_length.value_or(0) > limit) {
+    return refuse(http_error(413, fmt::format("request body over {} bytes", limit)));
+  }
+  return found;
 }
 
 // The default check of HAProxy and others is OPTIONS: they look at the status alone.
@@ -237,6 +307,7 @@ HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
       return json_response(kDocument);
     }
     case RouteId::kGenerate:
+    case RouteId::kManage:
       break;
   }
   return error_response(http_error(500, "no handler for this route"));

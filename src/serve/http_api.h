@@ -17,6 +17,7 @@
 #include "serve/http_limits.h"
 #include "serve/http_message.h"
 #include "serve/http_metrics.h"
+#include "serve/management.h"
 #include "serve/remote_models.h"
 #include "serve/served_models.h"
 #include "serve/waker.h"
@@ -33,7 +34,8 @@ enum class RouteId {
   kVersion,
   kMetrics,
   kGpus,
-  kOpenApi
+  kOpenApi,
+  kManage,  ///< of the server's Management
 };
 
 class Dialect;
@@ -87,7 +89,9 @@ struct HttpApiConfig {
   Cors cors;
   bool check_host = true;       ///< the server is bound to loopback: only loopback names are served
   bool behind_gateway = false;  ///< requests come from a gateway, which says for whom
-  std::shared_ptr<RemoteModels> remote;  ///< of a gateway: where its models are
+  std::shared_ptr<RemoteModels> remote;    ///< of a gateway: where its models are
+  std::shared_ptr<Management> management;  ///< nullptr: nothing can be managed
+  bool reachable_without_key = false;  ///< by other machines: then nothing can be managed either
   HttpLimits limits;
   RequestLimits request_limits;
   std::string version;  ///< of the program, as GET /version tells it
@@ -131,6 +135,8 @@ class HttpApi {
 
   bool behind_gateway() const { return config_.behind_gateway; }
 
+  Management* management() const { return config_.management.get(); }
+
   HttpMetrics& metrics() { return metrics_; }
 
   const HttpLimits& limits() const { return config_.limits; }
@@ -146,6 +152,8 @@ class HttpApi {
   GpuStatus gpu_status() const;
 
   Status readiness() const;
+  std::variant<RouteMatch, HttpResponse> admit_management(const HttpHead& head,
+                                                          const Management::Match& match) const;
   HttpResponse options_of_health(const RouteMatch& match, const HttpHead& head) const;
   Result<std::unique_ptr<GenerationReply>> generate(const Route& route,
                                                     std::string_view body,

@@ -54,7 +54,7 @@ std::optional<std::string> take_authority(std::string_view& target) {
   const size_t end = std::min(rest.find_first_of("/?"), rest.size());
   std::string authority = to_lower(rest.substr(0, end));
   rest.remove_prefix(end);
-  target = rest.empty() || rest.front() == '?' ? "/" : rest;  // no route reads the query
+  target = rest.empty() || rest.front() == '?' ? "/" : rest;  // "/" reads no query
   return authority;
 }
 
@@ -250,7 +250,11 @@ std::variant<HttpHead, ApiError> parse_head(std::string_view text) {
                       "the request target must be a path that starts with /, or http://HOST before "
                       "one, and hold only valid percent-escapes");
   }
-  head.path = std::string(target.substr(0, target.find('?')));
+  const size_t question = target.find('?');
+  head.path = std::string(target.substr(0, question));
+  if (question != std::string_view::npos) {
+    head.query = std::string(target.substr(question + 1));
+  }
   if (auto error = read_host(head, authority)) {
     return *std::move(error);
   }

@@ -25,9 +25,10 @@ struct HttpHeader {
 /// A checked request head: exactly one framing, at most one valid Host, an origin-form target.
 struct HttpHead {
   std::string method;
-  std::string path;  ///< as sent, percent-escapes and all, without the query
-  std::string host;  ///< the server's name and port as the client knows them; may be empty
-  int version = 11;  ///< 10 or 11
+  std::string path;   ///< as sent, percent-escapes and all, without the query
+  std::string query;  ///< as sent, without "?"
+  std::string host;   ///< the server's name and port as the client knows them; may be empty
+  int version = 11;   ///< 10 or 11
   std::vector<HttpHeader> headers;
   std::optional<int64_t> content_length;
   bool chunked = false;

@@ -218,6 +218,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   api_config.check_host = address.loopback && config.unix_socket.empty();
   api_config.behind_gateway = !config.unix_socket.empty();
   api_config.remote = config.remote;
+  api_config.management = config.management;
+  api_config.reachable_without_key = !address.loopback && !api_config.key.required();
   auto impl = std::make_unique<Impl>(std::move(config), std::move(api_config), std::move(models));
   TUTTI_TRY(impl->listener, Listener::bind(impl->shards[0]->thread, address));
   address.port = impl->listener->port();

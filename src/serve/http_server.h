@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "serve/http_limits.h"
+#include "serve/management.h"
 #include "serve/remote_models.h"
 #include "serve/served_models.h"
 #include "watch/gpu_status.h"
@@ -22,7 +23,8 @@ struct ServerConfig {
   bool insecure = false;        ///< allow an address others can reach without an API key
   std::string allowed_origins;  ///< whose web pages may use the server: Cors::parse()
   std::string unix_socket;  ///< path of a Unix socket to listen on instead: a gateway's engine does
-  std::shared_ptr<RemoteModels> remote;  ///< a gateway serves these instead of models of its own
+  std::shared_ptr<RemoteModels> remote;    ///< a gateway serves these instead of models of its own
+  std::shared_ptr<Management> management;  ///< routes that manage them
   int32_t io_threads = 1;
   HttpLimits limits;
   RequestLimits request_limits;

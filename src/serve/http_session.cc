@@ -387,6 +387,10 @@ Task<HttpSession::Outcome> HttpSession::serve_get(const RouteMatch& match) {
 
 Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
   Outcome outcome = Outcome::kNext;
+  if (match.route->id == RouteId::kManage) {
+    outcome = co_await manage();
+    co_return outcome;
+  }
   if (is_get(match)) {
     outcome = co_await serve_get(match);
     co_return outcome;

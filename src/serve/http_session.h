@@ -89,6 +89,7 @@ class HttpSession final : public ConnEvents,
   Task<Outcome> send_collected(GenerationReply& reply);
   Task<Outcome> send_stream(ReplyStream& reply);
   Task<Outcome> relay(const RouteMatch& match);
+  Task<Outcome> manage();
   using PlaceFound = Result<std::shared_ptr<EnginePlace>>;
   Task<Outcome> find_place(PlaceFound& found);
   Task<Outcome> respond(HttpResponse response);

@@ -97,4 +97,32 @@ Task<HttpSession::Outcome> HttpSession::relay(const RouteMatch& match) {
   co_return outcome;
 }
 
+// Until the answer is there: a launch may be waited for.
+Task<HttpSession::Outcome> HttpSession::manage() {
+  Management& management = *shared_.api.management();
+  const ManagementCall call{.method = head_.method == "HEAD" ? "GET" : head_.method,
+                            .path = head_.path,
+                            .query = head_.query,
+                            .body = std::move(body_),
+                            .waker = waker_};
+  body_ = std::string();
+  const std::unique_ptr<PendingAnswer> answer = management.call(call);
+  while (true) {
+    std::optional<HttpResponse> response = answer->poll();
+    if (const Status status = ending(); !response && !status.ok()) {
+      response = management.error(to_api_error(status));
+    }
+    if (response) {
+      HttpResponse named = *std::move(response);
+      const Outcome outcome = co_await respond(std::move(named));
+      co_return outcome;
+    }
+    if (dead()) {
+      co_return disconnected();
+    }
+    arm_read();
+    co_await changed_.wait();
+  }
+}
+
 }  // namespace tutti

@@ -152,6 +152,7 @@ const char* summary(RouteId id) {
     case RouteId::kOpenApi:
       return "The interface in OpenAPI 3.1";
     case RouteId::kGenerate:
+    case RouteId::kManage:
       break;
   }
   return "";

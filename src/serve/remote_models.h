@@ -36,6 +36,7 @@ struct ModelCard {
   std::string id;
   int64_t created_unix = 0;
   int64_t max_context = 0;  ///< tokens; 0: not known yet
+  std::string members;      ///< more members of its JSON object, with a comma before each
 };
 
 /// An engine that is up, to be asked for its metrics.

@@ -1,6 +1,7 @@
 #include "supervise/gateway.h"
 
 #include <algorithm>
+#include <set>
 
 #include "serve/served_models.h"
 #include "supervise/request_peek.h"
@@ -30,6 +31,14 @@ uint64_t mix(uint64_t x) {
 
 bool is_ready(const ReplicaView& view) {
   return view.state == ReplicaState::kReady;
+}
+
+using Clock = std::chrono::steady_clock;
+
+template <class Engines>
+bool is_any_ready(const Engines& engines) {
+  return std::any_of(
+      engines.begin(), engines.end(), [](const auto& engine) { return is_ready(engine.view); });
 }
 
 }  // namespace
@@ -80,12 +89,58 @@ Gateway::Tokens Gateway::tokens_of(const ReplicaView& view) const {
 }
 
 void Gateway::update(const std::vector<ReplicaView>& replicas) {
-  const std::lock_guard lock(mutex_);
   std::map<std::string, Engines> models;
-  for (const ReplicaView& view : replicas) {
-    models[view.model].push_back({.view = view, .outstanding = tokens_of(view)});
+  std::vector<std::shared_ptr<Waker>> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const ReplicaView& view : replicas) {
+      models[view.model].push_back({.view = view, .outstanding = tokens_of(view)});
+    }
+    std::map<std::string, std::chrono::steady_clock::time_point> used;
+    for (const auto& [name, engines] : models) {
+      const auto known = last_used_.find(name);
+      const bool was_there = models_.contains(name) && known != last_used_.end();
+      used[name] = was_there && is_any_ready(models_.at(name)) ? known->second : Clock::now();
+    }
+    last_used_ = std::move(used);
+    models_ = std::move(models);
+    waiting.swap(waiting_);
   }
-  models_ = std::move(models);
+  for (const auto& waker : waiting) {
+    waker->wake();
+  }
+}
+
+void Gateway::set_on_demand(std::vector<std::string> models) {
+  const std::lock_guard lock(mutex_);
+  on_demand_ = std::move(models);
+}
+
+void Gateway::load_with(std::function<void(const std::string& model)> load) {
+  const std::lock_guard lock(mutex_);
+  load_ = std::move(load);
+}
+
+void Gateway::describe_with(std::function<std::string(const std::string& model)> describe) {
+  const std::lock_guard lock(mutex_);
+  describe_ = std::move(describe);
+}
+
+std::optional<std::chrono::steady_clock::duration> Gateway::idle_for(const std::string& model) {
+  const std::lock_guard lock(mutex_);
+  const auto found = models_.find(model);
+  const auto used = last_used_.find(model);
+  if (found == models_.end() || used == last_used_.end() || !is_any_ready(found->second)) {
+    return std::nullopt;
+  }
+  const bool busy = std::any_of(found->second.begin(), found->second.end(), [](const Engine& e) {
+    return *e.outstanding > 0;
+  });
+  if (busy) {
+    used->second = Clock::now();
+    return std::nullopt;
+  }
+  return Clock::now() - used->second;
 }
 
 // The one that a prefix ranks first, as long as it is not much busier than the others.
@@ -116,51 +171,105 @@ Status Gateway::why_none(const std::string& model, const Engines& engines) {
       .with_param("model");
 }
 
+std::vector<std::string> Gateway::names_locked() const {
+  std::set<std::string> names(on_demand_.begin(), on_demand_.end());
+  for (const auto& [name, engines] : models_) {
+    names.insert(name);
+  }
+  return {names.begin(), names.end()};
+}
+
 std::optional<Result<std::shared_ptr<EnginePlace>>> Gateway::find_place(const PlaceQuery& query) {
+  std::string to_load;
+  auto found = find_known(query, to_load);
+  if (!to_load.empty()) {
+    std::function<void(const std::string&)> load;
+    {
+      const std::lock_guard lock(mutex_);
+      load = load_;
+    }
+    if (load) {
+      load(to_load);  // without the lock: it will tell us what has changed
+    }
+  }
+  return found;
+}
+
+// `to_load`: a model that is to be loaded for this request.
+std::optional<Result<std::shared_ptr<EnginePlace>>> Gateway::find_known(const PlaceQuery& query,
+                                                                        std::string& to_load) {
   using Found = Result<std::shared_ptr<EnginePlace>>;
   const RequestPeek peek = peek_request(query.body);
   const std::lock_guard lock(mutex_);
-  auto model = peek.model ? models_.find(*peek.model) : models_.end();
+  const std::vector<std::string> names = names_locked();
   // What is wrong with a request that names no model is said by the only engine there is.
-  if (!peek.model && models_.size() == 1) {
-    model = models_.begin();
-  }
+  const std::string name = peek.model          ? *peek.model
+                           : names.size() == 1 ? names.front()
+                                               : std::string();
+  const bool on_demand = std::find(on_demand_.begin(), on_demand_.end(), name) != on_demand_.end();
+  const auto model = models_.find(name);
   if (model == models_.end()) {
-    std::vector<std::string> names;
-    for (const auto& [name, engines] : models_) {
-      names.push_back(name);
+    if (!on_demand) {
+      return Found(no_such_model(peek.model, names));
     }
-    return Found(no_such_model(peek.model, names));
+    to_load = name;
+    waiting_.push_back(query.waker);
+    return std::nullopt;
   }
   std::vector<const Engine*> ready;
+  bool all_failed = true;
   for (const Engine& engine : model->second) {
     if (is_ready(engine.view)) {
       ready.push_back(&engine);
     }
+    all_failed = all_failed && engine.view.state == ReplicaState::kFailed;
   }
-  if (ready.empty()) {
-    return Found(why_none(model->first, model->second));
+  if (!ready.empty()) {
+    last_used_[name] = Clock::now();
+    return Found(std::make_shared<Place>(choose(ready, peek.prefix), weight_of(query, peek)));
   }
-  return Found(std::make_shared<Place>(choose(ready, peek.prefix), weight_of(query, peek)));
+  if (on_demand && !all_failed) {
+    waiting_.push_back(query.waker);
+    return std::nullopt;
+  }
+  return Found(why_none(model->first, model->second));
 }
 
 std::vector<ModelCard> Gateway::cards() const {
-  const std::lock_guard lock(mutex_);
   std::vector<ModelCard> cards;
-  for (const auto& [name, engines] : models_) {
-    const auto ready = std::find_if(
-        engines.begin(), engines.end(), [](const Engine& engine) { return is_ready(engine.view); });
-    if (ready != engines.end()) {
-      const ReplicaView& view = ready->view;
-      cards.push_back(
-          {.id = name, .created_unix = view.created_unix, .max_context = view.max_context});
+  std::function<std::string(const std::string&)> describe;
+  {
+    const std::lock_guard lock(mutex_);
+    describe = describe_;
+    for (const std::string& name : names_locked()) {
+      const auto model = models_.find(name);
+      const bool running = model != models_.end() && is_any_ready(model->second);
+      const bool on_demand =
+          std::find(on_demand_.begin(), on_demand_.end(), name) != on_demand_.end();
+      ModelCard card{.id = name};
+      if (running) {
+        const auto ready = std::find_if(model->second.begin(),
+                                        model->second.end(),
+                                        [](const Engine& engine) { return is_ready(engine.view); });
+        card.created_unix = ready->view.created_unix;
+        card.max_context = ready->view.max_context;
+      }
+      if (running || on_demand) {
+        cards.push_back(std::move(card));
+      }
     }
+  }
+  for (ModelCard& card : cards) {
+    card.members = describe ? describe(card.id) : "";
   }
   return cards;
 }
 
 Status Gateway::ready() const {
   const std::lock_guard lock(mutex_);
+  if (!on_demand_.empty()) {
+    return ok_status();
+  }
   Status last(StatusCode::kUnavailable, "no model is served yet");
   for (const auto& [name, engines] : models_) {
     for (const Engine& engine : engines) {

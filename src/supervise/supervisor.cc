@@ -109,6 +109,7 @@ struct Supervisor::Impl {
   bool reap(Entry& entry);
   void tell(Entry& entry) const;
   int poll_timeout() const;
+  bool must_wait(const Entry& entry) const;
   ReplicaView view(uint64_t id, const Entry& entry) const;
 };
 
@@ -135,6 +136,9 @@ bool Supervisor::Impl::drive() {
   std::vector<uint64_t> gone;
   for (const auto& [id, entry] : entries) {
     Replica::Action action = Replica::Action::kNone;
+    if (must_wait(*entry)) {
+      continue;
+    }
     do {
       {
         const std::lock_guard lock(mutex);
@@ -271,11 +275,23 @@ bool Supervisor::Impl::listen_to(Entry& entry) {
   return reap(entry) || entry.replica.state() != before || entry.replica.done_bytes() != loaded;
 }
 
+// For others to have taken their memory; a report of theirs wakes us.
+bool Supervisor::Impl::must_wait(const Entry& entry) const {
+  return config.one_by_one && entry.replica.state() == ReplicaState::kPending &&
+         entry.told == ReplicaState::kPending &&
+         std::any_of(entries.begin(), entries.end(), [](const auto& other) {
+           return other.second->replica.state() == ReplicaState::kPlanning ||
+                  other.second->replica.state() == ReplicaState::kLoading;
+         });
+}
+
 int Supervisor::Impl::poll_timeout() const {
   auto first = Clock::time_point::max();
   bool blind = false;
   for (const auto& [id, entry] : entries) {
-    first = std::min(first, entry->replica.next_time());
+    if (!must_wait(*entry)) {
+      first = std::min(first, entry->replica.next_time());
+    }
     blind = blind || (entry->child && !entry->death.open());
   }
   const auto now = Clock::now();

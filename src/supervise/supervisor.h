@@ -26,6 +26,9 @@ struct SupervisorConfig {
   std::string socket_directory;
   ReplicaTimes times;
   RestartRules rules;
+  /// Starts an engine only when no other one plans or loads: each plans with the memory that is
+  /// free, and must not count on what another is about to take.
+  bool one_by_one = false;
   /// The arguments of an engine that is to listen on `socket`.
   std::function<std::vector<std::string>(const EngineSpec&, const std::string& socket)> arguments;
   // Both are called on the supervisor's thread, and must neither block nor call the supervisor's

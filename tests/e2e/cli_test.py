@@ -572,12 +572,20 @@ class HubCacheTest(Case):
             ({"XDG_CACHE_HOME": self.path("xdg")}, self.path("xdg/huggingface/hub")),
             ({"HF_HOME": "~/hf"}, self.path("hf/hub")),
             ({"HUGGINGFACE_HUB_CACHE": self.path("old")}, self.path("old")),
+            ({"XINFERENCE_HOME": self.path("xi"), "XDG_CACHE_HOME": self.path("no")}, self.path("xi/huggingface")),
             ({"HF_HUB_CACHE": a, "HUGGINGFACE_HUB_CACHE": self.path("b"), "HF_HOME": self.path("c")}, a),
         ):
             self.snapshot(cache, "org/some.model-1")
             self.tokenize("org/some.model-1", **variables)
         _, err = self.tokenize("org/other", code=66, XDG_CACHE_HOME=self.path("xdg"))
         self.assertIn(self.path("xdg/huggingface/hub/models--org--other"), err)
+
+    def test_what_xinference_has_downloaded(self):
+        folder = self.snapshot(self.path("elsewhere"), "org/m", main=False)
+        os.makedirs(self.path("xi/cache/v2"))
+        os.symlink(os.path.join(folder, "snapshots", self.REVISION), self.path("xi/cache/v2/m-pytorch-1_5b-none"))
+        self.tokenize("m-pytorch-1_5b-none", XINFERENCE_HOME=self.path("xi"))
+        self.tokenize("m-pytorch-1_5b-none", code=66)
 
     def test_ways_to_name_a_model(self):
         cache = self.path(".cache/huggingface/hub")

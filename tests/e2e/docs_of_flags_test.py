@@ -50,7 +50,7 @@ class Bash(FlagsCase):
 
     def complete(self, *words):
         """What bash offers behind these words, of which the last is being typed."""
-        asks = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tutti; for one in "${COMPREPLY[@]}"; do echo "$one"; done'
+        asks = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tutti; for one in "${COMPREPLY[@]}"; do printf "%s\\n" "$one"; done'
         done = subprocess.run(["bash", "-u", "-c", asks, "bash", self.file, "tutti", *words], cwd=self.folder.name,
                               capture_output=True, text=True, timeout=60, check=True)
         self.assertEqual(done.stderr, "")

@@ -113,6 +113,7 @@ class Page:
             os.chmod(self.path(f"bin/{name}"), 0o755)
         env = {k: v for k, v in os.environ.items() if not k.startswith(("TUTTI_", "HF_", "HUGGINGFACE_", "XDG_"))}
         self.env = {**env, "HOME": self.path("home"), "DOCS_PROGRAM": PROGRAM, "DOCS_PORT": str(self.port),
+                    "TUTTI_ENDPOINT": f"http://127.0.0.1:{self.port}",
                     "DOCS_CURL": shutil.which("curl") or "curl",
                     "PATH": self.path("bin") + os.pathsep + env["PATH"]}
         # What the pages name: models as people have them, a machine's inventory, tools.

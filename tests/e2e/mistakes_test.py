@@ -37,9 +37,15 @@ COMMANDS = [
     ("benchmark", USAGE, ['"benchmark"', "doctor"], "tutti --help"),
     ("zebra", USAGE, ['"zebra"', "run, serve"], "tutti --help"),
     ("pull llama3", USAGE, ['"pull"', "hf download ORGANISATION/NAME"], "tutti serve ORGANISATION/NAME"),
-    ("list", USAGE, ['"list"', "/v1/models"], "tutti models"),
-    ("ps", USAGE, ['"ps"'], "tutti models"),
-    ("launch --model-name qwen3", USAGE, ['"launch"'], "tutti serve MODEL"),
+    ("ls", USAGE, ['"ls"', "tutti list"], "tutti models"),
+    ("list --endpoint http://127.0.0.1:9", UNAVAILABLE, ["127.0.0.1:9", "tutti serve --empty", "--endpoint"], None),
+    ("list --endpoint https://h", 69, ["--endpoint https://h"], None),
+    ("launch --endpoint http://127.0.0.1:9", USAGE, ["wanted a model"], None),
+    ("launch M --n-gpu 0", USAGE, ["--n-gpu 0", "none"], None),
+    ("launch M --gpu-idx a", USAGE, ["--gpu-idx a"], None),
+    ("terminate --endpoint http://127.0.0.1:9", USAGE, ["wanted the name of a model"], None),
+    ("serve M --empty", USAGE, ["--empty"], None),
+    ("serve -f M", USAGE, ["regular file"], None),
     ("start M", USAGE, ['"start"'], "tutti serve MODEL"),
     ("stop", USAGE, ['"stop"', "Ctrl-C", "kill"], None),
     ("chat M", USAGE, ['"chat"'], "tutti run MODEL"),
@@ -368,6 +374,7 @@ class CommandLineTest(MistakeCase):
             "--drain-timeout",  # of a server; Xinference's is of a worker
             "--insecure",  # without a key; Ollama's is for registries
             "--tools",  # a file; llama.cpp's are its own tools
+            "-f",  # serve: a file of models; llama.cpp's is of a prompt
             "-q",  # --quiet; vLLM and Xinference: --quantization, see "serve M -q awq"
         }
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer_flags.json"), encoding="utf-8") as f:

@@ -26,8 +26,7 @@ TEST(Mistyped, TheNearestCommandAndAllOfThem) {
 
 TEST(Mistyped, CommandsOfOtherProgramsLeadToOurs) {
   for (const auto& [typed, ours] : {std::pair{"pull", "hf download"},
-                                    {"list", "tutti models"},
-                                    {"launch", "tutti serve MODEL"},
+                                    {"ls", "tutti list"},
                                     {"chat", "tutti run MODEL"},
                                     {"cal-model-mem", "tutti plan MODEL"},
                                     {"collect-env", "tutti doctor --dump"}}) {
