@@ -234,7 +234,9 @@ void add_engine(CLI::App& app, Commands& c) {
 void add_score(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand("score", "Write the logits of given token ids as a NumPy file");
   add_model_flags(*cmd, c.score.model, true);
-  cmd->add_option("--ids-file", c.score.ids_file, "Token ids separated by commas or spaces")
+  cmd->add_option("--ids-file",
+                  c.score.ids_file,
+                  "Token ids separated by commas or spaces; - for standard input")
       ->type_name("FILE")
       ->required();
   cmd->add_option(
@@ -251,7 +253,9 @@ void add_generate(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand(
       "generate", "Continue given token ids; greedy unless sampling flags are given");
   add_model_flags(*cmd, c.generate.model, true);
-  cmd->add_option("--ids-file", c.generate.ids_file, "Token ids separated by commas or spaces")
+  cmd->add_option("--ids-file",
+                  c.generate.ids_file,
+                  "Token ids separated by commas or spaces; - for standard input")
       ->type_name("FILE")
       ->required();
   add_parameter_flag(*cmd, "max_tokens", c.generate.parameters, 1)->default_str("128");
@@ -265,7 +269,10 @@ void add_text_tools(CLI::App& app, Commands& c) {
   auto* tokenize = app.add_subcommand("tokenize", "Token ids of each line of a file");
   tokenize->add_option("MODEL", c.tokenize.model, "Directory with tokenizer.json, or a model name")
       ->required();
-  tokenize->add_option("--file", c.tokenize.file, "UTF-8 text; one output line per input line")
+  tokenize
+      ->add_option("--file",
+                   c.tokenize.file,
+                   "UTF-8 text, - for standard input; one output line per input line")
       ->type_name("FILE")
       ->required();
   tokenize->add_flag("--jsonl", c.tokenize.jsonl, "Each input line is one JSON string");
@@ -277,7 +284,9 @@ void add_text_tools(CLI::App& app, Commands& c) {
   detokenize
       ->add_option("MODEL", c.detokenize.model, "Directory with tokenizer.json, or a model name")
       ->required();
-  detokenize->add_option("--file", c.detokenize.file, "One line of ids per output line")
+  detokenize
+      ->add_option(
+          "--file", c.detokenize.file, "One line of ids per output line; - for standard input")
       ->type_name("FILE")
       ->required();
   detokenize->add_flag("--jsonl", c.detokenize.jsonl, "Write each text as one JSON string");
@@ -290,7 +299,9 @@ void add_text_tools(CLI::App& app, Commands& c) {
   tmpl->add_option(
           "MODEL", c.chat_template.model, "Directory with the chat template, or a model name")
       ->required();
-  tmpl->add_option("--messages", c.chat_template.messages, "JSON file: array of messages")
+  tmpl->add_option("--messages",
+                   c.chat_template.messages,
+                   "JSON file: array of messages; - for standard input")
       ->type_name("FILE")
       ->required();
   tmpl->add_option("--tools", c.chat_template.tools, "JSON file: array of tools")
@@ -390,7 +401,9 @@ void add_hardware(CLI::App& cmd, std::string& hardware, std::string& inventory) 
   cmd.add_option("--hardware",
                  hardware,
                  "Instead of this machine: H200, 8xH200, 2x8xH100-80GB (hosts x GPUs), 2x4090+L4");
-  cmd.add_option("--inventory", inventory, "Instead of this machine: a file of doctor --dump")
+  cmd.add_option("--inventory",
+                 inventory,
+                 "Instead of this machine: a file of doctor --dump; - for standard input")
       ->type_name("FILE");
 }
 

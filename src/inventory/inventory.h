@@ -245,7 +245,7 @@ std::string to_json(const Inventory& inventory);
 /// wanted an integer". `where`: the name of the file, for messages.
 Result<Inventory> parse_inventory(std::string_view text, const std::string& where);
 
-/// The same from a file of at most 16 MiB.
+/// The same of what read_input() takes, at most 16 MiB.
 Result<Inventory> read_inventory(const std::string& path);
 
 }  // namespace tutti
