@@ -70,7 +70,9 @@ Inventory inventory_by_nvml() {
 
 Status write_text(const std::string& path, const std::string& text) {
   const auto failed = [&] {
-    return invalid("--dump {}: cannot write: {}", path, std::generic_category().message(errno));
+    return invalid("--dump {}: cannot write: {}; --dump - writes to standard output",
+                   path,
+                   std::generic_category().message(errno));
   };
   if (path == "-") {
     return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? failed()

@@ -21,7 +21,8 @@ constexpr int kRefusedExit = 69;  // sysexits.h EX_UNAVAILABLE
 
 Result<Machine> find_machine(const std::string& hardware, const std::string& inventory) {
   if (!hardware.empty() && !inventory.empty()) {
-    return invalid("--hardware and --inventory: wanted one of them");
+    return invalid(
+        "--hardware and --inventory: wanted one of them, as in tutti plan MODEL --hardware 8xH200");
   }
   if (!hardware.empty()) {
     TUTTI_TRY(const NamedHardware named, parse_hardware(hardware));

@@ -23,7 +23,11 @@ constexpr const char* kDownload =
 constexpr const char* kServe = "tutti serve MODEL serves a model until Ctrl-C";
 constexpr const char* kModels =
     "tutti models lists names and what fits here; a server that runs tells its own at /v1/models";
-constexpr const char* kStop = "Ctrl-C in its terminal, or kill, ends a server; it finishes replies";
+constexpr const char* kStop =
+    "Ctrl-C in its terminal, or kill PID, ends a server; it finishes replies";
+
+constexpr const char* kRemove =
+    "a model is a directory, and rm -r DIRECTORY removes it; hf cache has those of its cache";
 
 constexpr auto kForeignCommands = std::to_array<ForeignCommand>({
     {"pull", kDownload},
@@ -36,6 +40,9 @@ constexpr auto kForeignCommands = std::to_array<ForeignCommand>({
     {"api_server", kServe},
     {"stop", kStop},
     {"stop-cluster", kStop},
+    {"rm", kRemove},
+    {"remove-cache", kRemove},
+    {"unregister", kRemove},
     {"chat", "tutti run MODEL chats in the terminal"},
     {"cli", "tutti run MODEL chats in the terminal"},
     {"complete", "tutti run MODEL \"PROMPT\" answers once"},

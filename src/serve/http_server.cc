@@ -212,7 +212,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   if (!address.loopback && !api_config.key.required() && !config.insecure) {
     return invalid(
         "‹host› {} lets other machines use this server without an API key; "
-        "give one with ‹api_key›, or allow it with ‹insecure›",
+        "give one with ‹api_key›, allow it with ‹insecure›, or keep to this one with ‹host› "
+        "127.0.0.1",
         config.host);
   }
   api_config.check_host = address.loopback && config.unix_socket.empty();
