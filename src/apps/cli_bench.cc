@@ -162,8 +162,11 @@ void add_bench_prompts(CLI::App& cmd, BenchServeOptions& o) {
       ->group("Prompts");
   cmd.add_option("--extra-body", o.extra_body, "JSON object with further fields of each request")
       ->group("Prompts");
-  cmd.add_option("--seed", o.seed, "Same seed, same requests at the same times")
-      ->capture_default_str()
+  cmd.add_option(
+         "--seed",
+         o.seed,
+         "Same seed, same requests at the same times (default: another each run, so that no "
+         "prompt is in the server's cache)")
       ->group("Prompts");
 }
 

@@ -216,7 +216,7 @@ struct BenchServeOptions {
   std::optional<double> temperature;
   std::string extra_body;
   std::string slo;
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;  ///< nothing: another one each run
   int64_t server_pid = 0;
   std::string json_file;
   bool quiet = false;
