@@ -277,7 +277,11 @@ Value round_number(Interpreter&, const Value& input, CallArgs& args) {
     fail("round: method must be common, ceil or floor");
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
-  return (method == "ceil" ? std::ceil(number * scale) : std::floor(number * scale)) / scale;
+  const double whole = method == "ceil" ? std::ceil(number * scale) : std::floor(number * scale);
+  if (!std::isfinite(whole)) {
+    fail("round: {} has no whole number near it", number);
+  }
+  return (whole + 0.0) / scale;  // Python's integers have no -0
 }
 
 namespace {

@@ -2,6 +2,7 @@
 // does: everywhere but in the parts of an if, which may ask for what is not there. A scope inside
 // an if (a loop, a macro, a block assignment) is as strict as one outside.
 #include <algorithm>
+#include <optional>
 
 #include "jinja/ast.h"
 #include "jinja/interpreter.h"
@@ -92,13 +93,11 @@ class NameChecker {
           fmt::format("no {} is named '{}'", filter ? "filter" : "test", expr->text),
           expr->line};
     }
-    const bool stops_early = expr->kind == ExprKind::kOr || expr->kind == ExprKind::kAnd ||
-                             expr->kind == ExprKind::kCompare;
     Unknown inner = expr->kind == ExprKind::kCond ? Unknown::kRuns : unknown;
     for (const ExprPtr& child : expr->children) {
       check(child, inner);
-      // What constants decide is gone before Jinja2 looks at names; what they do not decide runs.
-      if (stops_early && is_constant(child)) {
+      if (child &&
+          may_decide(*expr, *child)) {  // what follows is gone before Jinja2 looks at names
         inner = Unknown::kRuns;
       }
     }
@@ -112,10 +111,42 @@ class NameChecker {
     }
   }
 
-  static bool is_constant(const ExprPtr& expr) {
-    return !expr ||
-           (expr->kind != ExprKind::kName && expr->kind != ExprKind::kCall && !expr->arguments &&
-            std::all_of(expr->children.begin(), expr->children.end(), is_constant));
+  // False where `operand`, if it is a constant, certainly does not end the evaluation of `expr`.
+  static bool may_decide(const Expr& expr, const Expr& operand) {
+    if (!is_constant(operand)) {
+      return false;
+    }
+    const std::optional<bool> truth = truth_of(operand);
+    return expr.kind == ExprKind::kCompare ||
+           (expr.kind == ExprKind::kOr && truth.value_or(true)) ||
+           (expr.kind == ExprKind::kAnd && !truth.value_or(false));
+  }
+
+  static bool is_constant(const Expr& expr) {
+    return expr.kind != ExprKind::kName && expr.kind != ExprKind::kCall && !expr.arguments &&
+           std::all_of(expr.children.begin(), expr.children.end(), [](const ExprPtr& child) {
+             return !child || is_constant(*child);
+           });
+  }
+
+  // Of a constant; nothing if that takes more than a look.
+  static std::optional<bool> truth_of(const Expr& expr) {
+    switch (expr.kind) {
+      case ExprKind::kConst:
+        return truthy(expr.constant);
+      case ExprKind::kList:
+      case ExprKind::kTuple:
+      case ExprKind::kDict:
+        return !expr.children.empty();
+      case ExprKind::kAnd:
+      case ExprKind::kOr: {
+        const std::optional<bool> left = truth_of(*expr.children[0]);
+        const bool decides = left == (expr.kind == ExprKind::kOr);
+        return !left || decides ? left : truth_of(*expr.children[1]);
+      }
+      default:
+        return std::nullopt;
+    }
   }
 };
 

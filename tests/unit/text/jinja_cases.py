@@ -264,6 +264,8 @@ EXPRESSIONS = [
 ]
 
 FILTERS = [
+    ("{{ -0.0|round(1, 'ceil') }} {{ -0.3|round(0, 'ceil') }} {{ (-0.0)|round(2, 'floor') }} {{ -0.0|round }}", D),
+    ("{{ 1e999|round(0, 'floor') }}", D),
     ("{{ d | tojson }}", D),
     ("{{ d | tojson(indent=2) }}", D),
     ("{{ d | tojson(indent=4) }}|{{ [] | tojson(indent=2) }}{{ {} | tojson(indent=2) }}", D),
@@ -322,6 +324,9 @@ FILTERS = [
 ]
 
 METHODS = [
+    ("{{ s.encode is callable }}{{ s.translate is defined }}{{ s.nope is defined }}", D),
+    ("{% for c in s.encode %}{{ c }}{% endfor %}", D),
+    ("{% for c in s.nope %}{{ c }}{% endfor %}ok", D),
     "{{ 'a,b,,c'.split(',') }}{{ ' a  b '.split() }}{{ 'a,b,c'.split(',', 1) }}{{ 'a b c'.split(None, 1) }}{{ ''.split() }}{{ ''.split(',') }}{{ ' a b c '.split(maxsplit=1) }}",
     "{{ 'a,b,c'.rsplit(',', 1) }}{{ 'a b  c '.rsplit(None, 1) }}{{ 'a,b'.rsplit(',') }}{{ ' a b c'.rsplit(maxsplit=1) }}",
     "{{ 'abc'.split('') }}",
@@ -416,6 +421,9 @@ UNKNOWN_NAMES = [
     ('{{ 1 > 2 > (1|nope) }}', D),
     ('{{ n > 2 > (1|nope) }}', D),
     ('{% if true %}{{ 1|nope }}{% endif %}', D),
+    ("{% for i in [] %}{{ [1] and 2 and 1|nope }}{% endfor %}ok", D),
+    ("{% for i in [] %}{{ '' or [] or 1|nope }}{% endfor %}ok", D),
+    ("{% for i in [] %}{{ 1 and [] and 1|nope }}{% endfor %}ok", D),
     ('{% for i in [] %}{{ 1|urlize }}{% endfor %}ok', D),
 ]
 
