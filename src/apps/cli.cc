@@ -433,6 +433,8 @@ void add_plan(CLI::App& app, Commands& c) {
 
   auto* models =
       app.add_subcommand("models", "List the models that plans know, and what fits here");
+  models->add_option(
+      "WORD", c.models.word, "Only models that have it in a name, for example qwen3");
   add_hardware(*models, c.models.hardware, c.models.inventory);
   models->add_flag("--json", c.models.json, "One JSON object, with formats and other names");
   models->callback([&c] { c.chosen = [&c] { return models_command(c.models); }; });

@@ -31,10 +31,16 @@ constexpr const char* kRemove =
 
 constexpr auto kForeignCommands = std::to_array<ForeignCommand>({
     {"pull", kDownload},
+    {"download", kDownload},
+    {"get", kDownload},
+    {"install", kDownload},
     {"create", kDownload},
     {"register", kDownload},
     {"ls", "tutti list asks a running server for its models; tutti models lists what fits here"},
     {"registrations", kModels},
+    {"status", kModels},
+    {"search", kModels},
+    {"cached", kModels},
     {"start", kServe},
     {"server", kServe},
     {"api_server", kServe},
@@ -50,6 +56,9 @@ constexpr auto kForeignCommands = std::to_array<ForeignCommand>({
     {"engine", "tutti plan MODEL says what a model takes"},
     {"cal-model-mem", "tutti plan MODEL says what a model takes"},
     {"collect-env", "tutti doctor --dump FILE writes down what this machine has"},
+    {"info", "tutti doctor says what this machine has"},
+    {"devices", "tutti doctor says what this machine has"},
+    {"benchmark", "tutti bench serve loads a server, tutti bench latency MODEL measures a model"},
 });
 
 std::string lower(std::string_view text) {

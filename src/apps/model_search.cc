@@ -7,6 +7,7 @@
 
 #include "apps/common.h"
 #include "apps/model_parts.h"
+#include "base/ascii.h"
 #include "base/file.h"
 #include "plan/catalogue.h"
 
@@ -233,6 +234,22 @@ std::vector<std::string> similar_names(const std::string& cache, const std::stri
   return found;
 }
 
+bool is_gguf_repository(const std::string& name) {
+  return name.find('/') != std::string::npos && to_lower(name).ends_with("-gguf");
+}
+
+// Whoever made the files of a repository in GGUF is seldom who made the model.
+std::string gguf_repository(const std::string& name) {
+  const std::string model = name.substr(name.find('/') + 1, name.rfind('-') - name.find('/') - 1);
+  return fmt::format(
+      "{} holds GGUF files, which are not read yet; the model itself is in a repository without "
+      "GGUF "
+      "in its name: tutti models {}, or hf download ORGANISATION/{}",
+      name,
+      model,
+      model);
+}
+
 Status not_found(const std::string& name,
                  const std::vector<std::string>& places,
                  const Environment& environment) {
@@ -243,6 +260,9 @@ Status not_found(const std::string& name,
                  name,
                  environment.hf_cache,
                  listed(similar, kMostNamed));
+  }
+  if (is_gguf_repository(name)) {
+    return error(StatusCode::kNotFound, "{}", gguf_repository(name));
   }
   const std::string repository =
       name.find('/') == std::string::npos ? "ORGANISATION/" + name : name;
@@ -290,6 +310,9 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
     return resolve_path(path);
   }
   if (const std::string name = repository_of(typed); !name.empty()) {
+    if (is_gguf_repository(name)) {
+      return error(StatusCode::kNotFound, "{}: {}", typed, gguf_repository(name));
+    }
     return error(StatusCode::kNotFound,
                  "{}: a model is given as {}, after: hf download {}",
                  typed,

@@ -153,6 +153,7 @@ struct PlanOptions {
 };
 
 struct ModelsOptions {
+  std::string word;  ///< only models that have it in a name; empty: all
   std::string hardware;
   std::string inventory;
   bool json = false;
