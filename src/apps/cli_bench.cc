@@ -89,6 +89,7 @@ void add_bench_scaling(CLI::App& bench, BenchScalingOptions& o, std::function<in
   cmd->add_option("--batch", o.batch, "Sequences")->capture_default_str()->check(between(1, 1024));
   cmd->add_option("--svg", o.svg, "Also draw it into this file")->type_name("FILE");
   cmd->add_flag("--json", o.json, "Print one JSON object (docs/scaling.md)");
+  cmd->add_option("--measure", o.measure, "One number of ranks")->check(between(1, 64))->group("");
   cmd->callback([&] { chosen = [&o] { return bench_scaling_command(o); }; });
 }
 

@@ -120,8 +120,9 @@ struct DoctorOptions {
   std::string inventory;  ///< file to look at instead of this machine; empty: none
   bool json = false;
   bool quick = false;  ///< no test of data between GPUs
+  bool speed = false;  ///< measure each GPU
   std::string dump;    ///< file for the inventory; "-": standard output; empty: none
-  std::string ask;     ///< for the program itself: what "cuda" or "nvml" alone shows
+  std::string ask;     ///< for the program itself: what "cuda" or "nvml" alone shows, or "speed"
 };
 
 struct TopOptions {
@@ -178,6 +179,7 @@ struct BenchScalingOptions {
   int64_t batch = 1;
   bool json = false;
   std::string svg;  ///< file; empty: none
+  int measure = 0;  ///< for the program itself: one number of ranks, in this process
 };
 
 struct BenchThroughputOptions {
