@@ -328,6 +328,7 @@ void add_doctor(CLI::App& app, Commands& c) {
   cmd->add_option("MODEL", c.doctor.model, "Also say whether this model is whole and fits");
   cmd->add_flag("--json", c.doctor.json, "One JSON object (docs/doctor.md)");
   cmd->add_flag("--quick", c.doctor.quick, "Move no data between GPUs");
+  cmd->add_flag("--speed", c.doctor.speed, "Measure each GPU beside the others; a second each");
   cmd->add_option("--inventory", c.doctor.inventory, "Instead of this machine: a file of --dump")
       ->type_name("FILE");
   cmd->add_option("--dump",
@@ -335,7 +336,7 @@ void add_doctor(CLI::App& app, Commands& c) {
                   "Write what the machine has to a file, for bug reports; - for standard output")
       ->type_name("FILE");
   cmd->add_option("--ask", c.doctor.ask, "What cuda or nvml alone shows")
-      ->check(one_of({"cuda", "nvml"}))
+      ->check(one_of({"cuda", "nvml", "speed"}))
       ->group("");
   cmd->callback([&c] { c.chosen = [&c] { return doctor_command(c.doctor); }; });
 }

@@ -195,6 +195,8 @@ struct Gpu {
   std::optional<bool> persistence;  ///< the driver stays awake without programs
   std::optional<int64_t> temperature_celsius;
   NvlinkFacts nvlink;
+  std::optional<double> read_bytes_per_second;    ///< of its memory, measured
+  std::optional<double> matmul_flops_per_second;  ///< of large products in bf16, measured
 };
 
 /// What the driver says about peer access: ok, chipset_not_supported, gpu_not_supported,

@@ -51,6 +51,8 @@ def look_at_doctor():
     tutti("doctor", "--json", "--quick", codes=(0, 1, 2))
     took = time.monotonic() - began
     row("doctor-quick", took < 2, f"{took:.2f} s")
+    speeds = findings(json.loads(tutti("doctor", "--json", "--quick", "--speed", codes=(0, 1, 2))))["gpu.speed"]
+    row("doctor-speed", speeds["severity"] == "ok", f"{speeds['what']}: {speeds['evidence']}")
     tutti("doctor", "--dump", DUMP)
     # Anywhere: of this machine nothing is asked.
     there = json.loads(tutti("doctor", "--json", "--inventory", DUMP, codes=(0, 1, 2), env={"CUDA_VISIBLE_DEVICES": ""}))
