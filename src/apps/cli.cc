@@ -167,7 +167,10 @@ void check_models(const ServeOptions& options) {
   }
   if (options.many() && !options.model.model.empty()) {
     throw CLI::ValidationError(fmt::format(
-        "MODEL and {} contradict each other; a model of its own is one of the file", flag));
+        "MODEL and {} contradict each other; {}",
+        flag,
+        options.empty ? "tutti serve --empty serves none at first, and tutti launch MODEL adds one"
+                      : "a model of its own is one of the file"));
   }
   if (options.many() && !options.served_model_name.empty()) {
     throw CLI::ValidationError(

@@ -24,7 +24,9 @@ class Server {
                                                             : kDefaultEndpoint;
     Result<http::Url> parsed = http::Url::parse(url);
     if (!parsed.ok()) {
-      return error(parsed.status().code(), "--endpoint {}", parsed.status().message());
+      return error(parsed.status().code(),
+                   "--endpoint {}, for example: tutti list --endpoint http://127.0.0.1:9997",
+                   parsed.status().message());
     }
     TUTTI_TRY(http::Endpoint endpoint, http::find_endpoint(*parsed));
     return Server(std::move(parsed).value(),
@@ -200,7 +202,7 @@ Status follow_launch(const Server& server, const std::string& uid) {
 
 Status launch(const LaunchOptions& options) {
   if (options.model.empty() && options.model_path.empty()) {
-    return invalid("tutti launch: wanted a model: its directory, or its name");
+    return invalid("launch: wanted a model: its directory, or its name; tutti models lists names");
   }
   TUTTI_TRY(const Server server, Server::find(options.server));
   const Json body = launch_body(options);

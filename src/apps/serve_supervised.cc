@@ -168,10 +168,15 @@ Result<std::vector<LaunchSpec>> wanted_models(const ServeOptions& options) {
   if (options.models_file.empty()) {
     return std::vector<LaunchSpec>();
   }
-  TUTTI_TRY(const std::string text, read_file(options.models_file));
+  if (is_directory(options.models_file)) {
+    return invalid(
+        "-f {}: is a directory, wanted a file of models; one model is served by: tutti serve MODEL",
+        options.models_file);
+  }
+  TUTTI_TRY(const std::string text, read_input(options.models_file));
   Result<std::vector<LaunchSpec>> specs = read_models_file(text);
   if (!specs.ok()) {
-    return std::move(specs).status().with_context(options.models_file);
+    return std::move(specs).status().with_context(input_name(options.models_file));
   }
   return specs;
 }

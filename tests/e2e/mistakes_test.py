@@ -43,17 +43,16 @@ COMMANDS = [
     ("zebra", USAGE, ['"zebra"', "run, serve"], "tutti --help"),
     ("pull llama3", USAGE, ['"pull"', "hf download ORGANISATION/NAME"], "tutti serve ORGANISATION/NAME"),
     ("ls", USAGE, ['"ls"', "tutti list"], "tutti models"),
-    ("list --endpoint http://127.0.0.1:9", UNAVAILABLE, ["127.0.0.1:9", "tutti serve --empty", "--endpoint"], None),
-    ("list --endpoint https://h", 69, ["--endpoint https://h"], None),
-    ("launch --endpoint http://127.0.0.1:9", USAGE, ["wanted a model"], None),
-    ("launch M --n-gpu 0", USAGE, ["--n-gpu 0", "none"], None),
-    ("launch M --gpu-idx a", USAGE, ["--gpu-idx a"], None),
-    ("terminate --endpoint http://127.0.0.1:9", USAGE, ["wanted the name of a model"], None),
-    ("serve M --empty", USAGE, ["--empty"], None),
-    ("serve -f M", USAGE, ["regular file"], None),
+    ("list --endpoint http://127.0.0.1:9", UNAVAILABLE, ["127.0.0.1:9", "--endpoint"], "tutti serve --empty"),
+    ("list --endpoint https://h", 69, ["--endpoint https://h"], "tutti list --endpoint http://127.0.0.1:9997"),
+    ("launch --endpoint http://127.0.0.1:9", USAGE, ["wanted a model"], "tutti models"),
+    ("launch M --n-gpu 0", USAGE, ["--n-gpu 0"], "= launch M --n-gpu none"),
+    ("launch M --gpu-idx a", USAGE, ["--gpu-idx a"], "tutti launch --help"),
+    ("terminate --endpoint http://127.0.0.1:9", USAGE, ["wanted the name of a model"], "tutti list"),
+    ("serve M --empty", USAGE, ["MODEL and --empty"], "tutti serve --empty"),
+    ("serve -f M", USAGE, ["-f", "a directory"], "tutti serve MODEL"),
     ("start M", USAGE, ['"start"'], "tutti serve MODEL"),
     ("stop", USAGE, ['"stop"', "Ctrl-C"], "kill PID"),
-    ("terminate --model-uid x", USAGE, ['"terminate"', "Ctrl-C"], "kill PID"),
     ("rm llama3", USAGE, ['"rm"', "hf cache"], "rm -r DIRECTORY"),
     ("chat M", USAGE, ['"chat"'], "tutti run MODEL"),
     ("complete M", USAGE, ['"complete"'], 'tutti run MODEL "PROMPT"'),
@@ -370,10 +369,18 @@ class MistakeCase(Case):
         server = Server(self, process=self.start("serve", *args, "--port", "0"), quiet=True)
         self.assertEqual(server.terminate(signal.SIGTERM), 0)
 
+    def ask_server(self, *words):
+        """A command that asks a running server."""
+        server = Server(self, process=self.start("serve", "--empty", "--port", "0"), quiet=True)
+        self.run_tutti(*words, "--endpoint", f"http://127.0.0.1:{server.port}")
+        self.assertEqual(server.terminate(signal.SIGTERM), 0)
+
     def run_right(self, typed):
         words = self.words(typed)
         if words[0] == "serve":
             self.serve(*words[1:])
+        elif words[0] == "launch":
+            self.ask_server(*words)
         else:
             self.run_tutti(*words)
 
@@ -405,7 +412,10 @@ class MistakeCase(Case):
         self.assertEqual(words[0], "tutti")
         words = words[1:]
         if words[0] == "serve" and "--help" not in words:
-            self.serve(tiny_r1(), *CPU)
+            self.serve(*(["--empty"] if "--empty" in words else [tiny_r1(), *CPU]))
+            return
+        if words[0] == "list":
+            self.ask_server("list")
             return
         needs = {"plan": ["tiny-r1"], "run": [tiny_r1(), "Hi"], "bench": ["--help"]}.get(words[0], [])
         if len(words) <= 2 and "--help" not in words and needs and words[-1] != needs[-1]:
