@@ -33,9 +33,10 @@ endfunction()
 
 # tutti_test(NAME status_test SOURCES ... DEPS ... LABELS threads|slow|gpu|numbers ...)
 #   numbers: results only, no code that other tests do not run; sanitizers find nothing new there (TUTTI_NUMBERS).
+#   e2e: starts the program (TUTTI_PROGRAM).
 function(tutti_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
-  if("numbers" IN_LIST ARG_LABELS AND NOT TUTTI_NUMBERS)
+  if(("numbers" IN_LIST ARG_LABELS AND NOT TUTTI_NUMBERS) OR ("e2e" IN_LIST ARG_LABELS AND NOT TUTTI_PROGRAM))
     return()
   endif()
   if(NOT ARG_TIMEOUT)

@@ -139,9 +139,6 @@ std::vector<std::vector<std::string>> typed_engine_flags(const CLI::App& cmd) {
                                   "port",
                                   "api-key",
                                   "allowed-origins",
-                                  "allowed-hosts",
-                                  "tls-cert",
-                                  "tls-key",
                                   "insecure",
                                   "supervise",
                                   "models",
@@ -170,7 +167,10 @@ void check_models(const ServeOptions& options) {
   }
   if (options.many() && !options.model.model.empty()) {
     throw CLI::ValidationError(fmt::format(
-        "MODEL and {} contradict each other; a model of its own is one of the file", flag));
+        "MODEL and {} contradict each other; {}",
+        flag,
+        options.empty ? "tutti serve --empty serves none at first, and tutti launch MODEL adds one"
+                      : "a model of its own is one of the file"));
   }
   if (options.many() && !options.served_model_name.empty()) {
     throw CLI::ValidationError(
@@ -201,12 +201,6 @@ void add_serve(CLI::App& app, Commands& c) {
       "--allowed-origins",
       c.serve.allowed_origins,
       "Origins of the web pages that may use the server, separated by commas; * for all");
-  cmd->add_option("--allowed-hosts",
-                  c.serve.allowed_hosts,
-                  "Names that requests may call the server by, separated by commas; * for all");
-  cmd->add_option("--tls-cert", c.serve.tls_certificate, "Serve HTTPS with this certificate (PEM)")
-      ->type_name("FILE");
-  cmd->add_option("--tls-key", c.serve.tls_key, "The certificate's key (PEM)")->type_name("FILE");
   cmd->add_flag(
       "--insecure", c.serve.insecure, "Allow listening beyond this machine without a key");
   cmd->add_flag("--supervise",
@@ -243,7 +237,9 @@ void add_engine(CLI::App& app, Commands& c) {
 void add_score(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand("score", "Write the logits of given token ids as a NumPy file");
   add_model_flags(*cmd, c.score.model, true);
-  cmd->add_option("--ids-file", c.score.ids_file, "Token ids separated by commas or spaces")
+  cmd->add_option("--ids-file",
+                  c.score.ids_file,
+                  "Token ids separated by commas or spaces; - for standard input")
       ->type_name("FILE")
       ->required();
   cmd->add_option(
@@ -260,7 +256,9 @@ void add_generate(CLI::App& app, Commands& c) {
   auto* cmd = app.add_subcommand(
       "generate", "Continue given token ids; greedy unless sampling flags are given");
   add_model_flags(*cmd, c.generate.model, true);
-  cmd->add_option("--ids-file", c.generate.ids_file, "Token ids separated by commas or spaces")
+  cmd->add_option("--ids-file",
+                  c.generate.ids_file,
+                  "Token ids separated by commas or spaces; - for standard input")
       ->type_name("FILE")
       ->required();
   add_parameter_flag(*cmd, "max_tokens", c.generate.parameters, 1)->default_str("128");
@@ -274,7 +272,10 @@ void add_text_tools(CLI::App& app, Commands& c) {
   auto* tokenize = app.add_subcommand("tokenize", "Token ids of each line of a file");
   tokenize->add_option("MODEL", c.tokenize.model, "Directory with tokenizer.json, or a model name")
       ->required();
-  tokenize->add_option("--file", c.tokenize.file, "UTF-8 text; one output line per input line")
+  tokenize
+      ->add_option("--file",
+                   c.tokenize.file,
+                   "UTF-8 text, - for standard input; one output line per input line")
       ->type_name("FILE")
       ->required();
   tokenize->add_flag("--jsonl", c.tokenize.jsonl, "Each input line is one JSON string");
@@ -286,7 +287,9 @@ void add_text_tools(CLI::App& app, Commands& c) {
   detokenize
       ->add_option("MODEL", c.detokenize.model, "Directory with tokenizer.json, or a model name")
       ->required();
-  detokenize->add_option("--file", c.detokenize.file, "One line of ids per output line")
+  detokenize
+      ->add_option(
+          "--file", c.detokenize.file, "One line of ids per output line; - for standard input")
       ->type_name("FILE")
       ->required();
   detokenize->add_flag("--jsonl", c.detokenize.jsonl, "Write each text as one JSON string");
@@ -299,7 +302,9 @@ void add_text_tools(CLI::App& app, Commands& c) {
   tmpl->add_option(
           "MODEL", c.chat_template.model, "Directory with the chat template, or a model name")
       ->required();
-  tmpl->add_option("--messages", c.chat_template.messages, "JSON file: array of messages")
+  tmpl->add_option("--messages",
+                   c.chat_template.messages,
+                   "JSON file: array of messages; - for standard input")
       ->type_name("FILE")
       ->required();
   tmpl->add_option("--tools", c.chat_template.tools, "JSON file: array of tools")
@@ -326,6 +331,7 @@ void add_doctor(CLI::App& app, Commands& c) {
   cmd->add_option("MODEL", c.doctor.model, "Also say whether this model is whole and fits");
   cmd->add_flag("--json", c.doctor.json, "One JSON object (docs/doctor.md)");
   cmd->add_flag("--quick", c.doctor.quick, "Move no data between GPUs");
+  cmd->add_flag("--speed", c.doctor.speed, "Measure each GPU beside the others; a second each");
   cmd->add_option("--inventory", c.doctor.inventory, "Instead of this machine: a file of --dump")
       ->type_name("FILE");
   cmd->add_option("--dump",
@@ -333,7 +339,7 @@ void add_doctor(CLI::App& app, Commands& c) {
                   "Write what the machine has to a file, for bug reports; - for standard output")
       ->type_name("FILE");
   cmd->add_option("--ask", c.doctor.ask, "What cuda or nvml alone shows")
-      ->check(one_of({"cuda", "nvml"}))
+      ->check(one_of({"cuda", "nvml", "speed"}))
       ->group("");
   cmd->callback([&c] { c.chosen = [&c] { return doctor_command(c.doctor); }; });
 }
@@ -399,7 +405,9 @@ void add_hardware(CLI::App& cmd, std::string& hardware, std::string& inventory) 
   cmd.add_option("--hardware",
                  hardware,
                  "Instead of this machine: H200, 8xH200, 2x8xH100-80GB (hosts x GPUs), 2x4090+L4");
-  cmd.add_option("--inventory", inventory, "Instead of this machine: a file of doctor --dump")
+  cmd.add_option("--inventory",
+                 inventory,
+                 "Instead of this machine: a file of doctor --dump; - for standard input")
       ->type_name("FILE");
 }
 
@@ -429,6 +437,8 @@ void add_plan(CLI::App& app, Commands& c) {
 
   auto* models =
       app.add_subcommand("models", "List the models that plans know, and what fits here");
+  models->add_option(
+      "WORD", c.models.word, "Only models that have it in a name, for example qwen3");
   add_hardware(*models, c.models.hardware, c.models.inventory);
   models->add_flag("--json", c.models.json, "One JSON object, with formats and other names");
   models->callback([&c] { c.chosen = [&c] { return models_command(c.models); }; });

@@ -89,6 +89,7 @@ void add_bench_scaling(CLI::App& bench, BenchScalingOptions& o, std::function<in
   cmd->add_option("--batch", o.batch, "Sequences")->capture_default_str()->check(between(1, 1024));
   cmd->add_option("--svg", o.svg, "Also draw it into this file")->type_name("FILE");
   cmd->add_flag("--json", o.json, "Print one JSON object (docs/scaling.md)");
+  cmd->add_option("--measure", o.measure, "One number of ranks")->check(between(1, 64))->group("");
   cmd->callback([&] { chosen = [&o] { return bench_scaling_command(o); }; });
 }
 
@@ -162,8 +163,11 @@ void add_bench_prompts(CLI::App& cmd, BenchServeOptions& o) {
       ->group("Prompts");
   cmd.add_option("--extra-body", o.extra_body, "JSON object with further fields of each request")
       ->group("Prompts");
-  cmd.add_option("--seed", o.seed, "Same seed, same requests at the same times")
-      ->capture_default_str()
+  cmd.add_option(
+         "--seed",
+         o.seed,
+         "Same seed, same requests at the same times (default: another each run, so that no "
+         "prompt is in the server's cache)")
       ->group("Prompts");
 }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <random>
 #include <thread>
 
 #include <unistd.h>
@@ -68,7 +69,7 @@ Result<RequestOptions> request_options(const BenchServeOptions& o, const Target&
   out.ignore_eos = o.ignore_eos;
   out.min_tokens = o.min_tokens;
   out.temperature = o.temperature;
-  out.seed = o.seed;
+  out.seed = o.seed ? *o.seed : std::random_device()();
   TUTTI_RETURN_IF_ERROR(parse_id_range(o.token_ids, out));
   TUTTI_TRY(out.input_length, loadgen::LengthDistribution::parse("--input-len", o.input_length));
   TUTTI_TRY(out.output_length, loadgen::LengthDistribution::parse("--output-len", o.output_length));

@@ -1,4 +1,5 @@
 // tutti calibrate: what plans would otherwise take from data sheets, measured on this machine.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -27,13 +28,25 @@ constexpr int64_t kPromptTokens = 32;
 constexpr int64_t kNewTokens = 96;
 constexpr int kLayers = 24;
 
-// Deep enough that what a step costs once does not show; 2.9 GB in bf16.
-constexpr const char* kModel = R"({
-  "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048,
-  "intermediate_size": 8192, "num_hidden_layers": 24, "num_attention_heads": 16,
-  "num_key_value_heads": 4, "head_dim": 128, "vocab_size": 32768,
-  "max_position_embeddings": 2048, "rms_norm_eps": 1e-05, "rope_theta": 10000.0,
-  "tie_word_embeddings": false, "hidden_act": "silu", "torch_dtype": "bfloat16"})";
+// Of the model that is measured: deep enough that what a step costs once does not show; 2.9 GB in
+// bf16.
+Json model_config() {
+  return Json::object({{"architectures", Json::array({"LlamaForCausalLM"})},
+                       {"model_type", "llama"},
+                       {"hidden_size", 2048},
+                       {"intermediate_size", 8192},
+                       {"num_hidden_layers", kLayers},
+                       {"num_attention_heads", 16},
+                       {"num_key_value_heads", 4},
+                       {"head_dim", 128},
+                       {"vocab_size", 32768},
+                       {"max_position_embeddings", 2048},
+                       {"rms_norm_eps", 1e-5},
+                       {"rope_theta", 10000.0},
+                       {"tie_word_embeddings", false},
+                       {"hidden_act", "silu"},
+                       {"torch_dtype", "bfloat16"}});
+}
 
 // A directory that is gone when this is.
 class ModelDirectory {
@@ -48,7 +61,7 @@ class ModelDirectory {
     }
     ModelDirectory made(path);
     std::ofstream file(join_path(path, "config.json"));
-    file << kModel;
+    file << to_string(model_config());
     file.close();
     return file ? Result<ModelDirectory>(std::move(made))
                 : error(StatusCode::kUnavailable, "{}/config.json: cannot be written", path);
@@ -193,8 +206,10 @@ Result<int> calibrate(const CalibrateOptions& options) {
   TUTTI_TRY(const ModelDirectory model, ModelDirectory::make());
   std::set<std::string> done;
   JsonArray gpus;
-  for (const size_t i : machine.usable()) {
-    const PlanGpu& gpu = machine.gpus[i];
+  // What else runs on a GPU slows what is measured there.
+  const std::vector<size_t> order = machine.emptiest_first(machine.usable());
+  for (size_t i = 0; i < order.size(); ++i) {
+    const PlanGpu& gpu = machine.gpus[order[i]];
     const Gpu* known = by_uuid(inventory, gpu.uuid);
     if (known == nullptr || !gpu.index) {
       continue;  // a part of a divided GPU
@@ -206,9 +221,9 @@ Result<int> calibrate(const CalibrateOptions& options) {
     TUTTI_TRY(const Measured alone, measure(model.path(), fmt::format("{},", *gpu.index), 1));
     Calibration c = calibration_of(alone, gpu);
     // Another one of its kind.
-    for (const size_t j : machine.usable()) {
-      const PlanGpu& other = machine.gpus[j];
-      if (j > i && other.index && other.name == gpu.name) {
+    for (size_t j = i + 1; j < order.size(); ++j) {
+      const PlanGpu& other = machine.gpus[order[j]];
+      if (other.index && other.name == gpu.name) {
         TUTTI_TRY(const Measured two,
                   measure(model.path(), fmt::format("{},{}", *gpu.index, *other.index), 2));
         c.sum_ranks = 2;

@@ -58,10 +58,36 @@ Inventory inventory_by_nvml() {
   return inventory;
 }
 
+// One GPU after the other, so that none disturbs another.
+Inventory inventory_of_speeds() {
+  Inventory inventory;
+  const Inventory shown = inventory_by_cuda();
+  for (const Gpu& gpu : shown.gpus) {
+    ModelFlags flags;
+    flags.device = "cuda";
+    flags.gpus = fmt::format("{},", gpu.index.value_or(0));
+    const Result<std::unique_ptr<Backend>> backend = choose_backend(flags);
+    const Result<Ceilings> measured =
+        backend.ok() ? (*backend)->measure_ceilings(RankChoice(), DType::kBF16) : backend.status();
+    if (!measured.ok()) {
+      inventory.add_error(
+          "speed", fmt::format("cuda:{}: {}", gpu.index.value_or(0), measured.status().message()));
+      continue;
+    }
+    Gpu& out = inventory.gpus.emplace_back();
+    out.index = gpu.index;
+    out.read_bytes_per_second = measured->read;
+    out.matmul_flops_per_second = measured->flops;
+  }
+  return inventory;
+}
+
 [[noreturn]] void answer(const std::string& what) {
   // Not to outlive the program that waits for it.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const Inventory inventory = what == "cuda" ? inventory_by_cuda() : inventory_by_nvml();
+  const Inventory inventory = what == "cuda"    ? inventory_by_cuda()
+                              : what == "speed" ? inventory_of_speeds()
+                                                : inventory_by_nvml();
   std::printf("%s\n", to_json(inventory).c_str());
   std::fflush(stdout);
   // Without the driver's clean-up, which may hang.
@@ -70,7 +96,9 @@ Inventory inventory_by_nvml() {
 
 Status write_text(const std::string& path, const std::string& text) {
   const auto failed = [&] {
-    return invalid("--dump {}: cannot write: {}", path, std::generic_category().message(errno));
+    return invalid("--dump {}: cannot write: {}; --dump - writes to standard output",
+                   path,
+                   std::generic_category().message(errno));
   };
   if (path == "-") {
     return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? failed()
@@ -131,6 +159,9 @@ Result<Consultation> consult(const DoctorOptions& options) {
   if (here) {
     out.inventory = this_inventory();
     live.peer_seconds = options.quick ? 0 : test_peers_of(out.inventory);
+    if (options.speed) {
+      measure_speed_of(out.inventory);
+    }
     live.port_error = usual_port_error();
   } else {
     TUTTI_TRY(out.inventory, read_inventory(options.inventory));

@@ -8,6 +8,7 @@
 #include "apps/machine_inventory.h"
 #include "apps/options.h"
 #include "apps/plan_facts.h"
+#include "base/ascii.h"
 #include "base/option_names.h"
 #include "plan/advice.h"
 #include "plan/plan_output.h"
@@ -21,7 +22,8 @@ constexpr int kRefusedExit = 69;  // sysexits.h EX_UNAVAILABLE
 
 Result<Machine> find_machine(const std::string& hardware, const std::string& inventory) {
   if (!hardware.empty() && !inventory.empty()) {
-    return invalid("--hardware and --inventory: wanted one of them");
+    return invalid(
+        "--hardware and --inventory: wanted one of them, as in tutti plan MODEL --hardware 8xH200");
   }
   if (!hardware.empty()) {
     TUTTI_TRY(const NamedHardware named, parse_hardware(hardware));
@@ -121,6 +123,15 @@ std::string listed_line(const ListedModel& row) {
                      fits);
 }
 
+// In its own name, its repository's or an alias.
+bool has_word(const CatalogueModel& model, const std::string& word) {
+  const auto has = [wanted = to_lower(word)](const std::string& name) {
+    return to_lower(name).find(wanted) != std::string::npos;
+  };
+  return has(model.name) || has(model.hub) ||
+         std::any_of(model.aliases.begin(), model.aliases.end(), has);
+}
+
 Status list_models(const ModelsOptions& options) {
   TUTTI_TRY(const Catalogue catalogue, Catalogue::load());
   TUTTI_TRY(const Machine machine, find_machine(options.hardware, options.inventory));
@@ -129,6 +140,9 @@ Status list_models(const ModelsOptions& options) {
       fmt::format("What fits on {}, in the form that is published first:\n\n",
                   machine.gpus.empty() ? "this machine, which has no GPU" : machine.name);
   for (const CatalogueModel& model : catalogue.models()) {
+    if (!has_word(model, options.word)) {
+      continue;
+    }
     TUTTI_TRY(const ModelFacts facts, facts_of({.model = &model, .format = model.formats.front()}));
     PlanRequest request;
     request.quick = true;
@@ -137,6 +151,13 @@ Status list_models(const ModelsOptions& options) {
     const ListedModel row{.model = &model, .shape = shape, .plan = std::move(plan)};
     rows.push_back(listed_json(row, catalogue));
     text += listed_line(row);
+  }
+  if (rows.empty()) {
+    return error(
+        StatusCode::kNotFound,
+        "models {}: the catalogue has none of that name; tutti models lists all, and other "
+        "models are given as a directory",
+        options.word);
   }
   text +=
       "\ntutti plan NAME says how and why; NAME:FORMAT takes another format (tutti models --json "

@@ -18,7 +18,7 @@ Result<std::shared_ptr<const Json>> read_tools(const std::string& path) {
   if (path.empty()) {
     return std::shared_ptr<const Json>();
   }
-  TUTTI_TRY(Json tools, parse_json_file(path));
+  TUTTI_TRY(Json tools, parse_json_input(path));
   if (!tools.is_array()) {
     return invalid("{}: is {}, wanted an array of tools", path, tools.type_name());
   }

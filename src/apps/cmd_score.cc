@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "apps/common.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/units.h"
 
@@ -49,8 +50,8 @@ Status score(const ScoreOptions& options) {
   TUTTI_TRY(ModelLoadOptions load, load_options(options.model));
   TUTTI_TRY(const HfConfig config, HfConfig::load(load.directory));
   // Ids are checked against the vocabulary once the model is known; here only their number matters.
-  TUTTI_TRY(const std::vector<int32_t> counted, read_ids(options.ids_file, INT32_MAX));
-  const int64_t n = ssize(counted.size());
+  TUTTI_TRY(const std::vector<int32_t> ids, read_ids(options.ids_file, INT32_MAX));
+  const int64_t n = ssize(ids.size());
   constexpr int64_t kLargestStep = 512;
   const int64_t chunk = std::min(options.chunk > 0 ? options.chunk : n, std::min(n, kLargestStep));
   if (load.context == 0) {
@@ -60,7 +61,7 @@ Status score(const ScoreOptions& options) {
   if (n > load.context) {
     return error(StatusCode::kContextLength,
                  "{}: {} ids, the context of this model holds {}",
-                 options.ids_file,
+                 input_name(options.ids_file),
                  n,
                  load.context);
   }
@@ -71,8 +72,7 @@ Status score(const ScoreOptions& options) {
   TUTTI_TRY(const std::unique_ptr<Backend> backend, choose_backend(options.model));
   TUTTI_TRY(const std::unique_ptr<RankedModelRunner> runner,
             load_runner(options.model, *backend, load));
-  TUTTI_TRY(const std::vector<int32_t> ids,
-            read_ids(options.ids_file, runner->limits().vocab_size));
+  TUTTI_RETURN_IF_ERROR(check_ids(options.ids_file, ids, runner->limits().vocab_size));
 
   std::ofstream out(options.logits_out, std::ios::binary);
   if (!out) {

@@ -99,12 +99,13 @@ using LineFunction = Result<std::string> (*)(const Tokenizer&,
 Status each_line(const TokenizeOptions& options, LineFunction convert) {
   TUTTI_TRY(const std::string directory, find_model(options.model, read_environment()));
   TUTTI_TRY(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::load(directory));
-  TUTTI_TRY(const std::string text, read_file(options.file));
+  TUTTI_TRY(const std::string text, read_input(options.file));
   const std::vector<std::string_view> lines = split_lines(text);
   for (size_t i = 0; i < lines.size(); ++i) {
     Result<std::string> out = convert(*tokenizer, lines[i], options);
     if (!out.ok()) {
-      return std::move(out).status().with_context(fmt::format("{}: line {}", options.file, i + 1));
+      return std::move(out).status().with_context(
+          fmt::format("{}: line {}", input_name(options.file), i + 1));
     }
     std::cout << *out << '\n';
   }
@@ -116,16 +117,16 @@ Status render(const TemplateOptions& options) {
   TUTTI_TRY(const std::string directory, find_model(options.model, read_environment()));
   TUTTI_TRY(const std::shared_ptr<const ChatTemplate> chat_template, ChatTemplate::load(directory));
   ChatTemplateInput input;
-  TUTTI_TRY(input.messages, parse_json_file(options.messages));
+  TUTTI_TRY(input.messages, parse_json_input(options.messages));
   Json tools;
   if (!options.tools.empty()) {
-    TUTTI_TRY(tools, parse_json_file(options.tools));
+    TUTTI_TRY(tools, parse_json_input(options.tools));
     input.tools = &tools;
   }
   if (!options.kwargs.empty()) {
-    TUTTI_TRY(Json kwargs, parse_json_file(options.kwargs));
+    TUTTI_TRY(Json kwargs, parse_json_input(options.kwargs));
     if (!kwargs.is_object()) {
-      return invalid("{}: is {}, wanted an object", options.kwargs, kwargs.type_name());
+      return invalid("{}: is {}, wanted an object", input_name(options.kwargs), kwargs.type_name());
     }
     input.kwargs = std::move(kwargs.as_object());
   }

@@ -247,8 +247,36 @@ Result<std::unique_ptr<RankedModelRunner>> load_runner(const ModelFlags& flags,
   return loaded;
 }
 
+namespace {
+
+Status id_outside(const std::string& path, int64_t id, size_t position, int64_t vocab_size) {
+  return invalid("{}: id {} at position {} is outside the vocabulary of {}",
+                 input_name(path),
+                 id,
+                 position,
+                 vocab_size);
+}
+
+}  // namespace
+
+Status check_ids(const std::string& path, std::span<const int32_t> ids, int64_t vocab_size) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= vocab_size) {
+      return id_outside(path, ids[i], i, vocab_size);
+    }
+  }
+  return ok_status();
+}
+
 Result<std::vector<int32_t>> read_ids(const std::string& path, int64_t vocab_size) {
-  TUTTI_TRY(const std::string text, read_file(path));
+  Result<std::string> read = read_input(path);
+  if (read.status().code() == StatusCode::kNotFound) {
+    return error(StatusCode::kNotFound,
+                 "{}; tutti tokenize MODEL --file FILE > {} makes one of a text",
+                 read.status().message(),
+                 path);
+  }
+  TUTTI_TRY(const std::string text, std::move(read));
   std::vector<int32_t> ids;
   size_t i = 0;
   while (i < text.size()) {
@@ -265,21 +293,18 @@ Result<std::vector<int32_t>> read_ids(const std::string& path, int64_t vocab_siz
     }
     if (end == i || (end < text.size() &&
                      std::string_view(", \n\r\t").find(text[end]) == std::string_view::npos)) {
-      return invalid(
-          "{}: byte {} is no token id; wanted numbers separated by commas or spaces", path, end);
+      return invalid("{}: byte {} is no token id; wanted numbers separated by commas or spaces",
+                     input_name(path),
+                     end);
     }
     if (value >= vocab_size) {
-      return invalid("{}: id {} at position {} is outside the vocabulary of {}",
-                     path,
-                     value,
-                     ids.size(),
-                     vocab_size);
+      return id_outside(path, value, ids.size(), vocab_size);
     }
     ids.push_back(static_cast<int32_t>(value));
     i = end;
   }
   if (ids.empty()) {
-    return invalid("{}: holds no token ids", path);
+    return invalid("{}: holds no token ids", input_name(path));
   }
   return ids;
 }

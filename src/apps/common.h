@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,7 +59,9 @@ std::string describe_devices(const Backend& backend, const RankedModelRunner& ru
 /// ModelLoadOptions from the flags, with the directory resolved.
 Result<ModelLoadOptions> load_options(const ModelFlags& flags);
 
-/// Ids separated by commas, spaces or newlines.
+/// Ids separated by commas, spaces or newlines. `path` is read once: it may be a pipe.
 Result<std::vector<int32_t>> read_ids(const std::string& path, int64_t vocab_size);
+/// The same check against a vocabulary that was not known when `path` was read.
+Status check_ids(const std::string& path, std::span<const int32_t> ids, int64_t vocab_size);
 
 }  // namespace tutti

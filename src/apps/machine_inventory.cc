@@ -24,11 +24,12 @@ namespace {
 
 // Both take a moment per GPU, seconds where the driver sleeps between programs.
 constexpr std::chrono::seconds kAnswerLimit{20};
+constexpr std::chrono::seconds kSpeedLimit{60};
 
-std::string describe(const ChildEnd& end) {
+std::string describe(const ChildEnd& end, std::chrono::seconds limit) {
   switch (end.how) {
     case ChildEnd::How::kTimeout:
-      return fmt::format("no answer within {} s: a GPU or its driver hangs", kAnswerLimit.count());
+      return fmt::format("no answer within {} s: a GPU or its driver hangs", limit.count());
     case ChildEnd::How::kSignal:
       return fmt::format("the process that asked was ended by signal {}", end.code);
     case ChildEnd::How::kNotStarted:
@@ -42,16 +43,17 @@ std::string describe(const ChildEnd& end) {
 }
 
 // In a child, since a sick driver may hang or end whoever asks it.
-Result<Inventory> ask(const char* what) {
+Result<Inventory> ask(const char* what, std::chrono::seconds limit = kAnswerLimit) {
   Result<Inventory> told = error(StatusCode::kUnavailable, "nothing");
   bool spoke = false;
   const ChildEnd end =
-      run_child({kThisProgram, "doctor", "--ask", what}, kAnswerLimit, [&](std::string_view line) {
+      run_child({kThisProgram, "doctor", "--ask", what}, limit, [&](std::string_view line) {
         told = parse_inventory(line, what);
         spoke = true;
         return false;
       });
-  return spoke ? std::move(told) : error(StatusCode::kUnavailable, "{}: {}", what, describe(end));
+  return spoke ? std::move(told)
+               : error(StatusCode::kUnavailable, "{}: {}", what, describe(end, limit));
 }
 
 void ask_cuda(CollectOptions& options) {
@@ -125,6 +127,23 @@ double test_peers_of(Inventory& inventory) {
   const PeerReport report = check_peers(gpus, {.command = {kThisProgram, "check-peers"}});
   add_peer_results(report, inventory);
   return report.seconds;
+}
+
+void measure_speed_of(Inventory& inventory) {
+  const Result<Inventory> told = ask("speed", kSpeedLimit);
+  if (!told.ok()) {
+    inventory.add_error("speed", told.status().message());
+    return;
+  }
+  for (const Gpu& measured : told->gpus) {
+    for (Gpu& gpu : inventory.gpus) {
+      if (gpu.index && gpu.index == measured.index) {
+        gpu.read_bytes_per_second = measured.read_bytes_per_second;
+        gpu.matmul_flops_per_second = measured.matmul_flops_per_second;
+      }
+    }
+  }
+  inventory.errors.insert(inventory.errors.end(), told->errors.begin(), told->errors.end());
 }
 
 std::vector<std::string> doctor_lines(const Inventory& inventory) {

@@ -20,6 +20,10 @@ void remember_good_start(int64_t gpus);
 /// results in the inventory. Seconds that it took.
 double test_peers_of(Inventory& inventory);
 
+/// Measures each GPU that CUDA shows, one after the other, in a child, and keeps the results in the
+/// inventory.
+void measure_speed_of(Inventory& inventory);
+
 /// What the doctor says before a launch: warnings and errors, a line each. Nothing is tested.
 std::vector<std::string> doctor_lines(const Inventory& inventory);
 

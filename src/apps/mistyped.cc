@@ -23,19 +23,32 @@ constexpr const char* kDownload =
 constexpr const char* kServe = "tutti serve MODEL serves a model until Ctrl-C";
 constexpr const char* kModels =
     "tutti models lists names and what fits here; a server that runs tells its own at /v1/models";
-constexpr const char* kStop = "Ctrl-C in its terminal, or kill, ends a server; it finishes replies";
+constexpr const char* kStop =
+    "Ctrl-C in its terminal, or kill PID, ends a server; it finishes replies";
+
+constexpr const char* kRemove =
+    "a model is a directory, and rm -r DIRECTORY removes it; hf cache has those of its cache";
 
 constexpr auto kForeignCommands = std::to_array<ForeignCommand>({
     {"pull", kDownload},
+    {"download", kDownload},
+    {"get", kDownload},
+    {"install", kDownload},
     {"create", kDownload},
     {"register", kDownload},
     {"ls", "tutti list asks a running server for its models; tutti models lists what fits here"},
     {"registrations", kModels},
+    {"status", kModels},
+    {"search", kModels},
+    {"cached", kModels},
     {"start", kServe},
     {"server", kServe},
     {"api_server", kServe},
     {"stop", kStop},
     {"stop-cluster", kStop},
+    {"rm", kRemove},
+    {"remove-cache", kRemove},
+    {"unregister", kRemove},
     {"chat", "tutti run MODEL chats in the terminal"},
     {"cli", "tutti run MODEL chats in the terminal"},
     {"complete", "tutti run MODEL \"PROMPT\" answers once"},
@@ -43,6 +56,9 @@ constexpr auto kForeignCommands = std::to_array<ForeignCommand>({
     {"engine", "tutti plan MODEL says what a model takes"},
     {"cal-model-mem", "tutti plan MODEL says what a model takes"},
     {"collect-env", "tutti doctor --dump FILE writes down what this machine has"},
+    {"info", "tutti doctor says what this machine has"},
+    {"devices", "tutti doctor says what this machine has"},
+    {"benchmark", "tutti bench serve loads a server, tutti bench latency MODEL measures a model"},
 });
 
 std::string lower(std::string_view text) {

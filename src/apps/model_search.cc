@@ -7,6 +7,7 @@
 
 #include "apps/common.h"
 #include "apps/model_parts.h"
+#include "base/ascii.h"
 #include "base/file.h"
 #include "plan/catalogue.h"
 
@@ -138,8 +139,9 @@ Result<std::string> directory_of_file(const std::string& file) {
   if (name.ends_with(".gguf")) {
     return error(StatusCode::kUnsupported,
                  "{}: GGUF files are not read yet; download the safetensors form of this model "
-                 "(the repository without GGUF in its name)",
-                 file);
+                 "(the repository without GGUF in its name): {}",
+                 file,
+                 download_command(directory));
   }
   const bool whole = name == "config.json" || name == "model.safetensors" ||
                      name.ends_with(".safetensors.index.json") ||
@@ -232,6 +234,22 @@ std::vector<std::string> similar_names(const std::string& cache, const std::stri
   return found;
 }
 
+bool is_gguf_repository(const std::string& name) {
+  return name.find('/') != std::string::npos && to_lower(name).ends_with("-gguf");
+}
+
+// Whoever made the files of a repository in GGUF is seldom who made the model.
+std::string gguf_repository(const std::string& name) {
+  const std::string model = name.substr(name.find('/') + 1, name.rfind('-') - name.find('/') - 1);
+  return fmt::format(
+      "{} holds GGUF files, which are not read yet; the model itself is in a repository without "
+      "GGUF "
+      "in its name: tutti models {}, or hf download ORGANISATION/{}",
+      name,
+      model,
+      model);
+}
+
 Status not_found(const std::string& name,
                  const std::vector<std::string>& places,
                  const Environment& environment) {
@@ -242,6 +260,9 @@ Status not_found(const std::string& name,
                  name,
                  environment.hf_cache,
                  listed(similar, kMostNamed));
+  }
+  if (is_gguf_repository(name)) {
+    return error(StatusCode::kNotFound, "{}", gguf_repository(name));
   }
   const std::string repository =
       name.find('/') == std::string::npos ? "ORGANISATION/" + name : name;
@@ -289,6 +310,9 @@ Result<std::string> find_model(const std::string& model, const Environment& envi
     return resolve_path(path);
   }
   if (const std::string name = repository_of(typed); !name.empty()) {
+    if (is_gguf_repository(name)) {
+      return error(StatusCode::kNotFound, "{}: {}", typed, gguf_repository(name));
+    }
     return error(StatusCode::kNotFound,
                  "{}: a model is given as {}, after: hf download {}",
                  typed,
@@ -397,9 +421,10 @@ Status check_model_directory(const std::string& directory) {
   if (holds(".gguf")) {
     return error(StatusCode::kUnsupported,
                  "{}: holds {} and no config.json; GGUF files are not read yet: download the "
-                 "safetensors form of this model (the repository without GGUF in its name)",
+                 "safetensors form of this model (the repository without GGUF in its name): {}",
                  directory,
-                 listed(ending_with(names, ".gguf"), kMostNamed));
+                 listed(ending_with(names, ".gguf"), kMostNamed),
+                 download_command(directory));
   }
   std::vector<std::string> models;
   std::vector<std::string> cached;
@@ -420,7 +445,13 @@ Status check_model_directory(const std::string& directory) {
         fmt::format("it is a cache of models: give a name, {}", listed(cached, kMostNamed)));
   }
   if (holds("adapter_config.json")) {
-    return missing("it is a LoRA adapter and no model: merge it into its model first");
+    return missing(fmt::format(
+        "it is a LoRA adapter and no model: merge it into its model, python3 -c \"from peft import "
+        "AutoPeftModelForCausalLM as M; from transformers import AutoTokenizer as T; "
+        "M.from_pretrained('{0}').merge_and_unload().save_pretrained('{1}'); "
+        "T.from_pretrained('{0}').save_pretrained('{1}')\", and give {1}",
+        directory,
+        join_path(directory, "merged")));
   }
   if (holds(".onnx") || holds(".engine") || holds(".nemo") || holds(".npz") || holds(".tflite")) {
     return missing(
@@ -429,7 +460,8 @@ Status check_model_directory(const std::string& directory) {
         download_command(directory));
   }
   if (holds("params.json") || holds("consolidated.safetensors") || holds(".pth")) {
-    return missing("the model is in its maker's own format; download its Hugging Face form");
+    return missing("the model is in its maker's own format; download its Hugging Face form: " +
+                   download_command(directory));
   }
   if (holds(".safetensors")) {
     return missing("weights alone are no model: download the whole repository into it: " +
@@ -443,8 +475,9 @@ Status check_model_directory(const std::string& directory) {
   }
   return error(StatusCode::kNotFound,
                "{}: no such file; a model's directory holds it beside tokenizer.json and "
-               "*.safetensors",
-               join_path(directory, "config.json"));
+               "*.safetensors: {}",
+               join_path(directory, "config.json"),
+               download_command(directory));
 }
 
 Result<std::string> find_listed_model(const std::string& model, const Environment& environment) {

@@ -60,9 +60,6 @@ struct ServeOptions {
   int port = 9997;
   std::string api_key;
   std::string allowed_origins;  ///< comma-separated
-  std::string allowed_hosts;    ///< the same
-  std::string tls_certificate;  ///< file
-  std::string tls_key;          ///< file
   std::string served_model_name;
   bool insecure = false;
   std::string log_format = "text";
@@ -123,8 +120,9 @@ struct DoctorOptions {
   std::string inventory;  ///< file to look at instead of this machine; empty: none
   bool json = false;
   bool quick = false;  ///< no test of data between GPUs
+  bool speed = false;  ///< measure each GPU
   std::string dump;    ///< file for the inventory; "-": standard output; empty: none
-  std::string ask;     ///< for the program itself: what "cuda" or "nvml" alone shows
+  std::string ask;     ///< for the program itself: what "cuda" or "nvml" alone shows, or "speed"
 };
 
 struct TopOptions {
@@ -156,6 +154,7 @@ struct PlanOptions {
 };
 
 struct ModelsOptions {
+  std::string word;  ///< only models that have it in a name; empty: all
   std::string hardware;
   std::string inventory;
   bool json = false;
@@ -180,6 +179,7 @@ struct BenchScalingOptions {
   int64_t batch = 1;
   bool json = false;
   std::string svg;  ///< file; empty: none
+  int measure = 0;  ///< for the program itself: one number of ranks, in this process
 };
 
 struct BenchThroughputOptions {
@@ -219,7 +219,7 @@ struct BenchServeOptions {
   std::optional<double> temperature;
   std::string extra_body;
   std::string slo;
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;  ///< nothing: another one each run
   int64_t server_pid = 0;
   std::string json_file;
   bool quiet = false;
@@ -236,19 +236,6 @@ struct ManageOptions {
   bool json = false;
 };
 
-enum class KeyAction { kList, kAdd, kRotate, kRemove };
-
-struct KeyOptions {
-  KeyAction action = KeyAction::kList;
-  ManageOptions server;
-  std::string name;
-  std::string scopes;  ///< comma-separated; "": the usual one
-  int64_t requests_per_minute = 0;
-  int64_t tokens_per_minute = 0;
-  int64_t expires_in = 0;  ///< seconds; 0: never
-  int64_t grace = 0;       ///< seconds that a key goes on which is replaced
-};
-
 struct LaunchOptions {
   ManageOptions server;
   std::string model;
@@ -261,7 +248,7 @@ struct LaunchOptions {
   std::string quantization;
   std::string device;
   std::string n_gpu;
-  std::string gpu_idx;  ///< "0,1"
+  std::vector<int> gpu_idx;
   std::string kv_memory;
   int64_t replicas = 1;
   int tp = 0;
@@ -286,7 +273,6 @@ int plan_command(const PlanOptions& options);
 int models_command(const ModelsOptions& options);
 int launch_command(const LaunchOptions& options);
 int manage_command(const ManageOptions& options);
-int key_command(const KeyOptions& options);
 int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
 int bench_scaling_command(const BenchScalingOptions& options);

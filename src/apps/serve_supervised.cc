@@ -19,7 +19,6 @@
 #include "base/file.h"
 #include "base/log_event.h"
 #include "serve/http_server.h"
-#include "supervise/keys_api.h"
 #include "supervise/launches.h"
 #include "supervise/runtime_directory.h"
 #include "supervise/xinference_api.h"
@@ -65,9 +64,6 @@ ServerConfig gateway_config(const ServeOptions& options, std::shared_ptr<RemoteM
   config.api_key = api_key(options);
   config.insecure = options.insecure;
   config.allowed_origins = options.allowed_origins;
-  config.allowed_hosts = options.allowed_hosts;
-  config.tls_certificate = options.tls_certificate;
-  config.tls_key = options.tls_key;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
   config.version = program_version();
@@ -145,7 +141,7 @@ class MachineLook {
   std::thread thread_;  // last: it uses the others
 };
 
-std::shared_ptr<XinferenceApi> make_management(std::shared_ptr<KeyRing> keys,
+std::shared_ptr<XinferenceApi> make_management(const ServeOptions& options,
                                                Launches& launches,
                                                std::shared_ptr<MachineLook> machine,
                                                const std::string& url) {
@@ -153,7 +149,7 @@ std::shared_ptr<XinferenceApi> make_management(std::shared_ptr<KeyRing> keys,
   config.address = url.substr(url.find("//") + 2);
   config.version = program_version();
   config.build = build_id();
-  config.needs_key = [keys = std::move(keys)] { return keys->required(); };
+  config.needs_key = !api_key(options).empty();
   config.machine = [machine = std::move(machine)](const std::shared_ptr<Waker>& waker) {
     return machine->facts(waker);
   };
@@ -172,10 +168,15 @@ Result<std::vector<LaunchSpec>> wanted_models(const ServeOptions& options) {
   if (options.models_file.empty()) {
     return std::vector<LaunchSpec>();
   }
-  TUTTI_TRY(const std::string text, read_file(options.models_file));
+  if (is_directory(options.models_file)) {
+    return invalid(
+        "-f {}: is a directory, wanted a file of models; one model is served by: tutti serve MODEL",
+        options.models_file);
+  }
+  TUTTI_TRY(const std::string text, read_input(options.models_file));
   Result<std::vector<LaunchSpec>> specs = read_models_file(text);
   if (!specs.ok()) {
-    return std::move(specs).status().with_context(options.models_file);
+    return std::move(specs).status().with_context(input_name(options.models_file));
   }
   return specs;
 }
@@ -268,14 +269,10 @@ Result<int> supervise(const ServeOptions& options, Shutdown& shutdown) {
   const std::string names = names_of(specs);
   TUTTI_TRY(const std::unique_ptr<RuntimeDirectory> directory,
             RuntimeDirectory::make(read_environment().runtime));
-  TUTTI_TRY(std::unique_ptr<Store> opened, Store::open(state_file(options)));
-  const std::shared_ptr<Store> store = std::move(opened);
-  const auto ring = std::make_shared<KeyRing>();
-  TUTTI_TRY(const std::unique_ptr<Keys> keys, Keys::open(store, ring));
   auto gateway = std::make_shared<Gateway>();
   ReadyLine ready(names);
   Launches::Config config{.supervisor = supervisor_config(options, directory->path()),
-                          .store = store,
+                          .state_file = state_file(options),
                           .gateway = gateway,
                           .on_change = {}};
   config.on_change = [&] {
@@ -290,9 +287,8 @@ Result<int> supervise(const ServeOptions& options, Shutdown& shutdown) {
   });
   ServerConfig server_config = gateway_config(options, gateway);
   const std::string address = fmt::format("http://{}:{}", options.host, options.port);
-  server_config.keys = ring;
-  server_config.management = std::make_shared<KeysApi>(
-      *keys, make_management(ring, *launches, std::make_shared<MachineLook>(), address));
+  server_config.management =
+      make_management(options, *launches, std::make_shared<MachineLook>(), address);
   TUTTI_TRY(const std::unique_ptr<HttpServer> server,
             HttpServer::start(std::move(server_config), std::make_shared<ServedModels>()));
   ready.listens(server->url());

@@ -253,7 +253,7 @@ void RankGroup::Ranks::fail(const Status& status) {
   }
   // A rank that a collective interrupted comes here with what it was told; the set knows why.
   const Status health = set->health();
-  cause = health.ok() ? status : health;
+  cause = health.ok() || known_failure(status.message()) != nullptr ? status : health;
   set->abort(cause.message());
   broken.store(true, std::memory_order_release);
   recovery->give_up();

@@ -394,13 +394,26 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   return builder.take();
 }
 
-Result<Json> parse_json_file(const std::string& path, const JsonLimits& limits) {
-  TUTTI_TRY(const std::string text, read_file(path, limits.max_bytes));
+namespace {
+
+Result<Json> parse_named(std::string_view text, const std::string& name, const JsonLimits& limits) {
   Result<Json> parsed = parse_json(text, limits);
   if (!parsed.ok()) {
-    return std::move(parsed).status().with_context(path);
+    return std::move(parsed).status().with_context(name);
   }
   return parsed;
+}
+
+}  // namespace
+
+Result<Json> parse_json_file(const std::string& path, const JsonLimits& limits) {
+  TUTTI_TRY(const std::string text, read_file(path, limits.max_bytes));
+  return parse_named(text, path, limits);
+}
+
+Result<Json> parse_json_input(const std::string& path, const JsonLimits& limits) {
+  TUTTI_TRY(const std::string text, read_input(path, limits.max_bytes));
+  return parse_named(text, input_name(path), limits);
 }
 
 namespace {

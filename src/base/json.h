@@ -170,6 +170,9 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 /// Reads and parses a whole file; errors begin with its path.
 Result<Json> parse_json_file(const std::string& path, const JsonLimits& limits = {});
 
+/// The same of what read_input() takes.
+Result<Json> parse_json_input(const std::string& path, const JsonLimits& limits = {});
+
 /// Compact text: no spaces, doubles as the shortest form that reads back equal, UTF-8 kept as is.
 std::string to_string(const Json& json);
 

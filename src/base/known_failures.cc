@@ -116,12 +116,16 @@ constexpr auto kRows = std::to_array<KnownFailure>({
     {"nccl.remote", "remote process exited or there was a network error", "another rank ended first: this message is what follows, not the cause", "the cause is in the log of the rank that ended first"},
     {"nccl.timeout", "watchdog caught collective operation timeout", "a rank did not come to a collective: it failed, or a link hangs", "tutti doctor moves data between all pairs"},
     {"nccl.numa", "cumem host*numa support", "the container forbids the calls for NUMA nodes", "docker run --cap-add SYS_NICE, or NCCL_CUMEM_HOST_ENABLE=0"},
+    {"nccl.cumem_host", "nccl*cumemhostenable", "a bug of drivers 560 to 575 where GPUs have no peer access", "NCCL_CUMEM_HOST_ENABLE=0 for all ranks, or driver 580"},
     {"nccl.system", "unhandled system error", "NCCL hides the cause; mostly /dev/shm is too small or full", "NCCL_DEBUG=WARN prints it; tutti doctor looks at /dev/shm. tutti itself does not use NCCL"},
     {"nccl.cuda", "unhandled cuda error", "NCCL hides the cause: a GPU or its driver failed, or the driver is too old", "NCCL_DEBUG=WARN prints it; tutti doctor looks at GPUs and driver"},
     // Engines that other people run
     {"heads.divide", "attention heads*must be divisible by", "heads do not divide by the number of ranks", "tutti plan MODEL lists the splits that a model allows"},
     {"uuid.integer", "invalid literal for int() with base 10: 'gpu-", "that program reads CUDA_VISIBLE_DEVICES as numbers", "give it indices instead of UUIDs; tutti takes both"},
     {"uuid.integer", "invalid literal for int() with base 10: 'mig-", "that program reads CUDA_VISIBLE_DEVICES as numbers", "give it indices instead of UUIDs; tutti takes both"},
+    {"vllm.inspection", "model architectures*failed to be inspected", "a process that vLLM started for this failed, mostly not because of the model: UUIDs in CUDA_VISIBLE_DEVICES, or a library that is missing", "its own error stands above; indices instead of UUIDs. tutti takes both"},
+    {"context.memory", "larger than the maximum number of tokens that can be stored in kv cache", "the memory that is left does not hold one sequence of the whole context", "a shorter context (--max-model-len there, --context here); tutti plan MODEL says how many tokens fit before anything is loaded"},
+    {"memory.uneven", "memory capacity is unbalanced", "another program has memory of one of the GPUs", "tutti doctor names it; end it, or leave that GPU out"},
     // clang-format on
 });
 

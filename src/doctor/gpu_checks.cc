@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <vector>
 
 #include "base/units.h"
 #include "doctor/check_words.h"
@@ -260,6 +261,67 @@ Outcome power_limit(const Examined& machine) {
                facts({{"gpus", gpus.json()}}));
 }
 
+// What is measured of the GPUs of one kind; the middle one of them is the measure.
+double median_of(std::vector<double> values) {
+  std::nth_element(values.begin(),
+                   values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
+// Positions of the GPUs that are more than 5 % below the median of their kind.
+std::vector<size_t> slow_ones(const Inventory& m, std::optional<double> Gpu::*rate) {
+  std::map<std::string, std::vector<double>> kinds;
+  for (const Gpu& gpu : m.gpus) {
+    if (gpu.*rate) {
+      kinds[gpu.name.value_or("")].push_back(*(gpu.*rate));
+    }
+  }
+  std::vector<size_t> slow;
+  for (size_t i = 0; i < m.gpus.size(); ++i) {
+    const Gpu& gpu = m.gpus[i];
+    if (gpu.*rate && *(gpu.*rate) < 0.95 * median_of(kinds[gpu.name.value_or("")])) {
+      slow.push_back(i);
+    }
+  }
+  return slow;
+}
+
+Outcome speed(const Examined& machine) {
+  const Inventory& m = machine.inventory;
+  JsonArray measured;
+  for (const Gpu& gpu : m.gpus) {
+    if (gpu.read_bytes_per_second || gpu.matmul_flops_per_second) {
+      measured.push_back(
+          Json::object({{"gpu", json_of(gpu.nvml_index)},
+                        {"read_bytes_per_second", json_of(gpu.read_bytes_per_second)},
+                        {"matmul_flops_per_second", json_of(gpu.matmul_flops_per_second)}}));
+    }
+  }
+  if (measured.empty()) {
+    return not_known("not measured: ‹speed› does");
+  }
+  const size_t count = measured.size();
+  const JsonObject evidence = facts({{"measured", Json(std::move(measured))}});
+  GpuSet slow;
+  for (const auto rate : {&Gpu::read_bytes_per_second, &Gpu::matmul_flops_per_second}) {
+    for (const size_t i : slow_ones(m, rate)) {
+      slow.add(m, i);
+    }
+  }
+  if (slow.empty()) {
+    return fine(fmt::format("{} GPUs are as fast as others of their kind", count), evidence);
+  }
+  return found(
+      Severity::kWarning,
+      fmt::format("{}: more than 5 % slower than others of its kind; all ranks wait for the "
+                  "slowest",
+                  slow.text()),
+      "look at gpu.throttle, gpu.power_limit and gpu.ecc, and for other programs on it; leave "
+      "it out if it stays slow",
+      evidence);
+}
+
 Outcome persistence(const Examined& machine) {
   const GpuSet gpus =
       gpus_with(machine.inventory, [](const Gpu& gpu) { return !gpu.persistence.value_or(true); });
@@ -387,6 +449,7 @@ constexpr auto kChecks = std::to_array<Check>({
     {"gpu.compute_mode", Needs::kGpus, "programs may use them", "nvmlDeviceGetComputeMode", compute_mode},
     {"gpu.throttle", Needs::kGpus, "none is slowed down", "nvmlDeviceGetCurrentClocksEventReasons", throttle},
     {"gpu.power_limit", Needs::kGpus, "power limits are the models' own", "nvmlDeviceGetEnforcedPowerLimit", power_limit},
+    {"gpu.speed", Needs::kGpus, "they are as fast as others of their kind", "memory reads and bf16 products, measured in a child (`--speed`)", speed},
     {"gpu.persistence", Needs::kGpus, "the driver stays awake", "nvmlDeviceGetPersistenceMode", persistence},
     {"gpu.mixed", Needs::kSeveralGpus, "they are alike", "name and memory of each", mixed},
     {"gpu.architecture", Needs::kGpus, "this build has code for them", "compute capability, list of the build", architecture},

@@ -195,6 +195,8 @@ struct Gpu {
   std::optional<bool> persistence;  ///< the driver stays awake without programs
   std::optional<int64_t> temperature_celsius;
   NvlinkFacts nvlink;
+  std::optional<double> read_bytes_per_second;    ///< of its memory, measured
+  std::optional<double> matmul_flops_per_second;  ///< of large products in bf16, measured
 };
 
 /// What the driver says about peer access: ok, chipset_not_supported, gpu_not_supported,
@@ -245,7 +247,7 @@ std::string to_json(const Inventory& inventory);
 /// wanted an integer". `where`: the name of the file, for messages.
 Result<Inventory> parse_inventory(std::string_view text, const std::string& where);
 
-/// The same from a file of at most 16 MiB.
+/// The same of what read_input() takes, at most 16 MiB.
 Result<Inventory> read_inventory(const std::string& path);
 
 }  // namespace tutti

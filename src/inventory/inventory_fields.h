@@ -222,6 +222,8 @@ void fields(Archive& a, Gpu& v) {
   a.field("persistence", v.persistence);
   a.field("temperature_celsius", v.temperature_celsius, kSmall);
   a.field("nvlink", v.nvlink);
+  a.field("read_bytes_per_second", v.read_bytes_per_second);
+  a.field("matmul_flops_per_second", v.matmul_flops_per_second);
 }
 
 template <class Archive>

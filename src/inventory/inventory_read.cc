@@ -203,8 +203,8 @@ Result<Inventory> parse_inventory(std::string_view text, const std::string& wher
 }
 
 Result<Inventory> read_inventory(const std::string& path) {
-  TUTTI_TRY(const std::string text, read_file(path, kMaxBytes));
-  return parse_inventory(text, path);
+  TUTTI_TRY(const std::string text, read_input(path, kMaxBytes));
+  return parse_inventory(text, input_name(path));
 }
 
 }  // namespace tutti

@@ -89,6 +89,7 @@ struct Body {
 
 struct Macro {
   std::string name;
+  bool anonymous = false;  ///< the body of a call block, which is named for messages only
   std::vector<NameId> parameters;
   std::vector<ExprPtr> defaults;  ///< of the last parameters
   Body body;
@@ -147,5 +148,8 @@ bool loop_reads(const Program& program, std::string_view sequence, std::string_v
 
 /// Fills in Body::undefined_at_start for every scope.
 void analyze_scopes(Program& program);
+
+/// Throws TemplateError for a filter or test that Jinja2's compiler would refuse.
+void check_names(const Program& program);
 
 }  // namespace tutti::jinja

@@ -46,6 +46,21 @@ void Interpreter::start_scope(const Body& body) {
   }
 }
 
+// What a named block sees: names of the top level that were assigned by now. One that is assigned
+// later still has its global meaning there.
+ScopePtr Interpreter::assigned_at_top() {
+  auto scope = std::make_shared<Scope>(top_->parent, budget_);
+  for (const auto& [id, value] : top_->variables) {
+    budget_.step();
+    const std::string* own_name = &program_.names[static_cast<size_t>(id)];
+    if (!value.is_undefined() || value.undefined()->name != own_name) {
+      scope->live.add(sizeof(std::pair<NameId, Value>));
+      scope->variables.emplace_back(id, value);
+    }
+  }
+  return scope;
+}
+
 const Value* Interpreter::find_variable(NameId name) {
   for (const Scope* scope = scope_.get(); scope != nullptr; scope = scope->parent.get()) {
     budget_.step(static_cast<int64_t>(scope->variables.size() / 32));
@@ -176,7 +191,7 @@ Interpreter::Flow Interpreter::exec(const Stmt& stmt) {
     case StmtKind::kScope:
       return run_body(stmt.body);
     case StmtKind::kBlock: {
-      const ScopePtr outer = std::exchange(scope_, top_);
+      const ScopePtr outer = std::exchange(scope_, assigned_at_top());
       run_body(stmt.body);
       scope_ = outer;
       return Flow::kNormal;

@@ -19,8 +19,16 @@ struct Keyed {
   Value item;
 };
 
-// As Python compares lists: equal keys need no order, so that undefined ones can be sorted.
-bool key_less(const Keyed& a, const Keyed& b, Budget& budget) {
+/// What is compared.
+enum class Keys : uint8_t {
+  kLists,   ///< as Python compares lists: equal keys need no order, so undefined ones can be sorted
+  kSingle,  ///< the first key alone: what has no order is an error, equal or not
+};
+
+bool key_less(const Keyed& a, const Keyed& b, Keys keys, Budget& budget) {
+  if (keys == Keys::kSingle) {
+    return less(a.key[0], b.key[0], "<", budget);
+  }
   for (size_t i = 0; i < a.key.size(); ++i) {
     if (!equal(a.key[i], b.key[i], budget)) {
       return less(a.key[i], b.key[i], "<", budget);
@@ -31,9 +39,9 @@ bool key_less(const Keyed& a, const Keyed& b, Budget& budget) {
 
 /// Sorts like Python's sorted(): stable, also in reverse. A template may compare anything, so the
 /// algorithm must stay in bounds for an order that is no order: merge sort does.
-void sort_keyed(std::vector<Keyed>& items, bool reverse, Budget& budget) {
+void sort_keyed(std::vector<Keyed>& items, Keys keys, bool reverse, Budget& budget) {
   const auto before = [&](const Keyed& a, const Keyed& b) {
-    return reverse ? key_less(b, a, budget) : key_less(a, b, budget);
+    return reverse ? key_less(b, a, keys, budget) : key_less(a, b, keys, budget);
   };
   std::vector<Keyed> merged(items.size());
   for (size_t width = 1; width < items.size(); width *= 2) {
@@ -88,7 +96,7 @@ Value sort(Interpreter& in, const Value& input, CallArgs& args) {
     }
     keyed.push_back(std::move(entry));
   }
-  sort_keyed(keyed, reverse, in.budget());
+  sort_keyed(keyed, Keys::kLists, reverse, in.budget());
   return in.list(items_of(keyed));
 }
 
@@ -110,7 +118,7 @@ Value dict_sort(Interpreter& in, const Value& input, CallArgs& args) {
     keyed.push_back({{ignore_case(subject, case_sensitive, in.budget())},
                      in.list({key, value}, ListKind::kTuple)});
   }
-  sort_keyed(keyed, reverse, in.budget());
+  sort_keyed(keyed, Keys::kSingle, reverse, in.budget());
   return in.list(items_of(keyed));
 }
 
@@ -147,7 +155,7 @@ Value group_by(Interpreter& in, const Value& input, CallArgs& args) {
     keyed.push_back(
         {{ignore_case(path.of(in, item, fallback), case_sensitive, in.budget())}, item});
   }
-  sort_keyed(keyed, false, in.budget());
+  sort_keyed(keyed, Keys::kSingle, false, in.budget());
   std::vector<Value> groups;
   for (size_t begin = 0; begin < keyed.size();) {
     std::vector<Value> members;
@@ -269,7 +277,11 @@ Value round_number(Interpreter&, const Value& input, CallArgs& args) {
     fail("round: method must be common, ceil or floor");
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
-  return (method == "ceil" ? std::ceil(number * scale) : std::floor(number * scale)) / scale;
+  const double whole = method == "ceil" ? std::ceil(number * scale) : std::floor(number * scale);
+  if (!std::isfinite(whole)) {
+    fail("round: {} has no whole number near it", number);
+  }
+  return (whole + 0.0) / scale;  // Python's integers have no -0
 }
 
 namespace {

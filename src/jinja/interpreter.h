@@ -81,6 +81,7 @@ class Interpreter {
   void bind_macro_arguments(const Macro& macro, CallArgs& args);
   Value call_loop(const Value& loop, CallArgs& args);
   void start_scope(const Body& body);
+  ScopePtr assigned_at_top();
   void assign(const Expr& target, Value value);
   void set_variable(NameId name, Value value);
   const Value* find_variable(NameId name);

@@ -21,6 +21,7 @@ void Parser::parse() {
 std::unique_ptr<Program> parse_program(std::string_view source, const Limits& limits) {
   auto program = std::make_unique<Program>();
   Parser(source, limits, *program).parse();
+  check_names(*program);
   analyze_scopes(*program);
   return program;
 }
@@ -362,6 +363,7 @@ StmtPtr Parser::parse_call_block() {
   StmtPtr stmt = statement_node(StmtKind::kCall, take().line);
   stmt->macro = std::make_unique<Macro>();
   stmt->macro->name = "caller";
+  stmt->macro->anonymous = true;
   if (current_.is_op("(")) {
     parse_signature(*stmt->macro);
   }

@@ -432,6 +432,13 @@ bool is_ascii_char(char32_t code) {
   return code < 0x80;
 }
 
+// Python's strings have it, so that it is defined, callable and no sequence.
+Value not_available(Interpreter&, const Value&, CallArgs&) {
+  fail(
+      "encode, format_map, isidentifier, isprintable, maketrans and translate of strings are not "
+      "available in chat templates");
+}
+
 struct StringMethod {
   std::string_view name;
   FunctionPtr function;
@@ -442,18 +449,22 @@ constexpr StringMethod kStringMethods[] = {
     {"casefold", casefold},
     {"center", pad_method<Pad::kCenter>},
     {"count", count_method},
+    {"encode", not_available},
     {"endswith", has_affix<true>},
     {"expandtabs", expand_tabs},
     {"find", find_method_of<Find::kFind>},
     {"format", format_method},
+    {"format_map", not_available},
     {"index", find_method_of<Find::kIndex>},
     {"isalnum", all_code_points<is_alnum>},
     {"isalpha", all_code_points<is_letter>},
     {"isascii", all_code_points<is_ascii_char>},
     {"isdecimal", all_code_points<is_digit>},
     {"isdigit", all_code_points<is_digit>},
+    {"isidentifier", not_available},
     {"islower", has_case<false>},
     {"isnumeric", all_code_points<is_numeric>},
+    {"isprintable", not_available},
     {"isspace", all_code_points<is_space>},
     {"istitle", is_title},
     {"isupper", has_case<true>},
@@ -461,6 +472,7 @@ constexpr StringMethod kStringMethods[] = {
     {"ljust", pad_method<Pad::kLeft>},
     {"lower", change_case<CaseMap::kLower>},
     {"lstrip", strip_method<Side::kLeft>},
+    {"maketrans", not_available},
     {"partition", partition<false>},
     {"removeprefix", remove_affix<false>},
     {"removesuffix", remove_affix<true>},
@@ -477,6 +489,7 @@ constexpr StringMethod kStringMethods[] = {
     {"strip", strip_method<Side::kBoth>},
     {"swapcase", change_case<CaseMap::kSwap>},
     {"title", change_case<CaseMap::kTitle>},
+    {"translate", not_available},
     {"upper", change_case<CaseMap::kUpper>},
     {"zfill", pad_method<Pad::kZero>},
 };

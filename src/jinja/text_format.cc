@@ -7,6 +7,7 @@
 #include <utf8proc.h>
 
 #include "base/utf8.h"
+#include "jinja/ast.h"
 #include "jinja/loop_state.h"
 
 namespace tutti::jinja {
@@ -201,6 +202,10 @@ void append_repr(StrBuilder& out, const Value& value, Budget& budget) {
     append_namespace_repr(out, *ns, budget);
   } else if (const LoopState* loop = value.loop()) {
     out.append(fmt::format("<LoopContext {}/{}>", loop->index0 + 1, loop->items->items.size()));
+  } else if (const Callable* callable = value.callable();
+             callable != nullptr && callable->macro != nullptr) {
+    out.append(callable->macro->anonymous ? "<Macro anonymous>"
+                                          : fmt::format("<Macro '{}'>", callable->macro->name));
   } else {
     fail("a {} cannot be printed", value.type_name());
   }

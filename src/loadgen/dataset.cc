@@ -62,7 +62,7 @@ void add(std::vector<DatasetEntry>& entries, const Json& json) {
 Result<std::vector<DatasetEntry>> read_dataset(const std::string& path) {
   std::vector<DatasetEntry> entries;
   if (path.ends_with(".json")) {
-    TUTTI_TRY(const Json all, parse_json_file(path));
+    TUTTI_TRY(const Json all, parse_json_input(path));
     if (!all.is_array()) {
       return invalid("{}: wanted a JSON array of prompts, got {}", path, all.type_name());
     }
@@ -70,7 +70,7 @@ Result<std::vector<DatasetEntry>> read_dataset(const std::string& path) {
       add(entries, item);
     }
   } else {
-    TUTTI_TRY(const std::string text, read_file(path));
+    TUTTI_TRY(const std::string text, read_input(path));
     if (!is_valid_utf8(text)) {
       return invalid("{}: is no UTF-8 text", path);
     }

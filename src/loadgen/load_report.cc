@@ -50,6 +50,20 @@ std::string rule(std::string_view title, char fill) {
       "{}{}{}\n", std::string(rest / 2, fill), title, std::string(rest - rest / 2, fill));
 }
 
+// Whether more of the input was in the server's cache than requests were asked to share. Of words
+// nobody knows how many tokens they are, nor what a chat template puts before them.
+bool came_from_cache(const ReportInput& in) {
+  const RequestOptions& o = in.requests;
+  const auto cached = static_cast<double>(in.result.cached_tokens);
+  const auto input = static_cast<double>(in.result.input_tokens);
+  const auto shared = static_cast<double>(o.shared_prefix);
+  if (o.token_ids) {
+    return cached - shared * static_cast<double>(in.result.completed) > input / 10;
+  }
+  const double share = shared / (shared + static_cast<double>(o.input_length.high()));
+  return cached > input * (1 + share) / 2;
+}
+
 }  // namespace
 
 std::string report_table(const ReportInput& in) {
@@ -74,6 +88,7 @@ std::string report_table(const ReportInput& in) {
   }
   count("Peak concurrent requests:", r.peak_concurrent);
   number("Benchmark duration (s):", r.seconds);
+  text("Seed:", fmt::format("{}", in.requests.seed));
   count("Total input tokens:", r.input_tokens);
   if (r.cached_tokens > 0) {
     count("Total cached input tokens:", r.cached_tokens);
@@ -124,6 +139,16 @@ std::string report_table(const ReportInput& in) {
       count(kind + ":", error.count);
       out += fmt::format("  {}\n", error.example);
     }
+  }
+  if (came_from_cache(in)) {
+    out += rule(" PROMPTS CAME FROM THE CACHE ", '!');
+    out += fmt::format(
+        "{} of {} input tokens were in the server's cache: it had seen these\nprompts. {}\n",
+        r.cached_tokens,
+        r.input_tokens,
+        in.requests.dataset != nullptr
+            ? "A dataset with more prompts than requests sends each once."
+            : "Another seed, or none, sends others.");
   }
   return out + rule("", '=');
 }

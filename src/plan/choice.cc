@@ -19,9 +19,7 @@ std::vector<std::vector<size_t>> sets_of(const Machine& machine,
       return;
     }
     // Equal room: in CUDA's order, so that the first ones are taken.
-    std::stable_sort(from.begin(), from.end(), [&](size_t a, size_t b) {
-      return machine.gpus[a].free_bytes > machine.gpus[b].free_bytes;
-    });
+    from = machine.emptiest_first(std::move(from));
     from.resize(count);
     std::sort(from.begin(), from.end());
     if (std::find(sets.begin(), sets.end(), from) == sets.end()) {

@@ -221,6 +221,13 @@ std::vector<size_t> Machine::usable() const {
   return out;
 }
 
+std::vector<size_t> Machine::emptiest_first(std::vector<size_t> of) const {
+  std::stable_sort(of.begin(), of.end(), [&](size_t a, size_t b) {
+    return gpus[a].free_bytes > gpus[b].free_bytes;
+  });
+  return of;
+}
+
 // Two ranks measured (all_reduce_bench); more ranks by the growth seen with ranks on one GPU. PCIe
 // with peer access is an estimate.
 LinkRates rates_of(LinkKind link) {

@@ -58,6 +58,8 @@ struct Machine {
 
   /// Positions in gpus that may be used.
   std::vector<size_t> usable() const;
+  /// The positions `of` gpus with the emptiest first and equal ones in their order.
+  std::vector<size_t> emptiest_first(std::vector<size_t> of) const;
   /// The slowest way between any two of `gpus`.
   LinkKind link(const std::vector<size_t>& gpus) const;
   /// What sums among them cost.

@@ -37,6 +37,8 @@ inline Gpu sound_gpu(int64_t i) {
       .state = "completed", .health = "healthy", .cluster = std::string(32, '0'), .clique = 0};
   gpu.persistence = true;
   gpu.nvlink = {.active = 18, .inactive = 0, .errors = 0};
+  gpu.read_bytes_per_second = 4.25e12 + 1e9 * static_cast<double>(i);
+  gpu.matmul_flops_per_second = 7.6e14;
   return gpu;
 }
 

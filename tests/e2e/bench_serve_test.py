@@ -59,6 +59,24 @@ class BenchServeTest(Case):
         self.assertEqual(figures["total_output_tokens"], 48)
         self.assertEqual(figures["endpoint_type"], "openai-chat")
 
+    def test_prompts_of_the_cache_are_told_loudly(self):
+        args = ("--requests", "3", "--output-len", "2", "--input-len", "128")
+        seeds = set()
+        for _ in range(2):  # other prompts each time
+            table, figures = self.bench(*args)
+            seeds.add(figures["seed"])
+            self.assertNotIn("CACHE", table)
+        self.assertEqual(len(seeds), 2)
+        again = (*args, "--seed", str(seeds.pop()))
+        table, figures = self.bench(*again)
+        self.assertGreater(figures["total_cached_tokens"], figures["total_input_tokens"] // 2)
+        self.assertIn("PROMPTS CAME FROM THE CACHE", table)
+        self.assertIn("Another seed", table)
+        # What requests were asked to share is no surprise.
+        shared, figures = self.bench(*args, "--shared-prefix", "256")
+        self.assertGreater(figures["total_cached_tokens"], 0)
+        self.assertNotIn("CACHE", shared)
+
     def test_whole_replies(self):
         _, figures = self.bench("--no-stream", "--requests", "3", "--output-len", "5",
                                 "--ignore-eos", "--input-len", "8")

@@ -60,7 +60,7 @@ class Case(unittest.TestCase):
             f.write(content)
         return self.path(name)
 
-    def start(self, *args, variables=None, ignored=(), preexec_fn=None, **kwargs):
+    def start(self, *args, variables=None, ignored=(), preexec_fn=None, stdin=subprocess.DEVNULL, **kwargs):
         def prepare():
             # Not as whoever runs the tests has them, perhaps in the background.
             for number in (signal.SIGINT, signal.SIGHUP):
@@ -70,7 +70,7 @@ class Case(unittest.TestCase):
 
         process = subprocess.Popen(
             [PROGRAM, *args],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**environment(self.folder.name), **(variables or {})},
@@ -86,10 +86,11 @@ class Case(unittest.TestCase):
             process.kill()
         process.communicate()
 
-    def run_tutti(self, *args, code=0, variables=None):
-        """(stdout, stderr) as text; the exit code must be `code` (None: any but 0)."""
-        process = self.start(*args, variables=variables)
-        out, err = process.communicate(timeout=TIMEOUT)
+    def run_tutti(self, *args, code=0, variables=None, given=None, **kwargs):
+        """(stdout, stderr) as text; the exit code must be `code` (None: any but 0). given: bytes on standard input."""
+        stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
+        process = self.start(*args, variables=variables, stdin=stdin, **kwargs)
+        out, err = process.communicate(given, timeout=TIMEOUT)
         shown = f"{args}\n{out.decode()}\n{err.decode()}"
         if code is None:
             self.assertGreater(process.returncode, 0, shown)
@@ -673,6 +674,46 @@ class MissingModelTest(Case):
                      parts=["config.json", "no such file"])
 
 
+class InputFilesTest(Case):
+    """Files that are named on the command line may be pipes, as bash's <(command), and - is standard input."""
+
+    def inputs(self):
+        """(the arguments before the file, its content)"""
+        inventory = os.path.join(self.folder.name, "inventory.json")
+        self.run_tutti("doctor", "--dump", inventory)
+        with open(inventory, "rb") as f:
+            machine = f.read()
+        messages = json.dumps([{"role": "user", "content": "What is 3+4?"}]).encode()
+        ids = b"1, 2, 3"
+        llama = [fixture(LLAMA), "--device", "cpu", "-q"]
+        return [
+            (["tokenize", tiny_r1(), "--file"], b"abc\n"),
+            (["detokenize", tiny_r1(), "--file"], b"1 2 3\n"),
+            (["template", tiny_r1(), "--messages"], messages),
+            (["generate", *llama, "--max-tokens", "2", "--ids-file"], ids),
+            (["score", *llama, "--logits-out", self.path("logits.npy"), "--ids-file"], ids),
+            (["plan", "tiny-r1", "--inventory"], machine),
+        ]
+
+    def test_pipes_and_standard_input_are_read_as_files_are(self):
+        for args, content in self.inputs():
+            with self.subTest(args[0]):
+                want = self.run_tutti(*args, self.write("content", content))
+                self.assertEqual(self.run_tutti(*args, "-", given=content), want)
+                end, begin = os.pipe()
+                with open(begin, "wb") as pipe:
+                    self.assertLess(len(content), 60_000)  # what a pipe holds
+                    pipe.write(content)
+                self.assertEqual(self.run_tutti(*args, f"/dev/fd/{end}", pass_fds=(end,)), want)
+                os.close(end)
+
+    def test_what_is_wrong_in_them_is_said_of_them(self):
+        args = ["template", tiny_r1(), "--messages"]
+        _, err = self.run_tutti(*args, "-", given=b"[", code=64)
+        self.assertIn("standard input: ", err)
+        self.refused(*args, self.folder.name, code=64, parts=[self.folder.name, "is a directory, wanted a file"])
+
+
 class TextToolsTest(Case):
     TEXTS = ["What is 3+4?", "", "  two  spaces ", "caf\u00e9 \u20ac \U0001f600", "\ttab", "", "x"]
 
@@ -937,5 +978,5 @@ class ServeTest(Case):
 
 
 if __name__ == "__main__":
-    PROGRAM, SOURCE = sys.argv[1:3]
+    PROGRAM, SOURCE = map(os.path.abspath, sys.argv[1:3])
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

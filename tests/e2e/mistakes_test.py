@@ -3,7 +3,8 @@
 
 Each row of the tables is a mistake: what was typed, a directory that was given, a request that was sent. The message must
 be one line with what was wrong, the value, and a command or request that does what was meant. The test takes that from
-the message, does it, and it works. `hf` is a stand-in that fetches tiny-r1, since there is no hub here.
+the message, does it, and it works. `hf`, `transformers` and `peft` are stand-ins that write tiny-r1's files, since there is
+no hub here.
 """
 
 import http.client
@@ -28,27 +29,31 @@ TEXT = "/v1/completions"
 USAGE, NOT_FOUND, UNSUPPORTED, CORRUPT, UNAVAILABLE = 64, 66, 69, 65, 75
 
 # (typed, exit code, parts of the message, the command in the message that is run). In typed and run M is tiny-r1, F a
-# file of text, I a file of ids; words in capitals of the command stand for what FILL says.
+# file of text, I a file of ids; words in capitals of the command stand for what run_proposed() says. "= …" instead of a
+# command: what was typed, put right with words of the message.
 COMMANDS = [
     # Commands that are not there.
     ("plann M", USAGE, ['no command "plann"', "did you mean tutti plan?"], "tutti plan"),
     ("srve M", USAGE, ['"srve"', "did you mean tutti serve?"], "tutti serve"),
     ("Run M Hi", USAGE, ['"Run"', "did you mean tutti run?"], "tutti run"),
-    ("benchmark", USAGE, ['"benchmark"', "doctor"], "tutti --help"),
+    ("benchmark", USAGE, ['"benchmark"', "tutti bench latency MODEL"], "tutti bench serve"),
+    ("download Qwen/Qwen3-0.6B", USAGE, ['"download"', "hf download ORGANISATION/NAME"], "tutti serve ORGANISATION/NAME"),
+    ("info", USAGE, ['"info"'], "tutti doctor"),
+    ("status", USAGE, ['"status"', "/v1/models"], "tutti models"),
     ("zebra", USAGE, ['"zebra"', "run, serve"], "tutti --help"),
     ("pull llama3", USAGE, ['"pull"', "hf download ORGANISATION/NAME"], "tutti serve ORGANISATION/NAME"),
     ("ls", USAGE, ['"ls"', "tutti list"], "tutti models"),
-    ("list --endpoint http://127.0.0.1:9", UNAVAILABLE, ["127.0.0.1:9", "tutti serve --empty", "--endpoint"], None),
-    ("list --endpoint https://h", 69, ["--endpoint https://h"], None),
-    ("launch --endpoint http://127.0.0.1:9", USAGE, ["wanted a model"], None),
-    ("launch M --n-gpu 0", USAGE, ["--n-gpu 0", "none"], None),
-    ("launch M --gpu-idx 0,1 --endpoint http://127.0.0.1:9", UNAVAILABLE, ["127.0.0.1:9"], None),
-    ("launch M --gpu-idx a", USAGE, ["--gpu-idx a"], None),
-    ("terminate --endpoint http://127.0.0.1:9", USAGE, ["wanted the name of a model"], None),
-    ("serve M --empty", USAGE, ["--empty"], None),
-    ("serve -f M", USAGE, ["regular file"], None),
+    ("list --endpoint http://127.0.0.1:9", UNAVAILABLE, ["127.0.0.1:9", "--endpoint"], "tutti serve --empty"),
+    ("list --endpoint https://h", 69, ["--endpoint https://h"], "tutti list --endpoint http://127.0.0.1:9997"),
+    ("launch --endpoint http://127.0.0.1:9", USAGE, ["wanted a model"], "tutti models"),
+    ("launch M --n-gpu 0", USAGE, ["--n-gpu 0"], "= launch M --n-gpu none"),
+    ("launch M --gpu-idx a", USAGE, ["--gpu-idx a"], "tutti launch --help"),
+    ("terminate --endpoint http://127.0.0.1:9", USAGE, ["wanted the name of a model"], "tutti list"),
+    ("serve M --empty", USAGE, ["MODEL and --empty"], "tutti serve --empty"),
+    ("serve -f M", USAGE, ["-f", "a directory"], "tutti serve MODEL"),
     ("start M", USAGE, ['"start"'], "tutti serve MODEL"),
-    ("stop", USAGE, ['"stop"', "Ctrl-C", "kill"], None),
+    ("stop", USAGE, ['"stop"', "Ctrl-C"], "kill PID"),
+    ("rm llama3", USAGE, ['"rm"', "hf cache"], "rm -r DIRECTORY"),
     ("chat M", USAGE, ['"chat"'], "tutti run MODEL"),
     ("complete M", USAGE, ['"complete"'], 'tutti run MODEL "PROMPT"'),
     ("show M", USAGE, ['"show"'], "tutti plan MODEL"),
@@ -115,21 +120,29 @@ COMMANDS = [
      "hf download some-org/some-model --local-dir"),
     ("run https://huggingface.co/Qwen/Qwen3-0.6B Hi", NOT_FOUND, ["given as Qwen/Qwen3-0.6B"], "hf download Qwen/Qwen3-0.6B"),
     ("run hf.co/Qwen/Qwen3-0.6B/tree/main Hi", NOT_FOUND, ["given as Qwen/Qwen3-0.6B"], "hf download Qwen/Qwen3-0.6B"),
+    ("run unsloth/Qwen3-0.6B-GGUF Hi", NOT_FOUND, ["GGUF files, which are not read", "hf download ORGANISATION/Qwen3-0.6B"],
+     "tutti models Qwen3-0.6B"),
+    ("run hf.co/unsloth/Qwen3-0.6B-GGUF:Q4_K_M Hi", NOT_FOUND, ["Q4_K_M", "GGUF files, which are not read"],
+     "tutti models Qwen3-0.6B"),
+    ("models zebra", NOT_FOUND, ["models zebra:", "none of that name"], "tutti models"),
     ("run Qwen/Qwen3-0.6B:Q4_K_M Hi", NOT_FOUND, ["Q4_K_M", "given as Qwen/Qwen3-0.6B"], "hf download Qwen/Qwen3-0.6B"),
     ("serve M --host http://0.0.0.0", USAGE, ["--host http://0.0.0.0", "127.0.0.1"], "tutti serve --help"),
     ("serve M --host 0.0.0.0:8000", USAGE, ["--host 0.0.0.0:8000", "--port 8000"], "tutti serve --help"),
     ("serve M --api-key ''", USAGE, ["--api-key : is empty", "openssl rand -hex 24"], "tutti serve --help"),
     ("SERVE M", USAGE, ['"SERVE"', "did you mean tutti serve?"], "tutti serve"),
-    ("serve M --tp 3 --device cpu -q", USAGE, ["--tp 3", "1, 2, 4, 8"], None),
+    ("serve M --tp 3 --device cpu -q", USAGE, ["--tp 3", "1, 2, 4, 8"], "= serve M --tp 4 --device cpu -q"),
     ("serve M --device tpu", USAGE, ["--device tpu", "auto, cpu or cuda"], "tutti serve --help"),
-    ("serve M --device cpu -q --gpus all", UNAVAILABLE, ["--gpus all: contradicts --device cpu", "leave --gpus out"], None),
-    ("serve M --device cpu -q --host 0.0.0.0", USAGE, ["--insecure", "--api-key"], None),
+    ("serve M --device cpu -q --gpus all", UNAVAILABLE, ["--gpus all: contradicts --device cpu", "leave --gpus out"],
+     "= serve M --device cpu -q"),
+    ("serve M --device cpu -q --host 0.0.0.0", USAGE, ["--insecure", "--api-key"],
+     "= serve M --device cpu -q --host 127.0.0.1"),
     ("serve M --device cpu --kv-memory 0", USAGE, ["--kv-memory 0", "512MiB"], "tutti serve --help"),
     ("serve M --device cpu --kv-memory lots", USAGE, ["--kv-memory lots", "512MiB"], "tutti serve --help"),
-    ("generate M --ids-file none.txt", NOT_FOUND, ["none.txt"], None),
-    ("doctor --dump /nowhere/x.json", USAGE, ["--dump /nowhere/x.json: cannot write"], None),
-    ("plan M --hardware 8xH900", USAGE, ["8xH900"], None),
-    ("plan M --hardware H200 --inventory x", USAGE, ["wanted one of them"], None),
+    ("generate M --device cpu --ids-file none.txt", NOT_FOUND, ["none.txt: no such file"],
+     "tutti tokenize MODEL --file FILE > none.txt"),
+    ("doctor --dump /nowhere/x.json", USAGE, ["--dump /nowhere/x.json: cannot write"], "= doctor --dump -"),
+    ("plan M --hardware 8xH900", USAGE, ["8xH900"], "= plan M --hardware 8xH200"),
+    ("plan M --hardware H200 --inventory x", USAGE, ["wanted one of them"], "tutti plan MODEL --hardware 8xH200"),
 ]
 
 # What was typed, put right: it must run.
@@ -199,6 +212,9 @@ DIRECTORIES = [
     ("no configuration", {"config.json": None}, NOT_FOUND, ["has no config.json", "weights alone"]),
     ("an empty directory", {None: None}, NOT_FOUND, ["the directory is empty"]),
     ("ONNX", {None: None, "model.onnx": "x"}, NOT_FOUND, ["ONNX"]),
+    ("GGUF alone", {None: None, "m-Q4_K_M.gguf": "GGUF"}, UNSUPPORTED, ["m-Q4_K_M.gguf", "GGUF files are not read"]),
+    ("Meta's own files", {None: None, "params.json": "{}", "consolidated.00.pth": "x"}, NOT_FOUND, ["maker's own format"]),
+    ("something else", {None: None, "holiday.jpg": "x"}, NOT_FOUND, ["config.json: no such file"]),
 ]
 
 # As those, but no download helps: (…, the command in the message, what it is run with).
@@ -209,7 +225,7 @@ OTHER_DIRECTORIES = [
     ("another tokenizer", {"tokenizer.json": None, "tokenizer.model": "x"}, UNSUPPORTED,
      ["tokenizer.model is not read"], "python3 -c"),
     ("a LoRA adapter", {None: None, "adapter_config.json": "{}", "adapter_model.safetensors": "x"}, NOT_FOUND,
-     ["LoRA adapter", "merge it"], None),
+     ["LoRA adapter", "merge it"], "python3 -c"),
 ]
 
 HELLO = {"messages": [{"role": "user", "content": "What is 3+4?"}], "max_tokens": 4}
@@ -299,6 +315,23 @@ WARNED = [
     ({"chat_template_kwargs": {"colour": "red"}}, "chat_template_kwargs.colour: this model's chat template does not read it"),
 ]
 
+# A module of Python that writes those of tiny-r1's files that are of the tokenizer, or the others.
+PYTHON = """
+import shutil
+
+class Saved:
+    def from_pretrained(_):
+        return Saved()
+
+    def merge_and_unload(self):
+        return self
+
+    def save_pretrained(self, folder):
+        shutil.copytree({model!r}, folder, ignore=lambda _, names: [n for n in names if n.startswith("tokenizer") != {tokenizer}],
+                        dirs_exist_ok=True)
+
+AutoTokenizer = AutoPeftModelForCausalLM = Saved
+"""
 HF = """#!/bin/sh
 # hf download NAME [--local-dir DIR]: what the hub would give, a whole model.
 [ "$1" = download ] || exit 64
@@ -314,20 +347,75 @@ class MistakeCase(Case):
         self.file = self.write("text.txt", "abc\n")
         self.ids = self.write("ids.txt", "1 2 3")
         self.message = self.write("messages.json", json.dumps(HELLO["messages"]))
+        os.mkdir(self.path("bin"))
+        with open(self.path("bin/hf"), "w", encoding="utf-8") as f:
+            f.write(HF.format(model=shlex.quote(tiny_r1())))
+        os.chmod(self.path("bin/hf"), 0o755)
+        for module, tokenizer in (("transformers", True), ("peft", False)):
+            self.write(f"bin/{module}.py", PYTHON.format(model=tiny_r1(), tokenizer=tokenizer))
+        self.shell_variables = {
+            **cli_test.environment(self.folder.name), "PATH": self.path("bin") + ":" + os.environ["PATH"], "PYTHONPATH": self.path("bin")
+        }
+
+    def shell(self, command):
+        cli_test.subprocess.run(["bash", "-c", command], check=True, env=self.shell_variables, cwd=self.folder.name)
 
     def words(self, typed):
         names = {"M": tiny_r1(), "F": self.file, "I": self.ids}
         return [names.get(word, word) for word in shlex.split(typed)]
 
+    def serve(self, *args):
+        """Starts a server, which says that it is ready, and ends it."""
+        server = Server(self, process=self.start("serve", *args, "--port", "0"), quiet=True)
+        self.assertEqual(server.terminate(signal.SIGTERM), 0)
+
+    def ask_server(self, *words):
+        """A command that asks a running server."""
+        server = Server(self, process=self.start("serve", "--empty", "--port", "0"), quiet=True)
+        self.run_tutti(*words, "--endpoint", f"http://127.0.0.1:{server.port}")
+        self.assertEqual(server.terminate(signal.SIGTERM), 0)
+
+    def run_right(self, typed):
+        words = self.words(typed)
+        if words[0] == "serve":
+            self.serve(*words[1:])
+        elif words[0] == "launch":
+            self.ask_server(*words)
+        else:
+            self.run_tutti(*words)
+
     def run_proposed(self, command):
         """Runs a command as a message has it, with what its capitals stand for."""
+        if command == "kill PID":
+            server = Server(self, process=self.start("serve", tiny_r1(), *CPU, "--port", "0"), quiet=True)
+            self.shell(command.replace("PID", str(server.process.pid)))
+            self.assertEqual(server.process.wait(cli_test.TIMEOUT), 0)
+            return
+        if command == "rm -r DIRECTORY":
+            os.mkdir(self.path("a-model"))
+            self.shell(command.replace("DIRECTORY", "a-model"))
+            self.assertFalse(os.path.exists(self.path("a-model")))
+            return
+        if command.startswith("hf download "):  # the name is then found, also under --local-dir
+            name = command.split()[2]
+            local = " " + self.path(f".tutti/models/{name}") if command.endswith("--local-dir") else ""
+            self.shell(command + local)
+            self.run_tutti("run", name, "Hi", *CPU, "--max-tokens", "4")
+            return
+        if " > " in command:
+            command = command.replace("MODEL", shlex.quote(tiny_r1())).replace("FILE", shlex.quote(self.file))
+            self.shell(command.replace("tutti", shlex.quote(cli_test.PROGRAM), 1))
+            self.run_tutti("generate", tiny_r1(), *CPU, "--max-tokens", "2", "--ids-file", self.path(command.split()[-1]))
+            return
         fill = {"MODEL": tiny_r1(), "ORGANISATION/NAME": tiny_r1(), "FILE": self.path("dump.json"), "PROMPT": "Hi"}
         words = [fill.get(word, word) for word in shlex.split(command)]
         self.assertEqual(words[0], "tutti")
         words = words[1:]
         if words[0] == "serve" and "--help" not in words:
-            server = Server(self, process=self.start("serve", tiny_r1(), *CPU, "--port", "0"), quiet=True)
-            self.assertEqual(server.terminate(signal.SIGTERM), 0)
+            self.serve(*(["--empty"] if "--empty" in words else [tiny_r1(), *CPU]))
+            return
+        if words[0] == "list":
+            self.ask_server("list")
             return
         needs = {"plan": ["tiny-r1"], "run": [tiny_r1(), "Hi"], "bench": ["--help"]}.get(words[0], [])
         if len(words) <= 2 and "--help" not in words and needs and words[-1] != needs[-1]:
@@ -345,10 +433,14 @@ class CommandLineTest(MistakeCase):
                 err = self.refused(*self.words(typed), code=code, parts=parts)
                 self.assertLess(len(err), 900)
                 self.assertNotRegex(err, r"\d{21}")
-                if proposed is None:
+                if proposed.startswith("= "):
+                    right = proposed.removeprefix("= ")
+                    for word in set(right.split()) - set(typed.split()):
+                        self.assertIn(word, err)
+                    self.run_right(right)
                     continue
                 self.assertIn(proposed, err)
-                if proposed.startswith("tutti") and proposed not in done:
+                if proposed not in done:
                     done.add(proposed)  # the same command works again
                     self.run_proposed(proposed)
 
@@ -389,14 +481,6 @@ class CommandLineTest(MistakeCase):
 
 
 class DirectoryTest(MistakeCase):
-    def setUp(self):
-        super().setUp()
-        os.mkdir(self.path("bin"))
-        with open(self.path("bin/hf"), "w", encoding="utf-8") as f:
-            f.write(HF.format(model=shlex.quote(tiny_r1())))
-        os.chmod(self.path("bin/hf"), 0o755)
-        self.hf = {"PATH": self.path("bin") + ":" + os.environ["PATH"]}
-
     def model(self, changes):
         folder = self.path("model")
         shutil.rmtree(folder, ignore_errors=True)
@@ -434,8 +518,7 @@ class DirectoryTest(MistakeCase):
                     self.assertIn(part, err)
                 command = re.search(r"hf download ORGANISATION/NAME --local-dir \S+", err)
                 self.assertTrue(command, err)
-                env = {**cli_test.environment(self.folder.name), **self.hf}
-                cli_test.subprocess.run(["sh", "-c", command[0]], check=True, env=env)
+                self.shell(command[0])
                 self.run_model(folder)
 
     def test_others(self):
@@ -443,10 +526,16 @@ class DirectoryTest(MistakeCase):
             with self.subTest(what):
                 folder = self.model(changes)
                 _, err = self.run_model(folder, code=code)
-                for part in (folder, *parts, proposed or ""):
+                for part in (folder, *parts, proposed):
                     self.assertIn(part, err)
-                if proposed == "tutti models":
-                    self.run_tutti("models")
+                if proposed == "python3 -c":
+                    self.shell(re.search(r'python3 -c "[^"]+"', err)[0])
+                    given = re.search(r"give (\S+)$", err.strip())
+                    self.run_model(given[1] if given else folder)
+                elif proposed == "tutti serve":
+                    self.serve(folder, *CPU)
+                else:
+                    self.run_tutti(*proposed.split()[1:])
 
     def test_a_stopped_download_in_the_cache_goes_on(self):
         snapshot = self.path(".cache/huggingface/hub/models--org--m/snapshots/abc")
@@ -458,14 +547,14 @@ class DirectoryTest(MistakeCase):
         self.assertIn("4d7a.incomplete", err)
         command = re.search(r"hf download org/m$", err.strip())
         self.assertTrue(command, err)
-        cli_test.subprocess.run(["sh", "-c", command[0]], check=True, env={**cli_test.environment(self.folder.name), **self.hf})
+        self.shell(command[0])
         self.run_model("org/m")
 
     def test_a_model_that_is_nowhere_is_found_after_the_download(self):
         _, err = self.run_model("some-org/some-model", code=NOT_FOUND)
         command = re.search(r"hf download some-org/some-model --local-dir \S+", err)
         self.assertTrue(command, err)
-        cli_test.subprocess.run(["sh", "-c", command[0]], check=True, env={**cli_test.environment(self.folder.name), **self.hf})
+        self.shell(command[0])
         self.run_model("some-org/some-model")
 
     def test_a_model_without_a_template_says_so_at_start_and_to_who_chats(self):
@@ -536,6 +625,9 @@ class RequestTest(MistakeCase):
                 self.assertEqual(status, 200, text)
                 self.assertEqual(len(warnings), 1)
                 self.assertIn(warning, warnings[0])
+                if meant := re.search(r"did you mean (\w+)\?", warnings[0]):
+                    status, text, warnings = self.send("POST", CHAT, hello(**{meant[1]: list(fields.values())[0]}))
+                    self.assertEqual((status, warnings), (200, []), text)
         self.server.wait_for("warned of max_token: no such field")
 
     def test_a_form_is_no_json(self):
@@ -579,5 +671,5 @@ class QuietTest(MistakeCase):
 
 
 if __name__ == "__main__":
-    cli_test.PROGRAM, cli_test.SOURCE = sys.argv[1:3]
+    cli_test.PROGRAM, cli_test.SOURCE = map(os.path.abspath, sys.argv[1:3])
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -86,6 +86,8 @@ Inventory full() {
   gpu.persistence = true;
   gpu.temperature_celsius = 34;
   gpu.nvlink = {.active = 17, .inactive = 1, .errors = 2};
+  gpu.read_bytes_per_second = 4e12;
+  gpu.matmul_flops_per_second = 7.5e14;
   i.gpus = {gpu, {}};
   i.gpus[1].nvml_index = 0;
   i.links = {{.a = 0,
@@ -142,7 +144,8 @@ TEST(InventoryFile, FullFile) {
       R"("pcie":{"gen":4,"gen_max":5,"width":8,"width_max":16,"replays":3},"bar1_bytes":274877906944,)"
       R"("numa_node":0,"fabric":{"state":"completed","health":"healthy","cluster":"00",)"
       R"("clique":1},"mig_pending":true,"persistence":true,"temperature_celsius":34,)"
-      R"("nvlink":{"active":17,"inactive":1,"errors":2}},)"
+      R"("nvlink":{"active":17,"inactive":1,"errors":2},"read_bytes_per_second":4000000000000.0,)"
+      R"("matmul_flops_per_second":750000000000000.0},)"
       R"({"index":null,"nvml_index":0,"uuid":null,"pci":null,"name":null,)"
       R"("compute_capability":null,"sms":null,"memory_total_bytes":null,"memory_used_bytes":null,)"
       R"("processes":null,"mig":null,"mig_devices":[],"compute_mode":null,)"
@@ -153,7 +156,8 @@ TEST(InventoryFile, FullFile) {
       R"("replays":null},"bar1_bytes":null,)"
       R"("numa_node":null,"fabric":{"state":null,"health":null,"cluster":null,"clique":null},)"
       R"("mig_pending":null,"persistence":null,"temperature_celsius":null,)"
-      R"("nvlink":{"active":null,"inactive":null,"errors":null}}],)"
+      R"("nvlink":{"active":null,"inactive":null,"errors":null},)"
+      R"("read_bytes_per_second":null,"matmul_flops_per_second":null}],)"
       R"("links":[{"a":0,"b":1,"kind":"NV18",)"
       R"("p2p":{"read":"ok","write":"ok","atomics":"unknown"},"data_test":"pass",)"
       R"("bytes_per_second":396700000000.0}],"errors":[{"source":"nvml","text":"x"}]})");

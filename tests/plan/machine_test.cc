@@ -91,6 +91,15 @@ TEST(Machine, GpusThatNoModelMayUseSayWhy) {
   EXPECT_EQ(machine.gpus[5].barred, "sick");
 }
 
+TEST(Machine, TheEmptiestGpusComeFirstAndEqualOnesInTheirOrder) {
+  Inventory inventory = known("4xH200");
+  inventory.gpus[0].memory_used_bytes = int64_t{90} << 30;
+  inventory.gpus[2].memory_used_bytes = int64_t{8} << 30;
+  const Machine machine = machine_of(inventory, 1, "");
+  EXPECT_EQ(machine.emptiest_first({0, 1, 2, 3}), (std::vector<size_t>{1, 3, 2, 0}));
+  EXPECT_EQ(machine.emptiest_first({2, 0}), (std::vector<size_t>{2, 0}));
+}
+
 TEST(Machine, OfDividedGpusOnePartIsUsed) {
   Inventory inventory = known("2xH200");
   for (Gpu& gpu : inventory.gpus) {

@@ -97,6 +97,11 @@ void before_ready(const std::string& behaviour, const ReportWriter& reports) {
 int main(int argc, char** argv) {
   std::string behaviour = "ready";
   ServerConfig config;
+  config.gpus = [] {
+    GpuStatus status{.time = "2026-11-30T00:00:00Z"};
+    status.gpus.push_back({.index = 0, .uuid = "GPU-fake", .used = true});
+    return status;
+  };
   testing::FakeLanguageModel::Options options;
   options.id = "fake";
   options.step = std::chrono::milliseconds(2);

@@ -247,6 +247,20 @@ TEST_F(GatewayTest, MetricsAreThoseOfTheEngines) {
             page.rfind("tutti:num_requests_running{model_name=\"m\"}"));
 }
 
+TEST_F(GatewayTest, GpusAreThoseThatEnginesSee) {
+  start_ready({{.model = "m", .arguments = {}}, {.model = "m", .arguments = {}}});
+  const Result<Json> json = parse_json(get("/v1/cluster/gpus").body);
+  ASSERT_TRUE(json.ok());
+  const JsonArray& gpus = json->find("gpus")->as_array();
+  ASSERT_EQ(gpus.size(), 1U) << "both engines see the same one";
+  EXPECT_EQ(gpus[0].find("uuid")->as_string(), "GPU-fake");
+  EXPECT_TRUE(gpus[0].find("used")->as_bool());
+  const std::string page = get("/metrics").body;
+  const std::string sample = "\ntutti:gpu_used{gpu=\"0\",uuid=\"GPU-fake\",name=\"\"} 1\n";
+  EXPECT_NE(page.find(sample), std::string::npos) << page;
+  EXPECT_EQ(page.find(sample), page.rfind(sample));
+}
+
 TEST_F(GatewayTest, H20_ClientsThatLeaveStopTheirEngine) {
   start_ready();
   const auto running = [&](int count) {

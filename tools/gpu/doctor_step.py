@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What only a machine with GPUs shows of the doctor, top and scaling: doctor_step.py TUTTI [--shm].
+"""What only a machine with GPUs shows of the doctor, top and scaling: doctor_step.py TUTTI [--shm] [--out FOLDER].
 
+--out: keeps the dump, the server's log and the picture of scaling there.
 --shm: also with /dev/shm of 64 MB full of left-over segments (wants root; the size is put back). One line for each look; exit 1
 if any is not as it should be.
 """
@@ -15,7 +16,7 @@ import time
 
 TUTTI = sys.argv[1]
 SHM = "/dev/shm"
-OUT = tempfile.mkdtemp(prefix="tutti_doctor_")
+OUT = sys.argv[sys.argv.index("--out") + 1] if "--out" in sys.argv else tempfile.mkdtemp(prefix="tutti_doctor_")
 DUMP, SERVE_LOG, PICTURE = (os.path.join(OUT, n) for n in ("dump.json", "serve.log", "scaling.svg"))
 failed = False
 
@@ -51,6 +52,8 @@ def look_at_doctor():
     tutti("doctor", "--json", "--quick", codes=(0, 1, 2))
     took = time.monotonic() - began
     row("doctor-quick", took < 2, f"{took:.2f} s")
+    speeds = findings(json.loads(tutti("doctor", "--json", "--quick", "--speed", codes=(0, 1, 2))))["gpu.speed"]
+    row("doctor-speed", speeds["severity"] == "ok", f"{speeds['what']}: {speeds['evidence']}")
     tutti("doctor", "--dump", DUMP)
     # Anywhere: of this machine nothing is asked.
     there = json.loads(tutti("doctor", "--json", "--inventory", DUMP, codes=(0, 1, 2), env={"CUDA_VISIBLE_DEVICES": ""}))

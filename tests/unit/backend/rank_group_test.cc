@@ -406,5 +406,21 @@ TEST(RankGroupTimeout, ACollectiveThatFailedOnADeviceAbortsTheOthers) {
   EXPECT_EQ(status.message(), "all_gather_columns: rank 0 waited for rank 1");
 }
 
+// A device that fails lets the others' collectives time out; what it said tells more than they.
+TEST(RankGroupCause, WhatIsKnownGoesBeforeACollectiveThatFailed) {
+  DeviceLikeBackend backend;
+  const auto group = RankGroup::start(backend, {.request = {.ranks = 2}}).value();
+  const Status status = group->run([&](RankHandles& context) -> Status {
+    if (context.rank == 0) {
+      backend.set->wait_on_stream();
+      return ok_status();
+    }
+    backend.set->timed_out = true;
+    throw DeviceError("matmul: uncorrectable ECC error encountered (cudaErrorECCUncorrectable)");
+  });
+  EXPECT_EQ(status.code(), StatusCode::kDevice);
+  EXPECT_THAT(status.message(), HasSubstr("rank 1: matmul: uncorrectable ECC error"));
+}
+
 }  // namespace
 }  // namespace tutti

@@ -83,6 +83,19 @@ constexpr auto kSeen = std::to_array<Seen>({
     {"ValueError: Total number of attention heads (52) must be divisible by tensor parallel size (3).", "heads.divide"},
     {"ValueError: invalid literal for int() with base 10: 'GPU-8932f937-d72c-4106-c12f-20bd9faed9f6'", "uuid.integer"},
     {"ValueError: invalid literal for int() with base 10: 'MIG-8932f937'", "uuid.integer"},
+    {"Model architectures ['Qwen3ForCausalLM'] failed to be inspected. Please check the logs for more details.", "vllm.inspection"},
+    {"The model's max seq len (131072) is larger than the maximum number of tokens that can be stored in KV cache (52848).", "context.memory"},
+    {"ValueError: The memory capacity is unbalanced. Some GPUs may be occupied by other processes.", "memory.uneven"},
+    {"Caught signal 11 in libnccl.so.2: ncclCuMemHostEnable", "nccl.cumem_host"},
+    {"NCCL WARN Error : could not map /dev/shm/nccl-BpbKDR: Cannot allocate memory", "shm.map"},
+    {"CUDA error: initialization error", "cuda.init"},
+    {"operation not permitted when stream is capturing (cudaErrorStreamCaptureUnsupported)", "cuda.capture"},
+    {"nvlsAllocateMem: NVLS Multicast bind failed: CUDA error 401", "nvls.bind"},
+    {"cudaErrorContained: an error of memory was contained", "cuda.contained"},
+    {"cudaErrorHardwareStackError", "cuda.hardware"},
+    {"GPU power cable is not connected", "nvml.power"},
+    {"dmabuf registration failed: Cannot allocate memory", "nccl.memlock"},
+    {"cuMem host allocations are off: container without NUMA support", "nccl.numa"},
     // clang-format on
 });
 

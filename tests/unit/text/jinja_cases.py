@@ -264,6 +264,8 @@ EXPRESSIONS = [
 ]
 
 FILTERS = [
+    ("{{ -0.0|round(1, 'ceil') }} {{ -0.3|round(0, 'ceil') }} {{ (-0.0)|round(2, 'floor') }} {{ -0.0|round }}", D),
+    ("{{ 1e999|round(0, 'floor') }}", D),
     ("{{ d | tojson }}", D),
     ("{{ d | tojson(indent=2) }}", D),
     ("{{ d | tojson(indent=4) }}|{{ [] | tojson(indent=2) }}{{ {} | tojson(indent=2) }}", D),
@@ -322,6 +324,9 @@ FILTERS = [
 ]
 
 METHODS = [
+    ("{{ s.encode is callable }}{{ s.translate is defined }}{{ s.nope is defined }}", D),
+    ("{% for c in s.encode %}{{ c }}{% endfor %}", D),
+    ("{% for c in s.nope %}{{ c }}{% endfor %}ok", D),
     "{{ 'a,b,,c'.split(',') }}{{ ' a  b '.split() }}{{ 'a,b,c'.split(',', 1) }}{{ 'a b c'.split(None, 1) }}{{ ''.split() }}{{ ''.split(',') }}{{ ' a b c '.split(maxsplit=1) }}",
     "{{ 'a,b,c'.rsplit(',', 1) }}{{ 'a b  c '.rsplit(None, 1) }}{{ 'a,b'.rsplit(',') }}{{ ' a b c'.rsplit(maxsplit=1) }}",
     "{{ 'abc'.split('') }}",
@@ -384,7 +389,69 @@ SYNTAX_ERRORS = [
     "{{ 1 }} {",
 ]
 
-CASES = WHITESPACE + SCOPING + LOOPS + SLICES + EXPRESSIONS + FILTERS + METHODS + SYNTAX_ERRORS
+# Macros have a text, as in Python.
+PRINTED_MACROS = [
+    ("{% macro m() %}x{% endmacro %}{{ m }}|{{ [m] }}|{{ m ~ '' }}", D),
+    ('{% macro m() %}{{ kwargs }}{% endmacro %}{% call m() %}in{% endcall %}', D),
+    ('{% macro m() %}{{ varargs }}{{ caller }}{% endmacro %}{% call m() %}in{% endcall %}', D),
+    ('{% set x %}{% macro m() %}{{ kwargs }}{% endmacro %}{% call m() %}{% endcall %}{% endset %}{{ x|length }}', D),
+]
+
+# Filters and tests that nobody knows are refused when a template is compiled, but not in the parts of an if.
+UNKNOWN_NAMES = [
+    ('{{ 1|nope }}', D),
+    ('{% if false %}{{ 1|nope }}{% endif %}ok', D),
+    ('{% if false %}{% for i in l %}{{ 1|nope }}{% endfor %}{% endif %}ok', D),
+    ('{% if true %}ok{% elif 1|nope %}{% else %}{{ 1 is nope }}{% endif %}', D),
+    ("{{ 'ok' if true else 1|nope }}", D),
+    ('{{ true or 1|nope }}', D),
+    ('{{ n or 1|nope }}', D),
+    ('{{ false and (1 is nope) }}', D),
+    ('{% if false %}{% set x %}{{ 1|nope }}{% endset %}{% endif %}ok', D),
+    ('{% if false %}{% macro m() %}{{ 1|nope }}{% endmacro %}{% endif %}ok', D),
+    ('{% if false %}{% with x = 1|nope %}{% endwith %}{% endif %}ok', D),
+    ('{% if false %}{% filter nope %}x{% endfilter %}{% endif %}ok', D),
+    ('{% if false %}{% call 1|nope() %}x{% endcall %}{% endif %}ok', D),
+    ('{% if false %}{% for i in l|nope %}{% endfor %}{% endif %}ok', D),
+    ('{% if false %}{% for i in l if i is nope %}{% endfor %}{% endif %}ok', D),
+    ('{% for i in [] %}{{ 1 is nope }}{% endfor %}ok', D),
+    ('{% if false %}{{ x|trim.upper }}{% endif %}ok', D),
+    ('{% if false %}{% block b %}{{ 1|nope }}{% endblock %}{% endif %}ok', D),
+    ('{% if false %}{% generation %}{{ 1|nope }}{% endgeneration %}{% endif %}ok', D),
+    ('{{ 1 > 2 > (1|nope) }}', D),
+    ('{{ n > 2 > (1|nope) }}', D),
+    ('{% if true %}{{ 1|nope }}{% endif %}', D),
+    ("{% for i in [] %}{{ [1] and 2 and 1|nope }}{% endfor %}ok", D),
+    ("{% for i in [] %}{{ '' or [] or 1|nope }}{% endfor %}ok", D),
+    ("{% for i in [] %}{{ 1 and [] and 1|nope }}{% endfor %}ok", D),
+    ('{% for i in [] %}{{ 1|urlize }}{% endfor %}ok', D),
+]
+
+# Keys without an order: an error where they are compared alone, none in lists of equal ones.
+UNORDERED_KEYS = [
+    ("{{ l|groupby('age')|list|length }}", D),
+    ("{{ users|groupby('age')|list|length }}", D),
+    ("{{ ['a']|groupby('age')|list|length }}", D),
+    ("{{ l|sort(attribute='age')|length }}", D),
+    ("{{ {'a': none, 'b': none}|dictsort(by='value') }}", D),
+    ('{{ [none, none]|sort }}', D),
+    ("{{ users|groupby('age', default=0)|list|length }}", D),
+]
+
+# A block sees what the top level has assigned by then.
+NAMED_BLOCKS = [
+    ('{% block b %}{{ n }}{% endblock %}{% set n = 8 %}', D),
+    ('{% set n = 8 %}{% block b %}{{ n }}{% endblock %}', D),
+    ('{% block b %}{{ n }}{% endblock %}{% macro n() %}{% endmacro %}', D),
+    ('{% if false %}{% set n = 8 %}{% endif %}{% block b %}{{ n }}{% endblock %}', D),
+    ('{% for i in l %}{% block b %}{{ n }}{{ i }}{% endblock %}{% endfor %}{% set n, i = 8, 9 %}', D),
+    ('{% set n = nope %}{% block b %}{{ n }}{% endblock %}', D),
+]
+
+CASES = (
+    WHITESPACE + SCOPING + LOOPS + SLICES + EXPRESSIONS + FILTERS + METHODS + SYNTAX_ERRORS
+    + PRINTED_MACROS + UNKNOWN_NAMES + UNORDERED_KEYS + NAMED_BLOCKS
+)
 
 WEATHER = {
     "type": "function",
