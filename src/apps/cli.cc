@@ -139,6 +139,9 @@ std::vector<std::vector<std::string>> typed_engine_flags(const CLI::App& cmd) {
                                   "port",
                                   "api-key",
                                   "allowed-origins",
+                                  "allowed-hosts",
+                                  "tls-cert",
+                                  "tls-key",
                                   "insecure",
                                   "supervise",
                                   "models",
@@ -159,8 +162,11 @@ std::vector<std::vector<std::string>> typed_engine_flags(const CLI::App& cmd) {
   return out;
 }
 
-// The model, or the models: there is one way to say it.
-void check_models(const ServeOptions& options) {
+// The model, or the models: there is one way to say it. And a certificate has a key.
+void check_serve(const ServeOptions& options) {
+  if (options.tls_certificate.empty() != options.tls_key.empty()) {
+    throw CLI::ValidationError("--tls-cert and --tls-key go together; give both");
+  }
   const char* flag = options.empty ? "--empty" : "-f";
   if (options.empty && !options.models_file.empty()) {
     throw CLI::ValidationError("--empty and -f contradict each other; a file may have no models");
@@ -201,6 +207,12 @@ void add_serve(CLI::App& app, Commands& c) {
       "--allowed-origins",
       c.serve.allowed_origins,
       "Origins of the web pages that may use the server, separated by commas; * for all");
+  cmd->add_option("--allowed-hosts",
+                  c.serve.allowed_hosts,
+                  "Names that requests may call the server by, separated by commas; * for all");
+  cmd->add_option("--tls-cert", c.serve.tls_certificate, "Serve HTTPS with this certificate (PEM)")
+      ->type_name("FILE");
+  cmd->add_option("--tls-key", c.serve.tls_key, "The certificate's key (PEM)")->type_name("FILE");
   cmd->add_flag(
       "--insecure", c.serve.insecure, "Allow listening beyond this machine without a key");
   cmd->add_flag("--supervise",
@@ -217,7 +229,7 @@ void add_serve(CLI::App& app, Commands& c) {
       ->type_name("FILE");
   add_engine_flags(*cmd, c.serve);
   cmd->callback([&c, cmd] {
-    check_models(c.serve);
+    check_serve(c.serve);
     c.serve.engine_flags = typed_engine_flags(*cmd);
     c.chosen = [&c] { return serve_command(c.serve); };
   });

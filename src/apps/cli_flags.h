@@ -39,9 +39,10 @@ void add_bench(CLI::App& app, BenchFlags& flags, std::function<int()>& chosen);
 struct ManageFlags {
   LaunchOptions launch;
   ManageOptions manage;
+  KeyOptions key;
 };
 
-/// `tutti launch`, `list`, `ps`, `logs`, `terminate`: `chosen` gets the command to run.
+/// `tutti launch`, `list`, `ps`, `logs`, `terminate`, `key`: `chosen` gets the command to run.
 void add_manage(CLI::App& app, ManageFlags& flags, std::function<int()>& chosen);
 
 }  // namespace tutti

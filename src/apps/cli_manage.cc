@@ -23,6 +23,16 @@ std::string check_gpu_count(const std::string& text) {
              : "wanted auto, none or a number of GPUs";
 }
 
+std::string check_gpu_list(const std::string& text) {
+  for (const std::string& one : CLI::detail::split(text, ',')) {
+    int index = 0;
+    if (one.empty() || !CLI::detail::lexical_cast(one, index) || index < 0 || index > 1023) {
+      return "wanted numbers of GPUs with commas between, such as 0,1";
+    }
+  }
+  return "";
+}
+
 void add_launch(CLI::App& app, LaunchOptions& o, std::function<int()>& chosen) {
   auto* cmd = app.add_subcommand("launch", "Have a running server serve one more model");
   cmd->footer(
@@ -39,8 +49,7 @@ void add_launch(CLI::App& app, LaunchOptions& o, std::function<int()>& chosen) {
   cmd->add_option("--n-gpu", o.n_gpu, "auto: all that help; none: the CPU; a number: so many")
       ->check(check_gpu_count, "", "count");
   cmd->add_option("--gpu-idx", o.gpu_idx, "Exactly these GPUs: 0,1")
-      ->delimiter(',')
-      ->check(between(0, 1023));
+      ->check(check_gpu_list, "", "list");
   cmd->add_option("--device", o.device, "auto, cpu or cuda")
       ->check(one_of({"auto", "cpu", "cuda"}));
   cmd->add_option("--tp", o.tp, "Ranks to split it over")->check(between(1, 64));
@@ -83,10 +92,53 @@ void add_one(CLI::App& app,
   });
 }
 
+void add_keys(CLI::App& app, KeyOptions& o, std::function<int()>& chosen) {
+  auto* cmd = app.add_subcommand("key", "Make, list and remove API keys of a running server");
+  cmd->require_subcommand(1);
+  const auto one = [&](const char* name, const char* what, KeyAction action) {
+    auto* sub = cmd->add_subcommand(name, what);
+    if (action == KeyAction::kList) {
+      sub->add_flag("--json", o.server.json, "As JSON");
+    } else {
+      sub->add_option("NAME", o.name, "What the key is called")->required();
+    }
+    add_server(*sub, o.server);
+    sub->callback([&o, &chosen, action] {
+      o.action = action;
+      chosen = [&o] { return key_command(o); };
+    });
+    return sub;
+  };
+  const int64_t most = int64_t{1} << 40;
+  auto* add = one("add", "Make a key and print it", KeyAction::kAdd);
+  add->footer(
+      "It is shown once: the server keeps its digest. Once there are keys, every request wants "
+      "one.\n"
+      "Examples:\n  tutti key add operator --scope manage,inference\n"
+      "  tutti key add team --requests-per-minute 60 --tokens-per-minute 100000");
+  add->add_option("--scope",
+                  o.scopes,
+                  "inference (the default), manage, metrics, or several with commas between");
+  add->add_option("--requests-per-minute", o.requests_per_minute, "So many; without it all")
+      ->check(between(1, most));
+  add->add_option("--tokens-per-minute",
+                  o.tokens_per_minute,
+                  "Of prompts and answers, about so many; without it all")
+      ->check(between(1, most));
+  add->add_option("--expires-in", o.expires_in, "Seconds; without it the key lasts")
+      ->check(between(1, int64_t{10} * 366 * 24 * 3600));
+  auto* rotate = one("rotate", "Make another key of that name and print it", KeyAction::kRotate);
+  rotate->add_option("--grace", o.grace, "Seconds that the old key goes on")
+      ->check(between(0, int64_t{10} * 366 * 24 * 3600));
+  one("remove", "Take a key away", KeyAction::kRemove);
+  one("list", "List names, scopes and limits", KeyAction::kList);
+}
+
 }  // namespace
 
 void add_manage(CLI::App& app, ManageFlags& flags, std::function<int()>& chosen) {
   add_launch(app, flags.launch, chosen);
+  add_keys(app, flags.key, chosen);
   add_one(app,
           "list",
           "List the models of a running server",

@@ -84,6 +84,9 @@ ServerConfig server_config(const ServeOptions& options) {
   }
   config.insecure = options.insecure;
   config.allowed_origins = options.allowed_origins;
+  config.allowed_hosts = options.allowed_hosts;
+  config.tls_certificate = options.tls_certificate;
+  config.tls_key = options.tls_key;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
   config.version = program_version();

@@ -60,6 +60,9 @@ struct ServeOptions {
   int port = 9997;
   std::string api_key;
   std::string allowed_origins;  ///< comma-separated
+  std::string allowed_hosts;    ///< the same
+  std::string tls_certificate;  ///< file
+  std::string tls_key;          ///< file
   std::string served_model_name;
   bool insecure = false;
   std::string log_format = "text";
@@ -236,6 +239,19 @@ struct ManageOptions {
   bool json = false;
 };
 
+enum class KeyAction { kList, kAdd, kRotate, kRemove };
+
+struct KeyOptions {
+  KeyAction action = KeyAction::kList;
+  ManageOptions server;
+  std::string name;
+  std::string scopes;  ///< comma-separated; "": the usual one
+  int64_t requests_per_minute = 0;
+  int64_t tokens_per_minute = 0;
+  int64_t expires_in = 0;  ///< seconds; 0: never
+  int64_t grace = 0;       ///< seconds that a key goes on which is replaced
+};
+
 struct LaunchOptions {
   ManageOptions server;
   std::string model;
@@ -248,7 +264,7 @@ struct LaunchOptions {
   std::string quantization;
   std::string device;
   std::string n_gpu;
-  std::vector<int> gpu_idx;
+  std::string gpu_idx;  ///< "0,1"
   std::string kv_memory;
   int64_t replicas = 1;
   int tp = 0;
@@ -273,6 +289,7 @@ int plan_command(const PlanOptions& options);
 int models_command(const ModelsOptions& options);
 int launch_command(const LaunchOptions& options);
 int manage_command(const ManageOptions& options);
+int key_command(const KeyOptions& options);
 int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
 int bench_scaling_command(const BenchScalingOptions& options);

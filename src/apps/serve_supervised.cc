@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/log_event.h"
 #include "serve/http_server.h"
+#include "supervise/keys_api.h"
 #include "supervise/launches.h"
 #include "supervise/runtime_directory.h"
 #include "supervise/xinference_api.h"
@@ -64,6 +65,9 @@ ServerConfig gateway_config(const ServeOptions& options, std::shared_ptr<RemoteM
   config.api_key = api_key(options);
   config.insecure = options.insecure;
   config.allowed_origins = options.allowed_origins;
+  config.allowed_hosts = options.allowed_hosts;
+  config.tls_certificate = options.tls_certificate;
+  config.tls_key = options.tls_key;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
   config.version = program_version();
@@ -141,7 +145,7 @@ class MachineLook {
   std::thread thread_;  // last: it uses the others
 };
 
-std::shared_ptr<XinferenceApi> make_management(const ServeOptions& options,
+std::shared_ptr<XinferenceApi> make_management(std::shared_ptr<KeyRing> keys,
                                                Launches& launches,
                                                std::shared_ptr<MachineLook> machine,
                                                const std::string& url) {
@@ -149,7 +153,7 @@ std::shared_ptr<XinferenceApi> make_management(const ServeOptions& options,
   config.address = url.substr(url.find("//") + 2);
   config.version = program_version();
   config.build = build_id();
-  config.needs_key = !api_key(options).empty();
+  config.needs_key = [keys = std::move(keys)] { return keys->required(); };
   config.machine = [machine = std::move(machine)](const std::shared_ptr<Waker>& waker) {
     return machine->facts(waker);
   };
@@ -269,10 +273,14 @@ Result<int> supervise(const ServeOptions& options, Shutdown& shutdown) {
   const std::string names = names_of(specs);
   TUTTI_TRY(const std::unique_ptr<RuntimeDirectory> directory,
             RuntimeDirectory::make(read_environment().runtime));
+  TUTTI_TRY(std::unique_ptr<Store> opened, Store::open(state_file(options)));
+  const std::shared_ptr<Store> store = std::move(opened);
+  const auto ring = std::make_shared<KeyRing>();
+  TUTTI_TRY(const std::unique_ptr<Keys> keys, Keys::open(store, ring));
   auto gateway = std::make_shared<Gateway>();
   ReadyLine ready(names);
   Launches::Config config{.supervisor = supervisor_config(options, directory->path()),
-                          .state_file = state_file(options),
+                          .store = store,
                           .gateway = gateway,
                           .on_change = {}};
   config.on_change = [&] {
@@ -287,8 +295,9 @@ Result<int> supervise(const ServeOptions& options, Shutdown& shutdown) {
   });
   ServerConfig server_config = gateway_config(options, gateway);
   const std::string address = fmt::format("http://{}:{}", options.host, options.port);
-  server_config.management =
-      make_management(options, *launches, std::make_shared<MachineLook>(), address);
+  server_config.keys = ring;
+  server_config.management = std::make_shared<KeysApi>(
+      *keys, make_management(ring, *launches, std::make_shared<MachineLook>(), address));
   TUTTI_TRY(const std::unique_ptr<HttpServer> server,
             HttpServer::start(std::move(server_config), std::make_shared<ServedModels>()));
   ready.listens(server->url());

@@ -7,13 +7,13 @@
 
 namespace tutti {
 
-ApiKey::Digest ApiKey::digest(std::string_view text) {
-  Digest out{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), out.data());
+KeyDigest digest_of(std::string_view key) {
+  KeyDigest out{};
+  SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), out.data());
   return out;
 }
 
-Result<ApiKey> ApiKey::make(std::string_view key) {
+Result<KeyDigest> digest_of_new_key(std::string_view key) {
   const bool printable = std::all_of(key.begin(), key.end(), [](char c) {
     return c > 0x20 && c < 0x7f;  // what a Bearer token can carry
   });
@@ -22,15 +22,14 @@ Result<ApiKey> ApiKey::make(std::string_view key) {
         "the API key is empty or has spaces or characters outside printable ASCII; "
         "give a key such as the output of: openssl rand -hex 24");
   }
-  ApiKey made;
-  made.digest_ = digest(key);
-  return made;
+  return digest_of(key);
 }
 
-std::optional<ApiError> ApiKey::check(const HttpHead& head) const {
-  if (!digest_) {
-    return std::nullopt;
-  }
+bool same_digest(const KeyDigest& a, const KeyDigest& b) {
+  return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+std::variant<KeyDigest, ApiError> digest_of_bearer(const HttpHead& head) {
   const int headers = head.count("authorization");
   if (headers > 1) {
     return http_error(400, "more than one Authorization header");
@@ -55,17 +54,13 @@ std::optional<ApiError> ApiKey::check(const HttpHead& head) const {
       std::equal(kScheme.begin(), kScheme.end(), value.begin(), [](char want, char got) {
         return want == (got >= 'A' && got <= 'Z' ? static_cast<char>(got - 'A' + 'a') : got);
       });
-  if (bearer) {
-    value.remove_prefix(kScheme.size());
-    const Digest got = digest(value);
-    if (CRYPTO_memcmp(got.data(), digest_->data(), got.size()) == 0) {
-      return std::nullopt;
-    }
+  if (!bearer) {
+    return to_api_error(
+        Status(StatusCode::kUnauthenticated,
+               "Authorization holds no Bearer key; send it as \"Authorization: Bearer <key>\""));
   }
-  return to_api_error(Status(
-      StatusCode::kUnauthenticated,
-      bearer ? "wrong API key: not the one that this server was started with"
-             : "Authorization holds no Bearer key; send it as \"Authorization: Bearer <key>\""));
+  value.remove_prefix(kScheme.size());
+  return digest_of(value);
 }
 
 }  // namespace tutti

@@ -1,33 +1,26 @@
-// The optional API key. Only its SHA-256 digest is kept, and digests are compared in constant time,
-// so neither a core file nor the time of a reply tells the key.
+// API keys as requests carry them. Only SHA-256 digests are kept, and they are compared in constant
+// time, so neither a file, a core nor the time of a reply tells a key.
 #pragma once
 #include <array>
-#include <optional>
-#include <string>
 #include <string_view>
+#include <variant>
 
 #include "base/status.h"
 #include "serve/http_message.h"
 
 namespace tutti {
 
-class ApiKey {
- public:
-  /// No key: every request is allowed.
-  ApiKey() = default;
-  /// kInvalidArgument for a key that is blank or has characters a header cannot carry.
-  static Result<ApiKey> make(std::string_view key);
+using KeyDigest = std::array<unsigned char, 32>;
 
-  bool required() const { return digest_.has_value(); }
+KeyDigest digest_of(std::string_view key);
 
-  /// Reads "Authorization: Bearer <key>"; nullopt if the request may pass.
-  std::optional<ApiError> check(const HttpHead& head) const;
+/// kInvalidArgument for a key that is blank or has characters a header cannot carry.
+Result<KeyDigest> digest_of_new_key(std::string_view key);
 
- private:
-  using Digest = std::array<unsigned char, 32>;
-  static Digest digest(std::string_view text);
+/// In constant time.
+bool same_digest(const KeyDigest& a, const KeyDigest& b);
 
-  std::optional<Digest> digest_;
-};
+/// Of the key in "Authorization: Bearer <key>"; what is wrong if there is none, or more than one.
+std::variant<KeyDigest, ApiError> digest_of_bearer(const HttpHead& head);
 
 }  // namespace tutti

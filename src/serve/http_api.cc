@@ -100,6 +100,22 @@ bool known_host(const HttpHead& head, const RouteMatch& match) {
   return head.host.empty() || is_loopback_host(head.host) || (health && is_local_name(head.host));
 }
 
+// What a key must be good for; a request that is refused anyway counts for nothing.
+KeyScope scope_of(const Route* route, std::string_view method) {
+  if (route == nullptr) {
+    return KeyScope::kAny;
+  }
+  switch (route->id) {
+    case RouteId::kGenerate:
+      return method == route->method ? KeyScope::kInference : KeyScope::kAny;
+    case RouteId::kMetrics:
+    case RouteId::kGpus:
+      return KeyScope::kMetrics;
+    default:
+      return KeyScope::kAny;
+  }
+}
+
 bool is_json(const HttpHead& head) {
   const std::string* type = head.find("content-type");
   if (type == nullptr || head.count("content-type") != 1) {
@@ -160,14 +176,28 @@ const DialectRoute& Route::dialect_route() const {
   return dialect->routes()[static_cast<size_t>(number)];
 }
 
+// Bound to loopback: loopback's names and those that are allowed. Open to others: every name,
+// unless some are allowed.
+Status HttpApi::check_host(const HttpHead& head, const RouteMatch& match) const {
+  const bool checked = config_.check_host || config_.allowed_hosts.any_given();
+  if (!checked || known_host(head, match) || config_.allowed_hosts.allows(head.host)) {
+    return ok_status();
+  }
+  if (!config_.check_host) {
+    return invalid("Host: got \"{}\", which is none of the names that this server answers to",
+                   head.host);
+  }
+  return invalid(
+      "Host: got \"{}\", wanted localhost, 127.0.0.1 or [::1], since this server is "
+      "bound to loopback; have a proxy send Host: localhost, or start the server with "
+      "its name allowed",
+      head.host);
+}
+
 std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) const {
   RouteMatch match = match_route(head.path);
-  if (config_.check_host && !known_host(head, match)) {
-    return error_response(http_error(
-        403,
-        fmt::format("Host: got \"{}\", wanted localhost, 127.0.0.1 or [::1], since this server is "
-                    "bound to loopback; have a proxy send Host: localhost",
-                    head.host)));
+  if (const Status status = check_host(head, match); !status.ok()) {
+    return error_response(http_error(403, status.message()));
   }
   // Before the key, which no preflight carries.
   if (auto preflight = config_.cors.preflight(head)) {
@@ -188,9 +218,11 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
   const Dialect* dialect = match.route == nullptr ? nullptr : match.route->dialect;
   // The key comes before the route, so that without it nothing can be learned about routes.
   if (match.route == nullptr || match.route->needs_key) {
-    if (auto error = config_.key.check(head)) {
-      return error_response(*error, dialect);
+    KeyRing::Pass pass = config_.keys->check(head, scope_of(match.route, head.method));
+    if (pass.error) {
+      return error_response(*pass.error, dialect);
     }
+    match.use = std::move(pass.use);
   }
   if (match.route == nullptr) {
     return error_response(http_error(404, no_such_route(head.method, head.path)));
@@ -224,10 +256,10 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit_management(
     const HttpHead& head, const Management::Match& match) const {
   const auto refuse = [&](const ApiError& error) { return management()->error(error); };
   if (!match.open) {
-    if (auto error = config_.key.check(head)) {
-      return refuse(*error);
+    if (const auto pass = config_.keys->check(head, KeyScope::kManage); pass.error) {
+      return refuse(*pass.error);
     }
-    if (config_.reachable_without_key) {
+    if (config_.reachable && !config_.keys->required()) {
       return refuse(http_error(
           403,
           "models are managed from this machine alone, or with a key: start the server with one"));
@@ -251,7 +283,7 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit_management(
   if (!reads && draining_) {
     return refuse(to_api_error(shutting_down()));
   }
-  const RouteMatch found{.route = route, .name = {}};
+  const RouteMatch found{.route = route, .name = {}, .use = nullptr};
   const int64_t limit = body_limit(found);
   if (head.content_length.value_or(0) > limit) {
     return refuse(http_error(413, fmt::format("request body over {} bytes", limit)));

@@ -11,12 +11,13 @@
 #include <variant>
 #include <vector>
 
-#include "serve/api_key.h"
+#include "serve/allowed_hosts.h"
 #include "serve/cors.h"
 #include "serve/generation_reply.h"
 #include "serve/http_limits.h"
 #include "serve/http_message.h"
 #include "serve/http_metrics.h"
+#include "serve/key_ring.h"
 #include "serve/management.h"
 #include "serve/remote_models.h"
 #include "serve/served_models.h"
@@ -65,7 +66,8 @@ std::span<const Route> route_table();
 
 struct RouteMatch {
   const Route* route = nullptr;
-  std::string name;  ///< decoded rest of the path
+  std::string name;             ///< decoded rest of the path
+  std::shared_ptr<KeyUse> use;  ///< of a key with limits
 };
 
 /// What a route answers: at once, or as the model generates.
@@ -85,13 +87,14 @@ struct ReplyInput {
 };
 
 struct HttpApiConfig {
-  ApiKey key;
+  std::shared_ptr<KeyRing> keys = std::make_shared<KeyRing>();
   Cors cors;
   bool check_host = true;       ///< the server is bound to loopback: only loopback names are served
+  AllowedHosts allowed_hosts;   ///< names that are served besides; if there are some, no others are
   bool behind_gateway = false;  ///< requests come from a gateway, which says for whom
   std::shared_ptr<RemoteModels> remote;    ///< of a gateway: where its models are
   std::shared_ptr<Management> management;  ///< nullptr: nothing can be managed
-  bool reachable_without_key = false;  ///< by other machines: then nothing can be managed either
+  bool reachable = false;                  ///< by other machines: then a key is wanted to manage
   HttpLimits limits;
   RequestLimits request_limits;
   std::string version;  ///< of the program, as GET /version tells it
@@ -152,6 +155,7 @@ class HttpApi {
   GpuStatus gpu_status() const;
 
   Status readiness() const;
+  Status check_host(const HttpHead& head, const RouteMatch& match) const;
   std::variant<RouteMatch, HttpResponse> admit_management(const HttpHead& head,
                                                           const Management::Match& match) const;
   HttpResponse options_of_health(const RouteMatch& match, const HttpHead& head) const;

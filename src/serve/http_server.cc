@@ -17,6 +17,7 @@
 #include "serve/http_api.h"
 #include "serve/http_session.h"
 #include "serve/io.h"
+#include "serve/tls.h"
 #include "serve/worker_pool.h"
 
 namespace tutti {
@@ -81,6 +82,7 @@ struct HttpServer::Impl {
   };
 
   ServerConfig config;
+  std::shared_ptr<const TlsContext> tls;  // nullptr: none
   BindAddress address;
   HttpApi api;
   WorkerPool workers;
@@ -200,8 +202,12 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   api_config.build = config.build;
   api_config.gpus = config.gpus;
   api_config.request_limits = config.request_limits;
+  if (config.keys != nullptr) {
+    api_config.keys = config.keys;
+  }
   if (config.use_key || !config.api_key.empty()) {
-    TUTTI_TRY(api_config.key, ApiKey::make(config.api_key));
+    TUTTI_TRY(const KeyDigest digest, digest_of_new_key(config.api_key));
+    api_config.keys->add_master(digest);
     config.api_key.assign(config.api_key.size(), '\0');  // only the digest stays in memory
   }
   TUTTI_TRY(api_config.cors, Cors::parse(config.allowed_origins));
@@ -209,19 +215,31 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   if (config.unix_socket.empty()) {
     TUTTI_TRY(address, resolve(config.host, config.port));
   }
-  if (!address.loopback && !api_config.key.required() && !config.insecure) {
+  if (!address.loopback && !api_config.keys->required() && !config.insecure) {
     return invalid(
         "‹host› {} lets other machines use this server without an API key; "
         "give one with ‹api_key›, allow it with ‹insecure›, or keep to this one with ‹host› "
         "127.0.0.1",
         config.host);
   }
+  if (!address.loopback && !config.insecure) {
+    api_config.keys->always_require();  // also when the last one is taken away
+  }
+  TUTTI_TRY(api_config.allowed_hosts, AllowedHosts::parse(config.allowed_hosts));
   api_config.check_host = address.loopback && config.unix_socket.empty();
   api_config.behind_gateway = !config.unix_socket.empty();
   api_config.remote = config.remote;
   api_config.management = config.management;
-  api_config.reachable_without_key = !address.loopback && !api_config.key.required();
+  api_config.reachable = !address.loopback;
+  std::shared_ptr<const TlsContext> tls;
+  if (config.tls_certificate.empty() != config.tls_key.empty()) {
+    return invalid("‹tls_cert› and ‹tls_key› go together; give both");
+  }
+  if (!config.tls_certificate.empty()) {
+    TUTTI_TRY(tls, TlsContext::load(config.tls_certificate, config.tls_key));
+  }
   auto impl = std::make_unique<Impl>(std::move(config), std::move(api_config), std::move(models));
+  impl->tls = std::move(tls);
   TUTTI_TRY(impl->listener, Listener::bind(impl->shards[0]->thread, address));
   address.port = impl->listener->port();
   impl->address = address;
@@ -233,7 +251,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   const auto on_accept = [raw](IoThread& thread, std::unique_ptr<Conn> conn) {
     for (const auto& shard : raw->shards) {
       if (&shard->thread == &thread) {
-        raw->accept(*shard, std::move(conn));
+        raw->accept(
+            *shard,
+            raw->tls == nullptr ? std::move(conn) : raw->tls->wrap(std::move(conn), thread));
         return;
       }
     }
@@ -255,7 +275,12 @@ std::string HttpServer::url() const {
     return "unix:" + address.unix_path;
   }
   const bool v6 = address.ip.find(':') != std::string::npos;
-  return fmt::format("http://{}{}{}:{}", v6 ? "[" : "", address.ip, v6 ? "]" : "", address.port);
+  return fmt::format("{}://{}{}{}:{}",
+                     impl_->tls == nullptr ? "http" : "https",
+                     v6 ? "[" : "",
+                     address.ip,
+                     v6 ? "]" : "",
+                     address.port);
 }
 
 void HttpServer::drain(std::chrono::milliseconds timeout) {

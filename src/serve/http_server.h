@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "serve/http_limits.h"
+#include "serve/key_ring.h"
 #include "serve/management.h"
 #include "serve/remote_models.h"
 #include "serve/served_models.h"
@@ -17,11 +18,15 @@ namespace tutti {
 
 struct ServerConfig {
   std::string host = "127.0.0.1";
-  uint16_t port = 9997;         ///< 0: any free one
-  bool use_key = false;         ///< require `api_key`; a blank one is refused
-  std::string api_key;          ///< setting it sets use_key
-  bool insecure = false;        ///< allow an address others can reach without an API key
-  std::string allowed_origins;  ///< whose web pages may use the server: Cors::parse()
+  uint16_t port = 9997;           ///< 0: any free one
+  bool use_key = false;           ///< require `api_key`; a blank one is refused
+  std::string api_key;            ///< setting it sets use_key
+  bool insecure = false;          ///< allow an address others can reach without an API key
+  std::shared_ptr<KeyRing> keys;  ///< more keys, which may come and go; nullptr: none
+  std::string tls_certificate;    ///< file: TlsContext::load(); "": no TLS
+  std::string tls_key;            ///< the same
+  std::string allowed_hosts;      ///< names that Host may have: AllowedHosts::parse()
+  std::string allowed_origins;    ///< whose web pages may use the server: Cors::parse()
   std::string unix_socket;  ///< path of a Unix socket to listen on instead: a gateway's engine does
   std::shared_ptr<RemoteModels> remote;    ///< a gateway serves these instead of models of its own
   std::shared_ptr<Management> management;  ///< routes that manage them
@@ -44,7 +49,7 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   uint16_t port() const;
-  /// "http://127.0.0.1:9997", or "unix:" and the path
+  /// "http://127.0.0.1:9997", "https://…" or "unix:" and the path
   std::string url() const;
 
   /// Refuses new generation (503) and says so at /ready, lets replies under way finish; those that

@@ -64,6 +64,7 @@ class HttpSession final : public ConnEvents,
  private:
   struct Preparation;
   class CountedRequest;
+  class CountedTokens;
   enum class Outcome { kNext, kClose, kLinger };
 
   bool dead() const { return peer_gone_ || write_failed_; }

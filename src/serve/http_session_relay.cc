@@ -56,6 +56,37 @@ Task<HttpSession::Outcome> HttpSession::find_place(PlaceFound& found) {
   }
 }
 
+/// Counts tokens for the key of a request, however it ends. What is asked counts at once, so that
+/// many requests at a time cannot overdraw it together.
+class HttpSession::CountedTokens {
+ public:
+  CountedTokens(std::shared_ptr<KeyUse> use, const RelayedReply& reply, size_t asked_bytes)
+      : use_(std::move(use)),
+        reply_(reply),
+        asked_(static_cast<int64_t>(asked_bytes) / kBytesPerToken) {
+    if (use_ != nullptr) {
+      use_->spend(asked_);
+    }
+  }
+
+  ~CountedTokens() {
+    if (use_ != nullptr) {
+      const int64_t made = reply_.tokens();
+      use_->spend(reply_.streaming() || made == 0 ? made : made - asked_);
+    }
+  }
+
+  CountedTokens(const CountedTokens&) = delete;
+  CountedTokens& operator=(const CountedTokens&) = delete;
+
+ private:
+  static constexpr int64_t kBytesPerToken = 4;  // about
+
+  const std::shared_ptr<KeyUse> use_;
+  const RelayedReply& reply_;
+  const int64_t asked_;
+};
+
 Task<HttpSession::Outcome> HttpSession::relay(const RouteMatch& match) {
   PlaceFound found = std::shared_ptr<EnginePlace>();
   Outcome outcome = co_await find_place(found);
@@ -72,6 +103,7 @@ Task<HttpSession::Outcome> HttpSession::relay(const RouteMatch& match) {
       engines_, *std::move(found), dialect.format(match.route->number, ReplyEnvelope()), [this] {
         on_wake();
       });
+  const CountedTokens counted(match.use, reply, body_.size());
   reply.send(engine_request(head_, request_id_, peer_, body_));
   body_ = std::string();
   while (!reply.decided()) {

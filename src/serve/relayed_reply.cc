@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "base/ascii.h"
@@ -24,6 +25,27 @@ constexpr std::array<std::string_view, 10> kOwnHeaders{"connection",
                                                        "x-accel-buffering"};
 
 constexpr std::string_view kEventEnd = "\n\n";
+
+int64_t count_events(std::string_view text) {
+  int64_t events = 0;
+  for (size_t at = text.find(kEventEnd); at != std::string_view::npos;
+       at = text.find(kEventEnd, at + kEventEnd.size())) {
+    ++events;
+  }
+  return events;
+}
+
+// What "usage" says; it stands at the end.
+int64_t total_tokens(std::string_view reply) {
+  constexpr std::string_view kField = "\"total_tokens\":";
+  const size_t at = reply.rfind(kField);
+  int64_t tokens = 0;
+  if (at != std::string_view::npos) {
+    const std::string_view digits = reply.substr(at + kField.size());
+    std::from_chars(digits.data(), digits.data() + digits.size(), tokens);
+  }
+  return tokens;
+}
 
 }  // namespace
 
@@ -107,6 +129,7 @@ void RelayedReply::pull(size_t unsent, std::string& out) {
     const size_t last = body_.rfind(kEventEnd);
     whole = last == std::string::npos ? 0 : last + kEventEnd.size();
   }
+  events_ += count_events(std::string_view(body_).substr(0, whole));
   out.append(body_, 0, whole);
   body_.erase(0, whole);
   if (!done_) {
@@ -117,6 +140,10 @@ void RelayedReply::pull(size_t unsent, std::string& out) {
     format_->error(place_->lost(), out);
   }
   ended_ = true;
+}
+
+int64_t RelayedReply::tokens() const {
+  return streaming_ ? events_ : total_tokens(body_);
 }
 
 void RelayedReply::abort(Status status, std::string& out) {

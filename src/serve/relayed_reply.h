@@ -46,6 +46,10 @@ class RelayedReply final : public ReplyStream, private http::ClientConnection::H
 
   const EnginePlace& place() const { return *place_; }
 
+  /// About how many tokens the model has made: events of a stream, or what a whole reply says of
+  /// itself and its prompt.
+  int64_t tokens() const;
+
   const char* content_type() const override { return "text/event-stream"; }
 
   /// The engine sends its own.
@@ -82,6 +86,7 @@ class RelayedReply final : public ReplyStream, private http::ClientConnection::H
   std::string headers_;
   std::string body_;  // of a stream: what pull() has not taken
   bool streaming_ = false;
+  int64_t events_ = 0;    // of a stream, that were passed on
   bool holding_ = false;  // the client has not taken what pull() gave before
   bool done_ = false;     // the response is whole, or lost
   bool lost_ = false;

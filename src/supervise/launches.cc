@@ -37,7 +37,6 @@ const Status& LaunchView::error() const {
 Result<std::unique_ptr<Launches>> Launches::start(Config config) {
   std::unique_ptr<Launches> launches(new Launches(std::move(config)));
   Launches* const raw = launches.get();
-  TUTTI_TRY(launches->store_, Store::open(launches->config_.state_file));
   SupervisorConfig supervisor = launches->config_.supervisor;
   supervisor.on_change = [raw] { raw->changed(); };
   TUTTI_TRY(launches->supervisor_, Supervisor::start(std::move(supervisor)));
@@ -50,10 +49,10 @@ Launches::~Launches() {
 }
 
 Status Launches::restore(const std::vector<std::string>& replaced) {
-  TUTTI_TRY(const std::vector<StoredLaunch> kept, store_->launches());
+  TUTTI_TRY(const std::vector<StoredLaunch> kept, config_.store->launches());
   for (const StoredLaunch& launch : kept) {
     if (std::find(replaced.begin(), replaced.end(), launch.uid) != replaced.end()) {
-      TUTTI_RETURN_IF_ERROR(store_->remove(launch.uid));
+      TUTTI_RETURN_IF_ERROR(config_.store->remove(launch.uid));
       continue;
     }
     const Result<Json> json = parse_json(launch.spec);
@@ -114,9 +113,9 @@ Status Launches::add(LaunchSpec spec, bool keep) {
     }
     Launch launch{.spec = std::move(spec), .created_unix = unix_now(), .kept = keep};
     if (keep) {
-      TUTTI_RETURN_IF_ERROR(store_->put({.uid = uid,
-                                         .spec = to_string(to_json(launch.spec)),
-                                         .created_unix = launch.created_unix}));
+      TUTTI_RETURN_IF_ERROR(config_.store->put({.uid = uid,
+                                                .spec = to_string(to_json(launch.spec)),
+                                                .created_unix = launch.created_unix}));
     }
     if (!launch.spec.on_demand) {
       load_locked(launch);
@@ -124,7 +123,7 @@ Status Launches::add(LaunchSpec spec, bool keep) {
     launches_.emplace(uid, std::move(launch));
     tell_gateway_locked(supervisor_->replicas());
   }
-  store_->add_event(uid, {.time_unix = unix_now(), .kind = "Normal", .text = "launched"});
+  config_.store->add_event(uid, {.time_unix = unix_now(), .kind = "Normal", .text = "launched"});
   return ok_status();
 }
 
@@ -140,11 +139,11 @@ bool Launches::remove(const std::string& uid) {
     }
     launches_.erase(found);
     tell_gateway_locked(supervisor_->replicas());
-    if (const Status status = store_->remove(uid); !status.ok()) {
+    if (const Status status = config_.store->remove(uid); !status.ok()) {
       log_error("{} is terminated, but will be back after a restart: {}", uid, status.message());
     }
   }
-  store_->add_event(uid, {.time_unix = unix_now(), .kind = "Normal", .text = "terminated"});
+  config_.store->add_event(uid, {.time_unix = unix_now(), .kind = "Normal", .text = "terminated"});
   return true;
 }
 
@@ -162,9 +161,9 @@ void Launches::keep_locked(const Launch& launch) {
   if (!launch.kept) {
     return;
   }
-  const Status status = store_->put({.uid = launch.spec.uid,
-                                     .spec = to_string(to_json(launch.spec)),
-                                     .created_unix = launch.created_unix});
+  const Status status = config_.store->put({.uid = launch.spec.uid,
+                                            .spec = to_string(to_json(launch.spec)),
+                                            .created_unix = launch.created_unix});
   if (!status.ok()) {
     log_error("{}: after a restart it will be as before: {}", launch.spec.uid, status.message());
   }
@@ -239,7 +238,7 @@ std::optional<LaunchView> Launches::find(const std::string& uid) const {
 }
 
 Result<std::vector<LaunchEvent>> Launches::events(const std::string& uid) const {
-  return store_->events(uid);
+  return config_.store->events(uid);
 }
 
 std::vector<std::string> Launches::log(uint64_t replica) const {
@@ -303,12 +302,12 @@ void Launches::note_events(const std::vector<ReplicaView>& replicas) {
     if (failed || crashed) {
       text += ": " + replica.last_error.message();
     }
-    store_->add_event(replica.model,
-                      {.time_unix = unix_now(),
-                       .kind = failed    ? "Error"
-                               : crashed ? "Warning"
-                                         : "Normal",
-                       .text = text});
+    config_.store->add_event(replica.model,
+                             {.time_unix = unix_now(),
+                              .kind = failed    ? "Error"
+                                      : crashed ? "Warning"
+                                                : "Normal",
+                              .text = text});
   }
   told_ = std::move(now);
 }

@@ -34,7 +34,7 @@ class Launches {
  public:
   struct Config {
     SupervisorConfig supervisor;  ///< on_change and arguments are the launches' own
-    std::string state_file;       ///< "": nothing is kept
+    std::shared_ptr<Store> store;
     std::shared_ptr<Gateway> gateway;
     std::function<void()> on_change;  ///< on the supervisor's thread, after the gateway knows
   };
@@ -97,7 +97,6 @@ class Launches {
   LaunchView view_locked(const Launch& launch) const;
 
   Config config_;
-  std::unique_ptr<Store> store_;
   mutable std::mutex mutex_;
   std::map<std::string, Launch> launches_;
   std::vector<ReplicaView> replicas_;  // as the gateway was told

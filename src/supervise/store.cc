@@ -17,11 +17,14 @@ namespace tutti {
 namespace {
 
 // Each brings a file from its place in this list to the next one; never changed, only added to.
-constexpr std::array<const char*, 1> kSteps{
+constexpr std::array<const char*, 2> kSteps{
     "CREATE TABLE launches(uid TEXT PRIMARY KEY, spec TEXT NOT NULL, created INTEGER NOT NULL);"
     "CREATE TABLE events(id INTEGER PRIMARY KEY, uid TEXT NOT NULL, time INTEGER NOT NULL,"
     " kind TEXT NOT NULL, text TEXT NOT NULL);"
     "CREATE INDEX events_of ON events(uid, id);",
+    "CREATE TABLE keys(name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, scopes TEXT NOT NULL,"
+    " requests INTEGER NOT NULL, tokens INTEGER NOT NULL, expires INTEGER NOT NULL,"
+    " created INTEGER NOT NULL);",
 };
 
 struct CloseDatabase {
@@ -201,6 +204,45 @@ Result<std::vector<StoredLaunch>> Store::launches() const {
   for (; code == SQLITE_ROW; code = statement.step()) {
     out.push_back(
         {.uid = statement.text(0), .spec = statement.text(1), .created_unix = statement.number(2)});
+  }
+  if (code != SQLITE_DONE) {
+    return failure(impl_->database.get(), impl_->path);
+  }
+  return out;
+}
+
+Status Store::put_key(const StoredKey& key) {
+  const std::lock_guard lock(impl_->mutex);
+  Statement statement(impl_->database.get(),
+                      "INSERT OR REPLACE INTO keys(name, digest, scopes, requests, tokens, expires,"
+                      " created) VALUES(?, ?, ?, ?, ?, ?, ?)");
+  statement.with(1, key.name).with(2, key.digest).with(3, key.scopes);
+  statement.with(4, key.requests_per_minute).with(5, key.tokens_per_minute);
+  statement.with(6, key.expires_unix).with(7, key.created_unix);
+  return impl_->finish(statement);
+}
+
+Status Store::remove_key(const std::string& name) {
+  const std::lock_guard lock(impl_->mutex);
+  Statement statement(impl_->database.get(), "DELETE FROM keys WHERE name = ?");
+  return impl_->finish(statement.with(1, name));
+}
+
+Result<std::vector<StoredKey>> Store::keys() const {
+  const std::lock_guard lock(impl_->mutex);
+  Statement statement(impl_->database.get(),
+                      "SELECT name, digest, scopes, requests, tokens, expires, created FROM keys"
+                      " ORDER BY name");
+  std::vector<StoredKey> out;
+  int code = statement.step();
+  for (; code == SQLITE_ROW; code = statement.step()) {
+    out.push_back({.name = statement.text(0),
+                   .digest = statement.text(1),
+                   .scopes = statement.text(2),
+                   .requests_per_minute = statement.number(3),
+                   .tokens_per_minute = statement.number(4),
+                   .expires_unix = statement.number(5),
+                   .created_unix = statement.number(6)});
   }
   if (code != SQLITE_DONE) {
     return failure(impl_->database.get(), impl_->path);

@@ -1,5 +1,5 @@
-// What a server with launches keeps over a restart, in one SQLite file: launches and their events.
-// Thread-safe.
+// What a server with launches keeps over a restart, in one SQLite file: launches, their events, API
+// keys (as digests). Thread-safe.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -13,6 +13,16 @@ namespace tutti {
 struct StoredLaunch {
   std::string uid;
   std::string spec;  ///< JSON (launch_spec.h)
+  int64_t created_unix = 0;
+};
+
+struct StoredKey {
+  std::string name;
+  std::string digest;  ///< 64 hexadecimal digits: SHA-256
+  std::string scopes;  ///< "inference,manage"
+  int64_t requests_per_minute = 0;
+  int64_t tokens_per_minute = 0;
+  int64_t expires_unix = 0;
   int64_t created_unix = 0;
 };
 
@@ -39,6 +49,11 @@ class Store {
   Status remove(const std::string& uid);
   /// In the order in which they were made.
   Result<std::vector<StoredLaunch>> launches() const;
+
+  Status put_key(const StoredKey& key);
+  Status remove_key(const std::string& name);
+  /// In the order of their names.
+  Result<std::vector<StoredKey>> keys() const;
 
   /// Failures are logged: an event is never worth more than what it tells of.
   void add_event(const std::string& uid, const LaunchEvent& event);

@@ -458,7 +458,7 @@ HttpResponse XinferenceApi::answer(const ManagementCall& call) {
     return json(Json(config_.address));
   }
   if (path == "/v1/cluster/auth") {
-    return json(Json::object({{"auth", config_.needs_key}}));
+    return json(Json::object({{"auth", config_.needs_key()}}));
   }
   if (path == "/v1/cluster/version") {
     return json(Json::object({{"version", config_.version}, {"full-revisionid", config_.build}}));

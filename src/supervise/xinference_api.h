@@ -25,7 +25,7 @@ struct XinferenceApiConfig {
   std::string address;  ///< "127.0.0.1:9997", as the server is known
   std::string version;
   std::string build;
-  bool needs_key = false;  ///< clients send one
+  std::function<bool()> needs_key;  ///< clients must send one
   /// nullopt: it is still being looked at, and the waker is told when that is done. Any thread.
   std::function<std::optional<MachineFacts>(const std::shared_ptr<Waker>&)> machine;
 };

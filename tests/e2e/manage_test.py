@@ -26,9 +26,9 @@ class ManagedCase(SupervisedCase):
         server.wait_for(r"ready: ")
         return server
 
-    def tutti(self, server, *args, code=0):
+    def tutti(self, server, *args, code=0, **more):
         endpoint = f"http://127.0.0.1:{server.port}"
-        return self.run_tutti(*args, code=code, variables=self.variables(TUTTI_ENDPOINT=endpoint))
+        return self.run_tutti(*args, code=code, variables=self.variables(TUTTI_ENDPOINT=endpoint, **more))
 
     def ask(self, server, model, expected=200):
         status, text = server.request("POST", "/v1/chat/completions", {**ASK, "model": model})
@@ -100,6 +100,48 @@ class Commands(ManagedCase):
         )
         self.assertIn("in use by another server", err)
         self.assertIn("--state", err)
+
+
+class KeyCommands(ManagedCase):
+    def test_keys_of_users(self):
+        server = self.managed("--empty")
+        _, err = self.tutti(server, "key", "add", "team", code=64)
+        self.assertIn("manage", err)
+        out, _ = self.tutti(server, "key", "add", "boss", "--scope", "manage,inference")
+        boss = out.strip()
+        self.assertRegex(boss, "^tutti-[0-9a-f]{48}$")
+        self.tutti(server, "list", code=77)
+        as_boss = {"TUTTI_API_KEY": boss}
+        team = self.tutti(server, "key", "add", "team", "--requests-per-minute", "2", **as_boss)[0].strip()
+        self.tutti(server, "launch", tiny_r1(), "--uid", "m", **as_boss)
+        out, _ = self.tutti(server, "key", "list", **as_boss)
+        self.assertRegex(out, r"boss +manage,inference +- +- +-\n")
+        self.assertRegex(out, r"team +inference +2 +- +-\n")
+        self.assertNotIn(boss[6:], out)
+
+        def chat(key):
+            return server.request("POST", "/v1/chat/completions", {**ASK, "model": "m"}, {"Authorization": f"Bearer {key}"})[0]
+
+        self.assertEqual([chat(team) for _ in range(3)], [200, 200, 429])
+        self.tutti(server, "list", code=77, TUTTI_API_KEY=team)
+        second = self.tutti(server, "key", "rotate", "team", "--grace", "60", **as_boss)[0].strip()
+        self.assertNotIn(401, (chat(team), chat(second)))
+        self.assertEqual(self.tutti(server, "key", "remove", "team", **as_boss)[0], "removed team\n")
+        self.assertEqual((chat(team), chat(second), chat(boss)), (401, 401, 200))
+        # They outlive a restart; no log, no command line and no file tells one.
+        self.assertEqual(server.terminate(signal.SIGTERM), 0)
+        log = "".join(server.lines)
+        server = self.managed("--empty")
+        self.assertTrue(wait_until(lambda: chat(boss) == 200), "the model is not ready")
+        self.assertEqual(chat(""), 401)
+        for pid in [server.process.pid, *children(server.process.pid)]:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                self.assertNotIn(boss.encode(), f.read())
+        for name in os.listdir(self.path("home")):
+            with open(os.path.join(self.path("home"), name), "rb") as f:
+                self.assertNotIn(boss[6:].encode(), f.read())
+        self.assertNotIn(boss[6:], log + "".join(server.lines))
+        self.assertEqual(server.terminate(signal.SIGTERM), 0)
 
 
 class File(ManagedCase):

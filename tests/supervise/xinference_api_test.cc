@@ -1,14 +1,7 @@
 // Xinference's management routes over launches of fake engines: routes, fields, errors.
 #include "supervise/xinference_api.h"
 
-#include <filesystem>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "http/test_server.h"
-#include "supervise/engine_processes.h"
-#include "supervise/xinference_json.h"
+#include "supervise/managed_server.h"
 
 namespace tutti {
 namespace {
@@ -17,6 +10,7 @@ using namespace std::chrono_literals;
 using testing::ask;
 using testing::at;
 using testing::body_json;
+using testing::both_errors;
 using testing::error_of;
 using ::testing::HasSubstr;
 using testing::make_post;
@@ -26,91 +20,7 @@ using testing::RawResponse;
 using testing::text_at;
 using testing::wait_until;
 
-class XinferenceApiTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    directory = testing::make_runtime_directory();
-    ASSERT_NE(directory, nullptr);
-    state = directory->path() + "/state.db";
-    server_config.port = 0;
-    start();
-  }
-
-  void TearDown() override { stop(); }
-
-  // What a launch's model is called says how its engine behaves.
-  void start() {
-    SupervisorConfig engines = testing::fake_engines(TUTTI_FAKE_ENGINE, directory->path());
-    engines.arguments = [](const EngineSpec& spec, const std::string& socket) {
-      return std::vector<std::string>{
-          spec.arguments.front(), "--name", spec.model, "--socket", socket};
-    };
-    gateway = std::make_shared<Gateway>();
-    auto started = Launches::start({.supervisor = std::move(engines),
-                                    .state_file = state,
-                                    .gateway = gateway,
-                                    .on_change = {}});
-    ASSERT_TRUE(started.ok()) << started.status().message();
-    launches = std::move(started).value();
-    gateway->describe_with([this](const std::string& model) {
-      const auto launch = launches->find(model);
-      return launch ? xinference_members(*launch) : "";
-    });
-    XinferenceApiConfig config{.address = "127.0.0.1:9997", .version = "1.2", .build = "b"};
-    config.needs_key = !server_config.api_key.empty();
-    config.machine = [](const std::shared_ptr<Waker>&) {
-      return MachineFacts{
-          .gpus = 2, .gpu_bytes = 100, .cpus = 4, .memory_bytes = 9, .memory_available_bytes = 3};
-    };
-    ServerConfig with_models = server_config;
-    with_models.remote = gateway;
-    with_models.management = std::make_shared<XinferenceApi>(std::move(config), *launches);
-    auto listening = HttpServer::start(with_models, std::make_shared<ServedModels>());
-    ASSERT_TRUE(listening.ok()) << listening.status().message();
-    server = std::move(listening).value();
-    ASSERT_TRUE(launches->restore({}).ok());
-  }
-
-  void stop() {
-    if (server != nullptr) {
-      server->stop();
-      launches->shut_down();
-      server.reset();
-      launches.reset();
-    }
-  }
-
-  RawResponse call(const std::string& method,
-                   const std::string& path,
-                   const std::string& body = "",
-                   const std::vector<std::string>& headers = {}) const {
-    return ask(
-        server->port(),
-        body.empty() ? make_request(method, path, "", headers) : make_post(path, body, headers));
-  }
-
-  RawResponse launch(const std::string& fields, const std::string& query = "") const {
-    return call("POST", "/v1/models" + query, "{" + fields + "}");
-  }
-
-  static std::string uid(const std::string& name) {
-    return R"("model_uid":")" + name + R"(","model_name":"ready")";
-  }
-
-  std::unique_ptr<RuntimeDirectory> directory;
-  std::string state;
-  ServerConfig server_config;
-  std::shared_ptr<Gateway> gateway;
-  std::unique_ptr<Launches> launches;
-  std::unique_ptr<HttpServer> server;
-};
-
-// Both shapes: what Xinference's clients read, and what OpenAI's do.
-Json both_errors(const RawResponse& response) {
-  const Json error = error_of(response);
-  EXPECT_EQ(text_at(at(body_json(response), "detail")), text_at(at(error, "message")));
-  return error;
-}
+class XinferenceApiTest : public testing::ManagedServerTest {};
 
 TEST_F(XinferenceApiTest, LaunchesDescribesAndTerminates) {
   const RawResponse launched = launch(uid("m") + R"(,"model_engine":"vllm","replica":2)");
@@ -320,71 +230,6 @@ TEST_F(XinferenceApiTest, MistakesAreRefusedInBothShapes) {
   (void)both_errors(broken);
   EXPECT_EQ(call("POST", "/v1/models", "[]").status, 400);
   EXPECT_EQ(text_at(at(both_errors(launch(uid("a b"))), "param")), "model_uid");
-}
-
-// W-03: what a page may send without asking changes nothing.
-TEST_F(XinferenceApiTest, PagesOfOthersChangeNothing) {
-  ASSERT_EQ(launch(uid("m")).status, 200);
-  const std::vector<std::string> page{"Origin: http://evil.example"};
-  EXPECT_EQ(call("DELETE", "/v1/models/m", "", page).status, 403);
-  EXPECT_EQ(call("POST", "/v1/models/m/cancel", "", page).status, 403);
-  EXPECT_EQ(ask(server->port(), make_post("/v1/models", "{" + uid("n") + "}", page)).status, 403);
-  EXPECT_EQ(
-      ask(server->port(), "DELETE /v1/models/m HTTP/1.1\r\nHost: evil.example\r\n\r\n").status,
-      403);
-  EXPECT_EQ(launches->all().size(), 1U);
-}
-
-// A-01: everything but a few routes wants the key.
-TEST_F(XinferenceApiTest, A01_TheKeyIsWantedEverywhere) {
-  stop();
-  server_config.api_key = "secret";
-  start();
-  const std::pair<const char*, const char*> routes[] = {
-      {"POST", "/v1/models"},
-      {"GET", "/v1/models/instances"},
-      {"DELETE", "/v1/models/m"},
-      {"GET", "/v1/models/m/progress"},
-      {"GET", "/v1/models/m/replicas"},
-      {"POST", "/v1/models/m/replicas"},
-      {"DELETE", "/v1/models/m/replicas/1"},
-      {"POST", "/v1/models/m/cancel"},
-      {"GET", "/v1/models/m/events"},
-      {"GET", "/v1/models/m/logs"},
-      {"GET", "/v1/cluster/info"},
-      {"GET", "/v1/cluster/version"},
-      {"GET", "/v1/cluster/devices"},
-      {"GET", "/v1/workers"},
-      {"GET", "/v1/supervisor"},
-      {"GET", "/v1/model_registrations/LLM"},
-  };
-  for (const auto& [method, path] : routes) {
-    const RawResponse response = call(method, path);
-    EXPECT_EQ(response.status, 401) << method << " " << path;
-    (void)both_errors(response);
-  }
-  EXPECT_EQ(call("GET", "/v1/cluster/gpus").status, 401);
-  for (const char* open : {"/status", "/v1/address", "/v1/cluster/auth"}) {
-    EXPECT_EQ(call("GET", open).status, 200) << open;
-  }
-  EXPECT_TRUE(at(body_json(call("GET", "/v1/cluster/auth")), "auth").as_bool());
-  EXPECT_EQ(call("GET", "/v1/cluster/devices", "", {"Authorization: Bearer secret"}).status, 200);
-}
-
-// Beyond this machine models are managed with a key alone, whatever else is allowed.
-TEST_F(XinferenceApiTest, InsecureDoesNotCoverManagement) {
-  stop();
-  server_config.host = "0.0.0.0";
-  server_config.insecure = true;
-  start();
-  EXPECT_EQ(call("GET", "/v1/models").status, 200);
-  EXPECT_EQ(call("GET", "/v1/cluster/auth").status, 200);
-  for (const auto& response :
-       {launch(uid("m")), call("GET", "/v1/workers"), call("DELETE", "/v1/models/m")}) {
-    EXPECT_EQ(response.status, 403);
-    EXPECT_THAT(text_at(at(both_errors(response), "message")), HasSubstr("key"));
-  }
-  EXPECT_TRUE(launches->all().empty());
 }
 
 }  // namespace
