@@ -131,7 +131,14 @@ std::string doctor_report(const Inventory& inventory) {
                         ? ""
                         : fmt::format("; {} left-over files of NCCL", inventory.shm.stale.size())));
   }
+  // Where the bus shows no GPU and no driver is installed, that neither tells anything is no news.
+  const bool none = inventory.counts.pci == 0 && !inventory.driver.version &&
+                    inventory.driver.nvml_error.value_or("").find("cannot open shared object") !=
+                        std::string::npos;
   for (const InventoryError& error : inventory.errors) {
+    if (none && (error.source == "nvml" || error.source == "cuda")) {
+      continue;
+    }
     out += line("not known", fmt::format("{}: {}", error.source, error.text));
   }
   return out;
