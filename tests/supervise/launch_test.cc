@@ -271,6 +271,42 @@ TEST_F(StoreTest, HasOneServerAtATime) {
   EXPECT_NE(open(), nullptr);
 }
 
+// As the first version made it.
+constexpr const char* kFirstVersion =
+    "CREATE TABLE launches(uid TEXT PRIMARY KEY, spec TEXT NOT NULL, created INTEGER NOT NULL);"
+    "CREATE TABLE events(id INTEGER PRIMARY KEY, uid TEXT NOT NULL, time INTEGER NOT NULL,"
+    " kind TEXT NOT NULL, text TEXT NOT NULL);"
+    "CREATE INDEX events_of ON events(uid, id);"
+    "INSERT INTO launches VALUES('old', '{}', 7);"
+    "INSERT INTO events(uid, time, kind, text) VALUES('old', 7, 'Normal', 'launched');"
+    "PRAGMA user_version = 1;";
+
+TEST_F(StoreTest, BringsAnOlderVersionUpToDate) {
+  run_sql(kFirstVersion);
+  {
+    const auto store = open();
+    ASSERT_EQ(store->launches()->size(), 1U);
+    EXPECT_EQ(store->launches()->front().uid, "old");
+    EXPECT_EQ(store->events("old")->front().text, "launched");
+    EXPECT_TRUE(store->keys()->empty());
+    ASSERT_TRUE(
+        store->put_key({.name = "k", .digest = "d", .scopes = "manage", .created_unix = 3}).ok());
+  }
+  const auto again = open();
+  ASSERT_EQ(again->keys()->size(), 1U);
+  EXPECT_EQ(again->keys()->front().scopes, "manage");
+  EXPECT_TRUE(again->remove_key("k").ok());
+  EXPECT_TRUE(again->keys()->empty());
+}
+
+TEST_F(StoreTest, AnUpdateThatFailsChangesNothing) {
+  run_sql(kFirstVersion);
+  run_sql("CREATE TABLE keys(mine TEXT)");
+  EXPECT_FALSE(Store::open(path).ok());
+  run_sql("DROP TABLE keys");
+  EXPECT_EQ(open()->launches()->size(), 1U) << "it still was of the first version";
+}
+
 TEST_F(StoreTest, RefusesWhatANewerVersionWrote) {
   (void)open();
   run_sql("PRAGMA user_version = 99");
