@@ -119,7 +119,8 @@ class HttpApi {
 
   /// Whether get() asks others, and so belongs on a worker thread.
   bool takes_long(const RouteMatch& match) const {
-    return match.route->id == RouteId::kMetrics && remote() != nullptr;
+    const RouteId id = match.route->id;
+    return remote() != nullptr && (id == RouteId::kMetrics || id == RouteId::kGpus);
   }
 
   /// Routes without a body; quick but where takes_long(). `head` has passed admit().

@@ -374,6 +374,23 @@ TEST_F(GatewayTest, X02_AnEngineThatDiesIsOneErrorForEach) {
   EXPECT_GT(lost, 0);
 }
 
+// What asks engines waits for them on a thread of its own.
+TEST_F(GatewayTest, AnEngineThatHangsHoldsNobodyUp) {
+  start_ready();
+  const pid_t pid = supervisor->replicas().front().pid;
+  for (const char* path : {"/metrics", "/v1/cluster/gpus"}) {
+    ASSERT_EQ(kill(pid, SIGSTOP), 0);
+    RawClient asking(server->port());
+    ASSERT_TRUE(asking.send(make_request("GET", path)));
+    std::this_thread::sleep_for(50ms);  // it waits for the engine now, up to a second
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(get("/health/live").status, 200);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 500ms) << path;
+    EXPECT_EQ(asking.read_response().status, 200) << path;
+    ASSERT_EQ(kill(pid, SIGCONT), 0);
+  }
+}
+
 TEST_F(GatewayTest, NeighboursOfADyingEngineNoticeNothing) {
   start_ready({{.model = "a", .arguments = {"crash-at:1"}}, {.model = "b", .arguments = {}}});
   RawClient neighbour(server->port());
