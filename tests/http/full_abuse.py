@@ -6,6 +6,7 @@
   H22  2,000 streams begun and abandoned: nothing runs, waits or holds a KV block afterwards
   slow 1,000 connections each of slowhttptest's slow heads, slow bodies and slow readers (Debian package)
 
+FLAGS in the environment are more flags of the server: --supervise puts a gateway in front.
 The test suite holds all of them at a size that takes seconds. Prints a line per case; exits 1 if one fails.
 """
 
@@ -28,7 +29,7 @@ class Server:
     def __init__(self, program, source, *args):
         self.process = subprocess.Popen(
             [program, "serve", os.path.join(source, "models", "tiny-r1", "checkpoint"), "--device", "cpu",
-             "--port", "0", "--log-format", "json", *args],
+             "--port", "0", "--log-format", "json", *os.environ.get("FLAGS", "").split(), *args],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         for line in self.process.stderr:
