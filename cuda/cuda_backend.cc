@@ -76,9 +76,19 @@ class CudaBackend final : public Backend {
 
   Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
     TUTTI_TRY(const std::vector<CudaDeviceInfo> placement, gpus_.placement(request.ranks));
-    return make_cuda_ranks({.placement = placement,
-                            .request = request,
-                            .peer_access = gpus_.peers_usable(request.ranks)});
+    CudaRanksOptions options{.placement = placement, .request = request, .peer_access = false};
+    if (request.sums != SumsVia::kHost) {
+      options.peer_access = gpus_.peers_usable(request.ranks);
+    }
+    if (request.sums == SumsVia::kPeer && !options.peer_access) {
+      return error(StatusCode::kUnavailable,
+                   "these GPUs cannot use each other's memory, or ‹p2p› is off; tutti doctor says "
+                   "why");
+    }
+    if (request.sums == SumsVia::kNccl) {
+      TUTTI_TRY(options.nccl, NcclLibrary::open(nccl_directories()));
+    }
+    return make_cuda_ranks(options);
   }
 
  private:

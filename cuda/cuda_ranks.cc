@@ -2,7 +2,7 @@
 
 #include "base/checked.h"
 #include "comm/self_communicator.h"
-#include "cuda/comm/peer_communicator.h"
+#include "cuda/comm/nccl_communicator.h"
 #include "cuda/cuda_device.h"
 #include "cuda/cuda_error.h"
 #include "cuda/cuda_ops.h"
@@ -60,14 +60,20 @@ class OneRank final : public RankSet {
 
 class PeerRanks final : public RankSet {
  public:
-  PeerRanks(std::unique_ptr<PeerGroup> group, std::vector<RankResources> ranks)
-      : group_(std::move(group)), ranks_(std::move(ranks)) {
-    for (size_t r = 0; r < ranks_.size(); ++r) {
-      ranks_[r].tp =
-          std::make_unique<PeerCommunicator>(*group_,
-                                             static_cast<int>(r),
-                                             static_cast<CudaDevice&>(*ranks_[r].device),
-                                             static_cast<CudaStream&>(*ranks_[r].stream));
+  /// nccl: for sums by it, or nullptr.
+  PeerRanks(std::unique_ptr<PeerGroup> group,
+            std::unique_ptr<NcclGroup> nccl,
+            std::vector<RankResources> ranks)
+      : group_(std::move(group)), nccl_(std::move(nccl)), ranks_(std::move(ranks)) {
+    for (size_t i = 0; i < ranks_.size(); ++i) {
+      const int rank = static_cast<int>(i);
+      auto& device = static_cast<CudaDevice&>(*ranks_[i].device);
+      auto& stream = static_cast<CudaStream&>(*ranks_[i].stream);
+      if (nccl_) {
+        ranks_[i].tp = std::make_unique<NcclCommunicator>(*nccl_, *group_, rank, device, stream);
+      } else {
+        ranks_[i].tp = std::make_unique<PeerCommunicator>(*group_, rank, device, stream);
+      }
     }
   }
 
@@ -76,14 +82,24 @@ class PeerRanks final : public RankSet {
 
   std::vector<RankResources>& ranks() override { return ranks_; }
 
-  void abort(const std::string& reason) override { group_->abort(reason); }
+  void abort(const std::string& reason) override {
+    group_->abort(reason);
+    if (nccl_) {
+      nccl_->abort();
+    }
+  }
 
-  std::string describe() const override { return group_->describe(); }
+  std::string describe() const override {
+    return group_->describe() +
+           (nccl_ ? fmt::format(", sums by NCCL {}", nccl_->library().version()) : std::string());
+  }
 
   Status health() const override { return group_->health(); }
 
  private:
-  std::unique_ptr<PeerGroup> group_;  // behind the ranks that use it
+  // Behind the ranks that use them.
+  std::unique_ptr<PeerGroup> group_;
+  std::unique_ptr<NcclGroup> nccl_;
   std::vector<RankResources> ranks_;
 };
 
@@ -104,12 +120,17 @@ Result<std::unique_ptr<RankSet>> make_cuda_ranks(const CudaRanksOptions& options
             PeerGroup::create({.placement = options.placement,
                                .peer_access = options.peer_access,
                                .timeout = options.request.collective_timeout}));
+  std::unique_ptr<NcclGroup> nccl;
+  if (options.nccl) {
+    TUTTI_TRY(nccl, NcclGroup::create(options.nccl, options.placement));
+  }
   std::vector<RankResources> ranks;
   for (const CudaDeviceInfo& gpu : options.placement) {
     TUTTI_TRY(RankResources rank, make_rank(gpu, options.request.tuning));
     ranks.push_back(std::move(rank));
   }
-  return std::unique_ptr<RankSet>(std::make_unique<PeerRanks>(std::move(group), std::move(ranks)));
+  return std::unique_ptr<RankSet>(
+      std::make_unique<PeerRanks>(std::move(group), std::move(nccl), std::move(ranks)));
 }
 
 }  // namespace tutti::cuda

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "cuda/comm/nccl_library.h"
 #include "cuda/device_probe.h"
 
 namespace tutti::cuda {
@@ -16,6 +17,8 @@ struct CudaRanksOptions {
   /// Whether GPUs may write into each other's memory; if not, what they exchange goes through the
   /// host's. Also for ranks that share a GPU.
   bool peer_access = true;
+  /// For sums by it; its `placement` then has a GPU for each rank.
+  std::shared_ptr<const NcclLibrary> nccl{};
 };
 
 /// Memory of its GPU that one rank takes for workspaces, code of kernels and its mailbox, at most.

@@ -55,6 +55,18 @@ void PeerCommunicator::all_reduce_sum(TensorView x) {
   throw_if_failed(peer_all_reduce(call, choose(x.bytes()), stream_.handle()), "all_reduce_sum");
 }
 
+const char* PeerCommunicator::all_reduce_algorithm(int64_t bytes) const {
+  switch (choose(bytes)) {
+    case PeerAlgorithm::kFlagged:
+      return "ll";
+    case PeerAlgorithm::kPush:
+      return "one_shot";
+    case PeerAlgorithm::kTwoShot:
+      break;
+  }
+  return "two_shot";
+}
+
 bool PeerCommunicator::all_reduce_add_rms_norm(const AllReduceAddRmsNorm& args) {
   const TensorView& x = args.x;
   TUTTI_CHECK(x.rank() == 2 && x.contiguous());

@@ -19,6 +19,7 @@ class PeerCommunicator final : public Communicator {
   int size() const override { return group_.size(); }
 
   void all_reduce_sum(TensorView x) override;
+  const char* all_reduce_algorithm(int64_t bytes) const override;
   void all_gather_columns(TensorView out,
                           ConstTensorView in,
                           std::span<const int64_t> widths) override;

@@ -93,6 +93,43 @@ void add_bench_scaling(CLI::App& bench, BenchScalingOptions& o, std::function<in
   cmd->callback([&] { chosen = [&o] { return bench_scaling_command(o); }; });
 }
 
+void add_bench_all_reduce(CLI::App& bench, BenchAllReduceOptions& o, std::function<int()>& chosen) {
+  auto* cmd = bench.add_subcommand(
+      "allreduce", "Sums among ranks, 1 KiB to 256 MiB: by our kernels, through the host, by NCCL");
+  cmd->footer(
+      "Bytes are one rank's; the rate is 2 (n - 1) / n of them over the time (docs/scaling.md).\n"
+      "Examples:\n  tutti bench allreduce\n"
+      "  tutti bench allreduce --via peer,nccl --min-bytes 1MiB --json");
+  cmd->add_option("--device", o.ranks.device, "auto never falls back from a broken GPU to the CPU")
+      ->capture_default_str()
+      ->check(one_of({"auto", "cpu", "cuda"}));
+  cmd->add_option("--gpus", o.ranks.gpus, "all, a number of GPUs, or a list of indices and UUIDs")
+      ->capture_default_str()
+      ->check(check_gpus, "", "gpus");
+  cmd->add_option("--tp", o.ranks.tp, "Ranks (default: one of each GPU; 2 on the CPU)")
+      ->check(between(2, 64));
+  cmd->add_option("--ranks-per-gpu", o.ranks.ranks_per_gpu, "Several ranks on each GPU")
+      ->capture_default_str()
+      ->check(between(1, 64))
+      ->group("For tests");
+  cmd->add_option("--via",
+                  o.via,
+                  "peer (kernels that use the GPUs' memory), host (through the host's), nccl; "
+                  "several with commas (default: all there are)")
+      ->delimiter(',')
+      ->check(one_of({"peer", "host", "nccl"}));
+  cmd->add_option("--dtype", o.dtype, "bf16 or f32 (default: bf16 on GPUs, f32 on the CPU)")
+      ->check(one_of({"bf16", "f32"}));
+  cmd->add_option("--min-bytes", o.min_bytes, "The first size; each next one is twice as large")
+      ->capture_default_str()
+      ->check(check_memory, "", "memory");
+  cmd->add_option("--max-bytes", o.max_bytes, "No size is larger, at most 1GiB")
+      ->capture_default_str()
+      ->check(check_memory, "", "memory");
+  cmd->add_flag("--json", o.json, "Print one JSON object (docs/scaling.md)");
+  cmd->callback([&] { chosen = [&o] { return bench_all_reduce_command(o); }; });
+}
+
 void add_bench_throughput(CLI::App& bench,
                           BenchThroughputOptions& o,
                           std::function<int()>& chosen) {
@@ -230,6 +267,7 @@ void add_bench(CLI::App& app, BenchFlags& flags, std::function<int()>& chosen) {
   bench->require_subcommand(1);
   add_bench_latency(*bench, flags.latency, chosen);
   add_bench_scaling(*bench, flags.scaling, chosen);
+  add_bench_all_reduce(*bench, flags.all_reduce, chosen);
   add_bench_throughput(*bench, flags.throughput, chosen);
   add_bench_serve(*bench, flags.serve, chosen);
 }

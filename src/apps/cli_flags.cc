@@ -13,6 +13,15 @@ constexpr const char* kModelHelp =
     "Model: a checkpoint directory, or a name looked up in $TUTTI_HOME/models and the Hugging Face "
     "cache";
 
+std::string check_timeout(const std::string& text) {  // CLI::Range lets "nan" through
+  double seconds = 0;
+  return CLI::detail::lexical_cast(text, seconds) && seconds >= 0.05 && seconds <= 86400.0
+             ? std::string()
+             : "wanted seconds from 0.05 to 86400";
+}
+
+}  // namespace
+
 std::string check_memory(const std::string& text) {
   const Result<int64_t> bytes = parse_bytes(text);
   return bytes.ok() && *bytes > 0 ? "" : "wanted a size above 0, such as 512MiB, 2GiB or 4096";
@@ -25,15 +34,6 @@ std::string check_gpus(const std::string& text) {
   const size_t colon = message.find(": ");
   return colon == std::string::npos ? message : message.substr(colon + 2);
 }
-
-std::string check_timeout(const std::string& text) {  // CLI::Range lets "nan" through
-  double seconds = 0;
-  return CLI::detail::lexical_cast(text, seconds) && seconds >= 0.05 && seconds <= 86400.0
-             ? std::string()
-             : "wanted seconds from 0.05 to 86400";
-}
-
-}  // namespace
 
 void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required) {
   auto* model = app.add_option("MODEL", m.model, kModelHelp);

@@ -13,6 +13,10 @@ namespace tutti {
 /// More than any prompt, context or count has.
 inline constexpr int64_t kMostTokens = int64_t{1} << 40;
 
+/// For CLI::Option::check: what was wanted instead, or nothing.
+std::string check_memory(const std::string& text);
+std::string check_gpus(const std::string& text);
+
 /// Of every command that loads a model.
 void add_model_flags(CLI::App& app, ModelFlags& m, bool positional_required);
 void add_load_format(CLI::App& app, ModelFlags& m);
@@ -29,6 +33,7 @@ void add_sampling_flags(CLI::App& app, ParameterFlags& flags);
 struct BenchFlags {
   BenchLatencyOptions latency;
   BenchScalingOptions scaling;
+  BenchAllReduceOptions all_reduce;
   BenchThroughputOptions throughput;
   BenchServeOptions serve;
 };

@@ -185,6 +185,15 @@ struct BenchScalingOptions {
   int measure = 0;  ///< for the program itself: one number of ranks, in this process
 };
 
+struct BenchAllReduceOptions {
+  ModelFlags ranks;              ///< those of devices and ranks; no model
+  std::vector<std::string> via;  ///< peer, nccl, host; empty: all there are
+  std::string dtype;             ///< bf16 or f32; empty: bf16 on GPUs, f32 on the CPU
+  std::string min_bytes = "1KiB";
+  std::string max_bytes = "256MiB";
+  bool json = false;
+};
+
 struct BenchThroughputOptions {
   ModelFlags model;
   int64_t requests = 64;
@@ -292,6 +301,7 @@ int manage_command(const ManageOptions& options);
 int key_command(const KeyOptions& options);
 int check_peers_command(const CheckPeersOptions& options);
 int bench_latency_command(const BenchLatencyOptions& options);
+int bench_all_reduce_command(const BenchAllReduceOptions& options);
 int bench_scaling_command(const BenchScalingOptions& options);
 int bench_throughput_command(const BenchThroughputOptions& options);
 int bench_serve_command(const BenchServeOptions& options);

@@ -49,9 +49,18 @@ class RankSet {
   virtual Status health() const { return ok_status(); }
 };
 
+/// What sums among ranks of GPUs go through.
+enum class SumsVia {
+  kBest,  ///< the GPUs' memory where they reach each other, else the host's
+  kPeer,  ///< refused where they do not
+  kHost,
+  kNccl,
+};
+
 /// What ranks are wanted.
 struct RankRequest {
   int ranks = 1;
+  SumsVia sums = SumsVia::kBest;
   /// How long a rank waits in a collective for the others before the group is given up.
   std::chrono::milliseconds collective_timeout{30'000};
   /// Where ranks look up and keep what they measure; outlives them. nullptr: nowhere.

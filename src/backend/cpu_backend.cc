@@ -90,6 +90,12 @@ class CpuBackend final : public Backend {
   }
 
   Result<std::unique_ptr<RankSet>> make_ranks(const RankRequest& request) override {
+    if (request.sums == SumsVia::kPeer || request.sums == SumsVia::kNccl) {
+      return invalid(
+          "ranks on the CPU sum through the host's memory: ‹via› {} wants GPUs, ‹via› host does "
+          "not",
+          request.sums == SumsVia::kPeer ? "peer" : "nccl");
+    }
     return std::unique_ptr<RankSet>(
         std::make_unique<CpuRankSet>(request, std::max(1, threads_ / request.ranks), reference_));
   }

@@ -73,6 +73,10 @@ class Communicator {
   /// x = sum over ranks of x, in place; every rank gets the same bits.
   virtual void all_reduce_sum(TensorView x) = 0;  // contiguous, f32 or the compute type
 
+  /// How all_reduce_sum() would sum so many bytes, where there are several ways: "ll", "one_shot",
+  /// "two_shot" (docs/adr/0022-peer-collectives.md), "nccl"; else what the one way is called.
+  virtual const char* all_reduce_algorithm(int64_t /*bytes*/) const { return "none"; }
+
   /// Concatenates along the last dimension: out[:, offset(r) : offset(r) + widths[r]] = in of rank
   /// r.
   virtual void all_gather_columns(TensorView out,      // [rows, sum(widths)] f32

@@ -145,6 +145,8 @@ class ThreadCommunicator final : public Communicator {
 
   int size() const override { return group_.size_; }
 
+  const char* all_reduce_algorithm(int64_t /*bytes*/) const override { return "threads"; }
+
   void all_reduce_sum(TensorView x) override {
     if (size() == 1) {
       return;

@@ -70,6 +70,46 @@ class Scaling(Case):
             self.assertIn(text, done.stderr)
 
 
+class AllReduce(Case):
+    def bench(self, *arguments):
+        return subprocess.run([cli_test.PROGRAM, "bench", "allreduce", "--device", "cpu", *arguments], capture_output=True,
+                              text=True, timeout=120, env=environment(self.folder.name))
+
+    def test_json(self):
+        done = self.bench("--tp", "3", "--min-bytes", "1KiB", "--max-bytes", "5KiB", "--json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        report = json.loads(done.stdout)
+        self.assertEqual(list(report), ["schema", "machine", "commit", "ranks", "dtype", "rows", "notes"])
+        self.assertEqual((report["schema"], report["ranks"], report["dtype"], report["notes"]), (1, 3, "f32", []))
+        self.assertEqual(list(report["machine"]), ["gpus", "driver", "nccl"])
+        self.assertEqual([row["bytes"] for row in report["rows"]], [1024, 2048, 4096])
+        for row in report["rows"]:
+            self.assertEqual(list(row), ["bytes", "via", "algorithm", "fused", "in_graph", "median_seconds", "p99_seconds",
+                                         "bus_bytes_per_second", "correct"])
+            self.assertEqual((row["via"], row["fused"], row["in_graph"], row["correct"]), ("host", False, False, True))
+            self.assertLessEqual(0 < row["median_seconds"] and row["median_seconds"], row["p99_seconds"])
+            self.assertAlmostEqual(row["bus_bytes_per_second"] * row["median_seconds"], 4 / 3 * row["bytes"], places=3)
+
+    def test_table(self):
+        done = self.bench("--min-bytes", "64", "--max-bytes", "64")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("2 ranks, f32", done.stdout)
+        self.assertNotIn("WRONG", done.stdout)
+
+    def test_what_is_refused(self):
+        for arguments, words in (
+                (["--via", "nccl"], ["--via nccl wants GPUs", "--via host"]),
+                (["--via", "tcp"], ["--via tcp", "peer, host or nccl"]),
+                (["--dtype", "bf16"], ["--dtype bf16", "leave --dtype out"]),
+                (["--tp", "1"], ["--tp 1", "2 to 64"]),
+                (["--max-bytes", "2GiB"], ["--max-bytes 2GiB", "1GiB"]),
+                (["--min-bytes", "2KiB", "--max-bytes", "1KiB"], ["--min-bytes 2KiB", "the smaller one first"])):
+            done = self.bench(*arguments)
+            self.assertNotEqual(done.returncode, 0, arguments)
+            for word in words:
+                self.assertIn(word, done.stderr)
+
+
 if __name__ == "__main__":
     cli_test.PROGRAM, cli_test.SOURCE = sys.argv[1:3]
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
