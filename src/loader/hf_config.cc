@@ -11,59 +11,6 @@ namespace {
 
 constexpr int64_t kMaxPosition = int64_t{1} << 31;
 
-Result<QuantConfig> parse_quant(const JsonObject& json, const std::string& path) {
-  const std::string where = path + ": quantization_config";
-  FieldReader fields(json, where);
-  const std::string method = fields.required_string("quant_method");
-  TUTTI_RETURN_IF_ERROR(fields.status());
-  if (method != "fp8") {
-    return error(StatusCode::kUnsupported,
-                 "{}: quant_method \"{}\" is not supported; supported is \"fp8\"",
-                 where,
-                 method);
-  }
-  const std::string format = fields.string_or("fmt", "e4m3");
-  if (format != "e4m3" && format != "float8_e4m3fn") {
-    return error(StatusCode::kUnsupported,
-                 "{}: fmt \"{}\" is not supported; supported is \"e4m3\"",
-                 where,
-                 format);
-  }
-  const JsonArray* block = fields.optional_array("weight_block_size");
-  TUTTI_RETURN_IF_ERROR(fields.status());
-  if (block == nullptr) {
-    return error(StatusCode::kUnsupported,
-                 "{}: fp8 without weight_block_size (one scale per tensor) is not supported; "
-                 "supported are block "
-                 "scales such as [128, 128]",
-                 where);
-  }
-  constexpr int64_t kMaxBlock = 1 << 20;
-  if (block->size() != 2 || !std::all_of(block->begin(), block->end(), [](const Json& j) {
-        return j.is_int() && j.as_int() >= 1 && j.as_int() <= kMaxBlock;
-      })) {
-    return invalid("{}: weight_block_size is {}, wanted two positive integers such as [128, 128]",
-                   where,
-                   to_string(Json(*block)));
-  }
-  QuantConfig quant{.format = &kE4M3BlockWeights,
-                    .block = {(*block)[0].as_int(), (*block)[1].as_int()}};
-  // null means none, as a missing key does.
-  const JsonArray* exceptions = fields.optional_array("modules_to_not_convert");
-  TUTTI_RETURN_IF_ERROR(fields.status());
-  for (size_t i = 0; exceptions != nullptr && i < exceptions->size(); ++i) {
-    const Json& module = (*exceptions)[i];
-    if (!module.is_string()) {
-      return invalid("{}: modules_to_not_convert[{}] is {}, wanted the name of a module",
-                     where,
-                     i,
-                     to_string(module));
-    }
-    quant.not_converted.push_back(module.as_string());
-  }
-  return quant;
-}
-
 // The transformers types that are not here, and settings under which its own classes fail.
 Status check_rope_support(FieldReader& f, const std::string& type, double partial) {
   TUTTI_RETURN_IF_ERROR(f.status());
@@ -113,13 +60,6 @@ Result<std::vector<double>> parse_factors(FieldReader& f, const char* key) {
 }  // namespace
 
 // A name stands for the module and all below it, at the start of the path or behind a dot.
-bool QuantConfig::converts(std::string_view tensor) const {
-  const std::string path = fmt::format(".{}.", tensor);
-  return std::none_of(not_converted.begin(), not_converted.end(), [&](const std::string& module) {
-    return path.find(fmt::format(".{}.", module)) != std::string::npos;
-  });
-}
-
 Result<HfConfig> HfConfig::load(const std::string& directory) {
   const std::string path = join_path(directory, "config.json");
   if (!is_directory(directory)) {
@@ -154,7 +94,11 @@ Result<HfConfig> HfConfig::parse(const std::string& path, Json json) {
   const JsonObject* quant = fields.optional_object("quantization_config");
   TUTTI_RETURN_IF_ERROR(fields.status());
   if (quant != nullptr) {
-    TUTTI_TRY(config.quant, parse_quant(*quant, path));
+    const char* type = fields.find("torch_dtype") != nullptr ? "torch_dtype" : "dtype";
+    TUTTI_TRY(config.quant,
+              parse_quant_config(
+                  *quant, path + ": quantization_config", fields.string_or(type, "bfloat16")));
+    TUTTI_RETURN_IF_ERROR(fields.status());
   }
   return config;
 }

@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 #include "base/json_fields.h"
-#include "tensor/weight_format.h"
+#include "loader/quant_config.h"
 
 namespace tutti {
 
@@ -32,22 +32,6 @@ struct RopeConfig {
   // longrope: one divisor per frequency, for sequences up to original_max_position and beyond
   std::vector<double> short_factor;
   std::vector<double> long_factor;
-};
-
-/// Quantised linear weights as the checkpoint describes them.
-struct QuantConfig {
-  const WeightFormat* format = nullptr;  ///< nullptr: none is quantised
-  WeightCell block{128, 128};            ///< of formats whose checkpoints say it
-  /// Modules whose weights are not: "lm_head", "model.layers.0.mlp".
-  std::vector<std::string> not_converted{};
-
-  /// Whether `tensor` ("model.layers.0.mlp.up_proj.weight") belongs to none of not_converted.
-  bool converts(std::string_view tensor) const;
-
-  /// In which weights are split over ranks.
-  WeightUnits units() const {
-    return format == nullptr ? WeightUnits{} : WeightLayout::of(*format, block).units();
-  }
 };
 
 struct HfConfig {

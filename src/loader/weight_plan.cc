@@ -122,6 +122,7 @@ std::vector<std::string> WeightLoader::unexpected_tensors(
     for (int64_t g = 0; g < std::max<int64_t>(param.spec().groups, 1); ++g) {
       for (const ParamSource& source : param.spec().sources) {
         const std::string name = source_name(param.spec(), source, g);
+        used.insert(name + "_shape");  // of packed weights, which the declaration says too
         for (const WeightFormat* format : formats) {
           for (const WeightPlane& plane : format->all_planes()) {
             used.insert(name + plane.suffix);

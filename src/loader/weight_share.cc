@@ -21,6 +21,10 @@ std::string dims_text(const std::vector<int64_t>& dims) {
   return fmt::format("[{}]", fmt::join(dims, ", "));
 }
 
+int64_t elements(const std::vector<int64_t>& dims) {
+  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
+}
+
 Status check_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted) {
   if (tensor.dims == wanted) {
     return ok_status();
@@ -45,7 +49,11 @@ bool is_float(DType dtype) {
 std::string value_types() {
   std::vector<std::string> names;
   for (const WeightFormat* format : weight_formats()) {
-    names.emplace_back(dtype_name(format->planes[0].dtype));
+    const std::string name = dtype_name(format->planes[0].dtype);
+    if (*format->planes[0].suffix == '\0' &&
+        std::find(names.begin(), names.end(), name) == names.end()) {
+      names.push_back(name);
+    }
   }
   const std::string last = names.back();
   names.pop_back();
@@ -55,7 +63,8 @@ std::string value_types() {
 // A format of the table whose values have this type and, unlike `name`, need more planes.
 const WeightFormat* quantised_format(DType values) {
   for (const WeightFormat* format : weight_formats()) {
-    if (!format->dense() && format->planes[0].dtype == values) {
+    if (!format->dense() && *format->planes[0].suffix == '\0' &&
+        format->planes[0].dtype == values) {
       return format;
     }
   }
@@ -83,6 +92,19 @@ Result<WeightLayout> dense_layout(const TensorInfo& tensor, const TensorSource& 
                dtype_name(tensor.dtype),
                scale,
                tensors.find(scale) == nullptr ? scale : "quantization_config");
+}
+
+// The configured format, with scales of the type in which they are stored.
+const WeightFormat& stored_format(const std::string& name,
+                                  const TensorSource& tensors,
+                                  const WeightFormat& configured) {
+  const TensorInfo* scales =
+      configured.plane_count > 1 ? tensors.find(name + configured.planes[1].suffix) : nullptr;
+  if (scales == nullptr || configured.planes[1].from_any_float) {
+    return configured;
+  }
+  const WeightFormat* other = with_scales(configured, scales->dtype);
+  return other != nullptr ? *other : configured;
 }
 
 // Finds all planes of a quantised weight and compares them with the declaration.
@@ -116,7 +138,10 @@ Status find_planes(const std::string& name,
                    dtype_name(plane.dtype));
     }
     const Shape shape = weight.layout.plane_shape(p, {rows, weight.all_cols});
-    TUTTI_RETURN_IF_ERROR(check_shape(*tensor, {shape[0], shape[1]}));
+    // One number may be stored as a scalar or a vector.
+    if (shape.numel() != 1 || elements(tensor->dims) != 1) {
+      TUTTI_RETURN_IF_ERROR(check_shape(*tensor, {shape[0], shape[1]}));
+    }
     weight.planes[usize(p)] = tensor;
   }
   return ok_status();
@@ -137,7 +162,7 @@ Result<StoredWeight> find_weight(const ParamSpec& spec,
   }
   if (quant.format != nullptr && matrix && values->dtype == quant.format->planes[0].dtype &&
       values->name == name + quant.format->planes[0].suffix) {
-    weight.layout = WeightLayout::of(*quant.format, quant.block);
+    weight.layout = WeightLayout::of(stored_format(name, tensors, *quant.format), quant.block);
     TUTTI_RETURN_IF_ERROR(find_planes(name, tensors, source.rows, weight));
     return weight;
   }

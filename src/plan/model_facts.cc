@@ -171,7 +171,10 @@ Result<ModelFacts> facts_of(const CatalogueChoice& choice) {
                                                : DType::kBF16;
   if (!facts.format.readable && facts.not_loadable.empty()) {
     facts.not_loadable =
-        fmt::format("this build reads no weights in the format {}", facts.format.name);
+        facts.format.cpu_only
+            ? fmt::format("GPUs have no kernels for the format {} yet; it runs on the CPU alone",
+                          facts.format.name)
+            : fmt::format("this build reads no weights in the format {}", facts.format.name);
   }
   facts.counted = !facts.not_loadable.empty();
   return facts;

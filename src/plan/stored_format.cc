@@ -38,7 +38,7 @@ const std::vector<StoredFormat>& stored_formats() {
         // One byte and a scale of four for each block of 128 x 128.
         layers_only("fp8", {4097, 4096}),
         // compressed-tensors, groups of 32, scales in bf16, routed experts only (Kimi-K2-Thinking).
-        {.name = "int4", .experts = {18, 32}},
+        {.name = "int4", .experts = {18, 32}, .cpu_only = true},
         // Groups of 128: 64 bytes, a scale of two, zero points of half a byte.
         layers_only("awq-int4", {133, 256}),
         layers_only("gptq-int4", {133, 256}),

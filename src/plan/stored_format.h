@@ -23,6 +23,7 @@ struct StoredFormat {
   BytesPerWeight linear;   ///< other matrices of layers, but not routers
   BytesPerWeight other;    ///< embedding, head, routers
   bool readable = false;   ///< the loader reads it, and says how many bytes it takes
+  bool cpu_only = false;   ///< it does, but GPUs have no kernels for it
 };
 
 /// Every format that plans know.

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <string_view>
+#include <vector>
 
 #include "base/checked.h"
+#include "tensor/packed_format.h"
 
 namespace tutti {
 
@@ -91,9 +94,6 @@ constexpr WeightFormat bf16_weights() {
   return format;
 }
 
-constexpr std::array<const WeightFormat*, 4> kFormats{
-    &kF32Weights, &kF16Weights, &kBF16Weights, &kE4M3BlockWeights};
-
 }  // namespace
 
 constinit const WeightFormat kF32Weights = f32_weights();
@@ -126,12 +126,40 @@ int64_t WeightFormat::activation_row_bytes(int64_t cols) const {
 }
 
 std::span<const WeightFormat* const> weight_formats() {
-  return kFormats;
+  static const std::vector<const WeightFormat*> formats = [] {
+    std::vector<const WeightFormat*> all{&kF32Weights,
+                                         &kF16Weights,
+                                         &kBF16Weights,
+                                         &kE4M3BlockWeights,
+                                         &kE4M3ScaledWeights,
+                                         &kI8Weights};
+    all.insert(all.end(), packed_formats().begin(), packed_formats().end());
+    return all;
+  }();
+  return formats;
+}
+
+const WeightFormat* with_scales(const WeightFormat& format, DType scales) {
+  const auto same = [](const WeightPlane& a, const WeightPlane& b) {
+    return std::string_view(a.suffix) == b.suffix && a.cell == b.cell && a.elements == b.elements;
+  };
+  for (const WeightFormat* other : weight_formats()) {
+    bool fits = other->plane_count == format.plane_count && other->plane_count > 1 &&
+                other->planes[1].dtype == scales;
+    for (size_t p = 0; fits && p < usize(format.plane_count); ++p) {
+      fits = same(other->planes[p], format.planes[p]) &&
+             (p == 1 || other->planes[p].dtype == format.planes[p].dtype);
+    }
+    if (fits) {
+      return other;
+    }
+  }
+  return nullptr;
 }
 
 const WeightFormat* dense_format(DType dtype) {
-  for (const WeightFormat* format : kFormats) {
-    if (format->dense() && format->planes[0].dtype == dtype) {
+  for (const WeightFormat* format : {&kF32Weights, &kF16Weights, &kBF16Weights}) {
+    if (format->planes[0].dtype == dtype) {
       return format;
     }
   }
@@ -142,7 +170,8 @@ WeightLayout WeightLayout::of(const WeightFormat& format, WeightCell block) {
   WeightLayout layout{.format = &format};
   for (size_t p = 0; p < usize(format.plane_count); ++p) {
     const WeightCell cell = format.planes[p].cell;
-    layout.cells[p] = cell == kCheckpointBlock ? block : cell;
+    layout.cells[p] = {cell.rows == 0 ? block.rows : cell.rows,
+                       cell.cols == 0 ? block.cols : cell.cols};
   }
   return layout;
 }

@@ -27,7 +27,8 @@ struct WeightCell {
   bool operator==(const WeightCell&) const = default;
 };
 
-/// As the cell of a plane: the checkpoint says how large it is (weight_block_size).
+/// As the cell of a plane: the checkpoint says how large it is (weight_block_size). A single side
+/// of 0 is the checkpoint's as well.
 constexpr WeightCell kCheckpointBlock{0, 0};
 
 struct WeightPlane {
@@ -95,6 +96,9 @@ extern const WeightFormat kE4M3BlockWeights;
 /// The formats that checkpoints may have.
 std::span<const WeightFormat* const> weight_formats();
 
+/// The format that differs from this one in the type of its scales alone; nullptr: there is none.
+const WeightFormat* with_scales(const WeightFormat& format, DType scales);
+
 /// F32, F16 or BF16; nullptr for other types.
 const WeightFormat* dense_format(DType dtype);
 
@@ -109,7 +113,7 @@ struct WeightLayout {
   const WeightFormat* format = nullptr;
   std::array<WeightCell, kMaxWeightPlanes> cells{};
 
-  /// `block` takes the place of kCheckpointBlock.
+  /// The sides of `block` take the place of those that are the checkpoint's.
   static WeightLayout of(const WeightFormat& format, WeightCell block = {});
 
   /// Of plane `plane` of a weight of shape [n] (dense), [n, k] or [g, n, k].

@@ -46,6 +46,9 @@ std::string name_of(const Split& split) {
 std::vector<Split> splits() {
   std::vector<Split> all;
   for (const std::string& fixture : fixture_names()) {
+    if (load_golden(fixture).weights == "int4") {
+      continue;  // see WeightsWithoutKernels
+    }
     for (const int64_t legal : load_golden(fixture).legal_ranks) {
       const int ranks = narrow<int>(legal);
       if (ranks <= 8) {
@@ -84,6 +87,15 @@ double most_of_criterion(const Golden& golden, int64_t chunk) {
   const auto runner = load_model(*cpu, golden.directory, 1).value();
   const double there = bf16_error_over_tolerance(golden, run_model(*runner, golden.ids, 0, chunk));
   return std::max(1.0, kE4M3Factor * there);
+}
+
+TEST(CudaGoldenFormats, WeightsWithoutKernelsAreRefusedByName) {
+  TUTTI_NEEDS_GPU(backend, test::CudaRanks{});
+  const auto runner = load_model(backend, load_golden("kimi_int4").directory, 1, {}, DType::kBF16);
+  ASSERT_FALSE(runner.ok());
+  EXPECT_EQ(runner.status().code(), StatusCode::kUnsupported);
+  EXPECT_NE(runner.status().message().find("stored as INT4, BF16 scales"), std::string::npos)
+      << runner.status().message();
 }
 
 TEST_P(CudaGolden, LogitsInF32) {

@@ -19,7 +19,7 @@ struct Bf16Error {
 
 struct Golden {
   std::string directory;
-  std::string weights;  ///< f32, bf16, f16 or fp8
+  std::string weights;  ///< f32, bf16, f16, fp8 or int4
   std::vector<int32_t> ids;
   std::vector<int32_t> greedy;
   std::vector<double> greedy_gap;

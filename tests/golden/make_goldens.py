@@ -24,13 +24,31 @@ NEW_TOKENS = 32
 CLEAR_BF16 = 4.0  # a token is clear in bf16 if its gap is so many times the largest error of a logit
 BLOCK = 128
 TARGET_MAX_LOGIT = 8.0
-ITEM = {"f32": 4, "bf16": 2, "f16": 2, "fp8": 1}
+ITEM = {"f32": 4, "bf16": 2, "f16": 2, "fp8": 1, "int4": 0.5}
 
 # ------------------------------------------------------------------------------------------------
 # What the fixtures are
 # ------------------------------------------------------------------------------------------------
 
+INT4_GROUP = 32
+# Kimi-K2-Thinking's, whose routed experts alone are quantised.
+INT4 = {
+    "config_groups": {"group_0": {
+        "input_activations": None, "output_activations": None, "targets": ["Linear"],
+        "weights": {"actorder": None, "block_structure": None, "dynamic": False, "group_size": INT4_GROUP, "num_bits": 4,
+                    "observer": "minmax", "observer_kwargs": {}, "strategy": "group", "symmetric": True, "type": "int"}}},
+    "format": "pack-quantized",
+    "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"],
+    "kv_cache_scheme": None, "quant_method": "compressed-tensors", "quantization_status": "compressed"}
 FP8 = {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128]}
+
+
+def is_dsv3(config):
+    return config["model_type"] in ("deepseek_v3", "kimi_k2")
+
+
+def is_mixture(config):
+    return is_dsv3(config) or config["model_type"] == "qwen3_moe"
 
 
 def dsv3(**changes):
@@ -482,6 +500,21 @@ FIXTURES = [
             max_position_embeddings=256,
             rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, dtype="bfloat16"),
     },
+    {
+        "name": "kimi_int4",
+        "what": "Kimi-K2: experts in packed INT4 with bfloat16 scales for groups of 32, everything else in bfloat16; no expert "
+        "groups, one dense layer, YaRN with equal betas; v4 configuration keys",
+        "weights": "int4",
+        "length": 42,
+        "config": dsv3(
+            model_type="kimi_k2", hidden_size=64, num_hidden_layers=2, num_attention_heads=8, q_lora_rank=40, kv_lora_rank=24,
+            qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, intermediate_size=72, moe_intermediate_size=64,
+            n_routed_experts=6, n_group=1, topk_group=1, num_experts_per_tok=2, routed_scaling_factor=2.827,
+            vocab_size=157, max_position_embeddings=256, rope_theta=50000.0, rms_norm_eps=1e-5,
+            rope_scaling={"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 1.0,
+                          "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0},
+            quantization_config=INT4, torch_dtype="bfloat16"),
+    },
 ]
 for _spec in FIXTURES:
     for _key in _spec.get("without", []):
@@ -504,7 +537,7 @@ def legal_tp(config):
 
 def attention_shapes(config, prefix):
     c, h, heads = config, config["hidden_size"], config["num_attention_heads"]
-    if c["model_type"] != "deepseek_v3":
+    if not is_dsv3(c):
         d = c.get("head_dim") or h // heads
         kv = c["num_key_value_heads"]
         rows = [("q_proj", heads * d, h), ("k_proj", kv * d, h), ("v_proj", kv * d, h), ("o_proj", h, heads * d)]
@@ -539,7 +572,7 @@ def mlp_shapes(prefix, hidden, width, bias):
 
 
 def has_experts(config, index):
-    if config["model_type"] == "deepseek_v3":
+    if is_dsv3(config):
         return index >= config["first_k_dense_replace"]
     if config["model_type"] == "qwen3_moe":
         return index not in config["mlp_only_layers"] and (index + 1) % config["decoder_sparse_step"] == 0
@@ -556,7 +589,7 @@ def layer_shapes(config, index):
         return
     experts = c["num_experts"] if c["model_type"] == "qwen3_moe" else c["n_routed_experts"]
     yield prefix + "mlp.gate.weight", (experts, h)
-    if c["model_type"] == "deepseek_v3":
+    if is_dsv3(c):
         yield prefix + "mlp.gate.e_score_correction_bias", (experts,)
     for expert in range(experts):
         yield from mlp_shapes(f"{prefix}mlp.experts.{expert}.", h, c["moe_intermediate_size"], False)
@@ -590,12 +623,14 @@ def is_mtp(config, name):
 
 
 def storage(spec, name, shape):
-    """The stored format of one tensor: f32, bf16, f16 or fp8."""
+    """The stored format of one tensor: f32, bf16, f16, fp8 or int4."""
     weights = spec["weights"]
     if is_mtp(spec["config"], name):
         return "bf16"  # these are never read; the smaller type only saves space
     if name.endswith("e_score_correction_bias"):
         return "f32"
+    if weights == "int4":
+        return "int4" if ".mlp.experts." in name else "bf16"
     if weights != "fp8":
         return weights
     linear = len(shape) == 2 and "_proj" in name.split(".")[-2]
@@ -610,6 +645,8 @@ def plan_bytes(spec):
         total += math.prod(shape) * ITEM[kind] + len(name) + 60
         if kind == "fp8":
             total += 4 * math.prod(-(-n // BLOCK) for n in shape) + len(name) + 70
+        if kind == "int4":
+            total += math.prod(shape) // INT4_GROUP * 2 + 2 * (len(name) + 70)
     return total + 4 * spec.get("length", 44) * spec["config"]["vocab_size"] + 6000
 
 
@@ -695,6 +732,29 @@ def route_by_token(tensors, config, strength, gen):
             value[:, :experts] += 0.5 * torch.eye(experts)
 
 
+def pack_int4(name, value):
+    """Symmetric groups of columns, as compressed-tensors stores them (tests/unit/base/packed_vectors.py compares with the
+    library)."""
+    import torch
+
+    rows, cols = value.shape
+    groups = value.reshape(rows, cols // INT4_GROUP, INT4_GROUP)
+    scale = (groups.abs().amax(dim=-1) / 7.5).to(torch.bfloat16)
+    codes = (groups / scale.float()[:, :, None]).round().clamp(-8, 7).reshape(rows, cols // 8, 8).to(torch.int64) + 8
+    words = (codes << (4 * torch.arange(8))).sum(dim=-1)
+    return {name + "_packed": torch.where(words >= 2**31, words - 2**32, words).to(torch.int32),
+            name + "_scale": scale,
+            name + "_shape": torch.tensor([rows, cols], dtype=torch.int64)}
+
+
+def unpack_int4(words, scale):
+    """As the library does: integers times scales in the type of the scales."""
+    import torch
+
+    codes = (words.to(torch.int64)[:, :, None] >> (4 * torch.arange(8)) & 15).reshape(len(words), -1) - 8
+    return (codes.to(scale.dtype) * scale.repeat_interleave(INT4_GROUP, dim=1)).float()
+
+
 def encode(spec, tensors):
     """The tensors as they are stored."""
     import torch
@@ -702,6 +762,9 @@ def encode(spec, tensors):
     stored = {}
     for name, value in tensors.items():
         kind = storage(spec, name, value.shape)
+        if kind == "int4":
+            stored.update(pack_int4(name, value))
+            continue
         if kind != "fp8":
             stored[name] = value.to({"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[kind])
             continue
@@ -724,7 +787,11 @@ def decode(stored):
 
     values = {}
     for name, value in stored.items():
-        if name.endswith("_scale_inv"):
+        if name.endswith(("_scale_inv", "_scale", "_shape")):
+            continue
+        if name.endswith("_packed"):
+            name = name.removesuffix("_packed")
+            values[name] = unpack_int4(value, stored[name + "_scale"]).contiguous()
             continue
         scale = stored.get(name + "_scale_inv")
         value = value.to(torch.float32)
@@ -794,6 +861,8 @@ def write_golden(folder, golden):
 def reference_config(config):
     """What transformers is given: float32, decoded weights, and attn_factor under a name it knows."""
     plain = {key: value for key, value in config.items() if key != "quantization_config"}
+    if plain["model_type"] == "kimi_k2":  # whose own code is DeepSeek-V3's
+        plain["model_type"] = "deepseek_v3"
     for key in ("torch_dtype", "dtype"):
         if key in plain:
             plain[key] = "float32"
@@ -819,7 +888,7 @@ def load_reference(config, values, note, bf16=False):
             folder, dtype=torch.bfloat16 if bf16 else torch.float32, attn_implementation="eager",
             output_loading_info=True)
     model.eval()
-    if config["model_type"] in ("deepseek_v3", "qwen3_moe") and hasattr(model, "set_experts_implementation"):
+    if is_mixture(config) and hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")
     problems = {key: sorted(map(str, names)) for key, names in info.items() if names}
     unexpected = problems.pop("unexpected_keys", [])
@@ -883,7 +952,7 @@ def routing(model, config, values, ids):
     """
     import torch
 
-    if config["model_type"] not in ("deepseek_v3", "qwen3_moe"):
+    if not is_mixture(config):
         return None
     rows = []
     seen = router_inputs(model, ids)
@@ -943,7 +1012,7 @@ def ablations(model, config, ids, want, note):
     measure("rope scaling", [(rotary, "inv_freq", plain)])
     measure("cos/sin multiplier", [(rotary, "attention_scaling", 1.0)])
     measure("attention scores", [(a, "scaling", 0.0) for a in attention])
-    if config["model_type"] == "deepseek_v3":
+    if is_dsv3(config):
         head = config["qk_nope_head_dim"] + config["qk_rope_head_dim"]
         measure("softmax mscale", [(a, "scaling", head ** -0.5) for a in attention])
         norms = [a.kv_a_layernorm for a in attention]

@@ -11,12 +11,13 @@
 #include "backend/cpu_backend.h"
 #include "golden/forwarding_ops.h"
 #include "golden/wrapped_backend.h"
+#include "tensor/packed_format.h"
 
 namespace tutti::testing {
 
 namespace {
 
-constexpr std::array<std::pair<Mistake, const char*>, 22> kNames{{
+constexpr std::array<std::pair<Mistake, const char*>, 24> kNames{{
     {Mistake::kNone, "none"},
     {Mistake::kNormsDropped, "norms dropped"},
     {Mistake::kNormWeightsOne, "norm weights ignored"},
@@ -39,7 +40,27 @@ constexpr std::array<std::pair<Mistake, const char*>, 22> kNames{{
     {Mistake::kRouterScoring, "router scoring"},
     {Mistake::kSharedScaled, "shared experts scaled"},
     {Mistake::kScaleBlocksFirst, "scale blocks of the first rows"},
+    {Mistake::kScaleGroupsWide, "scale groups twice as wide"},
+    {Mistake::kNibblesSwapped, "nibbles swapped"},
 }};
+
+bool packed(const WeightView& weight) {
+  return &weight.format() == &packed_format({.bits = 4});
+}
+
+WeightFormat with_nibbles_swapped() {
+  WeightFormat format = packed_format({.bits = 4});
+  format.dequantise = [](const WeightRow& row, int64_t count, float* out) {
+    for (int64_t col = row.col; col < row.col + count; ++col) {
+      WeightRow one = row;  // from the entries of the column on: a pair shares word and group
+      one.planes[0] += (col / 8 - row.col / 8) * 4;
+      one.planes[1] += (col / row.cells[1].cols - row.col / row.cells[1].cols) * 2;
+      one.col = col ^ 1;
+      packed_format({.bits = 4}).dequantise(one, 1, out + (col - row.col));
+    }
+  };
+  return format;
+}
 
 // The weights of the experts chosen with 0 in place of -inf, sigmoid scoring; f32 as the real op.
 // In host memory only.
@@ -140,6 +161,15 @@ class MutatedOps final : public ForwardingOps {
       weight.layout.cells[1].rows = weight.rows();
       ConstTensorView& scales = weight.planes[1];
       scales = scales.slice(scales.rank() - 2, 0, std::min<int64_t>(1, scales.dim(-2)));
+    }
+    if (is(Mistake::kScaleGroupsWide) && packed(weight)) {
+      weight.layout.cells[1].cols *= 2;
+      ConstTensorView& scales = weight.planes[1];
+      scales = scales.slice(scales.rank() - 1, 0, (scales.dim(-1) + 1) / 2);
+    }
+    if (is(Mistake::kNibblesSwapped) && packed(weight)) {
+      static const WeightFormat swapped = with_nibbles_swapped();
+      weight.layout.format = &swapped;
     }
     return weight;
   }

@@ -30,6 +30,8 @@ enum class Mistake {
   kRouterScoring,      ///< sigmoid instead of softmax, or the other way
   kSharedScaled,       ///< the shared experts' output doubled, as routed_scaling_factor 2 would
   kScaleBlocksFirst,   ///< every row is decoded with the first row of scale blocks
+  kScaleGroupsWide,    ///< groups of columns are taken for twice as wide
+  kNibblesSwapped,     ///< of every two packed weights each is taken for the other
 };
 
 const char* mistake_name(Mistake mistake);

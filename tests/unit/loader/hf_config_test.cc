@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tensor/packed_format.h"
 #include "unit/loader/checkpoint_files.h"
 
 namespace tutti {
@@ -41,7 +42,7 @@ TEST(HfConfigTest, Refusals) {
       {a + R"(,"quantization_config":{}})", kInvalid, "quantization_config: quant_method: missing"},
       {a + R"(,"quantization_config":{"quant_method":"awq"}})",
        kUnsupported,
-       "quant_method \"awq\" is not supported; supported is \"fp8\""},
+       "quant_method \"awq\" is not supported; supported are \"fp8\" and \"compressed-tensors\""},
       {a + R"(,"quantization_config":{"quant_method":8}})",
        kInvalid,
        "quant_method: got an integer"},
@@ -208,6 +209,88 @@ TEST(HfConfigTest, ModulesThatAreNotQuantised) {
   EXPECT_THAT(quant("[3]").status().message(),
               HasSubstr("modules_to_not_convert[0] is 3, wanted the name of a module"));
   EXPECT_FALSE(quant("\"lm_head\"").ok());
+}
+
+Result<QuantConfig> compressed(const std::string& format,
+                               const std::string& weights,
+                               const std::string& more = "",
+                               const std::string& type = "bfloat16") {
+  TUTTI_TRY(
+      const HfConfig config,
+      with(fmt::format(
+          R"("torch_dtype":"{}","quantization_config":{{"quant_method":"compressed-tensors",)"
+          R"("format":"{}","config_groups":{{"group_0":{{"targets":["Linear"],"weights":{{{}}}}}}}{}}})",
+          type,
+          format,
+          weights,
+          more)));
+  return config.quant;
+}
+
+// As Kimi-K2-Thinking's config.json has it.
+TEST(HfConfigTest, PackedIntegers) {
+  const QuantConfig kimi =
+      compressed("pack-quantized",
+                 R"("num_bits":4,"type":"int","symmetric":true,"strategy":"group","group_size":32,)"
+                 R"("dynamic":false,"actorder":null)",
+                 R"(,"kv_cache_scheme":null,"ignore":["lm_head","re:.*self_attn.*",)"
+                 R"("re:.*shared_experts.*","re:.*mlp\\.(gate|up|gate_up|down)_proj.*"])")
+          .value();
+  EXPECT_EQ(kimi.format, &packed_format({.bits = 4}));
+  EXPECT_EQ(kimi.block, (WeightCell{1, 32}));
+  EXPECT_TRUE(kimi.converts("model.layers.1.mlp.experts.7.gate_proj.weight"));
+  for (const char* dense : {"lm_head.weight",
+                            "model.layers.0.mlp.gate_proj.weight",
+                            "model.layers.1.self_attn.q_b_proj.weight",
+                            "model.layers.1.mlp.shared_experts.up_proj.weight"}) {
+    EXPECT_FALSE(kimi.converts(dense)) << dense;
+  }
+  EXPECT_TRUE(kimi.converts("model.lm_head.weight")) << "whole names, unless it is a pattern";
+}
+
+TEST(HfConfigTest, OtherCompressedTensors) {
+  const auto group = [](int bits, const char* more) {
+    return fmt::format(
+        R"("num_bits":{},"type":"int","strategy":"group","group_size":128{})", bits, more);
+  };
+  EXPECT_EQ(compressed("pack-quantized", group(8, R"(,"symmetric":false)"), "", "float16")->format,
+            &packed_format({.bits = 8, .scales = DType::kF16, .symmetric = false}));
+  const QuantConfig rows =
+      compressed("int-quantized", R"("num_bits":8,"type":"int","strategy":"channel")").value();
+  EXPECT_EQ(rows.format, &kI8Weights);
+  EXPECT_EQ(rows.block, (WeightCell{1, kWholeSide}));
+  const QuantConfig blocks =
+      compressed("float-quantized",
+                 R"("num_bits":8,"type":"float","strategy":"block","block_structure":[128,64])")
+          .value();
+  EXPECT_EQ(blocks.format, &kE4M3ScaledWeights);
+  EXPECT_EQ(blocks.block, (WeightCell{128, 64}));
+  EXPECT_EQ(
+      compressed("float-quantized", R"("num_bits":8,"type":"float","strategy":"tensor")")->block,
+      (WeightCell{kWholeSide, kWholeSide}));
+}
+
+TEST(HfConfigTest, CompressedTensorsThatAreRefused) {
+  const std::string group =
+      R"("num_bits":4,"type":"int","strategy":"group","group_size":32,"actorder":)";
+  for (const auto& [got, said] : {
+           std::pair{compressed("pack-quantized", group + R"("group")"), "actorder \"group\""},
+           std::pair{compressed("marlin-24", group + "null"), "format \"marlin-24\""},
+           std::pair{compressed("int-quantized", group + "null"), "int-quantized weights"},
+           std::pair{compressed("pack-quantized", R"("num_bits":3,"strategy":"channel")"),
+                     "3 bits"},
+           std::pair{compressed("pack-quantized", R"("num_bits":4,"strategy":"tensor_group")"),
+                     "strategy \"tensor_group\""},
+           std::pair{compressed("pack-quantized", R"("num_bits":4,"strategy":"group")"),
+                     "group_size: missing"},
+           std::pair{compressed("pack-quantized", group + "null", R"(,"ignore":["re:("])"),
+                     "\"re:(\" is no regular expression"},
+           std::pair{compressed("pack-quantized", group + "null", R"(,"ignore":[7])"),
+                     "ignore[0] is 7"},
+       }) {
+    ASSERT_FALSE(got.ok()) << said;
+    EXPECT_THAT(got.status().message(), HasSubstr(said));
+  }
 }
 
 TEST(HfConfigTest, Files) {
