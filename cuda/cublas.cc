@@ -12,8 +12,8 @@
 #include <fmt/format.h>
 
 #include "base/checked.h"
-#include "base/file.h"
 #include "cuda/cuda_error.h"
+#include "cuda/shared_library.h"
 
 namespace tutti::cuda {
 
@@ -213,32 +213,16 @@ std::vector<std::string> cublas_directories() {
 
 Result<std::unique_ptr<CublasLt>> CublasLt::open(const std::vector<std::string>& directories,
                                                  TuningCache* cache) {
-  std::vector<std::string> candidates{kLibrary};
-  for (const std::string& directory : directories) {
-    candidates.push_back(join_path(directory, kLibrary));
-  }
-  std::string tried;
-  for (const std::string& candidate : candidates) {
-    void* library = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      // The reason matters only where a file is there and does not load.
-      const bool there = candidate != kLibrary && file_exists(candidate);
-      tried += fmt::format("{}{}{}",
-                           tried.empty() ? "" : ", ",
-                           candidate,
-                           there ? fmt::format(" ({})", dlerror()) : "");
-      continue;
-    }
-    auto impl = std::make_unique<Impl>();
-    TUTTI_RETURN_IF_ERROR(impl->load(library, candidate));
-    impl->cache = cache;
-    return std::unique_ptr<CublasLt>(new CublasLt(std::move(impl)));
-  }
-  return error(
-      StatusCode::kUnavailable,
-      "cuBLASLt of CUDA 13 was not found (tried {}); install it (Debian and Ubuntu: package "
-      "libcublas-13-0; pip: nvidia-cublas) or add its directory to LD_LIBRARY_PATH",
-      tried);
+  TUTTI_TRY(const SharedLibrary library,
+            open_shared_library(kLibrary,
+                                directories,
+                                "cuBLASLt of CUDA 13",
+                                "install it (Debian and Ubuntu: package libcublas-13-0; pip: "
+                                "nvidia-cublas) or add its directory to LD_LIBRARY_PATH"));
+  auto impl = std::make_unique<Impl>();
+  TUTTI_RETURN_IF_ERROR(impl->load(library.handle, library.path));
+  impl->cache = cache;
+  return std::unique_ptr<CublasLt>(new CublasLt(std::move(impl)));
 }
 
 std::string CublasLt::version() const {

@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include "base/file.h"
+#include "cuda/shared_library.h"
 
 namespace tutti::cuda {
 
@@ -21,36 +21,21 @@ std::vector<std::string> nccl_directories() {
 
 Result<std::shared_ptr<const NcclLibrary>> NcclLibrary::open(
     const std::vector<std::string>& directories) {
-  std::vector<std::string> candidates{kLibrary};
-  for (const std::string& directory : directories) {
-    candidates.push_back(join_path(directory, kLibrary));
+  TUTTI_TRY(const SharedLibrary opened,
+            open_shared_library(kLibrary,
+                                directories,
+                                "NCCL",
+                                "install it (Debian and Ubuntu: package libnccl2; pip: "
+                                "nvidia-nccl-cu13) or add its directory to LD_LIBRARY_PATH"));
+  std::shared_ptr<NcclLibrary> library(new NcclLibrary());
+#define TUTTI_LOAD(name)                                                                       \
+  library->name = reinterpret_cast<decltype(library->name)>(dlsym(opened.handle, #name));      \
+  if (library->name == nullptr) {                                                              \
+    return error(StatusCode::kUnavailable, "{} has no {}; is it NCCL 2?", opened.path, #name); \
   }
-  std::string tried;
-  for (const std::string& candidate : candidates) {
-    // Never closed: NCCL has threads of its own.
-    void* opened = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (opened == nullptr) {
-      const bool there = candidate != kLibrary && file_exists(candidate);
-      tried += fmt::format("{}{}{}",
-                           tried.empty() ? "" : ", ",
-                           candidate,
-                           there ? fmt::format(" ({})", dlerror()) : "");
-      continue;
-    }
-    std::shared_ptr<NcclLibrary> library(new NcclLibrary());
-#define TUTTI_LOAD(name)                                                                     \
-  library->name = reinterpret_cast<decltype(library->name)>(dlsym(opened, #name));           \
-  if (library->name == nullptr) {                                                            \
-    return error(StatusCode::kUnavailable, "{} has no {}; is it NCCL 2?", candidate, #name); \
-  }
-    TUTTI_NCCL_FUNCTIONS(TUTTI_LOAD)
+  TUTTI_NCCL_FUNCTIONS(TUTTI_LOAD)
 #undef TUTTI_LOAD
-    return std::shared_ptr<const NcclLibrary>(std::move(library));
-  }
-  return error(StatusCode::kUnavailable,
-               "NCCL was not found (tried {}); install it (Debian and Ubuntu: package libnccl2; "
-               "pip: nvidia-nccl-cu13) or add its directory to LD_LIBRARY_PATH",
-               tried);
+  return std::shared_ptr<const NcclLibrary>(std::move(library));
 }
 
 std::string NcclLibrary::version() const {
