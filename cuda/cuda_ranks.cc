@@ -91,7 +91,7 @@ class PeerRanks final : public RankSet {
 
   std::string describe() const override {
     return group_->describe() +
-           (nccl_ ? fmt::format(", sums by NCCL {}", nccl_->library().version()) : std::string());
+           (nccl_ ? fmt::format(", sums by NCCL {}", nccl_->functions().version()) : std::string());
   }
 
   Status health() const override { return group_->health(); }

@@ -75,7 +75,7 @@ void NcclCommunicator::all_reduce_sum(TensorView x) {
     throw DeviceError(group_.health().message());
   }
   throw_if_failed(cudaSetDevice(device_.index()), "cudaSetDevice");
-  const NcclLibrary& f = nccl_.library();
+  const NcclLibrary& f = nccl_.functions();
   const Status status =
       f.check(f.ncclAllReduce(x.raw(),
                               x.raw(),

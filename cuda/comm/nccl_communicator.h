@@ -20,7 +20,7 @@ class NcclGroup {
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
 
-  const NcclLibrary& library() const { return *nccl_; }
+  const NcclLibrary& functions() const { return *nccl_; }
 
   ncclComm_t comm(int rank) const { return comms_[static_cast<size_t>(rank)]; }
 
