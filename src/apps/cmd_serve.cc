@@ -6,11 +6,10 @@
 #include <optional>
 #include <thread>
 
+#include "apps/serve_config.h"
 #include "apps/serve_shutdown.h"
 #include "apps/serve_supervised.h"
 #include "apps/text_model.h"
-#include "apps/version.h"
-#include "backend/cuda_plugin.h"
 #include "backend/select.h"
 #include "base/log_event.h"
 #include "doctor/xid_table.h"
@@ -75,22 +74,11 @@ std::unique_ptr<GpuWatch> watch_gpus(const ModelFlags& flags) {
 }
 
 ServerConfig server_config(const ServeOptions& options) {
-  ServerConfig config;
-  config.host = options.host;
-  config.port = static_cast<uint16_t>(options.port);
-  config.unix_socket = options.socket;
-  if (options.socket.empty()) {  // an engine's gateway has asked for the key
-    config.api_key = options.api_key.empty() ? read_environment().api_key : options.api_key;
+  ServerConfig config = serve_config(options);
+  if (!options.socket.empty()) {
+    config.unix_socket = options.socket;
+    config.api_key.clear();  // the gateway has asked for the key
   }
-  config.insecure = options.insecure;
-  config.allowed_origins = options.allowed_origins;
-  config.allowed_hosts = options.allowed_hosts;
-  config.tls_certificate = options.tls_certificate;
-  config.tls_key = options.tls_key;
-  config.limits = options.limits;
-  config.request_limits = options.request_limits;
-  config.version = program_version();
-  config.build = build_id();
   return config;
 }
 

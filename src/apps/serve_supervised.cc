@@ -13,6 +13,7 @@
 
 #include "apps/common.h"
 #include "apps/machine_inventory.h"
+#include "apps/serve_config.h"
 #include "apps/version.h"
 #include "backend/cuda_plugin.h"
 #include "backend/select.h"
@@ -52,28 +53,6 @@ std::vector<std::string> engine_environment() {
     }
   }
   return out;
-}
-
-std::string api_key(const ServeOptions& options) {
-  return options.api_key.empty() ? read_environment().api_key : options.api_key;
-}
-
-ServerConfig gateway_config(const ServeOptions& options, std::shared_ptr<RemoteModels> models) {
-  ServerConfig config;
-  config.host = options.host;
-  config.port = static_cast<uint16_t>(options.port);
-  config.api_key = api_key(options);
-  config.insecure = options.insecure;
-  config.allowed_origins = options.allowed_origins;
-  config.allowed_hosts = options.allowed_hosts;
-  config.tls_certificate = options.tls_certificate;
-  config.tls_key = options.tls_key;
-  config.limits = options.limits;
-  config.request_limits = options.request_limits;
-  config.version = program_version();
-  config.build = build_id();
-  config.remote = std::move(models);
-  return config;
 }
 
 // Flags that the server was started with hold for every engine, unless its launch says otherwise.
@@ -293,7 +272,8 @@ Result<int> supervise(const ServeOptions& options, Shutdown& shutdown) {
     const std::optional<LaunchView> launch = raw->find(model);
     return launch ? xinference_members(*launch) : std::string();
   });
-  ServerConfig server_config = gateway_config(options, gateway);
+  ServerConfig server_config = serve_config(options);
+  server_config.remote = gateway;
   const std::string address = fmt::format("http://{}:{}", options.host, options.port);
   server_config.keys = ring;
   server_config.management = std::make_shared<KeysApi>(
