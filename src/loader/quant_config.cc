@@ -140,16 +140,16 @@ Status parse_weights(const JsonObject& json,
 // compressed-tensors: groups of modules, of which one scheme of weights is read.
 Result<QuantConfig> parse_compressed(FieldReader& fields,
                                      const std::string& where,
-                                     const std::string& model_type) {
+                                     const std::string& model_dtype) {
   const std::string format = fields.required_string("format");
   const JsonObject* groups = fields.optional_object("config_groups");
   TUTTI_RETURN_IF_ERROR(fields.status());
   if (groups == nullptr || groups->empty()) {
     return invalid("{}.config_groups is missing, wanted the schemes of the weights", where);
   }
-  const DType scales = model_type == "float16"   ? DType::kF16
-                       : model_type == "float32" ? DType::kF32
-                                                 : DType::kBF16;
+  const DType scales = model_dtype == "float16"   ? DType::kF16
+                       : model_dtype == "float32" ? DType::kF32
+                                                  : DType::kBF16;
   QuantConfig quant;
   for (const JsonMember& group : *groups) {
     const std::string at = fmt::format("{}.config_groups.{}", where, group.key);
@@ -281,7 +281,7 @@ bool QuantConfig::converts(std::string_view tensor) const {
 
 Result<QuantConfig> parse_quant_config(const JsonObject& json,
                                        const std::string& where,
-                                       const std::string& model_type) {
+                                       const std::string& model_dtype) {
   FieldReader fields(json, where);
   const std::string method = fields.required_string("quant_method");
   TUTTI_RETURN_IF_ERROR(fields.status());
@@ -289,7 +289,7 @@ Result<QuantConfig> parse_quant_config(const JsonObject& json,
     return parse_fp8(fields, where);
   }
   if (method == "compressed-tensors") {
-    return parse_compressed(fields, where, model_type);
+    return parse_compressed(fields, where, model_dtype);
   }
   return error(StatusCode::kUnsupported,
                "{}: quant_method \"{}\" is not supported; supported are \"fp8\" and "

@@ -47,11 +47,11 @@ struct QuantConfig {
   }
 };
 
-/// Reads `quantization_config`. where: its place, for messages; model_type: "torch_dtype" or
+/// Reads `quantization_config`. where: its place, for messages; model_dtype: "torch_dtype" or
 /// "dtype" of the model, which scales are stored in where nothing else is said. kUnsupported names
 /// what is not and what is.
 Result<QuantConfig> parse_quant_config(const JsonObject& json,
                                        const std::string& where,
-                                       const std::string& model_type);
+                                       const std::string& model_dtype);
 
 }  // namespace tutti
