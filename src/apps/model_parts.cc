@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "loader/checkpoint_files.h"
+#include "text/tokenizer.h"
 
 namespace tutti {
 
@@ -217,7 +218,7 @@ Status check_download(const std::string& directory) {
 }
 
 std::string missing_for_chat(const std::string& directory) {
-  if (!file_exists(join_path(directory, "tokenizer.json"))) {
+  if (!Tokenizer::is_in(directory)) {
     const std::string other = other_tokenizer(directory);
     return fmt::format(
         "{}: there is no tokenizer.json{}: the model takes token ids and no text. {}",

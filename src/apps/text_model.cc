@@ -47,7 +47,7 @@ Result<TextModel> load_text_model(const ModelFlags& flags,
       log_warn("{}", missing);
     }
   }
-  if (file_exists(join_path(options.directory, "tokenizer.json"))) {
+  if (Tokenizer::is_in(options.directory)) {
     TUTTI_TRY(model.tokenizer, Tokenizer::load(options.directory));
     options.vocab_limit = model.tokenizer->vocab_size();
     Result<std::shared_ptr<const ChatTemplate>> chat_template =

@@ -112,6 +112,10 @@ std::string_view BpeModel::bytes(int32_t id) const {
   return std::string_view(storage_).substr(span.offset, span.length);
 }
 
+size_t BpeModel::table_size(size_t entries) {
+  return std::bit_ceil(entries * 2 + 2);
+}
+
 // At least `readable` >= bytes.size() bytes may be read from where `bytes` begin.
 BpeModel::Key BpeModel::make_key(std::string_view bytes, size_t readable) {
   Key key{};

@@ -19,6 +19,12 @@ namespace tutti {
 /// Token ids must be below this: tables have one entry per id.
 inline constexpr int32_t kMaxTokenIds = 1 << 24;
 
+/// A token of tiktoken's vocabularies; its rank is its id.
+struct TokenRank {
+  std::string bytes;
+  int32_t rank = 0;
+};
+
 /// What a piece consists of before merging.
 enum class BpeSymbols {
   kBytes,      ///< bytes; the vocabulary spells them in GPT-2's alphabet
@@ -84,6 +90,10 @@ class BpeModel {
                                     const std::string& where,
                                     BpeSymbols symbols = BpeSymbols::kBytes);
 
+  /// tiktoken's: neighbours merge if their bytes joined are a token, the lowest rank first, and a
+  /// piece that is a token is that. kCorrupt: a token or rank that is given twice.
+  static Result<BpeModel> from_ranks(std::span<const TokenRank> tokens, const std::string& where);
+
   /// Appends the ids of one pre-token. kUnsupported if the vocabulary lacks one of its bytes.
   /// O(n log n) in the bytes of the piece, which must be fewer than 2^31.
   Status encode(std::string_view piece, std::vector<int32_t>& out, BpeScratch& scratch) const;
@@ -119,6 +129,7 @@ class BpeModel {
 
  private:
   friend class BpeLoader;
+  friend class RankedBpeLoader;
   friend class WholeCharactersFinder;
   static constexpr uint32_t kNoToken = UINT32_MAX;
   static constexpr int32_t kNoRank = INT32_MAX;
@@ -149,6 +160,7 @@ class BpeModel {
     uint32_t direct : 1 = 0;
   };
 
+  static size_t table_size(size_t entries);
   static Key make_key(std::string_view bytes, size_t readable);
   const Slot* find_slot(std::string_view bytes, const Key& key) const;
   int32_t find_rank(int32_t left, int32_t right) const;

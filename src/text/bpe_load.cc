@@ -15,10 +15,6 @@ bool occurs_in_utf8(int byte) {
   return byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
 }
 
-size_t table_size(size_t entries) {
-  return std::bit_ceil(entries * 2 + 2);
-}
-
 // "a b" or ["a", "b"]
 Result<std::pair<std::string_view, std::string_view>> parse_merge(const Json& json,
                                                                   const std::string& where) {
@@ -123,7 +119,7 @@ class BpeLoader {
       max_id = std::max(max_id, member.value.as_int());
     }
     model_.spans_.resize(static_cast<size_t>(max_id) + 1);
-    model_.index_.resize(table_size(vocab.size()));
+    model_.index_.resize(BpeModel::table_size(vocab.size()));
     for (const JsonMember& member : vocab) {
       const auto id = static_cast<int32_t>(member.value.as_int());
       if (model_.has(id)) {
@@ -216,7 +212,7 @@ class BpeLoader {
   }
 
   Status read_merges(const JsonObject& vocab, const JsonArray& merges) {
-    model_.merges_.resize(table_size(merges.size()));
+    model_.merges_.resize(BpeModel::table_size(merges.size()));
     model_.pair_filter_.resize(
         std::bit_ceil(merges.size() / 10 + 1));  // six bits per merge or more
     std::string joined;

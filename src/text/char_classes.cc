@@ -67,6 +67,14 @@ std::vector<CharBits> plain_classes() {
   return by_code;
 }
 
+std::vector<CharBits> word_classes() {
+  std::vector<CharBits> by_code = plain_classes();
+  mark("\\p{Han}+", kHan, by_code);
+  mark("[\\p{Lu}\\p{Lt}]+", kCapital, by_code);
+  mark("\\p{Ll}+", kSmall, by_code);
+  return by_code;
+}
+
 std::vector<CharBits> deepseek_classes(bool inside) {
   std::vector<CharBits> by_code = plain_classes();
   for (char32_t code = 0; code < by_code.size(); ++code) {
@@ -101,6 +109,11 @@ CharTable::CharTable(const std::vector<CharBits>& by_code) {
 
 const CharTable& CharTable::plain() {
   static const CharTable kTable(plain_classes());
+  return kTable;
+}
+
+const CharTable& CharTable::words() {
+  static const CharTable kTable(word_classes());
   return kTable;
 }
 

@@ -9,7 +9,7 @@
 namespace tutti {
 
 /// Bits of a character's class. None set: control, format, private and unassigned characters.
-using CharBits = uint8_t;
+using CharBits = uint16_t;
 
 inline constexpr CharBits kLetter = 1;       // \p{L}
 inline constexpr CharBits kMark = 2;         // \p{M}
@@ -18,6 +18,9 @@ inline constexpr CharBits kPunctuation = 8;  // \p{P} or \p{S}
 inline constexpr CharBits kWhiteSpace = 16;  // \s: White_Space
 inline constexpr CharBits kLineEnd = 32;     // CR, LF; also kWhiteSpace
 inline constexpr CharBits kCjk = 64;         // see CharTable::deepseek()
+inline constexpr CharBits kHan = 256;        // \p{Han}; this and the next two: see words()
+inline constexpr CharBits kCapital = 512;    // \p{Lu}, \p{Lt}
+inline constexpr CharBits kSmall = 1024;     // \p{Ll}
 inline constexpr CharBits kMultiByte = 128;  // in CharTable::of_byte: look at the whole character
 
 /// Immutable. The tables are made on first use, in some 20 ms, and shared by all tokenizers.
@@ -26,6 +29,9 @@ class CharTable {
   /// Classes as the translated patterns of UnicodeRegex see them, made by asking it: so the
   /// hand-written splitters cannot disagree with PCRE2 about a character.
   static const CharTable& plain();
+
+  /// With Chinese, capital and small letters told apart.
+  static const CharTable& words();
 
   /// For DeepSeek, whose patterns take runs of U+4E00..9FA5 and U+3040..30FF apart from the rest:
   /// the classes outside such runs, where these characters have kCjk and nothing else.

@@ -1,5 +1,7 @@
 #include "text/chat_template.h"
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "jinja/json_value.h"
 #include "text/chat_messages.h"
@@ -106,6 +108,37 @@ Result<Sources> find_sources(const std::string& model_dir, const Json& config) {
   return sources;
 }
 
+// What Kimi's tokenizer does before its template sees the tools.
+bool sorts_tools(const Json& tokenizer_config) {
+  const Json* name = tokenizer_config.find("tokenizer_class");
+  return name != nullptr && name->is_string() && name->as_string() == "TikTokenTokenizer";
+}
+
+Json with_sorted_keys(const Json& json) {
+  if (json.is_array()) {
+    JsonArray items;
+    for (const Json& item : json.as_array()) {
+      items.push_back(with_sorted_keys(item));
+    }
+    return Json(std::move(items));
+  }
+  if (!json.is_object()) {
+    return json;
+  }
+  std::vector<const JsonMember*> members;
+  for (const JsonMember& member : json.as_object().members()) {
+    members.push_back(&member);
+  }
+  std::sort(members.begin(), members.end(), [](const JsonMember* a, const JsonMember* b) {
+    return a->key < b->key;
+  });
+  JsonObject sorted;
+  for (const JsonMember* member : members) {
+    sorted.append(member->key, with_sorted_keys(member->value));
+  }
+  return Json(std::move(sorted));
+}
+
 Result<Value> tools_value(const Json* tools, jinja::Budget& budget) {
   if (tools == nullptr || tools->is_null() || (tools->is_array() && tools->as_array().empty())) {
     return Value(jinja::None{});
@@ -173,6 +206,7 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::load(const std::string
   std::shared_ptr<ChatTemplate> chat(new ChatTemplate(std::move(*main), special_tokens_of(config)));
   chat->reasoning_ = find_reasoning_markup(sources.main);
   chat->tool_calls_ = find_tool_call_markup(sources.tool_use.value_or(sources.main));
+  chat->sorts_tools_ = sorts_tools(config);
   if (sources.tool_use) {
     Result<jinja::Template> tool_use = jinja::Template::parse(*sources.tool_use);
     if (!tool_use.ok()) {
@@ -186,6 +220,7 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::load(const std::string
 Result<RenderedPrompt> ChatTemplate::render(const ChatTemplateInput& input) const {
   TUTTI_RETURN_IF_ERROR(check_kwargs(input.kwargs));
   std::optional<ChatMessages> messages;  // borrowed from by the rendering
+  std::optional<Json> sorted;            // so is this
   bool has_tools =
       input.tools != nullptr && input.tools->is_array() && !input.tools->as_array().empty();
   const Variant& chosen = has_tools && tool_use_ ? *tool_use_ : main_;
@@ -208,7 +243,11 @@ Result<RenderedPrompt> ChatTemplate::render(const ChatTemplateInput& input) cons
         }
         TUTTI_TRY(Value message_list,
                   messages.emplace(globals.budget(), parts).prepare(input.messages));
-        TUTTI_TRY(Value tools, tools_value(input.tools, globals.budget()));
+        const Json* shown = input.tools;
+        if (sorts_tools_ && shown != nullptr) {
+          shown = &sorted.emplace(with_sorted_keys(*shown));
+        }
+        TUTTI_TRY(Value tools, tools_value(shown, globals.budget()));
         globals.set("messages", std::move(message_list));
         globals.set("tools", std::move(tools));
         globals.set("add_generation_prompt", input.add_generation_prompt);

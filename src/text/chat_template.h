@@ -73,6 +73,7 @@ class ChatTemplate {
 
   Variant main_;
   std::optional<Variant> tool_use_;
+  bool sorts_tools_ = false;  ///< the keys of tools are shown in order
   JsonObject special_tokens_;
   const ReasoningMarkup* reasoning_ = nullptr;
   const ToolCallMarkup* tool_calls_ = nullptr;

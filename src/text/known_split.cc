@@ -4,6 +4,7 @@
 #include <string>
 
 #include "text/pretokenizer.h"
+#include "text/word_patterns.h"
 
 namespace tutti {
 
@@ -79,6 +80,44 @@ class Scanner {
     return white_space</*kLineEnds=*/true, /*kStop=*/0>(at);
   }
 
+  // What may stand before a word does where there is one behind it. The first of the pattern's
+  // alternatives that fits counts: a word of small letters before one of capitals, with something
+  // before it before one without.
+  template <bool kHanApart>
+  uint32_t piece_words(uint32_t at) const {
+    const Char first = char_at(at);
+    if (kHanApart && (first.bits & kHan) != 0) {
+      return skip<kHan>(first.end);
+    }
+    const bool may_precede = (first.bits & (kLetter | kNumber | kLineEnd)) == 0;
+    const uint32_t begins[] = {may_precede ? first.end : at, at};
+    for (const uint32_t begin : begins) {
+      if (const uint32_t end = small_word<kHanApart>(begin)) {
+        return with_contraction(end);
+      }
+    }
+    for (const uint32_t begin : begins) {
+      const uint32_t end = skip_class<kHanApart, kSmall>(begin);
+      if (end != begin) {
+        return with_contraction(end);
+      }
+    }
+    if ((first.bits & kNumber) != 0) {
+      return skip_numbers<3>(first.end);
+    }
+    constexpr CharBits kNotSymbol = kWhiteSpace | kLetter | kNumber;
+    if ((first.bits & kWhiteSpace) == 0) {
+      return after_symbols<kHanApart>(skip_until<kNotSymbol>(first.end));
+    }
+    if (byte(at) == ' ' && first.end < size_) {
+      const Char second = char_at(first.end);
+      if ((second.bits & kNotSymbol) == 0) {
+        return after_symbols<kHanApart>(skip_until<kNotSymbol>(second.end));
+      }
+    }
+    return white_space</*kLineEnds=*/true, /*kStop=*/0>(at);
+  }
+
   uint32_t piece_gpt2(uint32_t at) const {
     if (byte(at) == '\'') {
       if (const uint32_t length = contraction<false>(at)) {
@@ -138,6 +177,56 @@ class Scanner {
   uint8_t byte(uint32_t at) const { return static_cast<uint8_t>(text_[at]); }
 
   uint32_t tail(uint32_t at) const { return byte(at) & 0x3FU; }
+
+  // Whether the character is of a word: a letter or mark, but none of these.
+  template <bool kHanApart, CharBits kNot>
+  static bool in_word(CharBits bits) {
+    return (bits & (kLetter | kMark)) != 0 && (bits & (kHanApart ? kHan | kNot : kNot)) == 0;
+  }
+
+  template <bool kHanApart, CharBits kNot>
+  uint32_t skip_class(uint32_t at) const {
+    while (at < size_) {
+      const Char c = char_at(at);
+      if (!in_word<kHanApart, kNot>(c.bits)) {
+        break;
+      }
+      at = c.end;
+    }
+    return at;
+  }
+
+  // All but small letters, then at least one of all but capitals; 0: there is none. What is
+  // neither may be either: the last of these ends the word if no small letter follows.
+  template <bool kHanApart>
+  uint32_t small_word(uint32_t at) const {
+    uint32_t after_neither = 0;
+    while (at < size_) {
+      const Char c = char_at(at);
+      if (!in_word<kHanApart, kSmall>(c.bits)) {
+        break;
+      }
+      at = c.end;
+      after_neither = (c.bits & kCapital) == 0 ? at : after_neither;
+    }
+    const uint32_t end = skip_class<kHanApart, kCapital>(at);
+    return end != at ? end : after_neither;
+  }
+
+  uint32_t with_contraction(uint32_t at) const {
+    return at < size_ && byte(at) == '\'' ? at + contraction<true>(at) : at;
+  }
+
+  template <bool kHanApart>
+  uint32_t after_symbols(uint32_t at) const {
+    if (kHanApart) {
+      return skip<kLineEnd>(at);
+    }
+    while (at < size_ && (byte(at) == '\r' || byte(at) == '\n' || byte(at) == '/')) {
+      ++at;
+    }
+    return at;
+  }
 
   uint32_t piece_of_run(uint32_t at) const {
     const uint32_t end = match_deepseek(at);
@@ -295,10 +384,27 @@ bool is_isolated(const SplitStep& step, std::string_view pattern) {
          escape_line_ends(step.regex.pattern()) == pattern;
 }
 
+// The same where the pattern leaves nothing out: only matches are kept.
+bool is_kept(const SplitStep& step, std::string_view pattern) {
+  return is_isolated(step, pattern) || (step.behavior == SplitBehavior::kRemoved && step.invert &&
+                                        escape_line_ends(step.regex.pattern()) == pattern);
+}
+
+const CharTable& table_for(KnownSplit::Rule rule) {
+  switch (rule) {
+    case KnownSplit::Rule::kDeepSeek:
+      return CharTable::deepseek();
+    case KnownSplit::Rule::kO200k:
+    case KnownSplit::Rule::kKimi:
+      return CharTable::words();
+    default:
+      return CharTable::plain();
+  }
+}
+
 }  // namespace
 
-KnownSplit::KnownSplit(Rule rule)
-    : rule_(rule), table_(rule == Rule::kDeepSeek ? &CharTable::deepseek() : &CharTable::plain()) {}
+KnownSplit::KnownSplit(Rule rule) : rule_(rule), table_(&table_for(rule)) {}
 
 std::optional<KnownSplit> KnownSplit::recognise(std::span<const SplitStep> steps) {
   if (steps.size() == 1 && is_isolated(steps[0], kGpt2Pattern)) {
@@ -309,6 +415,12 @@ std::optional<KnownSplit> KnownSplit::recognise(std::span<const SplitStep> steps
   }
   if (steps.size() == 1 && is_isolated(steps[0], kLlama3Pattern)) {
     return KnownSplit(Rule::kLlama3);
+  }
+  if (steps.size() == 1 && is_kept(steps[0], kO200kPattern)) {
+    return KnownSplit(Rule::kO200k);
+  }
+  if (steps.size() == 1 && is_kept(steps[0], kKimiPattern)) {
+    return KnownSplit(Rule::kKimi);
   }
   if (steps.size() != kDeepSeekPatterns.size()) {
     return std::nullopt;
@@ -333,22 +445,29 @@ size_t KnownSplit::next(std::string_view text, uint32_t& at, std::span<uint32_t>
       return fill(size, at, ends, [&](uint32_t i) { return scanner.piece_qwen2<3>(i); });
     case Rule::kDeepSeek:
       return fill(size, at, ends, [&](uint32_t i) { return scanner.piece_deepseek(i); });
+    case Rule::kO200k:
+      return fill(size, at, ends, [&](uint32_t i) { return scanner.piece_words<false>(i); });
+    case Rule::kKimi:
+      return fill(size, at, ends, [&](uint32_t i) { return scanner.piece_words<true>(i); });
   }
   return 0;
 }
 
 // After a letter (or CJK, where that is a class of its own) comes a character that no rule puts
-// into a letter's piece: every rule's piece with a letter in it ends with its run of letters.
+// into a letter's piece: every rule's piece with a letter in it ends with its run of letters, or
+// with the contraction behind that.
 uint32_t KnownSplit::safe_cut(std::string_view text, uint32_t from) const {
   const Scanner scanner(*table_, text);
   const auto size = static_cast<uint32_t>(text.size());
   while (from < size && (static_cast<uint8_t>(text[from]) & 0xC0U) == 0x80) {
     ++from;
   }
+  const bool contracts = rule_ == Rule::kO200k || rule_ == Rule::kKimi;
   bool after_letter = false;
   while (from < size) {
     const Char c = scanner.char_at(from);
-    if (after_letter && (c.bits & (kLetter | kMark | kNumber | kCjk)) == 0) {
+    if (after_letter && (c.bits & (kLetter | kMark | kNumber | kCjk | kHan)) == 0 &&
+        !(contracts && text[from] == '\'')) {
       return from;
     }
     after_letter = (c.bits & (kLetter | kCjk)) != 0;

@@ -18,9 +18,11 @@ class KnownSplit {
  public:
   enum class Rule {
     kGpt2,
-    kQwen2,    ///< also Qwen 2.5 and 3: one digit per piece
-    kLlama3,   ///< as Qwen 2, up to three digits per piece
-    kDeepSeek  ///< DeepSeek-V3 and R1: three patterns one after the other
+    kQwen2,     ///< also Qwen 2.5 and 3: one digit per piece
+    kLlama3,    ///< as Qwen 2, up to three digits per piece
+    kDeepSeek,  ///< DeepSeek-V3 and R1: three patterns one after the other
+    kO200k,     ///< MiniMax-M2: words end where small letters do
+    kKimi       ///< as that, Chinese characters apart
   };
 
   explicit KnownSplit(Rule rule);

@@ -247,6 +247,15 @@ Result<PreTokenizer> PreTokenizer::from_json(const Json* json, const std::string
   return out;
 }
 
+Result<PreTokenizer> PreTokenizer::of_matches(std::string_view pattern) {
+  PreTokenizer out;
+  TUTTI_TRY(UnicodeRegex regex, UnicodeRegex::compile(pattern));
+  out.before_prefix_.push_back({std::move(regex), SplitBehavior::kRemoved, /*invert=*/true});
+  out.byte_level_ = true;
+  out.known_ = KnownSplit::recognise(out.before_prefix_);
+  return out;
+}
+
 Status PreTokenizer::apply(const SplitStep& step,
                            std::string_view text,
                            std::vector<TextRange>& ranges,

@@ -44,6 +44,9 @@ class PreTokenizer {
   /// Other types are refused by name.
   static Result<PreTokenizer> from_json(const Json* json, const std::string& where);
 
+  /// Pieces are what `pattern` finds, over a vocabulary of bytes.
+  static Result<PreTokenizer> of_matches(std::string_view pattern);
+
   /// `text`: valid UTF-8, less than 2^31 bytes, alive as long as `pieces` is used.
   /// `scratch` is reused between calls. kUnsupported if a pattern exceeds its match limits.
   Status split(std::string_view text, PieceList& pieces, std::vector<TextRange>& scratch) const;

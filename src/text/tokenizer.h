@@ -1,5 +1,6 @@
 // Text to token ids and back, for Hugging Face tokenizer.json files with byte-level BPE (DeepSeek,
-// Qwen, Llama 3, GPT-2 and their relatives) or BPE with byte fallback (Gemma 3). Behaviour follows
+// Qwen, Llama 3, GPT-2 and their relatives) or BPE with byte fallback (Gemma 3), and for Kimi's
+// tiktoken.model. Behaviour follows
 // the `tokenizers` library: added tokens, normalizer, pre_tokenizer, model, post_processor,
 // decoder.
 #pragma once
@@ -31,13 +32,24 @@ struct EncodeOptions {
   int threads = 1;
 };
 
+inline constexpr const char* kTiktokenFile = "tiktoken.model";
+
 /// Immutable; shared by threads.
 class Tokenizer {
  public:
-  /// Reads tokenizer.json and, if there, tokenizer_config.json of a checkpoint directory.
+  /// Whether a checkpoint directory has a file that load() reads.
+  static bool is_in(const std::string& directory);
+
+  /// Reads tokenizer.json, or else tiktoken.model, and, if there, tokenizer_config.json of a
+  /// checkpoint directory.
   /// kNotFound, kCorrupt or kUnsupported with file and field path. What the library does not
   /// implement is refused by name: nothing is tokenized approximately.
   static Result<std::shared_ptr<const Tokenizer>> load(const std::string& directory);
+
+  /// A vocabulary of tiktoken. What surrounds it, the pattern above all, is in Python code beside
+  /// it: the class that tokenizer_config.json names must be one that is known, which is Kimi's.
+  static Result<std::shared_ptr<const Tokenizer>> from_tiktoken(std::string_view ranks,
+                                                                const Json* tokenizer_config);
 
   /// `tokenizer_config` may be null; of it bos_token, eos_token, add_bos_token and add_eos_token
   /// are read.
@@ -105,6 +117,7 @@ class Tokenizer {
 
  private:
   friend class TokenizerLoader;
+  friend class TokenizerParts;
   struct Work;
 
   static constexpr uint8_t kNone = 0;

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json_fields.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_parts.h"
 
 namespace tutti {
 
@@ -142,7 +143,7 @@ class TokenizerLoader {
     TUTTI_RETURN_IF_ERROR(
         read_post_processor(json.find("post_processor"), file + "post_processor", 0));
     if (config != nullptr) {
-      TUTTI_RETURN_IF_ERROR(read_config(*config));
+      TUTTI_RETURN_IF_ERROR(TokenizerParts::read_config(*config, t));
     }
     return std::shared_ptr<const Tokenizer>(std::move(tokenizer_));
   }
@@ -151,14 +152,6 @@ class TokenizerLoader {
   // One table of ids from the vocabulary and the added tokens, which must not contradict.
   Status merge_tables() {
     Tokenizer& t = *tokenizer_;
-    int32_t size = t.model_.size();
-    for (const AddedToken& token : t.added_.tokens()) {
-      size = std::max(size, token.id + 1);
-    }
-    t.kinds_.assign(static_cast<size_t>(size), Tokenizer::kNone);
-    for (int32_t id = 0; id < t.model_.size(); ++id) {
-      t.kinds_[static_cast<size_t>(id)] = t.model_.has(id) ? Tokenizer::kKnown : Tokenizer::kNone;
-    }
     for (const AddedToken& token : t.added_.tokens()) {
       const std::optional<std::string> bytes = t.model_.stored_form(token.content);
       const std::string_view in_vocab = t.model_.bytes(token.id);
@@ -178,10 +171,8 @@ class TokenizerLoader {
                      token.id,
                      *other);
       }
-      uint8_t& kind = t.kinds_[static_cast<size_t>(token.id)];
-      kind = static_cast<uint8_t>(Tokenizer::kKnown | Tokenizer::kAdded |
-                                  (token.special ? Tokenizer::kSpecial : 0));
     }
+    TokenizerParts::list_ids(t);
     return ok_status();
   }
 
@@ -292,58 +283,6 @@ class TokenizerLoader {
     return ok_status();
   }
 
-  // bos_token: a string or {"content": ...}
-  Result<std::optional<int32_t>> named_token(const JsonObject& config, std::string_view key) {
-    const Json* value = config.find(key);
-    if (value != nullptr && value->is_object()) {
-      value = value->find("content");
-    }
-    if (value == nullptr || value->is_null()) {
-      return std::optional<int32_t>();
-    }
-    if (!value->is_string()) {
-      return error(StatusCode::kCorrupt,
-                   "tokenizer_config.json: {}: got {}, wanted a string",
-                   key,
-                   value->type_name());
-    }
-    return tokenizer_->token_id(value->as_string());
-  }
-
-  // Hugging Face: LlamaTokenizerFast, which most checkpoints with add_bos_token name as their
-  // class, throws tokenizer.json's post-processor away and builds one from add_bos_token and
-  // add_eos_token; other classes keep the post-processor and ignore the two flags. So DeepSeek's
-  // BOS comes from the flag (its post-processor is a mere ByteLevel) and Llama 3's from the
-  // post-processor. Class names are unreliable, hence our rule: a token is added if either source
-  // asks for it, and once if both do.
-  Status read_config(const Json& json) {
-    if (!json.is_object()) {
-      return error(StatusCode::kCorrupt,
-                   "tokenizer_config.json: got {}, wanted an object",
-                   json.type_name());
-    }
-    const JsonObject& config = json.as_object();
-    Tokenizer& t = *tokenizer_;
-    TUTTI_TRY(t.bos_id_, named_token(config, "bos_token"));
-    TUTTI_TRY(t.eos_id_, named_token(config, "eos_token"));
-    FieldReader reader(config, "tokenizer_config.json");
-    const bool add_bos = reader.bool_or("add_bos_token", false);
-    const bool add_eos = reader.bool_or("add_eos_token", false);
-    TUTTI_RETURN_IF_ERROR(reader.status());
-    if ((add_bos && !t.bos_id_) || (add_eos && !t.eos_id_)) {
-      return error(StatusCode::kCorrupt,
-                   "tokenizer_config.json: add_{0}_token is true, but {0}_token names no token",
-                   add_bos && !t.bos_id_ ? "bos" : "eos");
-    }
-    if (add_bos && (t.prefix_.empty() || t.prefix_.front() != *t.bos_id_)) {
-      t.prefix_.insert(t.prefix_.begin(), *t.bos_id_);
-    }
-    if (add_eos && (t.suffix_.empty() || t.suffix_.back() != *t.eos_id_)) {
-      t.suffix_.push_back(*t.eos_id_);
-    }
-    return ok_status();
-  }
-
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
@@ -352,14 +291,28 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(const Json& tokeni
   return TokenizerLoader().run(tokenizer_json, tokenizer_config);
 }
 
+bool Tokenizer::is_in(const std::string& directory) {
+  return file_exists(join_path(directory, "tokenizer.json")) ||
+         file_exists(join_path(directory, kTiktokenFile));
+}
+
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::string& directory) {
-  TUTTI_TRY(const Json json, parse_json_file(join_path(directory, "tokenizer.json")));
   const std::string config_path = join_path(directory, "tokenizer_config.json");
   std::optional<Json> config;
   if (file_exists(config_path)) {
     TUTTI_TRY(config, parse_json_file(config_path));
   }
-  Result<std::shared_ptr<const Tokenizer>> tokenizer = from_json(json, config ? &*config : nullptr);
+  const Json* given = config ? &*config : nullptr;
+  const std::string path = join_path(directory, "tokenizer.json");
+  const std::string ranks_path = join_path(directory, kTiktokenFile);
+  Result<std::shared_ptr<const Tokenizer>> tokenizer = std::shared_ptr<const Tokenizer>();
+  if (file_exists(path) || !file_exists(ranks_path)) {
+    TUTTI_TRY(const Json json, parse_json_file(path));
+    tokenizer = from_json(json, given);
+  } else {
+    TUTTI_TRY(const std::string ranks, read_file(ranks_path));
+    tokenizer = from_tiktoken(ranks, given);
+  }
   if (!tokenizer.ok()) {
     return std::move(tokenizer).status().with_context(directory);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <optional>
 #include <vector>
 
 #include "base/utf8.h"
@@ -98,6 +99,7 @@ class Translator {
 
   Status open_set() {
     set_begin_ = pos_;
+    set_out_ = out_.size();
     in_set_ = true;
     copy(peek(1) == '^' ? 2 : 1);
     if (peek(0) == ']') {
@@ -115,10 +117,44 @@ class Translator {
       return refuse(pos_, "a nested or POSIX set");
     }
     if (c == '&' && peek(1) == '&') {
-      return refuse(pos_, "set intersection '&&'");
+      return intersection();
     }
     in_set_ = c != ']';
     copy(1);
+    return ok_status();
+  }
+
+  // [a&&[^b]], which PCRE2 does not know, is an a that is no b.
+  Status intersection() {
+    const size_t at = pos_;
+    if (excluded_begin_) {
+      return refuse(at, "a second '&&' in a set");
+    }
+    if (out_[set_out_ + 1] == '^' || peek(2) != '[' || peek(3) != '^') {
+      return refuse(at, "set intersection other than [a&&[^b]]");
+    }
+    const std::string members = out_.substr(set_out_) + "]";
+    out_.resize(set_out_);
+    pos_ += 4;
+    out_ += "(?:(?![";
+    excluded_begin_ = at;
+    while (pos_ < in_.size() && in_[pos_] != ']') {
+      if (in_[pos_] == '[' || (in_[pos_] == '&' && peek(1) == '&')) {
+        return refuse(pos_, "a set inside the second set of '&&'");
+      }
+      if (in_[pos_] == '\\') {
+        TUTTI_RETURN_IF_ERROR(escape());
+      } else {
+        copy(1);
+      }
+    }
+    if (peek(0) != ']' || peek(1) != ']') {
+      return refuse(at, "set intersection other than [a&&[^b]]");
+    }
+    pos_ += 2;
+    out_ += "])" + members + ")";
+    in_set_ = false;
+    excluded_begin_.reset();
     return ok_status();
   }
 
@@ -309,8 +345,10 @@ class Translator {
   std::string_view in_;
   std::string out_;
   size_t pos_ = 0;
-  size_t set_begin_ = 0;
+  size_t set_begin_ = 0;  // in in_
+  size_t set_out_ = 0;    // in out_
   bool in_set_ = false;
+  std::optional<size_t> excluded_begin_;
 };
 
 }  // namespace

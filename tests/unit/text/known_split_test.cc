@@ -11,6 +11,7 @@
 
 #include "base/utf8.h"
 #include "text/char_classes.h"
+#include "text/word_patterns.h"
 #include "tokenizer_files.h"
 
 namespace tutti {
@@ -39,6 +40,8 @@ const std::vector<Family>& families() {
     list.push_back({"Llama 3", make(sequence({split_step(kLlama3), byte_level()}))});
     list.push_back({"DeepSeek", make(deepseek_pre_tokenizer())});
     list.push_back({"GPT-2", make(byte_level(/*use_regex=*/true))});
+    list.push_back({"o200k", make(sequence({split_step(kO200kPattern), byte_level()}))});
+    list.push_back({"Kimi", *PreTokenizer::of_matches(kKimiPattern)});
     return list;
   }();
   return kFamilies;
@@ -100,10 +103,12 @@ std::string random_text(std::mt19937& random, size_t length) {
 }
 
 TEST(KnownSplit, RecognisesTheFamiliesAndNothingElse) {
-  const std::array<KnownSplit::Rule, 4> rules = {KnownSplit::Rule::kQwen2,
+  const std::array<KnownSplit::Rule, 6> rules = {KnownSplit::Rule::kQwen2,
                                                  KnownSplit::Rule::kLlama3,
                                                  KnownSplit::Rule::kDeepSeek,
-                                                 KnownSplit::Rule::kGpt2};
+                                                 KnownSplit::Rule::kGpt2,
+                                                 KnownSplit::Rule::kO200k,
+                                                 KnownSplit::Rule::kKimi};
   for (size_t i = 0; i < rules.size(); ++i) {
     const KnownSplit* known = families()[i].pre_tokenizer.known();
     ASSERT_NE(known, nullptr) << families()[i].name;
