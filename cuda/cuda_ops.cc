@@ -110,6 +110,27 @@ void CudaOps::run(const op::AddRmsNorm& args) {
          "add_rms_norm");
 }
 
+void CudaOps::run(const op::SumSquares& args) {
+  enter();
+  finish(cuda::sum_squares({args.y.data<float>(), args.y.stride(0)},
+                           const_rows(args.x),
+                           args.also.defined() ? const_rows(args.also) : ConstRows{},
+                           o_.stream),
+         "sum_squares");
+}
+
+void CudaOps::run(const op::NormPart& args) {
+  enter();
+  finish(cuda::norm_part(rows(args.y),
+                         const_rows(args.x),
+                         args.weight.data<float>(),
+                         {args.squares.data<float>(), args.squares.stride(0)},
+                         args.width,
+                         args.eps,
+                         o_.stream),
+         "norm_part");
+}
+
 void CudaOps::run(const op::Add& args) {
   enter();
   finish(cuda::add(rows(args.y), const_rows(args.x), o_.stream), "add");
@@ -147,18 +168,23 @@ void CudaOps::run(const op::WriteKv& args) {
 }
 
 void CudaOps::run(const op::RopeAndWriteKv& args) {
+  HeadNorms norms{.q = floats(args.q_norm), .k = floats(args.k_norm), .eps = args.norm_eps};
+  if (args.squares.defined()) {
+    norms.squares = {args.squares.data<float>(), args.squares.stride(0)};
+    norms.q_width = static_cast<float>(args.q_width);
+    norms.k_width = static_cast<float>(args.k_width);
+  }
   enter();
-  finish(cuda::rope_and_write_kv(
-             rows(args.q),
-             rows(args.k),
-             const_rows(args.v),
-             const_rows(args.table),
-             args.layout == RopeLayout::kInterleaved,
-             rows(args.k_cache),
-             rows(args.v_cache),
-             args.kv_places.data<int32_t>(),
-             {.q = floats(args.q_norm), .k = floats(args.k_norm), .eps = args.norm_eps},
-             o_.stream),
+  finish(cuda::rope_and_write_kv(rows(args.q),
+                                 rows(args.k),
+                                 const_rows(args.v),
+                                 const_rows(args.table),
+                                 args.layout == RopeLayout::kInterleaved,
+                                 rows(args.k_cache),
+                                 rows(args.v_cache),
+                                 args.kv_places.data<int32_t>(),
+                                 norms,
+                                 o_.stream),
          "rope_and_write_kv");
 }
 

@@ -31,7 +31,7 @@ __global__ void rope_table_kernel(Rows table,
 template <class T>
 __global__ void rope_kernel(Rows x, ConstRows table, bool interleaved) {
   take_turn();
-  const int64_t half = x.width / 2;
+  const int64_t half = table.width / 2;
   const float* cosines = row_of<float>(table, blockIdx.x);
   const float* sines = cosines + half;
   for (int64_t n = threadIdx.x; n < x.n1 * half; n += blockDim.x) {
@@ -63,6 +63,14 @@ __global__ void write_kv_kernel(Rows cache, ConstRows x, const int32_t* kv_place
 
 // By one warp, in place.
 template <class T>
+__device__ void scale_head(T* row, const float* weights, float factor, int64_t width) {
+  for (int64_t i = threadIdx.x % 32; i < width; i += 32) {
+    store(row + i, to_f32(row[i]) * factor * weights[i]);
+  }
+  __syncwarp();
+}
+
+template <class T>
 __device__ void normalize_head(T* row, const float* weights, float eps, int64_t width) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   float sum = 0.0F;
@@ -74,11 +82,7 @@ __device__ void normalize_head(T* row, const float* weights, float eps, int64_t 
   for (int step = 16; step > 0; step /= 2) {
     sum += __shfl_xor_sync(0xFFFFFFFFU, sum, step);
   }
-  const float inverse = 1.0F / sqrtf(sum / static_cast<float>(width) + eps);
-  for (int64_t i = lane; i < width; i += 32) {
-    store(row + i, to_f32(row[i]) * inverse * weights[i]);
-  }
-  __syncwarp();
+  scale_head(row, weights, 1.0F / sqrtf(sum / static_cast<float>(width) + eps), width);
 }
 
 // A warp takes one head of q or k, or as much of v. What goes to the cache is also left in place,
@@ -119,7 +123,7 @@ __global__ void rope_and_write_kv_kernel(Rows q,
   T* cached = is_key && place >= 0
                   ? row_of<T>(k_cache, place / block_size, place % block_size) + head * width
                   : nullptr;
-  const int64_t half = width / 2;
+  const int64_t half = table.width / 2;
   const float* cosines = row_of<float>(table, token);
   const float* sines = cosines + half;
   const auto rotate = [&](int64_t i, float cosine, float sine) {
@@ -142,13 +146,17 @@ __global__ void rope_and_write_kv_kernel(Rows q,
   float sine[kHeld];
 #pragma unroll
   for (int n = 0; n < kHeld; ++n) {
-    const int64_t i = min(int64_t{lane} + n * 32, half - 1);
-    cosine[n] = cosines[i];
-    sine[n] = sines[i];
+    const int64_t i = min(int64_t{lane} + n * 32, max(half, int64_t{1}) - 1);
+    cosine[n] = half > 0 ? cosines[i] : 0.0F;
+    sine[n] = half > 0 ? sines[i] : 0.0F;
   }
   const float* weights = is_key ? norms.k : norms.q;
   wait_for_previous_kernel();
-  if (weights != nullptr) {
+  if (norms.squares.data != nullptr) {
+    const float squares = norms.squares.data[token * norms.squares.stride + (is_key ? 1 : 0)];
+    const float mean = squares / (is_key ? norms.k_width : norms.q_width);
+    scale_head(row, weights + head * width, 1.0F / sqrtf(mean + norms.eps), width);
+  } else if (weights != nullptr) {
     normalize_head(row, weights, norms.eps, width);
   }
 #pragma unroll
@@ -159,6 +167,11 @@ __global__ void rope_and_write_kv_kernel(Rows q,
   }
   for (int64_t i = lane + kHeld * 32; i < half; i += 32) {
     rotate(i, cosines[i], sines[i]);
+  }
+  if (cached != nullptr) {  // what does not turn
+    for (int64_t i = 2 * half + lane; i < width; i += 32) {
+      cached[i] = row[i];
+    }
   }
 }
 

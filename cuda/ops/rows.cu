@@ -83,6 +83,37 @@ __global__ void add_rms_norm_kernel(
       eps);
 }
 
+// Block (t, 0) sums row t of x, block (t, 1) that of also.
+template <class T>
+__global__ void sum_squares_kernel(TypedRows<float> y, ConstRows x, ConstRows also) {
+  take_turn();
+  const ConstRows& rows = blockIdx.y == 0 ? x : also;
+  const T* from = row_of<T>(rows, blockIdx.x);
+  float squares = 0.0F;
+  for (int64_t i = threadIdx.x; i < rows.width; i += blockDim.x) {
+    const float value = to_f32(from[i]);
+    squares += value * value;
+  }
+  squares = block_reduce<Sum>(squares);
+  if (threadIdx.x == 0) {
+    y.data[blockIdx.x * y.stride + blockIdx.y] = squares;
+  }
+}
+
+template <class T>
+__global__ void norm_part_kernel(Rows y,
+                                 ConstRows x,
+                                 const float* weight,
+                                 TypedRows<const float> squares,
+                                 float width,
+                                 float eps) {
+  take_turn();
+  const float scale = 1.0F / sqrtf(squares.data[blockIdx.x * squares.stride] / width + eps);
+  const T* from = row_of<T>(x, blockIdx.x);
+  T* to = row_of<T>(y, blockIdx.x);
+  for_columns<1>(x.width, [&](int64_t i) { store(to + i, to_f32(from[i]) * scale * weight[i]); });
+}
+
 template <class Y, class X, int kWidth>
 __global__ void add_kernel(Rows y, ConstRows x) {
   take_turn();
@@ -196,6 +227,51 @@ cudaError_t add_rms_norm(const Rows& y,
                         weight,
                         eps);
     });
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t sum_squares(const TypedRows<float>& y,
+                        const ConstRows& x,
+                        const ConstRows& also,
+                        cudaStream_t s) {
+  if (x.n0 == 0) {
+    return cudaSuccess;
+  }
+  // As many threads whatever else is summed: a row is always summed alike.
+  with_act(x.type, [&](auto act) {
+    launch_overlapped(sum_squares_kernel<decltype(act)>,
+                      dim3(static_cast<unsigned>(x.n0), 2),
+                      norm_threads(x.width),
+                      s,
+                      y,
+                      x,
+                      also);
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t norm_part(const Rows& y,
+                      const ConstRows& x,
+                      const float* weight,
+                      const TypedRows<const float>& squares,
+                      int64_t width,
+                      float eps,
+                      cudaStream_t s) {
+  if (x.empty()) {
+    return cudaSuccess;
+  }
+  with_act(x.type, [&](auto act) {
+    launch_overlapped(norm_part_kernel<decltype(act)>,
+                      stretches<1>(x.n0, x.width),
+                      kThreads,
+                      s,
+                      y,
+                      x,
+                      weight,
+                      squares,
+                      static_cast<float>(width),
+                      eps);
   });
   return cudaGetLastError();
 }

@@ -14,6 +14,19 @@ cudaError_t add_rms_norm(const Rows& y,
                          const float* weight,
                          float eps,
                          cudaStream_t s);
+/// `y`: [t, 2]; also.data nullptr: 0 for it.
+cudaError_t sum_squares(const TypedRows<float>& y,
+                        const ConstRows& x,
+                        const ConstRows& also,
+                        cudaStream_t s);
+/// `squares`: [t, 1].
+cudaError_t norm_part(const Rows& y,
+                      const ConstRows& x,
+                      const float* weight,
+                      const TypedRows<const float>& squares,
+                      int64_t width,
+                      float eps,
+                      cudaStream_t s);
 cudaError_t add(const Rows& y, const ConstRows& x, cudaStream_t s);
 cudaError_t silu_mul(const Rows& y, const ConstRows& gate, const ConstRows& up, cudaStream_t s);
 cudaError_t gather_rows(const Rows& y, const ConstRows& x, const int32_t* rows, cudaStream_t s);
@@ -28,9 +41,12 @@ cudaError_t rope(const Rows& x, const ConstRows& table, bool interleaved, cudaSt
 
 /// RMSNorm of the heads of q and of k; null: none.
 struct HeadNorms {
-  const float* q = nullptr;  ///< [width of a head]
+  const float* q = nullptr;  ///< [width of a head]; with `squares` of all heads
   const float* k = nullptr;
   float eps = 0.0F;
+  TypedRows<const float> squares{};  ///< [t, 2] or null: all heads of q, and of k, have one norm
+  float q_width = 0.0F;              ///< over so many values, with `squares`
+  float k_width = 0.0F;
 };
 
 /// What op::WriteLatent is about; q.data nullptr: there is no q.

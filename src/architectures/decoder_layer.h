@@ -2,6 +2,7 @@
 // the feed-forward part is one gated MLP or a mixture of experts.
 #pragma once
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "architectures/decoder.h"
@@ -15,7 +16,8 @@ struct LayeredConfig : DecoderConfig {
   AttentionConfig attention;
   GatedMlpConfig mlp;
   MoeConfig moe;
-  std::vector<bool> has_experts;  ///< per layer; layers beyond its end have the MLP
+  std::vector<bool> has_experts;     ///< per layer; layers beyond its end have the MLP
+  std::string experts_name = "mlp";  ///< of layers with experts, in checkpoints
 };
 
 template <class Attention, class AttentionConfig>
@@ -28,7 +30,7 @@ class DecoderLayer {
         attn_(s / "self_attn", at_layer(c.attention, index)),
         mlp_norm_(s / "post_attention_layernorm", c.hidden, c.eps) {
     if (index < ssize(c.has_experts.size()) && c.has_experts[usize(index)]) {
-      moe_.emplace(s / "mlp", c.moe);
+      moe_.emplace(s / c.experts_name, c.moe);
     } else {
       mlp_.emplace(s / "mlp", c.mlp);
     }

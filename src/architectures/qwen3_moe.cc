@@ -60,7 +60,7 @@ Result<std::unique_ptr<CausalLm>> make_qwen3_moe(const HfConfig& config,
   GqaConfig c;
   TUTTI_RETURN_IF_ERROR(read_gqa_config(config, fields, {.max_context = 32768, .kv_heads = 4}, c));
   TUTTI_RETURN_IF_ERROR(check_full_attention(config, fields, c, /*per_layer=*/false));
-  c.attention.qk_norm = true;
+  c.attention.qk_norm = QkNorm::kHeads;
   c.attention.qkv_bias = fields.bool_or("attention_bias", false);
   c.attention.out_bias = c.attention.qkv_bias;
   TUTTI_RETURN_IF_ERROR(parse_experts(config, fields, c));

@@ -4,6 +4,7 @@
 
 #include "architectures/deepseek_v3.h"
 #include "architectures/llama.h"
+#include "architectures/minimax_m2.h"
 #include "architectures/qwen2.h"
 #include "architectures/qwen3.h"
 #include "architectures/qwen3_moe.h"
@@ -15,6 +16,7 @@ namespace {
 constexpr auto kArchitectures = std::to_array<Architecture>({
     {"DeepseekV3ForCausalLM", &make_deepseek_v3},
     {"LlamaForCausalLM", &make_llama},
+    {"MiniMaxM2ForCausalLM", &make_minimax_m2},
     {"Qwen2ForCausalLM", &make_qwen2},
     {"Qwen3ForCausalLM", &make_qwen3},
     {"Qwen3MoeForCausalLM", &make_qwen3_moe},

@@ -1,5 +1,6 @@
 #include "nn/attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tutti {
@@ -25,10 +26,27 @@ Attention::Attention(const Scope& scope, const AttentionConfig& c)
            c.qkv_bias),
       out_(
           scope, "o_proj", c.heads * c.head_dim, c.hidden, scaled(heads_, c.head_dim), c.out_bias) {
-  if (c.qk_norm) {
+  if (c.qk_norm == QkNorm::kHeads) {
     q_norm_.emplace(scope / "q_norm", c.head_dim, c.norm_eps);
     k_norm_.emplace(scope / "k_norm", c.head_dim, c.norm_eps);
+  } else if (c.qk_norm == QkNorm::kAll) {
+    q_norm_.emplace(scope / "q_norm", c.heads * c.head_dim, c.norm_eps, scaled(heads_, c.head_dim));
+    k_norm_.emplace(
+        scope / "k_norm", c.kv_heads * c.head_dim, c.norm_eps, scaled(kv_heads_, c.head_dim));
   }
+}
+
+// Of all ranks. A key that several ranks have counts once.
+TensorView Attention::sum_squares(const StepContext& ctx,
+                                  ConstTensorView q,
+                                  ConstTensorView k) const {
+  Communicator& ranks = ctx.parallel.tp;
+  const int64_t sharers = std::max<int64_t>(1, ranks.size() / c_.kv_heads);
+  const bool counts_keys = ranks.rank() % sharers == 0;
+  const TensorView sums = ctx.alloc_f32({q.dim(0), 2});
+  ctx.ops.call(op::SumSquares{.y = sums, .x = q, .also = counts_keys ? k : ConstTensorView()});
+  ranks.all_reduce_sum(sums);
+  return sums;
 }
 
 TensorView Attention::operator()(const StepContext& ctx,
@@ -56,6 +74,11 @@ TensorView Attention::operator()(const StepContext& ctx,
     rope.q_norm = q_norm_->weight();
     rope.k_norm = k_norm_->weight();
     rope.norm_eps = q_norm_->eps();
+  }
+  if (c_.qk_norm == QkNorm::kAll) {
+    rope.squares = sum_squares(ctx, qkv.slice(1, 0, q_width), qkv.slice(1, q_width, kv_width));
+    rope.q_width = c_.heads * c_.head_dim;
+    rope.k_width = c_.kv_heads * c_.head_dim;
   }
   ctx.ops.call(rope);
   const TensorView out = ctx.alloc({t, heads_.count, c_.head_dim});

@@ -8,6 +8,13 @@
 
 namespace tutti {
 
+/// RMSNorm of queries and of keys before rotation.
+enum class QkNorm {
+  kNone,
+  kHeads,  ///< of every head, with one weight for all (Qwen3)
+  kAll,    ///< of all heads of a token together, wherever the heads are (MiniMax-M2)
+};
+
 struct AttentionConfig {
   int64_t layer = 0;
   int64_t hidden = 0;
@@ -16,7 +23,7 @@ struct AttentionConfig {
   int64_t head_dim = 0;
   bool qkv_bias = false;
   bool out_bias = false;
-  bool qk_norm = false;    ///< RMSNorm of every query and key head before rotation (Qwen3)
+  QkNorm qk_norm = QkNorm::kNone;
   double norm_eps = 1e-6;  ///< of those norms
 };
 
@@ -25,7 +32,8 @@ class Attention {
   Attention(const Scope& scope, const AttentionConfig& config);
   TensorView operator()(const StepContext& ctx,
                         ConstTensorView x,
-                        ConstTensorView rope_table) const;  // [t, hidden] -> [t, hidden]
+                        ConstTensorView rope_table) const;  // [t, hidden] -> [t, hidden]; rotates
+                                                            // as many dimensions as the table has
 
   /// Planes on this rank: keys, values.
   KvLayerLayout kv_layout() const {
@@ -33,11 +41,13 @@ class Attention {
   }
 
  private:
+  TensorView sum_squares(const StepContext& ctx, ConstTensorView q, ConstTensorView k) const;
+
   AttentionConfig c_;
   Range heads_;
   Range kv_heads_;
   Linear qkv_;
-  std::optional<RmsNorm> q_norm_;  // one weight of head_dim for all heads
+  std::optional<RmsNorm> q_norm_;
   std::optional<RmsNorm> k_norm_;
   RowParallelLinear out_;
 };

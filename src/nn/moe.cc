@@ -11,11 +11,11 @@ Moe::Moe(const Scope& scope, const MoeConfig& c)
             {0, c.hidden},
             /*bias=*/false),
       gate_up_(stacked(
-          scope, {"gate_proj", "up_proj"}, c.expert_width, width_, c.hidden, {0, c.hidden})),
-      down_(stacked(scope, {"down_proj"}, c.hidden, {0, c.hidden}, c.expert_width, width_)) {
+          scope, {c.names.gate, c.names.up}, c.expert_width, width_, c.hidden, {0, c.hidden})),
+      down_(stacked(scope, {c.names.down}, c.hidden, {0, c.hidden}, c.expert_width, width_)) {
   if (c.selection_bias) {
     ParamSpec spec;
-    spec.name = scope.name("gate.e_score_correction_bias");
+    spec.name = scope.name(c.names.selection_bias);
     spec.sources = {{spec.name, c.experts, {0, c.experts}}};
     spec.dtype = DTypeRule::kF32;
     bias_ = scope.registry().add(std::move(spec));

@@ -2,18 +2,28 @@
 // (DeepSeekMoE, arXiv:2401.06066; routing of DeepSeek-V3, arXiv:2412.19437 section 2.1.2).
 #pragma once
 #include <optional>
+#include <string>
 
 #include "nn/mlp.h"
 
 namespace tutti {
 
+/// Of a layer's parts in checkpoints.
+struct MoeNames {
+  std::string selection_bias = "gate.e_score_correction_bias";
+  std::string gate = "gate_proj";  ///< of each expert, as up and down
+  std::string up = "up_proj";
+  std::string down = "down_proj";
+};
+
 struct MoeConfig {
   int64_t hidden = 0;
   int64_t experts = 0;
   int64_t expert_width = 0;
-  int64_t shared_width = 0;     ///< 0: no shared experts
-  bool selection_bias = false;  ///< gate.e_score_correction_bias
+  int64_t shared_width = 0;  ///< 0: no shared experts
+  bool selection_bias = false;
   RouterParams router;
+  MoeNames names;
 };
 
 class Moe {

@@ -7,10 +7,14 @@ namespace tutti {
 
 class RmsNorm {
  public:
-  RmsNorm(const Scope& scope, int64_t width, double eps) : eps_(static_cast<float>(eps)) {
+  RmsNorm(const Scope& scope, int64_t width, double eps) : RmsNorm(scope, width, eps, {0, width}) {}
+
+  /// `take`: the columns this rank owns.
+  RmsNorm(const Scope& scope, int64_t width, double eps, Range take)
+      : eps_(static_cast<float>(eps)) {
     ParamSpec spec;
     spec.name = scope.name("weight");
-    spec.sources = {{spec.name, width, {0, width}}};
+    spec.sources = {{spec.name, width, take}};
     spec.dtype = DTypeRule::kF32;
     weight_ = scope.registry().add(std::move(spec));
   }

@@ -37,6 +37,14 @@ OpCost cost(const op::AddRmsNorm& args, const AttentionWork&) {
   return {"add_rms_norm", bytes_of(args.y, args.residual, args.residual, args.x, args.weight)};
 }
 
+OpCost cost(const op::SumSquares& args, const AttentionWork&) {
+  return {"sum_squares", bytes_of(args.y, args.x, args.also)};
+}
+
+OpCost cost(const op::NormPart& args, const AttentionWork&) {
+  return {"norm_part", bytes_of(args.y, args.x, args.weight, args.squares)};
+}
+
 OpCost cost(const op::Add& args, const AttentionWork&) {
   return {"add", bytes_of(args.y, args.y, args.x)};
 }
@@ -113,7 +121,8 @@ OpCost cost(const op::RopeAndWriteKv& args, const AttentionWork&) {
                    args.table,
                    args.kv_places,
                    args.q_norm,
-                   args.k_norm)};
+                   args.k_norm,
+                   args.squares)};
 }
 
 OpCost cost(const op::WriteLatent& args, const AttentionWork&) {

@@ -50,6 +50,26 @@ struct AddRmsNorm {
   float eps = 0;
 };
 
+/// y[t] = the sums of squares of row t of x and of also; of an undefined one 0.
+struct SumSquares {
+  static constexpr const char* kName = "sum_squares";
+  TensorView y;          ///< [t, 2] f32
+  ConstTensorView x;     ///< [t, w] act
+  ConstTensorView also;  ///< [t, v] act or undefined
+};
+
+/// RmsNorm of a row of which this is a part: y = x / sqrt(squares / width + eps) * weight. In place
+/// allowed (y == x).
+struct NormPart {
+  static constexpr const char* kName = "norm_part";
+  TensorView y;             ///< [t, w] act
+  ConstTensorView x;        ///< [t, w] act
+  ConstTensorView weight;   ///< [w] f32: this part's
+  ConstTensorView squares;  ///< [t, 1] f32: the sum of squares of the whole row
+  int64_t width = 0;        ///< of the whole row
+  float eps = 0;
+};
+
 /// y += x.
 struct Add {
   static constexpr const char* kName = "add";
@@ -131,11 +151,11 @@ struct RopeTable {
   float scale = 0;
 };
 
-/// Rotates the last dimension of x in place.
+/// Rotates the first r of the last dimension of x in place.
 struct Rope {
   static constexpr const char* kName = "rope";
   TensorView x;           ///< [t, h, d] act
-  ConstTensorView table;  ///< [t, d] f32 from RopeTable
+  ConstTensorView table;  ///< [t, r] f32 from RopeTable, r <= d
   RopeLayout layout = RopeLayout::kHalfSplit;
 };
 
@@ -148,21 +168,24 @@ struct WriteKv {
   ConstTensorView kv_places;  ///< [t] i32
 };
 
-/// RmsNorm of each head of q and of k, in place, if there are weights; Rope of q and of k; then
-/// WriteKv of k and of v.
+/// RmsNorm of each head of q and of k, in place, if there are weights, or with `squares` NormPart
+/// of all heads together; Rope of q and of k; then WriteKv of k and of v.
 struct RopeAndWriteKv {
   static constexpr const char* kName = "rope_and_write_kv";
-  TensorView q;           ///< [t, hq, d] act
+  TensorView q;           ///< [t, hq, d] act; with `squares` heads without gaps
   TensorView k;           ///< [t, hkv, d] act, heads without gaps
   ConstTensorView v;      ///< [t, w] act
-  ConstTensorView table;  ///< [t, d] f32 from RopeTable
+  ConstTensorView table;  ///< [t, r] f32 from RopeTable, r <= d
   RopeLayout layout = RopeLayout::kHalfSplit;
   TensorView k_cache;         ///< [blocks, block_size, hkv * d] act
   TensorView v_cache;         ///< [blocks, block_size, w] act
   ConstTensorView kv_places;  ///< [t] i32
-  ConstTensorView q_norm;     ///< [d] f32 or undefined, as k_norm
-  ConstTensorView k_norm;     ///< [d] f32 or undefined
+  ConstTensorView q_norm;     ///< [d] f32 or undefined, as k_norm; with `squares` [hq * d]
+  ConstTensorView k_norm;     ///< [d] f32 or undefined; with `squares` [hkv * d]
   float norm_eps = 0;
+  ConstTensorView squares{};  ///< [t, 2] f32 or undefined: of q and of k, of all ranks
+  int64_t q_width = 0;        ///< of all ranks, with `squares`
+  int64_t k_width = 0;
 };
 
 /// What MLA does with its first projection, in place: RmsNorm of the first columns of a latent row
@@ -417,6 +440,8 @@ struct Scatter {
 using Any = std::variant<Embedding,
                          RmsNorm,
                          AddRmsNorm,
+                         SumSquares,
+                         NormPart,
                          Add,
                          Linear,
                          GroupedLinear,

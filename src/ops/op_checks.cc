@@ -138,6 +138,27 @@ void check(const op::AddRmsNorm& args) {
   expect_f32("weight", args.weight, {args.x.dim(1)});
 }
 
+void check(const op::SumSquares& args) {
+  expect_rank("x", args.x, 2);
+  const DType act = activation_dtype("x", args.x);
+  expect("x", args.x, act, args.x.shape());
+  if (args.also.defined()) {
+    expect_rank("also", args.also, 2);
+    expect("also", args.also, act, {args.x.dim(0), args.also.dim(1)});
+  }
+  expect_f32("y", args.y, {args.x.dim(0), 2});
+}
+
+void check(const op::NormPart& args) {
+  expect_rank("x", args.x, 2);
+  const DType act = activation_dtype("x", args.x);
+  expect("x", args.x, act, args.x.shape());
+  expect("y", args.y, act, args.x.shape());
+  expect_f32("weight", args.weight, {args.x.dim(1)});
+  expect_f32("squares", args.squares, {args.x.dim(0), 1});
+  TUTTI_CHECK_GE(args.width, args.x.dim(1));
+}
+
 void check(const op::Add& args) {
   expect_rank("x", args.x, 2);
   const DType act = activation_dtype("x", args.x);
@@ -230,11 +251,17 @@ void check(const op::RopeTable& args) {
   expect_f32("table", args.table, {args.positions.dim(0), 2 * args.inv_freq.dim(0)});
 }
 
+void expect_rope_table(const ConstTensorView& table, int64_t tokens, int64_t head_dim) {
+  expect_rank("table", table, 2);
+  expect_f32("table", table, {tokens, table.dim(1)});
+  TUTTI_CHECK_EQ(table.dim(1) % 2, 0);
+  TUTTI_CHECK_LE(table.dim(1), head_dim);
+}
+
 void check(const op::Rope& args) {
   expect_rank("x", args.x, 3);
   expect("x", args.x, activation_dtype("x", args.x), args.x.shape());
-  expect_f32("table", args.table, {args.x.dim(0), args.x.dim(2)});
-  TUTTI_CHECK_EQ(args.x.dim(2) % 2, 0);
+  expect_rope_table(args.table, args.x.dim(0), args.x.dim(2));
 }
 
 void check(const op::WriteKv& args) {
@@ -257,15 +284,22 @@ void check(const op::RopeAndWriteKv& args) {
   expect("k", args.k, act, {tokens, args.k.dim(1), args.q.dim(2)});
   TUTTI_CHECK(args.k.dim(1) <= 1 || args.k.stride(1) == args.k.dim(2));
   expect("v", args.v, act, {tokens, args.v.dim(1)});
-  expect_f32("table", args.table, {tokens, args.q.dim(2)});
-  TUTTI_CHECK_EQ(args.q.dim(2) % 2, 0);
+  expect_rope_table(args.table, tokens, args.q.dim(2));
   expect_cache("k_cache", args.k_cache, act, args.k_cache.dim(1), args.k.dim(1) * args.k.dim(2));
   expect_cache("v_cache", args.v_cache, act, args.k_cache.dim(1), args.v.dim(1));
   expect_i32("kv_places", args.kv_places, {tokens});
   TUTTI_CHECK_EQ(args.q_norm.defined(), args.k_norm.defined());
+  const bool parts = args.squares.defined();
   if (args.q_norm.defined()) {
-    expect_f32("q_norm", args.q_norm, {args.q.dim(2)});
-    expect_f32("k_norm", args.k_norm, {args.q.dim(2)});
+    expect_f32("q_norm", args.q_norm, {args.q.dim(2) * (parts ? args.q.dim(1) : 1)});
+    expect_f32("k_norm", args.k_norm, {args.q.dim(2) * (parts ? args.k.dim(1) : 1)});
+  }
+  if (parts) {
+    TUTTI_CHECK(args.q_norm.defined());
+    TUTTI_CHECK(args.q.dim(1) <= 1 || args.q.stride(1) == args.q.dim(2));
+    expect_f32("squares", args.squares, {tokens, 2});
+    TUTTI_CHECK_GE(args.q_width, args.q_norm.dim(0));
+    TUTTI_CHECK_GE(args.k_width, args.k_norm.dim(0));
   }
 }
 

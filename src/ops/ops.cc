@@ -42,17 +42,39 @@ void run_in_parts(Ops& ops, const op::GroupedGatedLinear& args) {
   ops.silu_mul(gate, gate, args.y.slice(1, half, half));
 }
 
+namespace {
+
+// [t, h * d] of heads without gaps.
+TensorView side_by_side(const TensorView& heads) {
+  return {heads.raw(),
+          heads.dtype(),
+          {heads.dim(0), heads.dim(1) * heads.dim(2)},
+          {heads.stride(0), 1}};
+}
+
+}  // namespace
+
 void run_in_parts(Ops& ops, const op::RopeAndWriteKv& args) {
-  const int64_t width = args.k.dim(1) * args.k.dim(2);
-  if (args.q_norm.defined()) {
+  const TensorView keys = side_by_side(args.k);
+  if (args.squares.defined()) {
+    const auto norm =
+        [&](const TensorView& x, const ConstTensorView& weight, int64_t part, int64_t width) {
+          ops.call(op::NormPart{.y = x,
+                                .x = x,
+                                .weight = weight,
+                                .squares = args.squares.slice(1, part, 1),
+                                .width = width,
+                                .eps = args.norm_eps});
+        };
+    norm(side_by_side(args.q), args.q_norm, 0, args.q_width);
+    norm(keys, args.k_norm, 1, args.k_width);
+  } else if (args.q_norm.defined()) {
     ops.rms_norm(args.q, args.q, args.q_norm, args.norm_eps);
     ops.rms_norm(args.k, args.k, args.k_norm, args.norm_eps);
   }
   ops.rope(args.q, args.table, args.layout);
   ops.rope(args.k, args.table, args.layout);
-  ops.write_kv(args.k_cache,
-               {args.k.raw(), args.k.dtype(), {args.k.dim(0), width}, {args.k.stride(0), 1}},
-               args.kv_places);
+  ops.write_kv(args.k_cache, keys, args.kv_places);
   ops.write_kv(args.v_cache, args.v, args.kv_places);
 }
 

@@ -47,8 +47,12 @@ def is_dsv3(config):
     return config["model_type"] in ("deepseek_v3", "kimi_k2")
 
 
+def is_minimax(config):
+    return config["model_type"] == "minimax_m2"
+
+
 def is_mixture(config):
-    return is_dsv3(config) or config["model_type"] == "qwen3_moe"
+    return is_dsv3(config) or is_minimax(config) or config["model_type"] == "qwen3_moe"
 
 
 def dsv3(**changes):
@@ -110,6 +114,33 @@ def qwen(family, **changes):
     }
     if family != "qwen2":
         config["attention_bias"] = False
+    config.update(changes)
+    return config
+
+
+def minimax(**changes):
+    config = {
+        "architectures": ["MiniMaxM2ForCausalLM"],
+        "model_type": "minimax_m2",
+        "attn_type_list": [1] * changes["num_hidden_layers"],
+        "hidden_act": "silu",
+        "attention_dropout": 0.0,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "mlp_intermediate_size": 64,  # of no effect
+        "qk_norm_type": "per_layer",
+        "rms_norm_eps": 1e-6,
+        "scoring_func": "sigmoid",
+        "shared_intermediate_size": 0,
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+        "use_cache": True,
+        "use_mtp": True,
+        "num_mtp_modules": 3,
+        "mtp_transformer_layers": 1,
+        "use_qk_norm": True,
+        "use_routing_bias": True,
+    }
     config.update(changes)
     return config
 
@@ -515,6 +546,33 @@ FIXTURES = [
                           "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0},
             quantization_config=INT4, torch_dtype="bfloat16"),
     },
+    {
+        "name": "minimax_fp8",
+        "what": "norms over all query heads and over all key heads together, heads of 20 of which 8 dimensions turn, 2 of 5 "
+        "experts by sigmoid and a selection bias; FP8 weights with partial scale blocks (160, 136), 4 key-value heads; v4 "
+        "configuration keys",
+        "weights": "fp8",
+        "length": 42,
+        "selection_bias": (-0.5, 1.0),  # so that e4m3 changes few selections
+        "config": minimax(
+            hidden_size=40, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4, head_dim=20, rotary_dim=8,
+            intermediate_size=136, num_local_experts=5, num_experts_per_tok=2, vocab_size=157,
+            max_position_embeddings=256, rope_theta=10000, torch_dtype="bfloat16",
+            quantization_config=dict(FP8, fmt="float8_e4m3fn",
+                                     modules_to_not_convert=["gate", "e_score_correction_bias", "lm_head"])),
+    },
+    {
+        "name": "minimax_f32",
+        "what": "no selection bias, an epsilon 1e-3 that the norms of queries and keys have too, half of every head turns, 3 of "
+        "6 experts, 2 key-value heads; v5 configuration keys",
+        "weights": "f32",
+        "config": minimax(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, head_dim=16,
+            intermediate_size=24, num_local_experts=6, num_experts_per_tok=3, vocab_size=163,
+            max_position_embeddings=256, rms_norm_eps=1e-3, use_routing_bias=False, use_mtp=False,
+            rope_parameters={"rope_type": "default", "rope_theta": 50000.0, "partial_rotary_factor": 0.5},
+            dtype="float32"),
+    },
 ]
 for _spec in FIXTURES:
     for _key in _spec.get("without", []):
@@ -545,6 +603,8 @@ def attention_shapes(config, prefix):
         if c["model_type"] == "qwen2":
             biased = {"q_proj", "k_proj", "v_proj"}
         norms = [("q_norm", d), ("k_norm", d)] if c["model_type"].startswith("qwen3") else []
+        if is_minimax(c):
+            norms = [("q_norm", heads * d), ("k_norm", kv * d)]
     else:
         nope, rope, v, latent = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"], c["kv_lora_rank"]
         rows, norms = [], [("kv_a_layernorm", latent)]
@@ -576,7 +636,7 @@ def has_experts(config, index):
         return index >= config["first_k_dense_replace"]
     if config["model_type"] == "qwen3_moe":
         return index not in config["mlp_only_layers"] and (index + 1) % config["decoder_sparse_step"] == 0
-    return False
+    return is_minimax(config)
 
 
 def layer_shapes(config, index):
@@ -586,6 +646,16 @@ def layer_shapes(config, index):
     yield prefix + "post_attention_layernorm.weight", (h,)
     if not has_experts(c, index):
         yield from mlp_shapes(prefix + "mlp.", h, c["intermediate_size"], c.get("mlp_bias", False))
+        return
+    if is_minimax(c):
+        prefix += "block_sparse_moe."
+        yield prefix + "gate.weight", (c["num_local_experts"], h)
+        if c["use_routing_bias"]:
+            yield prefix + "e_score_correction_bias", (c["num_local_experts"],)
+        for expert in range(c["num_local_experts"]):
+            for name, shape in (("w1", (c["intermediate_size"], h)), ("w2", (h, c["intermediate_size"])),
+                                ("w3", (c["intermediate_size"], h))):
+                yield f"{prefix}experts.{expert}.{name}.weight", shape
         return
     experts = c["num_experts"] if c["model_type"] == "qwen3_moe" else c["n_routed_experts"]
     yield prefix + "mlp.gate.weight", (experts, h)
@@ -633,7 +703,7 @@ def storage(spec, name, shape):
         return "int4" if ".mlp.experts." in name else "bf16"
     if weights != "fp8":
         return weights
-    linear = len(shape) == 2 and "_proj" in name.split(".")[-2]
+    linear = len(shape) == 2 and ("_proj" in name.split(".")[-2] or name.split(".")[-2] in ("w1", "w2", "w3"))
     left_out = any(name.startswith(module + ".") for module in spec.get("unquantized", []))
     return "fp8" if linear and not left_out else "bf16"
 
@@ -680,7 +750,7 @@ def prompt(vocab, length, rng):
 # Standard deviation of a projection's output per unit of input. Queries and keys are large enough
 # that attention is far from uniform; the router's scores spread over most of (0, 1).
 GAIN = {"q_proj": 1.5, "q_b_proj": 1.4, "k_proj": 1.5, "kv_b_proj": 1.4, "kv_a_proj_with_mqa": 1.4, "gate": 1.2,
-        "gate_proj": 1.3, "up_proj": 1.3, "down_proj": 1.4}
+        "gate_proj": 1.3, "up_proj": 1.3, "down_proj": 1.4, "w1": 1.3, "w3": 1.3, "w2": 1.4}
 
 
 def draw(spec, gen):
@@ -872,6 +942,11 @@ def reference_config(config):
             multiplier = rope.get("attention_factor") or 0.1 * math.log(rope["factor"]) + 1.0
             rope["attention_factor"] = multiplier * rope.pop("attn_factor")
             plain[key] = rope
+    if is_minimax(plain):
+        # This version of transformers ignores rotary_dim, and knows no model without a selection bias.
+        share = plain["rotary_dim"] / plain["head_dim"] if "rotary_dim" in plain else 1.0
+        rope = plain.pop("rope_parameters", {"rope_type": "default", "rope_theta": plain.pop("rope_theta", 5e6)})
+        plain["rope_parameters"] = {"partial_rotary_factor": share, **rope}
     return plain
 
 
@@ -882,6 +957,9 @@ def load_reference(config, values, note, bf16=False):
     from transformers import AutoModelForCausalLM
 
     plain = reference_config(config)
+    if is_minimax(config) and not config["use_routing_bias"]:
+        values = {**values, **{f"model.layers.{i}.block_sparse_moe.e_score_correction_bias":
+                               torch.zeros(config["num_local_experts"]) for i in range(config["num_hidden_layers"])}}
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(folder, plain, values)
         model, info = AutoModelForCausalLM.from_pretrained(
@@ -934,11 +1012,22 @@ def router_inputs(model, ids):
     return seen
 
 
+def router_values(config, values, name):
+    """Weight and selection bias of the router that transformers calls `name`."""
+    import torch
+
+    if not is_minimax(config):
+        return values[name + ".weight"], values.get(name + ".e_score_correction_bias")
+    block = name.replace(".mlp.gate", ".block_sparse_moe.")
+    return values[block + "gate.weight"], values.get(block + "e_score_correction_bias",
+                                                     torch.zeros(config["num_local_experts"]))
+
+
 def router_error(model, rounded, config, values, ids):
     """The largest difference between the router scores of the two models, f32 and bf16."""
     def scores(run):
         for name, states in router_inputs(run, ids):
-            logits = (states.flatten(0, -2) @ values[name + ".weight"].to(states.dtype).T).float()
+            logits = (states.flatten(0, -2) @ router_values(config, values, name)[0].to(states.dtype).T).float()
             yield logits.softmax(-1) if config["model_type"] == "qwen3_moe" else logits.sigmoid()
 
     return max(float((a - b).abs().max()) for a, b in zip(scores(model), scores(rounded)))
@@ -957,6 +1046,8 @@ def routing(model, config, values, ids):
     rows = []
     seen = router_inputs(model, ids)
     groups, keep, top = config.get("n_group", 8), config.get("topk_group", 4), config["num_experts_per_tok"]
+    if is_minimax(config):
+        groups = keep = 1
 
     def choose(scores, mask):
         grouped = scores.view(len(scores), groups, -1)
@@ -969,13 +1060,14 @@ def routing(model, config, values, ids):
 
     for name, states in seen:
         states = states.reshape(-1, states.shape[-1])
+        weight, bias = router_values(config, values, name)
         if config["model_type"] == "qwen3_moe":
-            sorted_scores = (states @ values[name + ".weight"].T).softmax(-1).sort(-1, descending=True).values
+            sorted_scores = (states @ weight.T).softmax(-1).sort(-1, descending=True).values
             margin = sorted_scores[:, top - 1] - sorted_scores[:, top]
             rows.append(torch.stack([margin] + [torch.zeros_like(margin)] * 3, -1))
             continue
-        scores = (states @ values[name + ".weight"].T).sigmoid()
-        biased = scores + values[name + ".e_score_correction_bias"]
+        scores = (states @ weight.T).sigmoid()
+        biased = scores + bias
         picked, margin = choose(biased, float("-inf"))
         without_bias = choose(scores, float("-inf"))[0]
         without_groups = biased.topk(top, dim=-1).indices.sort(-1).values
@@ -1007,6 +1099,7 @@ def ablations(model, config, ids, want, note):
     attention = [layer.self_attn for layer in model.model.layers]
     dim = config.get("qk_rope_head_dim") or config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     theta = (config.get("rope_parameters") or config).get("rope_theta", 10000.0)
+    dim = 2 * len(rotary.inv_freq)
     plain = 1.0 / theta ** (torch.arange(0, dim, 2).float() / dim)
     measure("rotary embedding", [(rotary, "inv_freq", torch.zeros_like(rotary.inv_freq))])
     measure("rope scaling", [(rotary, "inv_freq", plain)])
@@ -1025,6 +1118,51 @@ def ablations(model, config, ids, want, note):
         measure("norm_topk_prob as given", [(m, "norm_topk_prob", not m.norm_topk_prob) for m in owners])
         measure("routed_scaling_factor", [(m, "routed_scaling_factor", 1.0)
                                           for m in model.modules() if hasattr(m, "routed_scaling_factor")])
+
+
+def check_minimax_attention(model, config, values, ids, note):
+    """The reference's attention against one in NumPy, written from the rules: all heads of q and all heads of k are
+    normalised together, then the first rotary dimensions of each head turn, by pairs (i, i + half), the others stay."""
+    import numpy
+
+    seen, hooks = [], []
+    for layer in model.model.layers:
+        hooks.append(layer.self_attn.register_forward_hook(
+            lambda _, args, kwargs, out: seen.append(((args or [kwargs["hidden_states"]])[0], out[0])), with_kwargs=True))
+    forward(model, [ids])
+    for hook in hooks:
+        hook.remove()
+    heads, kv, d = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
+    rope = config.get("rope_parameters") or config
+    turned = config.get("rotary_dim") or int(d * rope["partial_rotary_factor"])
+    half = turned // 2
+    angles = numpy.arange(len(ids))[:, None] * rope["rope_theta"] ** (-2.0 * numpy.arange(half) / turned)
+    cos, sin = numpy.cos(angles)[:, None], numpy.sin(angles)[:, None]
+
+    def norm(x, weight):
+        return x / numpy.sqrt((x ** 2).mean(-1, keepdims=True) + config["rms_norm_eps"]) * weight
+
+    def turn(x):
+        a, b = x[..., :half], x[..., half:turned]
+        return numpy.concatenate([a * cos - b * sin, b * cos + a * sin, x[..., turned:]], -1)
+
+    worst = 0.0
+    for index, (x, out) in enumerate(seen):
+        def weight(name):
+            return values[f"model.layers.{index}.self_attn.{name}.weight"].numpy().astype("f8")
+
+        x = x[0].numpy().astype("f8")
+        q = turn(norm(x @ weight("q_proj").T, weight("q_norm")).reshape(-1, heads, d))
+        k = turn(norm(x @ weight("k_proj").T, weight("k_norm")).reshape(-1, kv, d)).repeat(heads // kv, 1)
+        v = (x @ weight("v_proj").T).reshape(-1, kv, d).repeat(heads // kv, 1)
+        scores = numpy.einsum("qhd,khd->hqk", q, k) / d ** 0.5
+        scores += numpy.triu(numpy.full(scores.shape[1:], -numpy.inf), 1)
+        shares = numpy.exp(scores - scores.max(-1, keepdims=True))
+        shares /= shares.sum(-1, keepdims=True)
+        want = numpy.einsum("hqk,khd->qhd", shares, v).reshape(len(ids), -1) @ weight("o_proj").T
+        worst = max(worst, float(abs(out[0].numpy() - want).max() / abs(want).max()))
+    note(f"  attention: differs from NumPy's by {worst:.2e} of the largest value")
+    assert worst < 1e-5, worst
 
 
 def chunked(model, ids, size):
@@ -1077,7 +1215,7 @@ def search(spec, seed, count):
     for begin in range(0, count, 64):
         new, gaps = greedy(model, prompts[begin : begin + 64])
         for i, (tail, gap) in enumerate(zip(new, gaps), begin):
-            if min(gap) <= 0.02 or config["eos_token_id"] in tail or sum(g > 0.5 for g in gap) < 12:
+            if min(gap) <= 0.02 or config.get("eos_token_id") in tail or sum(g > 0.5 for g in gap) < 12:
                 continue
             found = measure_bf16(config, values, model, rounded, prompts[i], tail)
             leading, clear, steady = clear_in_bf16(gap, found)
@@ -1142,6 +1280,8 @@ def make(spec, out, seed):
         ids = [prompt(config["vocab_size"], length, rng) for _ in range(spec["prompt"] + 1)][-1]
     else:
         ids = choose_prompt(model, config, values, length, seed, note)
+    if is_minimax(config):
+        check_minimax_attention(model, config, values, ids, note)
     logits = forward(model, [ids])[0]
     assert logits.shape == (length, config["vocab_size"]) and torch.isfinite(logits).all()
     new, gaps = greedy(model, [ids])
@@ -1222,7 +1362,7 @@ def main():
     if args.plan:
         for spec in FIXTURES:
             edge = boundary_ids(spec["config"]["vocab_size"])
-            print(f"{spec['name']:28s} about {plan_bytes(spec):7d} bytes, {len(edge)} boundary ids, "
+            print(f"{spec['name']:28s} about {round(plan_bytes(spec)):7d} bytes, {len(edge)} boundary ids, "
                   f"tp {legal_tp(spec['config'])}")
         return 0
     if not args.out:

@@ -17,13 +17,14 @@ namespace tutti::testing {
 
 namespace {
 
-constexpr std::array<std::pair<Mistake, const char*>, 24> kNames{{
+constexpr std::array<std::pair<Mistake, const char*>, 25> kNames{{
     {Mistake::kNone, "none"},
     {Mistake::kNormsDropped, "norms dropped"},
     {Mistake::kNormWeightsOne, "norm weights ignored"},
     {Mistake::kInnerEpsOuter, "inner norms with the outer epsilon"},
     {Mistake::kHeadNormsDropped, "head norms dropped"},
     {Mistake::kHeadWeightsOne, "head norm weights ignored"},
+    {Mistake::kNormsByHead, "norms of every head instead of all together"},
     {Mistake::kHeadEpsDefault, "head norms with the default epsilon"},
     {Mistake::kBiasIgnored, "bias ignored"},
     {Mistake::kRopePairing, "rope pairing"},
@@ -276,17 +277,31 @@ class MutatedOps final : public ForwardingOps {
   void run(op::RopeAndWriteKv args) {
     args.layout = changed(args.layout);
     if (args.q_norm.defined()) {
-      if (is(Mistake::kHeadNormsDropped)) {
+      const bool by_head = args.squares.defined() && is(Mistake::kNormsByHead);
+      if (by_head) {
+        norm_by_head(args.q, args.q_norm, args.norm_eps);
+        norm_by_head(args.k, args.k_norm, args.norm_eps);
+      }
+      if (by_head || is(Mistake::kHeadNormsDropped)) {
         args.q_norm = {};
         args.k_norm = {};
+        args.squares = {};
       } else if (is(Mistake::kHeadWeightsOne)) {
-        args.q_norm = all(1.0F, args.q.dim(2));
-        args.k_norm = args.q_norm;
+        args.q_norm = all(1.0F, args.q_norm.dim(0));
+        args.k_norm = all(1.0F, args.k_norm.dim(0));
       } else if (is(Mistake::kHeadEpsDefault)) {
         args.norm_eps = 1e-6F;
       }
     }
     inner().call(args);
+  }
+
+  void norm_by_head(TensorView heads, ConstTensorView weight, float eps) {
+    const int64_t d = heads.dim(2);
+    for (int64_t h = 0; h < heads.dim(1); ++h) {
+      const TensorView head = heads.slice(1, h, 1);
+      inner().rms_norm(head, head, weight.slice(0, h * d, d), eps);
+    }
   }
 
   void run(op::Attention args) {

@@ -14,6 +14,7 @@ enum class Mistake {
   kInnerEpsOuter,      ///< the norms inside MLA use 1e-5, as the outer ones of dsv3_base_f32
   kHeadNormsDropped,   ///< queries and keys are not normalised
   kHeadWeightsOne,     ///< ... are, but without weights
+  kNormsByHead,        ///< ... are, every head by itself instead of all together
   kHeadEpsDefault,     ///< ... are, with the class default 1e-6 instead of rms_norm_eps
   kBiasIgnored,        ///< linear layers without bias
   kRopePairing,        ///< half-split pairs instead of interleaved ones, or the other way

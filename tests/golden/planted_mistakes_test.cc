@@ -146,7 +146,7 @@ TEST(PlantedMistakeListTest, EveryOperationAndCollectiveIsUsedSomewhere) {
   for (const auto& [name, where] : used_elsewhere()) {
     used.insert(name);
   }
-  for (const char* fixture : {"llama_d64_bf16", "qwen3moe_d128_bf16", "dsv3_bf16"}) {
+  for (const char* fixture : {"llama_d64_bf16", "qwen3moe_d128_bf16", "dsv3_bf16", "minimax_fp8"}) {
     for (const auto& [name, way] : calls_of(load_golden(fixture))) {
       used.insert(name);
     }

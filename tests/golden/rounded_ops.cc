@@ -83,6 +83,11 @@ class RoundedOps final : public ForwardingOps {
     round_all(args.y);
   }
 
+  void run(op::NormPart args) {
+    inner().call(args);
+    round_all(args.y);
+  }
+
   void run(op::Linear args) {
     inner().linear(args.y, taken(args.x, args.weight), args.weight, args.bias, args.scratch);
     if (args.weight.format().kernels != WeightKernels::kF32) {

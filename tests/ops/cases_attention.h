@@ -273,12 +273,20 @@ struct RopeWriteShape {
   int64_t v_width = 1;
   RopeLayout layout = RopeLayout::kHalfSplit;
   bool norm = false;
+  bool norm_parts = false;  ///< of all heads together
+  int64_t rotated = 0;      ///< of each head; 0: all of it
 };
 
 inline OpCase rope_and_write_kv_case(const RopeWriteShape& s) {
-  OpCase c{.name = std::string(s.norm ? "norm, " : "") + "rope_and_write_kv heads " +
-                   std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + " d" +
-                   std::to_string(s.d) + " rows " + std::to_string(s.rows),
+  const char* norm = s.norm ? "norm, " : s.norm_parts ? "norm of parts, " : "";
+  const int64_t rotated = s.rotated > 0 ? s.rotated : s.d;
+  OpCase c{.name = fmt::format("{}rope_and_write_kv heads {}/{} d{} of which {} rows {}",
+                               norm,
+                               s.heads,
+                               s.kv_heads,
+                               s.d,
+                               rotated,
+                               s.rows),
            .tolerance = rounding_tolerance()};
   c.bytes = 8.0 * static_cast<double>(s.rows * (s.d * (s.heads + s.kv_heads) + s.v_width));
   c.prepare = [=](PreparedOp& op) {
@@ -298,7 +306,7 @@ inline OpCase rope_and_write_kv_case(const RopeWriteShape& s) {
     const TensorView q = heads(0, s.heads);
     const TensorView k = heads(q_width, s.kv_heads);
     const TensorView v = all.slice(1, q_width + k_width, s.v_width);
-    const TensorView table = op.input(normal({s.rows, s.d}, 2));
+    const TensorView table = op.input(normal({s.rows, rotated}, 2));
     const TensorView k_cache = op.act_output(normal({blocks, kBlockSize, k_width}, 3, 2));
     const TensorView v_cache = op.act_output(normal({blocks, kBlockSize, s.v_width}, 4, 2));
     const TensorView slot_view = op.input(ints(slots));
@@ -317,6 +325,18 @@ inline OpCase rope_and_write_kv_case(const RopeWriteShape& s) {
     if (s.norm) {
       call.q_norm = op.input(normal({s.d}, 5));
       call.k_norm = op.input(normal({s.d}, 6));
+    } else if (s.norm_parts) {
+      HostTensor sums = normal({s.rows, 2}, 7);
+      for (int64_t t = 0; t < s.rows; ++t) {
+        auto* row = sums.view().at(t).data<float>();
+        row[0] = static_cast<float>(q_width) * (0.5F + std::abs(row[0]));
+        row[1] = static_cast<float>(k_width) * (0.5F + std::abs(row[1]));
+      }
+      call.q_norm = op.input(normal({q_width}, 5));
+      call.k_norm = op.input(normal({k_width}, 6));
+      call.squares = op.input(std::move(sums));
+      call.q_width = 4 * q_width;
+      call.k_width = 2 * k_width;
     }
     op.set_call([=](Ops& ops) { ops.call(call); });
   };
@@ -404,6 +424,17 @@ inline std::vector<OpCase> attention_cases() {
     for (const int64_t d : {6, 64, 128, 200}) {
       cases.push_back(rope_and_write_kv_case(
           {.rows = rows, .heads = 8, .kv_heads = 2, .d = d, .v_width = 2 * d, .norm = true}));
+    }
+    for (const int64_t rotated : {6, 64, 128}) {
+      cases.push_back(rope_and_write_kv_case({.rows = rows,
+                                              .heads = 6,
+                                              .kv_heads = 2,
+                                              .d = 128,
+                                              .v_width = 256,
+                                              .norm_parts = true,
+                                              .rotated = rotated}));
+      cases.push_back(rope_and_write_kv_case(
+          {.rows = rows, .heads = 6, .kv_heads = 1, .d = 131, .v_width = 131, .rotated = rotated}));
     }
     cases.push_back(rope_and_write_kv_case({.rows = rows,
                                             .heads = 3,

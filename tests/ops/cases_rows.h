@@ -1,6 +1,7 @@
 // Ops that work row by row: norms, add, silu_mul, embedding, rotary embeddings, gather_rows.
 #pragma once
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <random>
 
@@ -50,6 +51,42 @@ inline OpCase add_rms_norm_case(const Shape& shape, int64_t gap) {
     const TensorView residual = op.output(normal(shape, 2, gap));
     const TensorView x = op.act_input(normal(shape, 1, gap));
     op.set_call([=](Ops& ops) { ops.add_rms_norm(y, residual, x, weight, 1e-5F); });
+  };
+  return c;
+}
+
+inline OpCase sum_squares_case(const Shape& shape, int64_t also, int64_t gap) {
+  OpCase c{.name = shape_name("sum_squares", shape, gap) + " and " + std::to_string(also)};
+  c.tolerance = sum_tolerance(std::max(shape[1], also), 0);
+  c.bytes = f32_bytes({shape[0], shape[1] + also}, 1);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView x = op.act_input(normal(shape, 1, gap));
+    const TensorView other =
+        also > 0 ? op.act_input(normal({shape[0], also}, 2, gap)) : TensorView();
+    const TensorView y = op.output(HostTensor(DType::kF32, {shape[0], 2}, gap));
+    op.set_call([=](Ops& ops) { ops.call(op::SumSquares{y, x, other}); });
+  };
+  return c;
+}
+
+inline OpCase norm_part_case(const Shape& shape, int64_t gap, bool in_place) {
+  OpCase c{.name = shape_name("norm_part", shape, gap) + (in_place ? " in place" : ""),
+           .tolerance = rounding_tolerance()};
+  c.bytes = f32_bytes(shape, 2);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView y = op.act_output(normal(shape, 1, gap));
+    HostTensor sums = normal({shape[0], 2}, 3);
+    for (int64_t t = 0; t < shape[0]; ++t) {
+      auto* row = sums.view().at(t).data<float>();
+      row[1] = static_cast<float>(shape[1]) * (1.0F + std::abs(row[1]));
+    }
+    const op::NormPart call{.y = y,
+                            .x = in_place ? y : op.act_input(normal(shape, 1, gap)),
+                            .weight = op.input(normal({shape[1]}, 2)),
+                            .squares = op.input(std::move(sums)).slice(1, 1, 1),
+                            .width = 3 * shape[1],
+                            .eps = 1e-5F};
+    op.set_call([=](Ops& ops) { ops.call(call); });
   };
   return c;
 }
@@ -131,15 +168,17 @@ inline OpCase rope_table_case(int64_t rows, int64_t half) {
   return c;
 }
 
-inline OpCase rope_case(const Shape& shape, RopeLayout layout, int64_t gap) {
+/// `rotated`: of each head; 0: all of it.
+inline OpCase rope_case(const Shape& shape, RopeLayout layout, int64_t gap, int64_t rotated = 0) {
   OpCase c{
       .name = shape_name(
           layout == RopeLayout::kInterleaved ? "rope interleaved" : "rope half-split", shape, gap)};
+  c.name += rotated > 0 ? " first " + std::to_string(rotated) : "";
   c.tolerance = rounding_tolerance();
   c.bytes = f32_bytes(shape, 2);
   c.prepare = [=](PreparedOp& op) {
     const TensorView x = op.act_output(normal(shape, 1, gap));
-    const TensorView table = op.input(normal({shape[0], shape[2]}, 2));
+    const TensorView table = op.input(normal({shape[0], rotated > 0 ? rotated : shape[2]}, 2));
     op.set_call([=](Ops& ops) { ops.rope(x, table, layout); });
   };
   return c;
@@ -360,6 +399,10 @@ inline std::vector<OpCase> row_cases() {
         cases.push_back(rms_norm_case({rows, d}, gap, NormInput::kResidual));
         cases.push_back(rms_norm_case({rows, 3, d}, gap, NormInput::kActivation));
         cases.push_back(add_rms_norm_case({rows, d}, gap));
+        cases.push_back(sum_squares_case({rows, d}, 0, gap));
+        cases.push_back(sum_squares_case({rows, d}, 37, gap));
+        cases.push_back(norm_part_case({rows, d}, gap, /*in_place=*/false));
+        cases.push_back(norm_part_case({rows, d}, gap, /*in_place=*/true));
         cases.push_back(add_case({rows, d}, gap));
         cases.push_back(add_case({rows, d}, gap, /*to_residual=*/true));
         cases.push_back(silu_mul_case({rows, d}, gap));
@@ -375,6 +418,7 @@ inline std::vector<OpCase> row_cases() {
       for (const RopeLayout layout : {RopeLayout::kHalfSplit, RopeLayout::kInterleaved}) {
         cases.push_back(rope_case({rows, 3, d}, layout, 0));
         cases.push_back(rope_case({rows, 2, d}, layout, 7));
+        cases.push_back(rope_case({rows, 2, d + 5}, layout, 3, d));
       }
     }
   }
@@ -385,6 +429,8 @@ inline std::vector<OpCase> row_bench_cases() {
   return {rms_norm_case({1, 7168}, 0, NormInput::kResidual),
           rms_norm_case({256, 7168}, 0, NormInput::kResidual),
           add_rms_norm_case({256, 7168}, 0),
+          sum_squares_case({256, 6144}, 1024, 0),
+          norm_part_case({256, 6144}, 0, /*in_place=*/true),
           add_case({256, 7168}, 0),
           silu_mul_case({256, 8192}, 0),
           embedding_case(DType::kBF16, 256, 7168, 0),

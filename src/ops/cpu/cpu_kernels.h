@@ -86,6 +86,9 @@ struct CpuKernels {
   void (*to_f32)(float* y, const void* x, WeightType type, int64_t n);  ///< not e4m3
   void (*add)(float* y, const float* x, int64_t n);                     ///< y += x
   void (*rms_norm)(float* y, const float* x, const float* weight, int64_t n, float eps);
+  float (*sum_squares)(const float* x, int64_t n);
+  /// y = x * factor * weight
+  void (*scale)(float* y, const float* x, const float* weight, int64_t n, float factor);
   void (*silu_mul)(float* y, const float* gate, const float* up, int64_t n);
   void (*exp)(float* y, const float* x, int64_t n);
   /// y = sum over j < count of weights[j] * x[rows[j] * x_stride + ...], j ascending.

@@ -1,6 +1,7 @@
 #include "ops/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.h"
 #include "device/cpu_device.h"
@@ -91,6 +92,34 @@ void CpuOps::run(const op::AddRmsNorm& args) {
   });
 }
 
+void CpuOps::run(const op::SumSquares& args) {
+  const int64_t width = args.x.dim(1) + (args.also.defined() ? args.also.dim(1) : 0);
+  for_rows(args.y.dim(0), width * kFloatBytes, [&](int64_t begin, int64_t count) {
+    for (int64_t t = begin; t < begin + count; ++t) {
+      float* sums = row_of<float>(args.y, t);
+      sums[0] = kernels_.sum_squares(row_of<float>(args.x, t), args.x.dim(1));
+      sums[1] = args.also.defined()
+                    ? kernels_.sum_squares(row_of<float>(args.also, t), args.also.dim(1))
+                    : 0.0F;
+    }
+  });
+}
+
+void CpuOps::run(const op::NormPart& args) {
+  const int64_t d = args.x.dim(1);
+  const auto* w = args.weight.data<float>();
+  for_rows(args.x.dim(0), d * kFloatBytes, [&](int64_t begin, int64_t count) {
+    for (int64_t t = begin; t < begin + count; ++t) {
+      const float mean = *row_of<float>(args.squares, t) / static_cast<float>(args.width);
+      kernels_.scale(row_of<float>(args.y, t),
+                     row_of<float>(args.x, t),
+                     w,
+                     d,
+                     1.0F / std::sqrt(mean + args.eps));
+    }
+  });
+}
+
 void CpuOps::run(const op::Add& args) {
   for_rows(args.y.dim(0), 2 * args.y.dim(1) * kFloatBytes, [&](int64_t begin, int64_t count) {
     for (int64_t t = begin; t < begin + count; ++t) {
@@ -117,7 +146,7 @@ void CpuOps::run(const op::Rope& args) {
   for_rows(args.x.dim(0), row_bytes, [&](int64_t begin, int64_t count) {
     for (int64_t t = begin; t < begin + count; ++t) {
       for (int64_t h = 0; h < args.x.dim(1); ++h) {
-        rotate(row_of<float>(args.x, t, h), row_of<float>(args.table, t), args.x.dim(2) / 2);
+        rotate(row_of<float>(args.x, t, h), row_of<float>(args.table, t), args.table.dim(1) / 2);
       }
     }
   });

@@ -18,6 +18,8 @@ class CpuOps final : public Ops {
   void run(const op::Embedding& args);
   void run(const op::RmsNorm& args);
   void run(const op::AddRmsNorm& args);
+  void run(const op::SumSquares& args);
+  void run(const op::NormPart& args);
   void run(const op::Add& args);
   void run(const op::Linear& args);
   void run(const op::GroupedLinear& args);

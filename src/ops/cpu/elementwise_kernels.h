@@ -71,18 +71,27 @@ void add_row(float* y, const float* x, int64_t n) {
   });
 }
 
-void rms_norm_row(float* y, const float* x, const float* weight, int64_t n, float eps) {
+float sum_squares_row(const float* x, int64_t n) {
   Simd::F squares = Simd::zero();
   for_each_vector(n, [&](int64_t i, int64_t lanes) {
     const Simd::F v = load_lanes(x + i, lanes);
     squares = Simd::fma(v, v, squares);
   });
-  const float mean = Simd::sum(squares) / static_cast<float>(n);
-  const Simd::F scale = Simd::set1(1.0F / __builtin_sqrtf(mean + eps));
+  return Simd::sum(squares);
+}
+
+// y = x * factor * weight
+void scale_row(float* y, const float* x, const float* weight, int64_t n, float factor) {
+  const Simd::F scale = Simd::set1(factor);
   for_each_vector(n, [&](int64_t i, int64_t lanes) {
     const Simd::F scaled = Simd::mul(load_lanes(x + i, lanes), scale);
     store_lanes(y + i, Simd::mul(scaled, load_lanes(weight + i, lanes)), lanes);
   });
+}
+
+void rms_norm_row(float* y, const float* x, const float* weight, int64_t n, float eps) {
+  const float mean = sum_squares_row(x, n) / static_cast<float>(n);
+  scale_row(y, x, weight, n, 1.0F / __builtin_sqrtf(mean + eps));
 }
 
 void silu_mul_row(float* y, const float* gate, const float* up, int64_t n) {

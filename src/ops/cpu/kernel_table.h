@@ -31,6 +31,8 @@ constexpr CpuKernels make_kernels() {
           .to_f32 = to_f32_row,
           .add = add_row,
           .rms_norm = rms_norm_row,
+          .sum_squares = sum_squares_row,
+          .scale = scale_row,
           .silu_mul = silu_mul_row,
           .exp = exp_row,
           .combine = combine_rows,

@@ -21,12 +21,16 @@ void copy_as_f32(float* y, const T* x, int64_t n) {
   }
 }
 
-void norm_row(float* y, const float* x, const float* weight, int64_t d, float eps) {
+double squares_of(const float* x, int64_t d) {
   double squares = 0;
   for (int64_t i = 0; i < d; ++i) {
     squares += static_cast<double>(x[i]) * x[i];
   }
-  const double scale = 1.0 / std::sqrt(squares / static_cast<double>(d) + eps);
+  return squares;
+}
+
+void norm_row(float* y, const float* x, const float* weight, int64_t d, float eps) {
+  const double scale = 1.0 / std::sqrt(squares_of(x, d) / static_cast<double>(d) + eps);
   for (int64_t i = 0; i < d; ++i) {
     y[i] = static_cast<float>(x[i] * scale * weight[i]);
   }
@@ -125,6 +129,27 @@ void RefOps::run(const op::AddRmsNorm& args) {
   rms_norm(args.y, args.residual, args.weight, args.eps);
 }
 
+void RefOps::run(const op::SumSquares& args) {
+  for (int64_t t = 0; t < args.y.dim(0); ++t) {
+    float* sums = row_of<float>(args.y, t);
+    sums[0] = static_cast<float>(squares_of(row_of<float>(args.x, t), args.x.dim(1)));
+    sums[1] = args.also.defined()
+                  ? static_cast<float>(squares_of(row_of<float>(args.also, t), args.also.dim(1)))
+                  : 0.0F;
+  }
+}
+
+void RefOps::run(const op::NormPart& args) {
+  for (int64_t t = 0; t < args.y.dim(0); ++t) {
+    const double squares = *row_of<float>(args.squares, t);
+    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(args.width) + args.eps);
+    const float* x = row_of<float>(args.x, t);
+    for (int64_t i = 0; i < args.y.dim(1); ++i) {
+      row_of<float>(args.y, t)[i] = static_cast<float>(x[i] * scale * args.weight.data<float>()[i]);
+    }
+  }
+}
+
 void RefOps::run(const op::Add& args) {
   for (int64_t t = 0; t < args.y.dim(0); ++t) {
     for (int64_t i = 0; i < args.y.dim(1); ++i) {
@@ -157,7 +182,7 @@ void RefOps::run(const op::RopeTable& args) {
 }
 
 void RefOps::run(const op::Rope& args) {
-  const int64_t half = args.x.dim(2) / 2;
+  const int64_t half = args.table.dim(1) / 2;
   const bool interleaved = args.layout == RopeLayout::kInterleaved;
   for (int64_t t = 0; t < args.x.dim(0); ++t) {
     const float* cos = row_of<float>(args.table, t);

@@ -14,6 +14,8 @@ class RefOps final : public Ops {
   void run(const op::Embedding& args);
   void run(const op::RmsNorm& args);
   void run(const op::AddRmsNorm& args);
+  void run(const op::SumSquares& args);
+  void run(const op::NormPart& args);
   void run(const op::Add& args);
   void run(const op::Linear& args);
   void run(const op::GroupedLinear& args);
