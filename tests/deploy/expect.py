@@ -53,6 +53,8 @@ def attention_weights(g, ranks):
     kv = max(g["kv"] // ranks, 1)
     qkv = (heads + 2 * kv) * g["head"]
     norms = 2 * g["head"] if g.get("qk_norm") else 0
+    if g.get("whole_norm"):  # a weight for every head
+        norms = (heads + kv) * g["head"]
     return h * qkv + heads * g["head"] * h, 0, norms + (qkv if g.get("qkv_bias") else 0)
 
 
@@ -73,7 +75,7 @@ def weights(g, ranks, rank=0, attention_ranks=None, stages=1):
         routed = "experts" in g and layer >= g.get("layers_dense", 0)
         if routed:
             total += 3 * h * part(g["expert"]) * g["experts"] * expert_bytes
-            total += g["experts"] * h * 2 + (g["experts"] * 4 if g["kind"] == "mla" else 0)
+            total += g["experts"] * h * 2 + (g["experts"] * 4 if g["kind"] == "mla" or "moe" in g else 0)
             total += 3 * h * part(g.get("shared", 0) * g["expert"]) * linear_bytes if g.get("shared") else 0
         else:
             total += 3 * h * part(g["inter"]) * linear_bytes

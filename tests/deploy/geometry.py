@@ -44,6 +44,8 @@ MODELS = {
     "deepseek-v3-0324": mla(3, 256, 128, 129280, 163840, "fp8"),
     "deepseek-v3.1": mla(3, 256, 128, 129280, 163840, "fp8"),
     "kimi-k2-instruct": mla(1, 384, 64, 163840, 131072, "fp8", groups=1, top_groups=1, mtp=0),
+    "minimax-m2": gqa("MiniMaxM2ForCausalLM", 3072, 0, 62, 48, 8, 200064, 196608, qk_norm=True, whole_norm=True, fmt="fp8",
+                      expert=1536, experts=256, top=8, moe="block_sparse_moe"),
     "deepseek-r1-distill-qwen-1.5b": qwen2(1536, 8960, 28, 12, 2, 151936, 131072),
     "deepseek-r1-distill-qwen-7b": qwen2(3584, 18944, 28, 28, 4, 152064, 131072),
     "deepseek-r1-distill-qwen-14b": qwen2(5120, 13824, 48, 40, 8, 152064, 131072),
@@ -77,11 +79,9 @@ MODELS = {
     "llama-3.1-405b-instruct": llama(16384, 53248, 126, 128),
 }
 
-# Forms that this build cannot start; expectations are sums of what their papers and files say.
+# Forms that this build cannot start on GPUs; expectations are sums of what their papers and files say.
 FOREIGN = {
     "kimi-k2-thinking": mla(1, 384, 64, 163840, 262144, "int4", groups=1, top_groups=1, mtp=0),
-    "minimax-m2": gqa("MiniMaxM2ForCausalLM", 3072, 0, 62, 48, 8, 200064, 196608, qk_norm=True, fmt="fp8", expert=1536,
-                      experts=256, top=8),
     "deepseek-r1:awq-int4": mla(3, 256, 128, 129280, 163840, "awq-int4"),
 }
 
@@ -106,6 +106,14 @@ def config_json(g):
         if "experts" in g:
             c.update(num_experts=g["experts"], num_experts_per_tok=g["top"], moe_intermediate_size=g["expert"],
                      norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[])
+    if g["architecture"] == "MiniMaxM2ForCausalLM":
+        c.update(num_local_experts=g["experts"], rotary_dim=64, use_qk_norm=True, use_routing_bias=True, scoring_func="sigmoid")
+    if g["fmt"] == "int4":
+        c["quantization_config"] = {
+            "quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
+            "config_groups": {"group_0": {"targets": ["Linear"], "weights": {
+                "num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32}}},
+            "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"]}
     if g["fmt"] == "fp8":
         c["quantization_config"] = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
     return c

@@ -38,9 +38,9 @@ CASES = [
     dict(model="kimi-k2-thinking", hardware="8xH200", args=["--context", "262144", "--concurrency", "3"], verdict="fits", tp=8, dcp=1),
     # Experts 62 x 256 x 3 x 3072 x 1536 = 224.7e9 bytes in FP8. Attention 62 x (3072 x 8192 + 6144 x 3072) = 2.73. Embedding, head 2 x 200064 x 3072 x 2 = 2.46.
     # Routers 62 x 256 x 3072 x 2 = 0.098. Four ranks: (224.7 + 2.73 + 2.46) / 4 + 0.1 = 57.6. Cache 2 x 2 x 128 x 62 x 2 = 63,488 a token.
-    dict(model="minimax-m2", hardware="4xH200", verdict="fits", tp=4, runnable=False, weights=57.6e9, within=0.01, kv_token=63488),
+    dict(model="minimax-m2", hardware="4xH200", verdict="fits", tp=4, runnable=True, weights=57.6e9, within=0.01, kv_token=63488),
     # Eight: 28.83; one KV head each: 31,744 a token.
-    dict(model="minimax-m2", hardware="8xH200", verdict="fits", tp=8, runnable=False, weights=28.83e9, within=0.01, kv_token=31744),
+    dict(model="minimax-m2", hardware="8xH200", verdict="fits", tp=8, runnable=True, weights=28.83e9, within=0.01, kv_token=31744),
     # 28 heads and 4 KV heads: 1, 2 and 4 ranks (7 divides the heads, not the KV heads). 7.616e9 x 2 / 4 = 3.81; cache 2 x 1 x 128 x 28 x 2 = 14,336.
     dict(model="qwen2.5-7b", hardware="8xH200", verdict="fits", tp=4, runnable=True, used=[0, 1, 2, 3], weights=3.81e9, within=0.01, kv_token=14336),
     # 70.554e9 x 2 = 141.1; (150.75 - 141.1 - 1.3) / 327,680 = 25,500 tokens of 131,072.

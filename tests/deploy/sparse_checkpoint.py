@@ -1,7 +1,7 @@
 """Full-size checkpoints without data: real names, shapes, index and headers, and files that are holes.
 
 make(folder, geometry) writes what the hub has for such a model. Names are those of the Hugging Face reference classes
-(modeling_deepseek_v3.py, modeling_qwen2.py, modeling_qwen3.py, modeling_qwen3_moe.py, modeling_llama.py). Shares no code with src/.
+(modeling_deepseek_v3.py, modeling_qwen2.py, modeling_qwen3.py, modeling_qwen3_moe.py, modeling_llama.py), MiniMax-M2's those of its vendor. Shares no code with src/.
 """
 
 import json
@@ -10,7 +10,7 @@ import struct
 
 from geometry import config_json
 
-BYTES = {"BF16": 2, "F32": 4, "F8_E4M3": 1}
+BYTES = {"BF16": 2, "F32": 4, "F8_E4M3": 1, "I32": 4}
 SHARD = 50 << 30
 
 
@@ -22,9 +22,23 @@ def linear(fp8, name, rows, cols):
             (name + ".weight_scale_inv", "F32", [-(-rows // 128), -(-cols // 128)])]
 
 
+def int4(name, rows, cols):
+    return [(name + ".weight_packed", "I32", [rows, cols // 8]), (name + ".weight_scale", "BF16", [rows, cols // 32]),
+            (name + ".weight_shape", "I32", [2])]
+
+
 def mlp(fp8, name, hidden, width):
     return (linear(fp8, name + ".gate_proj", width, hidden) + linear(fp8, name + ".up_proj", width, hidden)
             + linear(fp8, name + ".down_proj", hidden, width))
+
+
+def expert(g, name):
+    gate, up, down = ("w1", "w3", "w2") if "moe" in g else ("gate_proj", "up_proj", "down_proj")
+    out = []
+    for leaf, rows, cols in ((gate, g["expert"], g["hidden"]), (up, g["expert"], g["hidden"]), (down, g["hidden"], g["expert"])):
+        one = f"{name}.{leaf}"
+        out += int4(one, rows, cols) if g["fmt"] == "int4" else linear(g["fmt"] == "fp8", one, rows, cols)
+    return out
 
 
 def vector(name, size, dtype="BF16"):
@@ -47,7 +61,8 @@ def attention(g, p):
             out += vector(p + name + ".bias", count * g["head"])
     out += linear(fp8, p + "o_proj", h, heads * g["head"])
     if g.get("qk_norm"):
-        out += vector(p + "q_norm.weight", g["head"]) + vector(p + "k_norm.weight", g["head"])
+        whole = (heads, g["kv"]) if g.get("whole_norm") else (1, 1)
+        out += vector(p + "q_norm.weight", whole[0] * g["head"]) + vector(p + "k_norm.weight", whole[1] * g["head"])
     return out
 
 
@@ -57,12 +72,15 @@ def layer(g, index, routed):
     out += vector(p + "post_attention_layernorm.weight", h)
     if not routed:
         return out + mlp(fp8, p + "mlp", h, g["inter"])
-    out.append((p + "mlp.gate.weight", "BF16", [g["experts"], h]))
+    block = p + g.get("moe", "mlp")
+    out.append((block + ".gate.weight", "BF16", [g["experts"], h]))
+    if "moe" in g:
+        out += vector(block + ".e_score_correction_bias", g["experts"], "F32")
     if g["kind"] == "mla":
         out += vector(p + "mlp.gate.e_score_correction_bias", g["experts"], "F32")
         out += mlp(fp8, p + "mlp.shared_experts", h, g["shared"] * g["expert"])
     for e in range(g["experts"]):
-        out += mlp(fp8, f"{p}mlp.experts.{e}", h, g["expert"])
+        out += expert(g, f"{block}.experts.{e}")
     return out
 
 

@@ -13,9 +13,10 @@ import tempfile
 import unittest
 
 import sparse_checkpoint
-from geometry import GPUS, MODELS
+from geometry import FOREIGN, GPUS, MODELS
 
 PROGRAM = ""
+SPARSE = MODELS | {"kimi-k2-thinking": FOREIGN["kimi-k2-thinking"]}
 PER_GPU = ("weights_bytes", "kv_bytes", "activations_bytes", "graphs_bytes", "context_bytes", "spare_bytes")
 # Two releases of equal dimensions need one checkpoint.
 SAME = {"deepseek-r1-0528": "deepseek-r1", "deepseek-v3": "deepseek-r1", "deepseek-v3-0324": "deepseek-r1", "deepseek-v3.1": "deepseek-r1",
@@ -37,11 +38,11 @@ class SparseCheckpoints(unittest.TestCase):
 
     def make(self, name, **wrong):
         path = os.path.join(self.folder.name, name.replace(":", "-"))
-        sparse_checkpoint.make(path, MODELS[name], **wrong)
+        sparse_checkpoint.make(path, SPARSE[name], **wrong)
         return path
 
     def test_headers_and_catalogue_agree(self):
-        for name, geometry in MODELS.items():
+        for name, geometry in SPARSE.items():
             if name in SAME:
                 self.assertEqual(geometry, MODELS[SAME[name]] | {"context": geometry["context"]}, name)
                 twins = [plan(n, "--hardware", "8xH200")["gpus"] for n in (name, SAME[name])]
@@ -80,11 +81,11 @@ class SparseCheckpoints(unittest.TestCase):
         self.assertIn(shard, plan(path, "--hardware", "2xH200", code=(64, 66)))
 
     def test_architectures_and_formats_of_others(self):
-        path = os.path.join(self.folder.name, "minimax")
+        path = os.path.join(self.folder.name, "v32")
         os.makedirs(path)
-        config = {"architectures": ["MiniMaxM2ForCausalLM"], "hidden_size": 3072, "num_hidden_layers": 62, "vocab_size": 200064,
-                  "quantization_config": {"quant_method": "fp8", "fmt": "float8_e4m3fn", "weight_block_size": [128, 128]}}
-        for quant, name in ((config["quantization_config"], "minimax-m2"), ({"quant_method": "awq", "bits": 4}, "minimax-m2:awq-int4")):
+        config = {"architectures": ["DeepseekV32ForCausalLM"], "hidden_size": 7168, "num_hidden_layers": 61, "vocab_size": 129280,
+                  "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}}
+        for quant, name in ((config["quantization_config"], "deepseek-v3.2"), ({"quant_method": "awq", "bits": 4}, "deepseek-v3.2:awq-int4")):
             with open(os.path.join(path, "config.json"), "w", encoding="utf-8") as f:
                 json.dump({**config, "quantization_config": quant}, f)
             here, there = (plan(p, "--hardware", "8xH200") for p in (path, name))

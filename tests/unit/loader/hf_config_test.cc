@@ -275,6 +275,8 @@ TEST(HfConfigTest, CompressedTensorsThatAreRefused) {
       R"("num_bits":4,"type":"int","strategy":"group","group_size":32,"actorder":)";
   for (const auto& [got, said] : {
            std::pair{compressed("pack-quantized", group + R"("group")"), "actorder \"group\""},
+           std::pair{compressed("pack-quantized", group + R"("dynamic")"), "actorder \"dynamic\""},
+           std::pair{compressed("pack-quantized", group + "true"), "actorder true"},
            std::pair{compressed("marlin-24", group + "null"), "format \"marlin-24\""},
            std::pair{compressed("int-quantized", group + "null"), "int-quantized weights"},
            std::pair{compressed("pack-quantized", R"("num_bits":3,"strategy":"channel")"),
