@@ -71,6 +71,56 @@ Result<std::vector<std::string>> unread_variables(const ChatTemplate& chat_templ
   return unread;
 }
 
+// Those of the request, and the one that switches reasoning as it is wanted.
+Result<JsonObject> variables_of(const ChatTemplate& chat_template, const ChatInput& chat) {
+  JsonObject variables = chat.template_kwargs;
+  if (!chat.reasoning) {
+    return variables;
+  }
+  for (const char* name : kSwitches) {
+    if (chat_template.reads(name)) {
+      if (!variables.contains(name)) {
+        variables.append(name, Json(*chat.reasoning));
+      }
+      return variables;
+    }
+  }
+  if (!*chat.reasoning && chat_template.reasoning_markup() != nullptr) {
+    return std::move(error(StatusCode::kUnsupported,
+                           "{}: this model always reasons: its chat template has no switch for it; "
+                           "leave the field out",
+                           chat.reasoning_field))
+        .with_param(chat.reasoning_field);
+  }
+  return variables;
+}
+
+// The prompt ends where the text of its last message does, so that the output goes on with it.
+Status cut_after_last_message(const Json& messages, RenderedPrompt& rendered) {
+  const Json* content = messages.as_array().back().find("content");
+  const std::string path = fmt::format("messages[{}].content", messages.as_array().size() - 1);
+  std::string text = content != nullptr && content->is_string() ? content->as_string() : "";
+  text.erase(text.find_last_not_of(" \t\r\n") + 1);  // templates do so
+  if (text.empty()) {
+    return std::move(invalid("{}: wanted a text to go on with", path)).with_param(path);
+  }
+  for (size_t i = rendered.spans.size(); i-- > 0;) {
+    TemplateSpan& span = rendered.spans[i];
+    const size_t at =
+        span.origin == TextOrigin::kContent ? span.text.rfind(text) : std::string::npos;
+    if (at != std::string::npos) {
+      span.text.resize(at + text.size());
+      rendered.spans.resize(i + 1);
+      return ok_status();
+    }
+  }
+  return std::move(error(StatusCode::kUnsupported,
+                         "{}: this model's chat template does not write the text as it is, so that "
+                         "the answer cannot go on with it",
+                         path))
+      .with_param(path);
+}
+
 OutputForm make_form(const ChatTemplate& chat_template,
                      const ChatInput& chat,
                      const RenderedPrompt& rendered) {
@@ -82,6 +132,7 @@ OutputForm make_form(const ChatTemplate& chat_template,
       form.reasoning_open = prompt_opens_reasoning(last.text, *form.reasoning);
       form.reasoning_closed = prompt_closes_reasoning(last.text, *form.reasoning);
     }
+    form.reasoning_closed = form.reasoning_closed || chat.continue_final_message;
   }
   if (chat.tools != nullptr) {
     form.calls = chat_template.tool_call_markup();
@@ -103,13 +154,18 @@ Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,
   if (chat.tools != nullptr && !chat_template.shows_tools()) {
     return unsupported_tools("does not show declared tools to the model");
   }
-  TUTTI_TRY(std::vector<std::string> unread, unread_variables(chat_template, chat.template_kwargs));
+  TUTTI_TRY(JsonObject variables, variables_of(chat_template, chat));
+  TUTTI_TRY(std::vector<std::string> unread, unread_variables(chat_template, variables));
+  const bool opens = chat.add_generation_prompt && !chat.continue_final_message;
   const ChatTemplateInput input{.messages = chat.messages,
                                 .tools = chat.tools.get(),
-                                .kwargs = chat.template_kwargs,
-                                .add_generation_prompt = true,
+                                .kwargs = std::move(variables),
+                                .add_generation_prompt = opens,
                                 .now_unix = now_unix};
-  TUTTI_TRY(const RenderedPrompt rendered, chat_template.render(input));
+  TUTTI_TRY(RenderedPrompt rendered, chat_template.render(input));
+  if (chat.continue_final_message) {
+    TUTTI_RETURN_IF_ERROR(cut_after_last_message(chat.messages, rendered));
+  }
   std::vector<Tokenizer::Span> spans;
   spans.reserve(rendered.spans.size());
   for (const TemplateSpan& span : rendered.spans) {

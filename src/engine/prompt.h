@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,12 @@ struct ChatInput {
   std::shared_ptr<const Json> tools;  ///< array; nullptr: there are none to call
   bool one_call = false;              ///< see OutputForm
   JsonObject template_kwargs;         ///< more variables of the template
+  /// Reasoning switched on or off by whichever variable the template has for it. Not of models that
+  /// do not reason, nor on where it always is.
+  std::optional<bool> reasoning;
+  const char* reasoning_field = "reasoning";  ///< as the client calls it, for errors
+  bool add_generation_prompt = true;          ///< end with the opening of the model's turn
+  bool continue_final_message = false;        ///< instead, the output goes on with the last message
 };
 
 /// Special-token text is parsed in what the template wrote and plain text in what the messages

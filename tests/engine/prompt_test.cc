@@ -226,6 +226,71 @@ TEST(ChatPrompt, ReasoningThatCannotBeSwitchedOffIsNotSilentlyLeftOn) {
   }
 }
 
+TEST(ChatPrompt, ReasoningIsSwitchedByWhateverTheTemplateReads) {
+  struct Ask {
+    const char* source;
+    bool on;
+    bool ok;
+    bool open;
+  };
+
+  constexpr const char* kOther =
+      "{{ messages[0].content }}{% if thinking %}<think>{% endif %}{# <think> #}";
+  for (const Ask& ask : {Ask{kSwitched, true, true, true},
+                         Ask{kSwitched, false, true, false},
+                         Ask{kOther, true, true, true},
+                         Ask{kOther, false, true, false},
+                         Ask{kAlwaysReasons, true, true, true},
+                         Ask{kAlwaysReasons, false, false, false},
+                         Ask{kNeverReasons, true, true, false},
+                         Ask{kNeverReasons, false, true, false}}) {
+    auto chat = ChatTemplate::parse(ask.source, {});
+    ASSERT_TRUE(chat.ok());
+    ChatInput input = say("x");
+    input.reasoning = ask.on;
+    input.reasoning_field = "think";
+    const auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+    EXPECT_EQ(prompt.ok(), ask.ok) << ask.source << ask.on;
+    EXPECT_EQ(prompt.ok() && prompt->form.reasoning_open, ask.open) << ask.source << ask.on;
+    EXPECT_EQ(prompt.status().param(), ask.ok ? "" : "think");
+    EXPECT_TRUE(!prompt.ok() || prompt->unread.empty());
+  }
+}
+
+TEST(ChatPrompt, TheLastMessageIsGoneOnWith) {
+  const auto tokenizer = tiny_tokenizer();
+  ChatInput input;
+  input.messages =
+      *parse_json(R"([{"role":"user","content":"hi"},{"role":"user","content":"so "}])");
+  input.continue_final_message = true;
+  const auto prompt = make_chat_prompt(*tiny_template(), *tokenizer, input, 0);
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_EQ(prompt->tokens,
+            ids_of(*tokenizer, {"<|bos|>", "<|user|>", "h", "i", "<|end|>", "<|user|>", "s", "o"}));
+  EXPECT_FALSE(prompt->form.reasoning_open);
+  EXPECT_TRUE(prompt->form.reasoning_closed);
+  input.messages = *parse_json(R"([{"role":"user","content":" "}])");
+  EXPECT_EQ(make_chat_prompt(*tiny_template(), *tokenizer, input, 0).status().param(),
+            "messages[0].content");
+  auto shouts = ChatTemplate::parse("{{ messages[0].content | upper }}", {});
+  ASSERT_TRUE(shouts.ok());
+  input.messages = *parse_json(R"([{"role":"user","content":"hi"}])");
+  EXPECT_EQ(make_chat_prompt(**shouts, *tokenizer, input, 0).status().code(),
+            StatusCode::kUnsupported);
+}
+
+TEST(ChatPrompt, AChatMayEndWithoutTheModelsTurn) {
+  auto chat = ChatTemplate::parse(
+      "{{ messages[0].content }}{% if add_generation_prompt %}<think>{% endif %}", {});
+  ASSERT_TRUE(chat.ok());
+  ChatInput input = say("x");
+  const auto open = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  input.add_generation_prompt = false;
+  const auto closed = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  ASSERT_TRUE(open.ok() && closed.ok());
+  EXPECT_GT(open->tokens.size(), closed->tokens.size());
+}
+
 TEST(ChatPrompt, BadMessagesAreErrors) {
   ChatInput input;
   input.messages = Json("hello");
