@@ -55,6 +55,7 @@ void ChoiceStream::finish(FinishReason reason) {
   pending_.calls = answer_.calls();
   // The flushed text may have completed a stop string.
   pending_.finish = stops_.matched() ? FinishReason::kStop : reason;
+  pending_.stop = stops_.match();
 }
 
 // Text that is held back as the beginning of a call counts: whoever watches a stream sees it live.

@@ -18,6 +18,7 @@
 namespace tutti {
 
 class TokenGrammar;
+class TokenText;
 
 struct GenerationRequest {
   std::vector<int32_t> prompt;  ///< token ids, at least one
@@ -108,6 +109,9 @@ class LanguageModel {
   virtual Result<Prompt> prepare(const ChatInput& chat) const = 0;
   /// A raw text. kUnsupported without a tokenizer. Thread-safe.
   virtual Result<Prompt> prepare(const std::string& text) const = 0;
+
+  /// Its tokens as text; nullptr without a tokenizer. Lives as long as the model.
+  virtual const TokenText* token_text() const { return nullptr; }
 
   /// Validates and queues; the id is for cancel(). Errors: kInvalidArgument, kContextLength,
   /// kOverloaded, kUnavailable. The sink gets no call if this fails.

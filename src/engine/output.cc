@@ -59,6 +59,7 @@ void CollectedChoice::add(GenerationDelta delta) {
   append_all(logprobs, std::move(delta.logprobs));
   append_all(prompt_logprobs, std::move(delta.prompt_logprobs));
   finish = delta.finish.value_or(finish);
+  stop = std::move(delta.stop);
 }
 
 }  // namespace tutti

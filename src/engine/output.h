@@ -61,6 +61,7 @@ struct GenerationDelta {
       logprobs;  ///< one per token if asked for, with echo the prompt's first
   std::vector<TokenLogprobs> prompt_logprobs;  ///< one per prompt token if asked for; comes once
   std::optional<FinishReason> finish;          ///< set on the last delta of a choice
+  std::string stop;                            ///< with `finish`: the stop string that ended it
   int32_t calls = 0;                           ///< with `finish`: tool calls of the choice
 };
 
@@ -79,6 +80,7 @@ struct CollectedChoice {
   std::vector<TokenLogprobs> logprobs;
   std::vector<TokenLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kStop;
+  std::string stop;  ///< the stop string that ended it; "": none did
 
   void add(GenerationDelta delta);
 };

@@ -35,7 +35,7 @@ size_t StopMatcher::advance(Pattern& pattern, char next) const {
 }
 
 std::string StopMatcher::push(std::string_view text, bool may_end) {
-  if (matched_) {
+  if (matched()) {
     return {};
   }
   if (patterns_.empty()) {
@@ -50,7 +50,7 @@ std::string StopMatcher::push(std::string_view text, bool may_end) {
       }
     }
     if (match > 0 && may_end) {
-      matched_ = true;
+      match_ = held_.substr(held_.size() - match);
       held_.resize(held_.size() - match);
       return std::exchange(held_, {});
     }
@@ -65,7 +65,7 @@ std::string StopMatcher::push(std::string_view text, bool may_end) {
 }
 
 std::string StopMatcher::finish() {
-  return matched_ ? std::string() : std::exchange(held_, {});
+  return matched() ? std::string() : std::exchange(held_, {});
 }
 
 }  // namespace tutti

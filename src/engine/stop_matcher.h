@@ -20,7 +20,10 @@ class StopMatcher {
   /// one that only begins there counts.
   std::string push(std::string_view text, bool may_end = true);
 
-  bool matched() const { return matched_; }
+  bool matched() const { return !match_.empty(); }
+
+  /// The string that matched; "" while none has.
+  const std::string& match() const { return match_; }
 
   /// The text ends here: returns what was held back.
   std::string finish();
@@ -36,7 +39,7 @@ class StopMatcher {
 
   std::vector<Pattern> patterns_;
   std::string held_;  // suffix of the text that may begin a stop string
-  bool matched_ = false;
+  std::string match_;
 };
 
 }  // namespace tutti

@@ -36,6 +36,8 @@ class TextEngine final : public LanguageModel {
   Result<Prompt> prepare(const ChatInput& chat) const override;
   Result<Prompt> prepare(const std::string& text) const override;
 
+  const TokenText* token_text() const override { return text_.get(); }
+
   /// max_tokens is lowered to what the context has left unless it must fit. Besides the errors of
   /// LanguageModel: kOutOfMemory if the prompt fits the context and not the KV memory, kUnsupported
   /// for stop strings or bad words without a tokenizer.

@@ -14,7 +14,7 @@ void append_all(std::vector<T>& into, std::vector<T>&& from) {
 }
 
 size_t size_of(const GenerationDelta& delta) {
-  size_t bytes = 0;
+  size_t bytes = delta.tokens.size() * sizeof(delta.tokens[0]);
   for (const OutputEvent& event : delta.events) {
     bytes += event.text.size() + event.name.size();
   }
@@ -34,7 +34,9 @@ void join(GenerationDelta& held, GenerationDelta&& next) {
     }
   }
   append_all(held.logprobs, std::move(next.logprobs));
+  append_all(held.tokens, std::move(next.tokens));
   held.finish = next.finish;
+  held.stop = std::move(next.stop);
   held.calls = next.calls;
 }
 
@@ -46,13 +48,16 @@ class PromptSink final : public GenerationSink {
       : inbox_(std::move(inbox)),
         watch_(std::move(watch)),
         first_choice_(choices.first),
-        unfinished_(choices.count) {}
+        unfinished_(choices.count),
+        token_ids_(choices.token_ids) {}
 
   void on_delta(GenerationDelta delta) override {
     delta.choice += first_choice_;
     unfinished_ -= delta.finish && *delta.finish != FinishReason::kCancelled ? 1 : 0;
     watch_->on_delta(delta);
-    delta.tokens = {};  // the API sends text; freed here, on the thread that made them
+    if (!token_ids_) {
+      delta.tokens = {};  // freed here, on the thread that made them
+    }
     inbox_->add(std::move(delta));
   }
 
@@ -72,6 +77,7 @@ class PromptSink final : public GenerationSink {
   std::shared_ptr<GenerationWatch> watch_;
   int32_t first_choice_;
   int32_t unfinished_;
+  const bool token_ids_;
 };
 
 }  // namespace

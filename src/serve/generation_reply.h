@@ -52,6 +52,7 @@ class ReplyInbox {
 struct SinkChoices {
   int32_t first = 0;  ///< added to the choice numbers
   int32_t count = 1;
+  bool token_ids = false;  ///< they are sent
 };
 
 /// Makes the sink of one generation.
@@ -108,6 +109,9 @@ class GenerationReply final : public ReplyStream {
 
   /// Body of a reply that is not streamed, once ended() with an ok status().
   std::string whole();
+
+  /// Of a reply that is not streamed, the same.
+  const GenerationUsage& usage() const { return usage_; }
 
   /// What became of it so far, for the log.
   const std::shared_ptr<const GenerationWatch>& watch() const { return watch_; }

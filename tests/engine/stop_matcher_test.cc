@@ -102,5 +102,14 @@ TEST(StopMatcher, MatchesTheDefinitionHoweverTheTextIsCut) {
   }
 }
 
+TEST(StopMatcher, SaysWhichStringMatched) {
+  StopMatcher matcher({"END", "ND", "stop"});
+  EXPECT_EQ(matcher.match(), "");
+  EXPECT_EQ(matcher.push("so far EN"), "so far ");
+  EXPECT_EQ(matcher.match(), "");
+  EXPECT_EQ(matcher.push("D and on"), "");
+  EXPECT_EQ(matcher.match(), "END");
+}
+
 }  // namespace
 }  // namespace tutti
