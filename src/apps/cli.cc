@@ -122,6 +122,9 @@ void add_engine_flags(CLI::App& cmd, ServeOptions& options) {
   cmd.add_flag("--no-prefix-cache",
                options.model.no_prefix_cache,
                "Compute every prompt whole, also what an earlier one began with");
+  cmd.add_flag("--no-store",
+               options.no_store,
+               "Keep no responses of /v1/responses (otherwise 30 days, in $TUTTI_HOME)");
   cmd.add_option("--log-format", options.log_format, "text, or json: one object a line")
       ->capture_default_str()
       ->check(one_of({"text", "json"}));

@@ -69,6 +69,7 @@ struct ServeOptions {
   std::string log_level = "info";
   HttpLimits limits;
   RequestLimits request_limits;
+  bool no_store = false;    ///< responses are not kept
   bool supervise = false;   ///< the model runs in a process of its own
   std::string models_file;  ///< several models
   bool empty = false;       ///< none at first

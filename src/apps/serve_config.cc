@@ -3,6 +3,8 @@
 #include "apps/common.h"
 #include "apps/version.h"
 #include "backend/cuda_plugin.h"
+#include "base/file.h"
+#include "serve/response_store.h"
 
 namespace tutti {
 
@@ -18,6 +20,10 @@ ServerConfig serve_config(const ServeOptions& options) {
   config.tls_key = options.tls_key;
   config.limits = options.limits;
   config.request_limits = options.request_limits;
+  config.responses =
+      options.no_store
+          ? nullptr
+          : std::make_shared<ResponseStore>(join_path(read_environment().home, "responses.db"));
   config.version = program_version();
   config.build = build_id();
   return config;

@@ -2,6 +2,7 @@
 // time, so neither a file, a core nor the time of a reply tells a key.
 #pragma once
 #include <array>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -20,7 +21,11 @@ Result<KeyDigest> digest_of_new_key(std::string_view key);
 /// In constant time.
 bool same_digest(const KeyDigest& a, const KeyDigest& b);
 
-/// Of the key in "Authorization: Bearer <key>"; what is wrong if there is none, or more than one.
-std::variant<KeyDigest, ApiError> digest_of_bearer(const HttpHead& head);
+/// Of the key in "Authorization: Bearer <key>" or "X-Api-Key: <key>"; what is wrong if there is
+/// none, or two that differ.
+std::variant<KeyDigest, ApiError> digest_of_request(const HttpHead& head);
+
+/// 64 hexadecimal digits.
+std::string to_hex(const KeyDigest& digest);
 
 }  // namespace tutti

@@ -75,7 +75,7 @@ std::string Cors::reply_headers(const HttpHead& head) const {
     out += "Access-Control-Allow-Origin: " + (any_ ? std::string("*") : *origin) + "\r\n";
     out +=
         "Access-Control-Expose-Headers: x-request-id, Retry-After, x-should-retry, "
-        "X-Tutti-Warning\r\n";
+        "X-Tutti-Warning, X-Tutti-Reply, request-id\r\n";
   }
   return out;
 }
@@ -95,7 +95,7 @@ std::optional<HttpResponse> Cors::preflight(const HttpHead& head) const {
   }
   HttpResponse response;
   response.status = 204;
-  response.headers.push_back({"Access-Control-Allow-Methods", "GET, HEAD, POST"});
+  response.headers.push_back({"Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE"});
   // Named one by one, since * does not stand for Authorization.
   const std::string* names = head.find("access-control-request-headers");
   if (names != nullptr && is_name_list(*names)) {

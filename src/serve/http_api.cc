@@ -7,7 +7,9 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "serve/dialect.h"
+#include "serve/docs_page.h"
 #include "serve/engine_gpus.h"
 #include "serve/engine_metrics.h"
 #include "serve/http_head.h"
@@ -37,6 +39,21 @@ constexpr Route kRoutes[] = {
     {RouteId::kMetrics, "GET", "/metrics", true, true},
     {RouteId::kGpus, "GET", "/v1/cluster/gpus", true, false},
     {RouteId::kOpenApi, "GET", "/openapi.json", true, false},
+    {RouteId::kDocs, "GET", "/docs", false, false},
+    {RouteId::kReplies, "GET", "/v1/replies", true, false},
+    {RouteId::kReply, "GET", "/v1/replies/", true, false, nullptr, 0, "reply"},
+    {RouteId::kStopReply, "DELETE", "/v1/replies/", true, false, nullptr, 0, "reply"},
+    {RouteId::kResponse, "GET", "/v1/responses/", true, false, nullptr, 0, "response"},
+    {RouteId::kForgetResponse, "DELETE", "/v1/responses/", true, false, nullptr, 0, "response"},
+    {RouteId::kResponseInput,
+     "GET",
+     "/v1/responses/",
+     true,
+     false,
+     nullptr,
+     0,
+     "response",
+     "/input_items"},
 };
 
 // Those of a Management, whatever their paths: how a match says what is wanted. Their metrics have
@@ -70,26 +87,57 @@ std::vector<Route> all_routes() {
                         .dialect = dialect,
                         .number = number++});
     }
+    number = 0;
+    for (const DialectPage& page : dialect->pages()) {
+      routes.push_back({.id = RouteId::kPage,
+                        .method = "GET",
+                        .path = page.path,
+                        .needs_key = true,
+                        .probe = false,
+                        .dialect = dialect,
+                        .number = number++});
+    }
   }
   routes.insert(routes.end(), std::begin(kRoutes), std::end(kRoutes));
   return routes;
 }
 
-RouteMatch match_route(std::string_view path) {
+// The name in a path that fits the route; "" if the route takes none. Names of models may have
+// slashes.
+std::optional<std::string> fit(const Route& route, std::string_view path) {
+  const std::string_view begin = route.path;
+  const std::string_view end = route.after;
+  if (!route.takes_name()) {
+    return path == begin ? std::optional<std::string>("") : std::nullopt;
+  }
+  if (path.size() <= begin.size() + end.size() || !path.starts_with(begin) ||
+      !path.ends_with(end)) {
+    return std::nullopt;
+  }
+  const std::string_view name = path.substr(begin.size(), path.size() - begin.size() - end.size());
+  const bool one_segment = route.id != RouteId::kModel;
+  return one_segment && name.find('/') != std::string_view::npos ? std::nullopt
+                                                                 : percent_decode(name);
+}
+
+// The first that has the method; else the first of this path.
+RouteMatch match_route(std::string_view path, std::string_view method) {
+  RouteMatch found;
   for (const Route& route : route_table()) {
-    const std::string_view pattern = route.path;
-    const bool takes_name = route.takes_name();
-    if (!takes_name && path == pattern) {
-      return {.route = &route, .name = {}};
+    std::optional<std::string> name = fit(route, path);
+    if (!name) {
+      continue;
     }
-    if (takes_name && path.starts_with(pattern) && path.size() > pattern.size()) {
-      auto name = percent_decode(path.substr(pattern.size()));
-      if (name) {
-        return {.route = &route, .name = *std::move(name)};
-      }
+    const bool right = method == route.method || (method == "HEAD" && route.reads());
+    if (right || found.route == nullptr) {
+      found.route = &route;
+      found.name = *std::move(name);
+    }
+    if (right) {
+      break;
     }
   }
-  return {};
+  return found;
 }
 
 // Of a server bound to loopback. A page whose name was pointed at 127.0.0.1 (DNS rebinding) is told
@@ -111,6 +159,13 @@ KeyScope scope_of(const Route* route, std::string_view method) {
     case RouteId::kMetrics:
     case RouteId::kGpus:
       return KeyScope::kMetrics;
+    case RouteId::kResponse:
+    case RouteId::kResponseInput:
+    case RouteId::kForgetResponse:
+    case RouteId::kReplies:
+    case RouteId::kReply:
+    case RouteId::kStopReply:
+      return KeyScope::kInference;
     default:
       return KeyScope::kAny;
   }
@@ -142,23 +197,41 @@ std::string wrong_type(const HttpHead& head) {
                       : '"' + header_text(std::string_view(*type).substr(0, kShown)) + '"');
 }
 
-HttpResponse method_error(std::string_view method, const Route& route) {
-  const bool get = std::string_view(route.method) == "GET";
-  const char* allowed = route.health() ? "GET, HEAD, OPTIONS" : get ? "GET, HEAD" : "POST";
-  HttpResponse response =
-      error_response(http_error(405, wrong_method(method, route, allowed)), route.dialect);
+HttpResponse method_error(std::string_view method,
+                          const Route& route,
+                          std::string_view request_id) {
+  std::string allowed;
+  for (const Route& other : route_table()) {
+    if (std::string_view(other.path) == route.path &&
+        std::string_view(other.after) == route.after) {
+      allowed += (allowed.empty() ? "" : ", ") + std::string(other.method);
+      allowed += other.health() ? ", HEAD, OPTIONS" : other.reads() ? ", HEAD" : "";
+    }
+  }
+  HttpResponse response = error_response(
+      http_error(405, wrong_method(method, route, allowed)), route.dialect, request_id);
   response.headers.push_back({"Allow", allowed});
   return response;
 }
 
-std::string model_json(const ModelCard& card) {
+// Clients of Anthropic's API ask on the same routes for other members.
+bool wants_anthropic(const HttpHead& head) {
+  return head.find("anthropic-version") != nullptr;
+}
+
+std::string model_json(const ModelCard& card, const HttpHead& head) {
   std::string out = R"({"id":)";
   append_json_string(out, card.id);
-  out += fmt::format(R"(,"object":"model","created":{},"owned_by":"tutti","max_model_len":{}{}}})",
+  out += fmt::format(R"(,"object":"model","created":{},"owned_by":"tutti","max_model_len":{}{})",
                      card.created_unix,
                      card.max_context,
                      card.members);
-  return out;
+  if (wants_anthropic(head)) {
+    out += R"(,"type":"model","display_name":)";
+    append_json_string(out, card.id);
+    out += fmt::format(R"(,"created_at":"{}")", utc_text(card.created_unix));
+  }
+  return out + "}";
 }
 
 ModelCard card_of(const ModelInfo& info) {
@@ -170,6 +243,10 @@ ModelCard card_of(const ModelInfo& info) {
 std::span<const Route> route_table() {
   static const std::vector<Route> kAll = all_routes();
   return kAll;
+}
+
+std::string Route::pattern() const {
+  return takes_name() ? fmt::format("{}{{{}}}{}", path, of, after) : path;
 }
 
 const DialectRoute& Route::dialect_route() const {
@@ -194,8 +271,19 @@ Status HttpApi::check_host(const HttpHead& head, const RouteMatch& match) const 
       head.host);
 }
 
-std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) const {
-  RouteMatch match = match_route(head.path);
+std::string HttpApi::reply_headers(const HttpHead& head, std::string_view request_id) const {
+  std::string out = config_.cors.reply_headers(head);
+  const Route* route = match_route(head.path, head.method).route;
+  const Dialect* dialect = route == nullptr ? nullptr : route->dialect;
+  if (dialect != nullptr && dialect->request_id_header() != nullptr) {
+    out += fmt::format("{}: {}\r\n", dialect->request_id_header(), request_id);
+  }
+  return out;
+}
+
+std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head,
+                                                      std::string_view request_id) const {
+  RouteMatch match = match_route(head.path, head.method);
   if (const Status status = check_host(head, match); !status.ok()) {
     return error_response(http_error(403, status.message()));
   }
@@ -215,14 +303,18 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
       return admit_management(head, managed);
     }
   }
-  const Dialect* dialect = match.route == nullptr ? nullptr : match.route->dialect;
+  const auto refuse = [&](const ApiError& error) {
+    const Dialect* dialect = match.route == nullptr ? nullptr : match.route->dialect;
+    return error_response(error, dialect, request_id);
+  };
   // The key comes before the route, so that without it nothing can be learned about routes.
   if (match.route == nullptr || match.route->needs_key) {
     KeyRing::Pass pass = config_.keys->check(head, scope_of(match.route, head.method));
     if (pass.error) {
-      return error_response(*pass.error, dialect);
+      return refuse(*pass.error);
     }
     match.use = std::move(pass.use);
+    match.owner = std::move(pass.owner);
   }
   if (match.route == nullptr) {
     return error_response(http_error(404, no_such_route(head.method, head.path)));
@@ -230,24 +322,25 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit(const HttpHead& head) cons
   if (head.method == "OPTIONS" && match.route->health()) {
     return options_of_health(match, head);
   }
-  const bool get = std::string_view(match.route->method) == "GET";
-  if (!get && draining_) {
-    return error_response(to_api_error(shutting_down()), dialect);
+  const bool posts = match.route->takes_body();
+  if (posts && draining_) {
+    return refuse(to_api_error(shutting_down()));
   }
-  if (head.method != match.route->method && !(get && head.method == "HEAD")) {
-    return method_error(head.method, *match.route);
+  if (head.method != match.route->method && !(match.route->reads() && head.method == "HEAD")) {
+    return method_error(head.method, *match.route, request_id);
   }
   const std::string* encoding = head.find("content-encoding");
   if (encoding != nullptr && *encoding != "identity") {
-    return error_response(http_error(415, "compressed request bodies are not accepted"), dialect);
+    return refuse(http_error(415, "compressed request bodies are not accepted"));
   }
-  if (!get && !is_json(head)) {
-    return error_response(http_error(415, wrong_type(head)), dialect);
+  const bool any_type = match.route->dialect != nullptr && match.route->dialect->takes_any_type() &&
+                        head.find("origin") == nullptr && head.find("sec-fetch-site") == nullptr;
+  if (posts && !any_type && !is_json(head)) {
+    return refuse(http_error(415, wrong_type(head)));
   }
   const int64_t limit = body_limit(match);
   if (head.content_length.value_or(0) > limit) {
-    return error_response(http_error(413, fmt::format("request body over {} bytes", limit)),
-                          dialect);
+    return refuse(http_error(413, fmt::format("request body over {} bytes", limit)));
   }
   return match;
 }
@@ -283,7 +376,7 @@ std::variant<RouteMatch, HttpResponse> HttpApi::admit_management(
   if (!reads && draining_) {
     return refuse(to_api_error(shutting_down()));
   }
-  const RouteMatch found{.route = route, .name = {}, .use = nullptr};
+  const RouteMatch found{.route = route, .name = {}, .use = nullptr, .owner = {}};
   const int64_t limit = body_limit(found);
   if (head.content_length.value_or(0) > limit) {
     return refuse(http_error(413, fmt::format("request body over {} bytes", limit)));
@@ -303,16 +396,15 @@ HttpResponse HttpApi::options_of_health(const RouteMatch& match, const HttpHead&
 }
 
 int64_t HttpApi::body_limit(const RouteMatch& match) const {
-  return std::string_view(match.route->method) == "POST" ? config_.limits.body_bytes
-                                                         : config_.limits.ignored_body_bytes;
+  return match.route->takes_body() ? config_.limits.body_bytes : config_.limits.ignored_body_bytes;
 }
 
 HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
   switch (match.route->id) {
     case RouteId::kModels:
-      return list_models();
+      return list_models(head);
     case RouteId::kModel:
-      return show_model(match.name);
+      return show_model(match.name, head);
     case RouteId::kLive:
       return live();
     case RouteId::kReady:
@@ -338,6 +430,20 @@ HttpResponse HttpApi::get(const RouteMatch& match, const HttpHead& head) const {
       static const std::string kDocument = to_string(openapi_document());
       return json_response(kDocument);
     }
+    case RouteId::kDocs:
+      return docs_response();
+    case RouteId::kPage:
+      return json_response(to_string(match.route->dialect->page(
+          match.route->number, {.models = cards(), .version = config_.version})));
+    case RouteId::kResponse:
+    case RouteId::kResponseInput:
+    case RouteId::kForgetResponse:
+      return stored_response(match, head);
+    case RouteId::kReplies:
+      return list_replies(match.owner);
+    case RouteId::kStopReply:
+      return stop_reply(match);
+    case RouteId::kReply:  // sessions send it
     case RouteId::kGenerate:
     case RouteId::kManage:
       break;
@@ -363,31 +469,34 @@ std::vector<ModelCard> HttpApi::cards() const {
   return cards;
 }
 
-HttpResponse HttpApi::list_models() const {
+HttpResponse HttpApi::list_models(const HttpHead& head) const {
   std::string body = R"({"object":"list","data":[)";
-  bool first = true;
-  for (const ModelCard& card : cards()) {
-    body += (first ? "" : ",") + model_json(card);
-    first = false;
+  const std::vector<ModelCard> all = cards();
+  for (const ModelCard& card : all) {
+    body += (&card == all.data() ? "" : ",") + model_json(card, head);
   }
-  return json_response(body + "]}");
+  body += "]";
+  if (wants_anthropic(head)) {  // all of them are one page
+    body += R"(,"has_more":false,"first_id":)";
+    body += to_string(all.empty() ? Json() : Json(all.front().id));
+    body += R"(,"last_id":)" + to_string(all.empty() ? Json() : Json(all.back().id));
+  }
+  return json_response(body + "}");
 }
 
-HttpResponse HttpApi::show_model(const std::string& id) const {
+HttpResponse HttpApi::show_model(const std::string& id, const HttpHead& head) const {
   const std::vector<ModelCard> all = cards();
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const ModelCard& card) { return card.id == id; });
   if (found != all.end()) {
-    return json_response(model_json(*found));
-  }
-  if (remote() == nullptr) {
-    return error_response(to_api_error(models_->find(id).status()));
+    return json_response(model_json(*found, head));
   }
   std::vector<std::string> names;
   for (const ModelCard& card : all) {
     names.push_back(card.id);
   }
-  return error_response(to_api_error(no_such_model(id, names)));
+  return error_response(
+      to_api_error(remote() == nullptr ? models_->find(id).status() : no_such_model(id, names)));
 }
 
 HttpResponse HttpApi::live() const {
@@ -416,7 +525,7 @@ PostReply HttpApi::post(const RouteMatch& match, std::string_view body, const Re
   const Route& route = *match.route;
   PostReply out;
   const auto refuse = [&](const Status& status) {
-    out.reply = error_response(to_api_error(status), route.dialect);
+    out.reply = error_response(to_api_error(status), route.dialect, input.request_id);
   };
   if (std::chrono::steady_clock::now() >= input.begun + config_.limits.queue_timeout) {
     refuse(
@@ -440,7 +549,8 @@ PostReply HttpApi::post(const RouteMatch& match, std::string_view body, const Re
   out.reply = error_response(
       http_error(500,
                  fmt::format("internal error; the server's log has it under {}", input.request_id)),
-      route.dialect);
+      route.dialect,
+      input.request_id);
   return out;
 }
 

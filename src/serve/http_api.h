@@ -20,13 +20,21 @@
 #include "serve/key_ring.h"
 #include "serve/management.h"
 #include "serve/remote_models.h"
+#include "serve/running_replies.h"
 #include "serve/served_models.h"
 #include "serve/waker.h"
 
 namespace tutti {
 
 enum class RouteId {
-  kGenerate,
+  kGenerate,       ///< POST of a dialect: parsed by it; most generate
+  kPage,           ///< GET of a dialect
+  kResponse,       ///< a stored response
+  kResponseInput,  ///< its input
+  kForgetResponse,
+  kReplies,  ///< those under way
+  kReply,    ///< the events of one that is kept
+  kStopReply,
   kModels,
   kModel,
   kLive,
@@ -36,10 +44,12 @@ enum class RouteId {
   kMetrics,
   kGpus,
   kOpenApi,
+  kDocs,
   kManage,  ///< of the server's Management
 };
 
 class Dialect;
+class ResponseStore;
 struct DialectRoute;
 
 struct Route {
@@ -48,14 +58,24 @@ struct Route {
   const char* path;    ///< one that ends with / takes a name after it, but for "/" itself
   bool needs_key;
   bool probe;                        ///< answered above the connection limit too
-  const Dialect* dialect = nullptr;  ///< of kGenerate: whose route it is
+  const Dialect* dialect = nullptr;  ///< of kGenerate and kPage: whose route it is
   int number = 0;                    ///< and its number there
+  const char* of = "model";          ///< what the name is of
+  const char* after = "";            ///< follows the name
 
   const DialectRoute& dialect_route() const;
+
+  bool takes_body() const { return std::string_view(method) == "POST"; }
+
+  /// Answers HEAD too.
+  bool reads() const { return std::string_view(method) == "GET"; }
 
   bool takes_name() const {
     return std::string_view(path) != "/" && std::string_view(path).ends_with('/');
   }
+
+  /// "/v1/models/{model}"
+  std::string pattern() const;
 
   /// Says how the server is, to anybody.
   bool health() const { return probe && !needs_key; }
@@ -68,6 +88,7 @@ struct RouteMatch {
   const Route* route = nullptr;
   std::string name;             ///< decoded rest of the path
   std::shared_ptr<KeyUse> use;  ///< of a key with limits
+  std::string owner;            ///< KeyRing::Pass::owner
 };
 
 /// What a route answers: at once, or as the model generates.
@@ -84,6 +105,7 @@ struct ReplyInput {
   std::shared_ptr<Waker> waker;                   ///< told when something arrived for the reply
   std::shared_ptr<const std::atomic<bool>> gone;  ///< the client left; work no further
   std::chrono::steady_clock::time_point begun;    ///< when the first byte of the request came
+  std::string owner;                              ///< RouteMatch::owner
 };
 
 struct HttpApiConfig {
@@ -92,9 +114,10 @@ struct HttpApiConfig {
   bool check_host = true;       ///< the server is bound to loopback: only loopback names are served
   AllowedHosts allowed_hosts;   ///< names that are served besides; if there are some, no others are
   bool behind_gateway = false;  ///< requests come from a gateway, which says for whom
-  std::shared_ptr<RemoteModels> remote;    ///< of a gateway: where its models are
-  std::shared_ptr<Management> management;  ///< nullptr: nothing can be managed
-  bool reachable = false;                  ///< by other machines: then a key is wanted to manage
+  std::shared_ptr<RemoteModels> remote;      ///< of a gateway: where its models are
+  std::shared_ptr<Management> management;    ///< nullptr: nothing can be managed
+  std::shared_ptr<ResponseStore> responses;  ///< nullptr: none are kept
+  bool reachable = false;                    ///< by other machines: then a key is wanted to manage
   HttpLimits limits;
   RequestLimits request_limits;
   std::string version;  ///< of the program, as GET /version tells it
@@ -109,10 +132,11 @@ class HttpApi {
 
   /// Everything that can be refused before the body is read: host, route, method, key, type, size.
   /// A preflight gets its answer here too.
-  std::variant<RouteMatch, HttpResponse> admit(const HttpHead& head) const;
+  std::variant<RouteMatch, HttpResponse> admit(const HttpHead& head,
+                                               std::string_view request_id) const;
 
   /// Header lines that every reply to this request has besides its own.
-  std::string reply_headers(const HttpHead& head) const { return config_.cors.reply_headers(head); }
+  std::string reply_headers(const HttpHead& head, std::string_view request_id) const;
 
   /// The most body bytes a route takes.
   int64_t body_limit(const RouteMatch& match) const;
@@ -120,7 +144,9 @@ class HttpApi {
   /// Whether get() asks others, and so belongs on a worker thread.
   bool takes_long(const RouteMatch& match) const {
     const RouteId id = match.route->id;
-    return remote() != nullptr && (id == RouteId::kMetrics || id == RouteId::kGpus);
+    const bool stored =
+        id == RouteId::kResponse || id == RouteId::kResponseInput || id == RouteId::kForgetResponse;
+    return stored || (remote() != nullptr && (id == RouteId::kMetrics || id == RouteId::kGpus));
   }
 
   /// Routes without a body; quick but where takes_long(). `head` has passed admit().
@@ -143,12 +169,17 @@ class HttpApi {
 
   HttpMetrics& metrics() { return metrics_; }
 
+  RunningReplies& replies() { return replies_; }
+
   const HttpLimits& limits() const { return config_.limits; }
 
  private:
   std::vector<ModelCard> cards() const;
-  HttpResponse list_models() const;
-  HttpResponse show_model(const std::string& id) const;
+  HttpResponse list_models(const HttpHead& head) const;
+  HttpResponse show_model(const std::string& id, const HttpHead& head) const;
+  HttpResponse list_replies(const std::string& owner) const;
+  HttpResponse stop_reply(const RouteMatch& match) const;
+  HttpResponse stored_response(const RouteMatch& match, const HttpHead& head) const;
   HttpResponse live() const;
   HttpResponse ready() const;
   HttpResponse version() const;
@@ -160,14 +191,15 @@ class HttpApi {
   std::variant<RouteMatch, HttpResponse> admit_management(const HttpHead& head,
                                                           const Management::Match& match) const;
   HttpResponse options_of_health(const RouteMatch& match, const HttpHead& head) const;
-  Result<std::unique_ptr<GenerationReply>> generate(const Route& route,
-                                                    std::string_view body,
-                                                    const ReplyInput& input,
-                                                    std::vector<std::string>& warnings);
+  Result<Reply> generate(const Route& route,
+                         std::string_view body,
+                         const ReplyInput& input,
+                         std::vector<std::string>& warnings);
 
   HttpApiConfig config_;
   std::shared_ptr<ServedModels> models_;
   HttpMetrics metrics_;
+  mutable RunningReplies replies_{config_.limits};
   std::atomic<bool> draining_{false};
 };
 

@@ -85,6 +85,26 @@ Status check_prompt_parts(const CanonicalRequest& request,
   return ok_status();
 }
 
+/// Leaves of each prompt the end that is wanted.
+void cut_prompts(CanonicalRequest& request, int64_t max_context, std::vector<Prompt>& prompts) {
+  if (!request.keep_prompt_tokens) {
+    return;
+  }
+  const int64_t room =
+      max_context - std::max<int64_t>(1, request.generation.max_tokens.value_or(1));
+  const int64_t wanted = *request.keep_prompt_tokens < 0 ? room : *request.keep_prompt_tokens;
+  const auto keep = static_cast<size_t>(std::max<int64_t>(1, wanted));
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    std::vector<int32_t>& tokens = prompts[i].tokens;
+    if (tokens.size() > keep) {
+      tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(keep));
+      if (i < request.prompts.size()) {
+        request.prompts[i] = tokens;  // what an echo begins with
+      }
+    }
+  }
+}
+
 /// The usual reasons why what was typed into a shell is no JSON.
 Status with_hint(const Status& status, std::string_view text) {
   const bool single = text.starts_with("{'") || text.starts_with("['") || text.starts_with("'");
@@ -131,7 +151,14 @@ class Starter {
                            .choices = n * count,
                            .include_usage = request_.include_usage,
                            .logprobs = request_.logprobs,
-                           .prompt_logprobs = request_.prompt_logprobs};
+                           .prompt_logprobs = request_.prompt_logprobs,
+                           .token_ids = request_.token_ids,
+                           .prompts = prompt_ids(),
+                           .prompt_tokens = prompt_tokens(),
+                           .max_tokens = request_.generation.max_tokens,
+                           .request_id = input_.request_id,
+                           .repeated = request_.repeated,
+                           .keep = request_.keep};
     auto inbox = std::make_shared<ReplyInbox>(count, input_.waker);
     const auto watch = make_watch(envelope, metrics);
     const GenerationReply::Options options{.stream = request_.stream,
@@ -141,7 +168,8 @@ class Starter {
     auto reply = std::make_unique<GenerationReply>(
         model_, inbox, watch, route.dialect->format(route.number, std::move(envelope)), options);
     for (int32_t i = 0; i < count; ++i) {
-      const auto sink = make_sink(inbox, watch, {.first = i * n, .count = n});
+      const auto sink =
+          make_sink(inbox, watch, {.first = i * n, .count = n, .token_ids = request_.token_ids});
       Result<uint64_t> id = model_->generate(generation(static_cast<size_t>(i)), sink);
       if (!id.ok()) {
         return in_client_words(std::move(id).status(), request_.length_field);
@@ -154,17 +182,32 @@ class Starter {
  private:
   std::shared_ptr<GenerationWatch> make_watch(const ReplyEnvelope& envelope,
                                               HttpMetrics& metrics) const {
-    int64_t prompt_tokens = 0;
-    for (const Prompt& prompt : prompts_) {
-      prompt_tokens += static_cast<int64_t>(prompt.tokens.size());
-    }
     return std::make_shared<GenerationWatch>(
         metrics.model(envelope.model),
         GenerationWatch::Request{.model = envelope.model,
                                  .begun = input_.begun,
                                  .generations = static_cast<int32_t>(prompts_.size()),
                                  .choices = envelope.choices,
-                                 .prompt_tokens = prompt_tokens});
+                                 .prompt_tokens = envelope.prompt_tokens});
+  }
+
+  // Of each, if they are sent.
+  std::vector<std::vector<int32_t>> prompt_ids() const {
+    std::vector<std::vector<int32_t>> ids;
+    for (const Prompt& prompt : prompts_) {
+      if (request_.token_ids) {
+        ids.push_back(prompt.tokens);
+      }
+    }
+    return ids;
+  }
+
+  int64_t prompt_tokens() const {
+    int64_t tokens = 0;
+    for (const Prompt& prompt : prompts_) {
+      tokens += static_cast<int64_t>(prompt.tokens.size());
+    }
+    return tokens;
   }
 
   GenerationRequest generation(size_t i) {
@@ -191,10 +234,10 @@ class Starter {
 
 }  // namespace
 
-Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
-                                                           std::string_view text,
-                                                           const ReplyInput& input,
-                                                           std::vector<std::string>& warnings) {
+Result<Reply> HttpApi::generate(const Route& route,
+                                std::string_view text,
+                                const ReplyInput& input,
+                                std::vector<std::string>& warnings) {
   const JsonLimits json_limits{.max_depth = config_.limits.json_depth,
                                .max_bytes = config_.limits.body_bytes,
                                .max_values = config_.limits.json_values,
@@ -219,23 +262,31 @@ Result<std::unique_ptr<GenerationReply>> HttpApi::generate(const Route& route,
   TUTTI_RETURN_IF_ERROR(check_fields(dialect.fields(), route.number, body));
   TUTTI_TRY(const std::shared_ptr<LanguageModel> model, models_->find(string_field(body, "model")));
   TUTTI_TRY(CanonicalRequest request,
-            dialect.parse(
-                route.number,
-                body,
-                {.model = *model, .random_seed = random_u64(), .limits = config_.request_limits}));
+            dialect.parse(route.number,
+                          body,
+                          {.model = *model,
+                           .random_seed = random_u64(),
+                           .limits = config_.request_limits,
+                           .responses = config_.responses,
+                           .owner = input.owner}));
+  if (request.at_once) {
+    return Reply(json_response(*std::move(request.at_once)));
+  }
   TUTTI_TRY(std::vector<Prompt> prompts, make_prompts(request, *model));
   for (const std::string& field : prompts.front().unread) {
     warnings.push_back(
         fmt::format("{}: this model's chat template does not read it, so it has no effect",
                     header_text(field.substr(0, 100))));
   }
+  cut_prompts(request, model->info().max_context, prompts);
   TUTTI_RETURN_IF_ERROR(check_prompt_parts(
       request, prompts, config_.request_limits, config_.limits.stream_buffer_bytes));
   if (*input.gone) {
     return Status(StatusCode::kCancelled, "the client went away");
   }
   Starter starter(request, std::move(prompts), model, config_.limits, input);
-  return starter.start(route, metrics_);
+  TUTTI_TRY(std::unique_ptr<GenerationReply> reply, starter.start(route, metrics_));
+  return Reply(std::move(reply));
 }
 
 }  // namespace tutti

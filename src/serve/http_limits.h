@@ -31,6 +31,11 @@ struct HttpLimits {
   int64_t pipeline_bytes = 64 << 10;        ///< same, in bytes
   int64_t stream_buffer_bytes = 256 << 10;  ///< unsent text of one reply; cancelled above
 
+  // Streams that outlive their connection.
+  int32_t kept_replies = 64;
+  int64_t kept_reply_bytes = 1 << 20;               ///< of the events of each; the oldest go
+  std::chrono::milliseconds keep_timeout{300'000};  ///< the longest that may be asked for
+
   // Work.
   int32_t requests = 4096;  ///< generation requests under way, streamed or not; 429 above
   int32_t waiting = 512;    ///< sequences that wait for the model; the engine refuses more with 429

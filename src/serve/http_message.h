@@ -16,6 +16,10 @@ inline constexpr const char* kWarningHeader = "X-Tutti-Warning";
 
 /// How a gateway tells its engines whom a request comes from.
 inline constexpr const char* kPeerHeader = "x-tutti-peer";
+/// And whose key it has.
+inline constexpr const char* kOwnerHeader = "x-tutti-owner";
+/// How an engine tells its gateway of the tokens of a whole reply, its prompt's included.
+inline constexpr const char* kTokensHeader = "x-tutti-tokens";
 
 struct HttpHeader {
   std::string name;  ///< lower case in requests

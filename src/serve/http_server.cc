@@ -59,6 +59,29 @@ void fit_descriptors(HttpLimits& limits) {
 
 }  // namespace
 
+namespace {
+
+/// Forgets kept replies in time.
+class Tidier final : public Ticker {
+ public:
+  explicit Tidier(RunningReplies& replies) : replies_(replies) {}
+
+  void on_tick(Clock::time_point now) override {
+    if (now - last_ >= kEvery) {
+      last_ = now;
+      replies_.tidy(now);
+    }
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kEvery{200};
+
+  RunningReplies& replies_;
+  Clock::time_point last_;
+};
+
+}  // namespace
+
 struct HttpServer::Impl {
   Impl(ServerConfig c, HttpApiConfig api_config, std::shared_ptr<ServedModels> models)
       : config(std::move(c)),
@@ -89,6 +112,7 @@ struct HttpServer::Impl {
   HttpSession::Shared shared;
   std::vector<std::unique_ptr<Shard>> shards;
   std::unique_ptr<Listener> listener;
+  Tidier tidier{api.replies()};
   std::mutex mutex;
   int64_t live_sessions = 0;                  // under mutex
   int64_t full_sessions = 0;                  // under mutex; the others are probes
@@ -230,6 +254,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   api_config.behind_gateway = !config.unix_socket.empty();
   api_config.remote = config.remote;
   api_config.management = config.management;
+  api_config.responses = config.responses;
   api_config.reachable = !address.loopback;
   std::shared_ptr<const TlsContext> tls;
   if (config.tls_certificate.empty() != config.tls_key.empty()) {
@@ -262,6 +287,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerConfig config,
   for (IoThread* thread : threads) {
     thread->start();
   }
+  threads.front()->post([raw] { raw->shards.front()->thread.add_ticker(&raw->tidier); });
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
@@ -295,6 +321,7 @@ void HttpServer::drain(std::chrono::milliseconds timeout, const Status& why) {
   (void)Impl::wait_until([this] { return impl_->shared.requests == 0; }, timeout);
   // Idle connections go now; replies that are left end with an error.
   impl_->listener->close();
+  impl_->api.replies().stop_kept();
   impl_->for_all_sessions([&why](HttpSession& session) { session.abort(why); });
   if (!Impl::wait_until([this] { return impl_->no_sessions(); }, kAbortGrace)) {
     log_warn("some connections did not end in time; closing them");
@@ -311,6 +338,7 @@ void HttpServer::stop() {
   for (const auto& shard : impl_->shards) {
     shard->thread.stop();
   }
+  impl_->shared.keepers.clear();
   impl_->shared.log.end();
 }
 

@@ -16,6 +16,8 @@
 
 namespace tutti {
 
+class ResponseStore;
+
 struct ServerConfig {
   std::string host = "127.0.0.1";
   uint16_t port = 9997;           ///< 0: any free one
@@ -30,6 +32,7 @@ struct ServerConfig {
   std::string unix_socket;  ///< path of a Unix socket to listen on instead: a gateway's engine does
   std::shared_ptr<RemoteModels> remote;    ///< a gateway serves these instead of models of its own
   std::shared_ptr<Management> management;  ///< routes that manage them
+  std::shared_ptr<ResponseStore> responses;  ///< where responses are kept; nullptr: nowhere
   int32_t io_threads = 1;
   HttpLimits limits;
   RequestLimits request_limits;

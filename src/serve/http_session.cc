@@ -28,7 +28,7 @@ size_t put_chunk_size(std::string& text, size_t size) {
 }
 
 bool is_get(const RouteMatch& match) {
-  return std::string_view(match.route->method) == "GET";
+  return !match.route->takes_body();
 }
 
 }  // namespace
@@ -40,6 +40,7 @@ struct HttpSession::Preparation {
   std::string body;
   RouteMatch match;
   ReplyInput input;
+  std::shared_ptr<Waker> waker;  // told when it is done
   PostReply reply;
   std::atomic<bool> done{false};
 };
@@ -91,6 +92,7 @@ Task<void> HttpSession::run(std::shared_ptr<HttpSession> self,
   } catch (const std::exception& e) {
     log_error("http connection of {}: {}", self->conn_->peer_address(), e.what());
   }
+  self->end_reply();
   self->stream_ = nullptr;
   self->thread_.remove_ticker(self.get());
   self->conn_->close();
@@ -116,7 +118,8 @@ void HttpSession::on_wake() {
   }
   pump();
   // While all goes well the coroutine sleeps: pieces go from here straight to the socket.
-  if (stream_->ended() || !out_.empty() || write_failed_) {
+  const bool stopped = running_ != nullptr && running_->stopped();
+  if (stream_->ended() || !out_.empty() || write_failed_ || stopped) {
     changed_.notify();
   }
 }
@@ -279,6 +282,9 @@ Status HttpSession::ending() const {
   if (!abort_status_.ok()) {
     return abort_status_;
   }
+  if (running_ != nullptr && running_->stopped()) {
+    return error(StatusCode::kCancelled, "the reply {} was stopped", running_->facts().id);
+  }
   if (Clock::now() >= request_deadline_) {
     return {StatusCode::kDeadlineExceeded, "the request took longer than its time-out"};
   }
@@ -332,7 +338,7 @@ Task<HttpSession::Outcome> HttpSession::refuse(ApiError error) {
 }
 
 HttpResponse HttpSession::error_reply(const ApiError& error) const {
-  return error_response(error, route_ == nullptr ? nullptr : route_->dialect);
+  return error_response(error, route_ == nullptr ? nullptr : route_->dialect, request_id_);
 }
 
 HttpSession::Outcome HttpSession::disconnected() {
@@ -348,7 +354,7 @@ Task<HttpSession::Outcome> HttpSession::serve_one() {
   if (outcome != Outcome::kNext || close_after_) {
     co_return outcome;
   }
-  const auto admitted = shared_.api.admit(head_);
+  const auto admitted = shared_.api.admit(head_, request_id_);
   if (const auto* refused = std::get_if<HttpResponse>(&admitted)) {
     close_after_ = head_.has_body();  // its bytes are not worth reading
     HttpResponse response = *refused;
@@ -391,22 +397,40 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
     outcome = co_await manage();
     co_return outcome;
   }
+  if (match.route->id == RouteId::kReply) {
+    outcome = co_await send_kept(match);
+    co_return outcome;
+  }
   if (is_get(match)) {
     outcome = co_await serve_get(match);
     co_return outcome;
   }
-  const CountedRequest request(shared_);
-  if (shared_.api.draining() || request.number() > limits_.requests) {
+  const auto request = std::make_shared<CountedRequest>(shared_);
+  if (shared_.api.draining() || request->number() > limits_.requests) {
     const Status full(StatusCode::kOverloaded, "too many requests are under way; try again");
     HttpResponse response =
         error_reply(to_api_error(shared_.api.draining() ? shutting_down() : full));
     outcome = co_await respond(std::move(response));
     co_return outcome;
   }
-  if (shared_.api.remote() != nullptr) {
-    outcome = co_await relay(match);
+  if (const std::optional<ApiError> wrong = read_keep()) {
+    HttpResponse response = error_reply(*wrong);
+    outcome = co_await respond(std::move(response));
     co_return outcome;
   }
+  counted_ = request;
+  begin_reply(match);
+  if (shared_.api.remote() != nullptr) {
+    outcome = co_await relay(match);
+  } else {
+    outcome = co_await generate(match);
+  }
+  end_reply();
+  co_return outcome;
+}
+
+Task<HttpSession::Outcome> HttpSession::generate(const RouteMatch& match) {
+  Outcome outcome = Outcome::kNext;
   Reply reply;
   outcome = co_await prepare(match, reply);
   if (outcome != Outcome::kNext) {
@@ -417,10 +441,13 @@ Task<HttpSession::Outcome> HttpSession::serve_request(const RouteMatch& match) {
     outcome = co_await respond(std::move(named));
     co_return outcome;
   }
-  GenerationReply& generation = *std::get<std::unique_ptr<GenerationReply>>(reply);
+  auto& made = std::get<std::unique_ptr<GenerationReply>>(reply);
+  GenerationReply& generation = *made;
   request_deadline_ = generation.deadline();
   watch_ = generation.watch();
-  if (generation.stream()) {
+  if (generation.stream() && keeper_ != nullptr) {
+    outcome = co_await keep_and_send(std::move(made), counted_, request_deadline_);
+  } else if (generation.stream()) {
     outcome = co_await send_stream(generation);
   } else {
     outcome = co_await send_collected(generation);
@@ -437,8 +464,12 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
   job->body = std::move(body_);
   body_ = std::string();
   job->match = match;
-  job->input =
-      ReplyInput{.request_id = request_id_, .waker = waker_, .gone = gone, .begun = request_begun_};
+  job->waker = waker_;
+  job->input = ReplyInput{.request_id = request_id_,
+                          .waker = model_waker(),
+                          .gone = gone,
+                          .begun = request_begun_,
+                          .owner = owner_of(match)};
   const bool queued = shared_.workers.try_run([job, &api = shared_.api] {
     if (!*job->input.gone) {
       if (is_get(job->match)) {
@@ -452,7 +483,7 @@ Task<HttpSession::Outcome> HttpSession::prepare(const RouteMatch& match, Reply& 
       job->reply = PostReply();  // cancels, here and now
     }
     job->done.store(true);
-    job->input.waker->wake();
+    job->waker->wake();
   });
   if (!queued) {
     const Status full(StatusCode::kOverloaded, "too many requests are being prepared; try again");
@@ -500,11 +531,19 @@ Task<HttpSession::Outcome> HttpSession::send_collected(GenerationReply& reply) {
   }
   HttpResponse response = reply.status().ok() ? json_response(reply.whole())
                                               : error_reply(to_api_error(reply.status()));
+  if (reply.status().ok() && shared_.api.behind_gateway()) {
+    const GenerationUsage& usage = reply.usage();
+    response.headers.push_back(
+        {kTokensHeader, std::to_string(usage.prompt_tokens + usage.completion_tokens)});
+  }
   const Outcome outcome = co_await respond(std::move(response));
   co_return outcome;
 }
 
 Task<HttpSession::Outcome> HttpSession::send_stream(ReplyStream& reply) {
+  if (running_ != nullptr) {
+    reply_headers_ += fmt::format("{}: {}\r\n", kReplyHeader, running_->facts().id);
+  }
   stream_chunked_ = head_.version == 11;
   close_after_ = close_after_ || !stream_chunked_;  // HTTP/1.0: the end of the body is the close
   stream_ended_ = false;

@@ -14,6 +14,7 @@
 #include "serve/engine_pool.h"
 #include "serve/http_api.h"
 #include "serve/io.h"
+#include "serve/reply_keeper.h"
 #include "serve/request_log.h"
 #include "serve/worker_pool.h"
 
@@ -30,6 +31,7 @@ class HttpSession final : public ConnEvents,
     WorkerPool& workers;
     std::atomic<int64_t> requests{0};  ///< generation requests under way
     RequestLog log;
+    ReplyKeepers keepers;
   };
 
   /// A connection above the limit is a `kProbe`: it may ask one question of the routes for probes.
@@ -90,6 +92,15 @@ class HttpSession final : public ConnEvents,
   Task<Outcome> send_collected(GenerationReply& reply);
   Task<Outcome> send_stream(ReplyStream& reply);
   Task<Outcome> relay(const RouteMatch& match);
+  Task<Outcome> generate(const RouteMatch& match);
+  Task<Outcome> send_kept(const RouteMatch& match);
+  Task<Outcome> keep_and_send(std::unique_ptr<ReplyStream> stream,
+                              std::shared_ptr<void> held,
+                              Clock::time_point deadline);
+  void begin_reply(const RouteMatch& match);
+  void end_reply();
+  std::optional<ApiError> read_keep();
+  std::shared_ptr<Waker> model_waker();
   Task<Outcome> manage();
   using PlaceFound = Result<std::shared_ptr<EnginePlace>>;
   Task<Outcome> find_place(PlaceFound& found);
@@ -97,6 +108,7 @@ class HttpSession final : public ConnEvents,
   Task<Outcome> refuse(ApiError error);
   /// As the dialect of the route writes it.
   HttpResponse error_reply(const ApiError& error) const;
+  std::string owner_of(const RouteMatch& match) const;
   Outcome disconnected();
   Task<bool> flush();
   Task<void> linger();
@@ -144,6 +156,10 @@ class HttpSession final : public ConnEvents,
   std::string reply_headers_;                     // lines that every reply to it has
   std::string warnings_;                          // what its client is warned of, for the log
   const Route* route_ = nullptr;                  // once it is known
+  std::shared_ptr<void> counted_;                 // as long as it is under way
+  std::shared_ptr<RunningReply> running_;         // the same
+  std::shared_ptr<ReplyKeeper> keeper_;           // of a stream that is to be kept
+  std::chrono::milliseconds keep_{0};             // for so long
   std::shared_ptr<const GenerationWatch> watch_;  // of the reply under way
   Clock::time_point request_begun_;
   bool close_after_ = false;

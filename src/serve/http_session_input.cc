@@ -157,11 +157,11 @@ Task<HttpSession::Outcome> HttpSession::read_head() {
     co_return outcome;
   }
   head_ = std::get<HttpHead>(std::move(parsed));
-  reply_headers_ = shared_.api.reply_headers(head_);
   const std::string* id = head_.find("x-request-id");
   if (id != nullptr && usable_request_id(*id)) {
     request_id_ = *id;
   }
+  reply_headers_ = shared_.api.reply_headers(head_, request_id_);
   const std::string* peer = shared_.api.behind_gateway() ? head_.find(kPeerHeader) : nullptr;
   if (peer != nullptr) {
     peer_ = *peer;

@@ -12,17 +12,20 @@ constexpr const char* kNeverAnswered = "the model did not become ready in time; 
 std::string engine_request(const HttpHead& head,
                            std::string_view request_id,
                            std::string_view peer,
+                           std::string_view owner,
                            std::string_view body) {
   std::string out = fmt::format(
       "{} {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
       "{}\r\n"
-      "x-request-id: {}\r\n{}: {}\r\n\r\n",
+      "x-request-id: {}\r\n{}: {}\r\n{}: {}\r\n\r\n",
       head.method,
       head.path,
       body.size(),
       request_id,
       kPeerHeader,
-      peer);
+      peer,
+      kOwnerHeader,
+      owner);
   out += body;
   return out;
 }
@@ -99,12 +102,21 @@ Task<HttpSession::Outcome> HttpSession::relay(const RouteMatch& match) {
     co_return outcome;
   }
   const Dialect& dialect = *match.route->dialect;
-  RelayedReply reply(
-      engines_, *std::move(found), dialect.format(match.route->number, ReplyEnvelope()), [this] {
-        on_wake();
-      });
-  const CountedTokens counted(match.use, reply, body_.size());
-  reply.send(engine_request(head_, request_id_, peer_, body_));
+  std::function<void()> on_change = [this] { on_wake(); };
+  if (keeper_ != nullptr) {
+    on_change = [keeper = std::weak_ptr(keeper_)] {
+      if (const auto alive = keeper.lock()) {
+        alive->on_wake();
+      }
+    };
+  }
+  auto made = std::make_unique<RelayedReply>(engines_,
+                                             *std::move(found),
+                                             dialect.format(match.route->number, ReplyEnvelope()),
+                                             std::move(on_change));
+  RelayedReply& reply = *made;
+  auto counted = std::make_shared<CountedTokens>(match.use, reply, body_.size());
+  reply.send(engine_request(head_, request_id_, peer_, match.owner, body_));
   body_ = std::string();
   while (!reply.decided()) {
     if (dead()) {
@@ -119,12 +131,18 @@ Task<HttpSession::Outcome> HttpSession::relay(const RouteMatch& match) {
     co_await changed_.wait();
   }
   reply_headers_ += reply.headers();
+  if (reply.streaming() && keeper_ != nullptr) {
+    auto held = std::make_shared<std::pair<std::shared_ptr<void>, std::shared_ptr<void>>>(
+        counted_, std::move(counted));
+    outcome = co_await keep_and_send(std::move(made), std::move(held), request_deadline_);
+    co_return outcome;
+  }
   if (reply.streaming()) {
     outcome = co_await send_stream(reply);
     co_return outcome;
   }
   told_by_engine_ = !reply.lost();
-  HttpResponse response = reply.response(&dialect);
+  HttpResponse response = reply.response(&dialect, request_id_);
   outcome = co_await respond(std::move(response));
   co_return outcome;
 }

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "serve/docs_page.h"
 #include "serve/http_api.h"
 #include "serve/openapi.h"
 
@@ -9,43 +10,16 @@ namespace tutti {
 
 namespace {
 
-std::string html_text(std::string_view text) {
-  std::string out;
-  for (const char c : replace_invalid_utf8(text)) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 // Programs name what they want, or */*; only browsers ask for pages.
 bool wants_page(std::string_view accept) {
   return accept.find("text/html") != std::string_view::npos &&
          accept.find("application/json") == std::string_view::npos;
 }
 
-std::string path_of(const Route& route) {
-  return route.path + std::string(route.takes_name() ? "{model}" : "");
-}
-
 std::string page(const Status& readiness) {
   std::string rows;
   for (const Route& route : route_table()) {
-    const std::string path = html_text(path_of(route));
+    const std::string path = html_text(route.pattern());
     const bool link = std::string_view(route.method) == "GET" && !route.takes_name();
     rows += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
                         route.method,
@@ -71,7 +45,7 @@ std::string object(const Status& readiness) {
   JsonArray routes;
   for (const Route& route : route_table()) {
     routes.push_back(Json::object({{"method", route.method},
-                                   {"path", path_of(route)},
+                                   {"path", route.pattern()},
                                    {"what", route_summary(route)},
                                    {"needs_key", route.needs_key}}));
   }

@@ -136,12 +136,14 @@ KeyRing::Pass KeyRing::check(const HttpHead& head, KeyScope scope) const {
   if (!required_locked()) {
     return {};
   }
-  const auto bearer = digest_of_bearer(head);
-  if (const auto* wrong = std::get_if<ApiError>(&bearer)) {
-    return {.error = *wrong, .use = nullptr};
+  const auto given = digest_of_request(head);
+  if (const auto* wrong = std::get_if<ApiError>(&given)) {
+    return {.error = *wrong, .use = nullptr, .owner = {}};
   }
-  const KeyDigest& digest = std::get<KeyDigest>(bearer);
-  const auto refuse = [](Status why) { return Pass{.error = to_api_error(why), .use = nullptr}; };
+  const KeyDigest& digest = std::get<KeyDigest>(given);
+  const auto refuse = [](Status why) {
+    return Pass{.error = to_api_error(why), .use = nullptr, .owner = {}};
+  };
   // All are compared, so that the time tells not even which one it is.
   const bool master = master_ && same_digest(*master_, digest);
   const Key* found = nullptr;
@@ -149,7 +151,7 @@ KeyRing::Pass KeyRing::check(const HttpHead& head, KeyScope scope) const {
     found = same_digest(key.grant.digest, digest) ? &key : found;
   }
   if (master) {
-    return {};
+    return {.error = std::nullopt, .use = nullptr, .owner = to_hex(digest)};
   }
   if (found == nullptr) {
     return refuse(Status(StatusCode::kUnauthenticated,
@@ -164,9 +166,9 @@ KeyRing::Pass KeyRing::check(const HttpHead& head, KeyScope scope) const {
         error(StatusCode::kForbidden, "this API key lacks the scope \"{}\"", scope_name(scope)));
   }
   if (scope == KeyScope::kInference && found->use != nullptr) {
-    return {.error = found->use->begin(), .use = found->use};
+    return {.error = found->use->begin(), .use = found->use, .owner = to_hex(digest)};
   }
-  return {.error = std::nullopt, .use = found->use};
+  return {.error = std::nullopt, .use = found->use, .owner = to_hex(digest)};
 }
 
 }  // namespace tutti

@@ -88,6 +88,7 @@ class KeyRing {
   struct Pass {
     std::optional<ApiError> error;  ///< the request may not pass
     std::shared_ptr<KeyUse> use;    ///< of a key with limits
+    std::string owner;              ///< digest of the key in hexadecimal digits; "": none is wanted
   };
 
   /// One more request, for kInference.

@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "base/ascii.h"
 #include "base/option_names.h"
 #include "serve/dialect.h"
 #include "serve/http_api.h"
@@ -107,17 +108,23 @@ Json content(const char* type, Json schema) {
   return Json::object({{type, Json::object({{"schema", std::move(schema)}})}});
 }
 
-Json error_reply() {
-  return Json::object(
-      {{"description", "What was wrong, where, and what to do"},
-       {"content",
-        content("application/json", Json::object({{"$ref", "#/components/schemas/Error"}}))}});
+// Of a dialect: in its own shape.
+Json error_reply(const Dialect* dialect) {
+  const bool ours = dialect == nullptr || dialect == dialects().front();
+  return Json::object({{"description", "What was wrong, where, and what to do"},
+                       {"content",
+                        content("application/json",
+                                ours ? Json::object({{"$ref", "#/components/schemas/Error"}})
+                                     : Json::object({{"type", "object"}}))}});
 }
 
 Json generate_operation(const Route& route) {
   Json answers = content("application/json", Json::object({{"type", "object"}}));
-  answers.as_object().set("text/event-stream",
-                          Json::object({{"schema", Json::object({{"type", "string"}})}}));
+  const bool generates = route.dialect_route().id_prefix != nullptr;
+  if (generates) {
+    answers.as_object().set(route.dialect->format(route.number, {})->content_type(),
+                            Json::object({{"schema", Json::object({{"type", "string"}})}}));
+  }
   return Json::object(
       {{"summary", route_summary(route)},
        {"requestBody",
@@ -125,14 +132,20 @@ Json generate_operation(const Route& route) {
             {{"required", true},
              {"content", content("application/json", body_schema(*route.dialect, route.number))}})},
        {"responses",
-        Json::object({{"200",
-                       Json::object({{"description", "The answer, or with stream its events"},
-                                     {"content", std::move(answers)}})},
-                      {"default", error_reply()}})}});
+        Json::object(
+            {{"200",
+              Json::object({{"description",
+                             generates ? "The answer, or with stream its events" : "The answer"},
+                            {"content", std::move(answers)}})},
+             {"default", error_reply(route.dialect)}})}});
 }
 
-const char* summary(RouteId id) {
-  switch (id) {
+const char* summary(const Route& route) {
+  switch (route.id) {
+    case RouteId::kGenerate:
+      return route.dialect_route().what;
+    case RouteId::kPage:
+      return route.dialect->pages()[static_cast<size_t>(route.number)].what;
     case RouteId::kModels:
       return "The models that are served";
     case RouteId::kModel:
@@ -151,7 +164,20 @@ const char* summary(RouteId id) {
       return "The GPUs of this machine: load, memory, errors";
     case RouteId::kOpenApi:
       return "The interface in OpenAPI 3.1";
-    case RouteId::kGenerate:
+    case RouteId::kResponse:
+      return "A stored response";
+    case RouteId::kResponseInput:
+      return "The items that it was asked with";
+    case RouteId::kForgetResponse:
+      return "Forgets a stored response";
+    case RouteId::kDocs:
+      return "The same as a page";
+    case RouteId::kReplies:
+      return "The replies under way or kept";
+    case RouteId::kReply:
+      return "The events of a kept stream, from Last-Event-ID or ?after= on";
+    case RouteId::kStopReply:
+      return "Stops a reply and forgets it";
     case RouteId::kManage:
       break;
   }
@@ -159,21 +185,21 @@ const char* summary(RouteId id) {
 }
 
 Json get_operation(const Route& route) {
-  const bool text = route.id == RouteId::kMetrics;
+  const bool text = route.id == RouteId::kMetrics || route.id == RouteId::kDocs;
   Json operation = Json::object(
-      {{"summary", summary(route.id)},
+      {{"summary", summary(route)},
        {"responses",
         Json::object(
             {{"200",
-              Json::object({{"description", summary(route.id)},
+              Json::object({{"description", summary(route)},
                             {"content",
                              content(text ? "text/plain" : "application/json",
                                      Json::object({{"type", text ? "string" : "object"}}))}})},
-             {"default", error_reply()}})}});
+             {"default", error_reply(route.dialect)}})}});
   if (route.takes_name()) {
     operation.as_object().set(
         "parameters",
-        Json::array({Json::object({{"name", "name"},
+        Json::array({Json::object({{"name", route.of},
                                    {"in", "path"},
                                    {"required", true},
                                    {"schema", Json::object({{"type", "string"}})}})}));
@@ -192,8 +218,11 @@ Json paths() {
     const bool generates = route.id == RouteId::kGenerate;
     Json operation = generates ? generate_operation(route) : get_operation(route);
     operation.as_object().set("security", security(route));
-    const std::string path = route.path + std::string(route.takes_name() ? "{name}" : "");
-    all.as_object().set(path, Json::object({{generates ? "post" : "get", std::move(operation)}}));
+    Json* there = all.as_object().find(route.pattern());
+    JsonObject& path =
+        (there == nullptr ? all.as_object().set(route.pattern(), Json::object()) : *there)
+            .as_object();
+    path.set(to_lower(route.method), std::move(operation));
   }
   return all;
 }
@@ -221,9 +250,7 @@ Json components() {
 }  // namespace
 
 std::string route_summary(const Route& route) {
-  return route.id == RouteId::kGenerate ? fmt::format("Generate; ids of replies begin with {}",
-                                                      route.dialect_route().id_prefix)
-                                        : summary(route.id);
+  return summary(route);
 }
 
 Json openapi_document() {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -17,9 +18,10 @@ inline uint64_t random_u64() {
   return number;
 }
 
-/// "<prefix>-" and 24 hex digits.
+/// The prefix, "-" unless it ends with "_", and 24 hex digits.
 inline std::string random_id(const char* prefix) {
-  return fmt::format("{}-{:016x}{:08x}", prefix, random_u64(), random_u64() >> 32);
+  const char* dash = std::string_view(prefix).ends_with('_') ? "" : "-";
+  return fmt::format("{}{}{:016x}{:08x}", prefix, dash, random_u64(), random_u64() >> 32);
 }
 
 }  // namespace tutti

@@ -13,7 +13,7 @@ namespace tutti {
 namespace {
 
 // What this server says itself of every response, or of the connection to its own client.
-constexpr std::array<std::string_view, 10> kOwnHeaders{"connection",
+constexpr std::array<std::string_view, 13> kOwnHeaders{"connection",
                                                        "content-length",
                                                        "content-type",
                                                        "transfer-encoding",
@@ -22,29 +22,18 @@ constexpr std::array<std::string_view, 10> kOwnHeaders{"connection",
                                                        "x-request-id",
                                                        "x-content-type-options",
                                                        "cache-control",
-                                                       "x-accel-buffering"};
+                                                       "x-accel-buffering",
+                                                       "request-id",
+                                                       "x-tutti-reply",
+                                                       kTokensHeader};
 
-constexpr std::string_view kEventEnd = "\n\n";
-
-int64_t count_events(std::string_view text) {
+int64_t count_events(std::string_view text, std::string_view end) {
   int64_t events = 0;
-  for (size_t at = text.find(kEventEnd); at != std::string_view::npos;
-       at = text.find(kEventEnd, at + kEventEnd.size())) {
+  for (size_t at = text.find(end); at != std::string_view::npos;
+       at = text.find(end, at + end.size())) {
     ++events;
   }
   return events;
-}
-
-// What "usage" says; it stands at the end.
-int64_t total_tokens(std::string_view reply) {
-  constexpr std::string_view kField = "\"total_tokens\":";
-  const size_t at = reply.rfind(kField);
-  int64_t tokens = 0;
-  if (at != std::string_view::npos) {
-    const std::string_view digits = reply.substr(at + kField.size());
-    std::from_chars(digits.data(), digits.data() + digits.size(), tokens);
-  }
-  return tokens;
 }
 
 }  // namespace
@@ -70,7 +59,9 @@ void RelayedReply::take_head() {
   const http::ResponseParser& head = line_->connection.response();
   status_ = head.status();
   content_type_ = head.field("Content-Type");
-  streaming_ = status_ == 200 && head.event_stream();
+  streaming_ = status_ == 200 && content_type_ == format_->content_type();
+  const std::string_view tokens = head.field(kTokensHeader);
+  std::from_chars(tokens.data(), tokens.data() + tokens.size(), told_tokens_);
   for (const auto& [name, value] : head.fields()) {
     if (std::find(kOwnHeaders.begin(), kOwnHeaders.end(), to_lower(name)) == kOwnHeaders.end()) {
       headers_ += fmt::format("{}: {}\r\n", name, header_text(value));
@@ -102,9 +93,9 @@ void RelayedReply::on_failure(http::Failure) {
   on_change_();
 }
 
-HttpResponse RelayedReply::response(const Dialect* dialect) const {
+HttpResponse RelayedReply::response(const Dialect* dialect, std::string_view request_id) const {
   if (lost_) {
-    return error_response(to_api_error(place_->lost()), dialect);
+    return error_response(to_api_error(place_->lost()), dialect, request_id);
   }
   HttpResponse response;
   response.status = status_;
@@ -125,11 +116,12 @@ void RelayedReply::pull(size_t unsent, std::string& out) {
     return;
   }
   size_t whole = body_.size();
+  const std::string_view end = format_->event_end();
   if (!done_ || lost_) {
-    const size_t last = body_.rfind(kEventEnd);
-    whole = last == std::string::npos ? 0 : last + kEventEnd.size();
+    const size_t last = body_.rfind(end);
+    whole = last == std::string::npos ? 0 : last + end.size();
   }
-  events_ += count_events(std::string_view(body_).substr(0, whole));
+  events_ += count_events(std::string_view(body_).substr(0, whole), end);
   out.append(body_, 0, whole);
   body_.erase(0, whole);
   if (!done_) {
@@ -143,7 +135,7 @@ void RelayedReply::pull(size_t unsent, std::string& out) {
 }
 
 int64_t RelayedReply::tokens() const {
-  return streaming_ ? events_ : total_tokens(body_);
+  return streaming_ ? events_ : told_tokens_;
 }
 
 void RelayedReply::abort(Status status, std::string& out) {

@@ -39,18 +39,18 @@ class RelayedReply final : public ReplyStream, private http::ClientConnection::H
   bool lost() const { return lost_; }
 
   /// Once decided(), of what is no stream: what the engine said, or that it was lost.
-  HttpResponse response(const Dialect* dialect) const;
+  HttpResponse response(const Dialect* dialect, std::string_view request_id) const;
 
   /// Once decided(): header lines of the engine's response that its client should see.
   const std::string& headers() const { return headers_; }
 
   const EnginePlace& place() const { return *place_; }
 
-  /// About how many tokens the model has made: events of a stream, or what a whole reply says of
-  /// itself and its prompt.
+  /// About how many tokens the model has made: events of a stream, or what the engine says of a
+  /// whole reply and its prompt.
   int64_t tokens() const;
 
-  const char* content_type() const override { return "text/event-stream"; }
+  const char* content_type() const override { return format_->content_type(); }
 
   /// The engine sends its own.
   std::string_view keep_alive() const override { return {}; }
@@ -81,7 +81,8 @@ class RelayedReply final : public ReplyStream, private http::ClientConnection::H
   std::unique_ptr<ReplyFormat> format_;
   std::function<void()> on_change_;
   std::unique_ptr<EnginePool::Line> line_;
-  int status_ = 0;  // of the response, once its head has come
+  int64_t told_tokens_ = 0;  // of a whole reply
+  int status_ = 0;           // of the response, once its head has come
   std::string content_type_;
   std::string headers_;
   std::string body_;  // of a stream: what pull() has not taken

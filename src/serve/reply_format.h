@@ -29,6 +29,9 @@ class ReplyFormat {
 
   virtual const char* content_type() const { return "text/event-stream"; }
 
+  /// What every event of a stream ends with, and has nowhere else.
+  virtual std::string_view event_end() const { return "\n\n"; }
+
   /// Sent in silence, so that nobody on the way takes the stream for dead. Clients drop it.
   virtual std::string_view keep_alive() const { return ": keep-alive\n\n"; }
 };

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/nearest_word.h"
+#include "serve/dialect.h"
 #include "serve/http_api.h"
 
 namespace tutti {
@@ -21,8 +22,6 @@ constexpr const char* kText = "POST /v1/completions";
 constexpr const char* kModels = "GET /v1/models";
 constexpr const char* kFiles =
     "models are files of this server's machine: tutti serve MODEL serves one, hf download gets it";
-constexpr const char* kTokens =
-    "the commands tutti tokenize and tutti detokenize do it without a server";
 constexpr const char* kVectors = "no model here makes embeddings, scores or ranks";
 constexpr const char* kNone = "there is nothing like it here";
 
@@ -30,17 +29,12 @@ constexpr auto kForeign = std::to_array<ForeignPath>({
     // clang-format off
     {"/api/v0/models", "LM Studio", kModels},
     {"/api/v0/*", "LM Studio", kChat},
-    {"/api/chat", "Ollama", kChat},
-    {"/api/generate", "Ollama", kText},
-    {"/api/tags /api/ps /api/show", "Ollama", kModels},
-    {"/api/version", "Ollama", "GET /version"},
     {"/api/pull /api/create /api/push /api/copy /api/delete /api/blobs/*", "Ollama", kFiles},
     {"/api/embed /api/embeddings", "Ollama", kVectors},
     {"/api/*", "Ollama", kChat},
-    {"/v1/messages/*", "Anthropic", kNone},
-    {"/v1/messages /v1/complete", "Anthropic", kChat},
+    {"/v1/messages/*", "Anthropic", "POST /v1/messages"},
+    {"/v1/complete", "Anthropic", "POST /v1/messages"},
     {"/v1beta/* /v1beta1/*", "Gemini", kChat},
-    {"/v1/responses /v1/responses/*", "OpenAI", kChat},
     {"/v1/assistants* /v1/threads* /v1/conversations*", "OpenAI", kChat},
     {"/openai/deployments/*", "Azure", kChat},
     {"/v1/engines/*", "OpenAI (of old)", kText},
@@ -48,12 +42,15 @@ constexpr auto kForeign = std::to_array<ForeignPath>({
     {"/v1/audio/* /v1/images/* /v1/video/* /v1/moderations /v1/files* /v1/batches* /v1/fine_tuning/* /v1/uploads* /v1/vector_stores* /v1/realtime*", "OpenAI", "this server makes text alone"},
     {"/generate /generate_stream /completion /infill /invocations", "TGI, SGLang, llama.cpp", kText},
     {"/info /props /slots* /get_model_info /model_info /get_server_info /server_info /server_version", "TGI, SGLang, llama.cpp", kModels},
-    {"/tokenize /detokenize /apply-template /v1/tokenize /v1/detokenize", "vLLM, llama.cpp", kTokens},
+    {"/v1/tokenize", "vLLM", "POST /tokenize"},
+    {"/v1/detokenize", "vLLM", "POST /detokenize"},
+    {"/apply-template", "llama.cpp", "POST /tokenize"},
     {"/v1/load_lora_adapter /v1/unload_lora_adapter /lora-adapters", "vLLM, llama.cpp", "adapters are not supported"},
     {"/flush_cache /reset_prefix_cache /sleep /wake_up /is_sleeping", "SGLang, vLLM", kNone},
     {"/v1/model_registrations* /v1/cluster/* /v1/ui/* /v1/launch_worker_model /v1/cached/*", "Xinference", kFiles},
     {"/health_generate /get_health", "SGLang", "GET /health/ready"},
-    {"/docs /redoc /swagger /swagger.json /swagger-ui* /docs/*", "FastAPI", "GET /openapi.json"},
+    {"/redoc /swagger /swagger-ui* /docs/*", "FastAPI", "GET /docs"},
+    {"/swagger.json", "FastAPI", "GET /openapi.json"},
     // clang-format on
 });
 
@@ -91,7 +88,7 @@ std::string normal(std::string_view path) {
 }
 
 std::string in_words(const Route& route) {
-  return fmt::format("{} {}{}", route.method, route.path, route.takes_name() ? "{model}" : "");
+  return fmt::format("{} {}", route.method, route.pattern());
 }
 
 const Route* route_of(std::string_view path) {
@@ -172,10 +169,10 @@ std::span<const ForeignPath> foreign_paths() {
 
 std::string routes_in_words() {
   std::string out;
-  std::set<RouteId> named;
+  std::set<std::pair<RouteId, const Dialect*>> named;
   for (const Route& route : route_table()) {
-    const bool first = named.insert(route.id).second || route.id == RouteId::kGenerate;
-    if (first) {
+    const bool first = named.insert({route.id, route.dialect}).second;
+    if (first || route.dialect == route_table().front().dialect) {
       out += (out.empty() ? "" : ", ") + in_words(route);
     }
   }

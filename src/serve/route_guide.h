@@ -18,7 +18,7 @@ struct ForeignPath {
 
 std::span<const ForeignPath> foreign_paths();
 
-/// "POST /v1/chat/completions, GET /v1/models, …": one of each kind.
+/// "POST /v1/chat/completions, GET /v1/models, …": those of OpenAI, and one of each other kind.
 std::string routes_in_words();
 
 /// The message of a 404. `path` as sent; a long one is cut.

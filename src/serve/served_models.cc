@@ -20,6 +20,15 @@ Status no_such_model(const std::optional<std::string>& id, const std::vector<std
       .with_param("model");
 }
 
+std::string meant_model(const std::string& name, const std::vector<std::string>& names) {
+  constexpr std::string_view kLatest = ":latest";
+  const auto known = [&](std::string_view wanted) {
+    return std::find(names.begin(), names.end(), wanted) != names.end();
+  };
+  const std::string_view bare = std::string_view(name).substr(0, name.rfind(kLatest));
+  return name.ends_with(kLatest) && !known(name) && known(bare) ? std::string(bare) : name;
+}
+
 ServedModels::ServedModels()
     : reason_(StatusCode::kUnavailable, "the model is still loading; try again in a moment") {}
 
@@ -56,13 +65,14 @@ Result<std::shared_ptr<LanguageModel>> ServedModels::find(
   }
   std::vector<std::string> names;
   for (const auto& model : models_) {
-    const std::string& name = model->info().id;
-    if (id == name) {
-      return std::shared_ptr(model);
-    }
-    names.push_back(name);
+    names.push_back(model->info().id);
   }
-  return no_such_model(id, names);
+  const std::string wanted = id ? meant_model(*id, names) : "";
+  const auto found = std::find(names.begin(), names.end(), wanted);
+  if (!id || found == names.end()) {
+    return no_such_model(id, names);
+  }
+  return std::shared_ptr(models_[static_cast<size_t>(found - names.begin())]);
 }
 
 std::vector<std::shared_ptr<LanguageModel>> ServedModels::all() const {

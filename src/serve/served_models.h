@@ -16,6 +16,10 @@ namespace tutti {
 /// names none.
 Status no_such_model(const std::optional<std::string>& id, const std::vector<std::string>& names);
 
+/// The one of `names` that is meant: Ollama's clients put ":latest" behind names. `name` itself if
+/// there is none.
+std::string meant_model(const std::string& name, const std::vector<std::string>& names);
+
 class ServedModels {
  public:
   ServedModels();

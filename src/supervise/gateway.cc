@@ -203,7 +203,7 @@ std::optional<Result<std::shared_ptr<EnginePlace>>> Gateway::find_known(const Pl
   const std::lock_guard lock(mutex_);
   const std::vector<std::string> names = names_locked();
   // What is wrong with a request that names no model is said by the only engine there is.
-  const std::string name = peek.model          ? *peek.model
+  const std::string name = peek.model          ? meant_model(*peek.model, names)
                            : names.size() == 1 ? names.front()
                                                : std::string();
   const bool on_demand = std::find(on_demand_.begin(), on_demand_.end(), name) != on_demand_.end();

@@ -54,14 +54,15 @@ class Scanner {
       if (text.ok() && text->is_string()) {
         peek.model = text->as_string();
       }
-    } else if (key == R"("max_tokens")" || key == R"("max_completion_tokens")") {
+    } else if (key == R"("max_tokens")" || key == R"("max_completion_tokens")" ||
+               key == R"("max_output_tokens")") {
       int64_t number = 0;
       const char* end = value.data() + value.size();
       const auto parsed = std::from_chars(value.data(), end, number);
       if (parsed.ec == std::errc() && parsed.ptr == end && number >= 0) {
         peek.max_tokens = number;
       }
-    } else if (key == R"("messages")" || key == R"("prompt")") {
+    } else if (key == R"("messages")" || key == R"("prompt")" || key == R"("input")") {
       peek.prefix = fnv1a(value.substr(0, kPrefixBytes));
     }
   }

@@ -1,16 +1,10 @@
 #include "supervise/store.h"
 
 #include <array>
-#include <cerrno>
 #include <mutex>
-#include <system_error>
-
-#include <fcntl.h>
-#include <sqlite3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "serve/sqlite.h"
 
 namespace tutti {
 
@@ -27,86 +21,21 @@ constexpr std::array<const char*, 2> kSteps{
     " created INTEGER NOT NULL);",
 };
 
-struct CloseDatabase {
-  void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
-};
-
-struct EndStatement {
-  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
-};
-
-Status failure(sqlite3* database, const std::string& path) {
-  const int code = sqlite3_errcode(database);
-  const char* text = sqlite3_errmsg(database);
-  switch (code) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return error(StatusCode::kUnavailable,
-                   "{} is in use by another server; give this one a file of its own with ‹state›",
-                   path);
-    case SQLITE_NOTADB:
-    case SQLITE_CORRUPT:
-      return error(StatusCode::kCorrupt,
-                   "{}: {}; move the file away to begin with an empty one",
-                   path,
-                   text);
-    default:
-      return error(StatusCode::kUnavailable, "{}: {}", path, text);
-  }
-}
-
-/// One prepared statement, with its parameters from 1.
-class Statement {
- public:
-  Statement(sqlite3* database, const char* sql) {
-    sqlite3_stmt* made = nullptr;
-    sqlite3_prepare_v2(database, sql, -1, &made, nullptr);
-    statement_.reset(made);
-  }
-
-  Statement& with(int index, const std::string& text) {
-    sqlite3_bind_text(
-        statement_.get(), index, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
-    return *this;
-  }
-
-  Statement& with(int index, int64_t number) {
-    sqlite3_bind_int64(statement_.get(), index, number);
-    return *this;
-  }
-
-  /// SQLITE_ROW, SQLITE_DONE or an error.
-  int step() { return statement_ == nullptr ? SQLITE_ERROR : sqlite3_step(statement_.get()); }
-
-  std::string text(int column) const {
-    const auto* bytes = sqlite3_column_text(statement_.get(), column);
-    const int size = sqlite3_column_bytes(statement_.get(), column);
-    return bytes == nullptr
-               ? ""
-               : std::string(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
-  }
-
-  int64_t number(int column) const { return sqlite3_column_int64(statement_.get(), column); }
-
- private:
-  std::unique_ptr<sqlite3_stmt, EndStatement> statement_;
-};
-
 }  // namespace
 
 struct Store::Impl {
   std::string path;
-  std::unique_ptr<sqlite3, CloseDatabase> database;
+  sqlite::Database database;
   std::mutex mutable mutex;
 
   Status run(const char* sql) const {
     return sqlite3_exec(database.get(), sql, nullptr, nullptr, nullptr) == SQLITE_OK
                ? ok_status()
-               : failure(database.get(), path);
+               : sqlite::failure(database.get(), path);
   }
 
-  Status finish(Statement& statement) const {
-    return statement.step() == SQLITE_DONE ? ok_status() : failure(database.get(), path);
+  Status finish(sqlite::Statement& statement) const {
+    return statement.step() == SQLITE_DONE ? ok_status() : sqlite::failure(database.get(), path);
   }
 
   Result<int64_t> stored_version() const;
@@ -114,9 +43,9 @@ struct Store::Impl {
 };
 
 Result<int64_t> Store::Impl::stored_version() const {
-  Statement asked(database.get(), "PRAGMA user_version");
+  sqlite::Statement asked(database.get(), "PRAGMA user_version");
   if (asked.step() != SQLITE_ROW) {
-    return failure(database.get(), path);
+    return sqlite::failure(database.get(), path);
   }
   return asked.number(0);
 }
@@ -156,23 +85,9 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
   impl->path = path.empty() ? ":memory:" : path;
   if (!path.empty()) {
-    // Made here, so that it is never open to others.
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (fd < 0) {
-      return error(StatusCode::kUnavailable,
-                   "cannot open {} ({}); give another file with ‹state›",
-                   path,
-                   std::generic_category().message(errno));
-    }
-    ::close(fd);
+    TUTTI_RETURN_IF_ERROR(sqlite::make_private_file(path));
   }
-  sqlite3* made = nullptr;
-  const int code = sqlite3_open_v2(
-      impl->path.c_str(), &made, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, nullptr);
-  impl->database.reset(made);
-  if (code != SQLITE_OK) {
-    return failure(made, impl->path);
-  }
+  TUTTI_RETURN_IF_ERROR(sqlite::open(impl->path, impl->database));
   // For as long as this process lives: two servers that restore the same launches are one too many.
   TUTTI_RETURN_IF_ERROR(impl->run("PRAGMA locking_mode = EXCLUSIVE"));
   TUTTI_RETURN_IF_ERROR(impl->run("PRAGMA synchronous = FULL"));
@@ -182,23 +97,23 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path) {
 
 Status Store::put(const StoredLaunch& launch) {
   const std::lock_guard lock(impl_->mutex);
-  Statement statement(impl_->database.get(),
-                      "INSERT INTO launches(uid, spec, created) VALUES(?, ?, ?)"
-                      " ON CONFLICT(uid) DO UPDATE SET spec = excluded.spec");
+  sqlite::Statement statement(impl_->database.get(),
+                              "INSERT INTO launches(uid, spec, created) VALUES(?, ?, ?)"
+                              " ON CONFLICT(uid) DO UPDATE SET spec = excluded.spec");
   statement.with(1, launch.uid).with(2, launch.spec).with(3, launch.created_unix);
   return impl_->finish(statement);
 }
 
 Status Store::remove(const std::string& uid) {
   const std::lock_guard lock(impl_->mutex);
-  Statement statement(impl_->database.get(), "DELETE FROM launches WHERE uid = ?");
+  sqlite::Statement statement(impl_->database.get(), "DELETE FROM launches WHERE uid = ?");
   return impl_->finish(statement.with(1, uid));
 }
 
 Result<std::vector<StoredLaunch>> Store::launches() const {
   const std::lock_guard lock(impl_->mutex);
-  Statement statement(impl_->database.get(),
-                      "SELECT uid, spec, created FROM launches ORDER BY rowid");
+  sqlite::Statement statement(impl_->database.get(),
+                              "SELECT uid, spec, created FROM launches ORDER BY rowid");
   std::vector<StoredLaunch> out;
   int code = statement.step();
   for (; code == SQLITE_ROW; code = statement.step()) {
@@ -206,16 +121,17 @@ Result<std::vector<StoredLaunch>> Store::launches() const {
         {.uid = statement.text(0), .spec = statement.text(1), .created_unix = statement.number(2)});
   }
   if (code != SQLITE_DONE) {
-    return failure(impl_->database.get(), impl_->path);
+    return sqlite::failure(impl_->database.get(), impl_->path);
   }
   return out;
 }
 
 Status Store::put_key(const StoredKey& key) {
   const std::lock_guard lock(impl_->mutex);
-  Statement statement(impl_->database.get(),
-                      "INSERT OR REPLACE INTO keys(name, digest, scopes, requests, tokens, expires,"
-                      " created) VALUES(?, ?, ?, ?, ?, ?, ?)");
+  sqlite::Statement statement(
+      impl_->database.get(),
+      "INSERT OR REPLACE INTO keys(name, digest, scopes, requests, tokens, expires,"
+      " created) VALUES(?, ?, ?, ?, ?, ?, ?)");
   statement.with(1, key.name).with(2, key.digest).with(3, key.scopes);
   statement.with(4, key.requests_per_minute).with(5, key.tokens_per_minute);
   statement.with(6, key.expires_unix).with(7, key.created_unix);
@@ -224,15 +140,16 @@ Status Store::put_key(const StoredKey& key) {
 
 Status Store::remove_key(const std::string& name) {
   const std::lock_guard lock(impl_->mutex);
-  Statement statement(impl_->database.get(), "DELETE FROM keys WHERE name = ?");
+  sqlite::Statement statement(impl_->database.get(), "DELETE FROM keys WHERE name = ?");
   return impl_->finish(statement.with(1, name));
 }
 
 Result<std::vector<StoredKey>> Store::keys() const {
   const std::lock_guard lock(impl_->mutex);
-  Statement statement(impl_->database.get(),
-                      "SELECT name, digest, scopes, requests, tokens, expires, created FROM keys"
-                      " ORDER BY name");
+  sqlite::Statement statement(
+      impl_->database.get(),
+      "SELECT name, digest, scopes, requests, tokens, expires, created FROM keys"
+      " ORDER BY name");
   std::vector<StoredKey> out;
   int code = statement.step();
   for (; code == SQLITE_ROW; code = statement.step()) {
@@ -245,21 +162,21 @@ Result<std::vector<StoredKey>> Store::keys() const {
                    .created_unix = statement.number(6)});
   }
   if (code != SQLITE_DONE) {
-    return failure(impl_->database.get(), impl_->path);
+    return sqlite::failure(impl_->database.get(), impl_->path);
   }
   return out;
 }
 
 void Store::add_event(const std::string& uid, const LaunchEvent& event) {
   const std::lock_guard lock(impl_->mutex);
-  Statement add(impl_->database.get(),
-                "INSERT INTO events(uid, time, kind, text) VALUES(?, ?, ?, ?)");
+  sqlite::Statement add(impl_->database.get(),
+                        "INSERT INTO events(uid, time, kind, text) VALUES(?, ?, ?, ?)");
   add.with(1, uid).with(2, event.time_unix).with(3, event.kind).with(4, event.text);
   Status status = impl_->finish(add);
   if (status.ok()) {
-    Statement drop(impl_->database.get(),
-                   "DELETE FROM events WHERE uid = ?1 AND id <= (SELECT id FROM events"
-                   " WHERE uid = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)");
+    sqlite::Statement drop(impl_->database.get(),
+                           "DELETE FROM events WHERE uid = ?1 AND id <= (SELECT id FROM events"
+                           " WHERE uid = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)");
     status = impl_->finish(drop.with(1, uid).with(2, int64_t{kEvents}));
   }
   if (!status.ok()) {
@@ -269,8 +186,8 @@ void Store::add_event(const std::string& uid, const LaunchEvent& event) {
 
 Result<std::vector<LaunchEvent>> Store::events(const std::string& uid) const {
   const std::lock_guard lock(impl_->mutex);
-  Statement statement(impl_->database.get(),
-                      "SELECT time, kind, text FROM events WHERE uid = ? ORDER BY id");
+  sqlite::Statement statement(impl_->database.get(),
+                              "SELECT time, kind, text FROM events WHERE uid = ? ORDER BY id");
   statement.with(1, uid);
   std::vector<LaunchEvent> out;
   int code = statement.step();
@@ -279,7 +196,7 @@ Result<std::vector<LaunchEvent>> Store::events(const std::string& uid) const {
         {.time_unix = statement.number(0), .kind = statement.text(1), .text = statement.text(2)});
   }
   if (code != SQLITE_DONE) {
-    return failure(impl_->database.get(), impl_->path);
+    return sqlite::failure(impl_->database.get(), impl_->path);
   }
   return out;
 }

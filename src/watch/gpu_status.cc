@@ -7,6 +7,7 @@
 
 #include "base/json_fields.h"
 #include "base/utf8.h"
+#include "base/wall_clock.h"
 
 namespace tutti {
 
@@ -234,11 +235,7 @@ GpuStatus merge_statuses(const std::vector<GpuStatus>& statuses) {
 }
 
 std::string utc_time(int64_t unix_seconds) {
-  const auto seconds = static_cast<std::time_t>(unix_seconds);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+  return utc_text(unix_seconds);
 }
 
 }  // namespace tutti

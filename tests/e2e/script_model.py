@@ -50,7 +50,7 @@ def write_safetensors(path, tensors):
 HEAD = "{# <think> </think> #}{%- if tools %}{{- tools | tojson }}<tool_call>{%- endif %}"
 
 
-def make(folder, scripts, template_head=HEAD):
+def make(folder, scripts, template_head=HEAD, context=1024):
     """Pieces of all scripts differ from each other and are no single ASCII characters."""
     os.makedirs(folder, exist_ok=True)
     vocab = {LETTERS[b]: b for b in range(256)}
@@ -106,7 +106,7 @@ def make(folder, scripts, template_head=HEAD):
     write_safetensors(os.path.join(folder, "model.safetensors"), tensors)
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
               "intermediate_size": INNER, "num_hidden_layers": 1, "num_attention_heads": 4,
-              "num_key_value_heads": 4, "max_position_embeddings": 1024, "rms_norm_eps": 1e-6, "vocab_size": rows,
+              "num_key_value_heads": 4, "max_position_embeddings": context, "rms_norm_eps": 1e-6, "vocab_size": rows,
               "tie_word_embeddings": False, "hidden_act": "silu", "eos_token_id": ids[EOS], "rope_theta": 10000.0,
               "torch_dtype": "float32"}
     for name, content in (

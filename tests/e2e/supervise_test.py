@@ -120,6 +120,50 @@ class Life(SupervisedCase):
             texts.append(re.sub(rb'"(id|created)":("[^"]*"|[0-9]+)', b"", text).split(b"data: ", 1)[1])
         self.assertEqual(texts[0], texts[1])
 
+    def test_every_language_through_a_gateway(self):
+        server = self.supervised()
+        user = [{"role": "user", "content": "What is 3+4?"}]
+        said = self.answer(server)["content"].strip()
+        status, text = server.request("POST", "/v1/messages", {"messages": user, "temperature": 0, "max_tokens": 60})
+        self.assertEqual(status, 200, text)
+        self.assertEqual("".join(b.get("text", "") for b in json.loads(text)["content"]).strip(), said)
+        status, text = server.request("POST", "/v1/messages/count_tokens", {"messages": user})
+        self.assertGreater(json.loads(text)["input_tokens"], 0)
+        status, text = server.request("POST", "/api/chat", {"messages": user, "options": {"temperature": 0, "num_predict": 60}})
+        lines = [json.loads(line) for line in text.splitlines()]
+        self.assertEqual("".join(line["message"]["content"] for line in lines).strip(), said)
+        self.assertTrue(lines[-1]["done"])
+        self.assertEqual(len(json.loads(server.request("GET", "/api/tags")[1])["models"]), 1)
+        status, text = server.request("POST", "/v1/responses", {"input": "What is 3+4?", "temperature": 0, "max_output_tokens": 60})
+        made = json.loads(text)
+        self.assertEqual(made["output"][-1]["content"][0]["text"].strip(), said)
+        self.assertEqual(json.loads(server.request("GET", f"/v1/responses/{made['id']}")[1]), made)
+        self.assertEqual(server.request("DELETE", f"/v1/responses/{made['id']}")[0], 200)
+        self.assertEqual(server.request("GET", f"/v1/responses/{made['id']}")[0], 404)
+        status, text = server.request("POST", "/tokenize", {"prompt": "3+4"})
+        self.assertEqual(json.loads(server.request("POST", "/detokenize", {"tokens": json.loads(text)["tokens"]})[1])["prompt"][-3:], "3+4")
+        self.assertEqual(server.request("POST", "/v1/messages", {"messages": 7})[0], 400)
+
+    def test_a_kept_stream_through_a_gateway(self):
+        server = self.supervised()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("POST", "/v1/chat/completions", json.dumps({**ASK, "stream": True}),
+                           {"Content-Type": "application/json", "X-Tutti-Keep": "30"})
+        reply = connection.getresponse()
+        self.assertEqual(len(reply.headers.get_all("X-Tutti-Reply")), 1)
+        path = "/v1/replies/" + reply.headers["X-Tutti-Reply"]
+        begun_with = reply.read1(300)
+        connection.close()
+        self.assertIn(b"id: 1\n", begun_with)
+        status, whole = server.request("GET", path)
+        self.assertEqual(status, 200, whole)
+        self.assertTrue(whole.startswith(begun_with.decode()[:200]) and whole.endswith("data: [DONE]\n\n"), whole[-300:])
+        status, rest = server.request("GET", path, headers={"Last-Event-ID": "2"})
+        self.assertTrue(whole.endswith(rest) and rest.startswith("id: 3\n"), rest[:100])
+        self.assertEqual(json.loads(server.request("GET", "/v1/replies")[1])["data"][0]["status"], "ended")
+        self.assertEqual(server.request("DELETE", path)[0], 200)
+        self.assertTrue(wait_until(lambda: server.request("GET", path)[0] == 404))
+
     def test_what_cannot_be_loaded_ends_it(self):
         for args, code, part in (
             (["/nonexistent/model"], 66, "/nonexistent/model"),

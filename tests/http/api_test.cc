@@ -217,19 +217,15 @@ struct Lost {
 TEST(Api, ALostRequestIsToldTheWay) {
   TestServer s;
   for (const Lost& lost :
-       {Lost{"POST", "/api/chat", "Ollama's API; here: POST /v1/chat/completions"},
-        Lost{"POST", "/api/generate", "Ollama's API; here: POST /v1/completions"},
-        Lost{"GET", "/api/tags", "here: GET /v1/models"},
-        Lost{"GET", "/api/version", "here: GET /version"},
-        Lost{"POST", "/api/pull", "hf download"},
-        Lost{"POST", "/v1/messages", "Anthropic's API; here: POST /v1/chat/completions"},
-        Lost{"POST", "/v1/responses", "here: POST /v1/chat/completions"},
+       {Lost{"POST", "/api/pull", "hf download"},
+        Lost{"POST", "/v1/messages/batches", "Anthropic's API; here: POST /v1/messages"},
+        Lost{"POST", "/v1/threads", "here: POST /v1/chat/completions"},
         Lost{"POST", "/v1/embeddings", "embeddings"},
         Lost{"POST", "/generate", "here: POST /v1/completions"},
         Lost{"POST", "/completion", "here: POST /v1/completions"},
         Lost{"GET", "/props", "here: GET /v1/models"},
-        Lost{"POST", "/tokenize", "tutti tokenize"},
-        Lost{"GET", "/docs", "here: GET /openapi.json"},
+        Lost{"POST", "/v1/tokenize", "here: POST /tokenize"},
+        Lost{"GET", "/redoc", "here: GET /docs"},
         Lost{"GET", "/v1/model_registrations/LLM", "Xinference"},
         Lost{"POST", "/chat/completions", "The base URL for clients ends with /v1"},
         Lost{"POST", "/completions", "The base URL for clients ends with /v1"},
@@ -251,10 +247,10 @@ TEST(Api, ALostRequestIsToldTheWay) {
     const std::string message = text_at(at(error_of(response), "message"));
     EXPECT_TRUE(message.starts_with(fmt::format("{} {}: ", lost.method, lost.path))) << message;
     EXPECT_NE(message.find(lost.hint), std::string::npos) << message;
-    EXPECT_NE(message.find("This server has POST /v1/chat/completions, POST /v1/completions, GET "
-                           "/v1/models, GET /v1/models/{model}"),
-              std::string::npos)
-        << message;
+    for (const char* has : {"This server has POST /v1/chat/completions, POST /v1/completions, POST",
+                            "GET /v1/models, GET /v1/models/{model}"}) {
+      EXPECT_NE(message.find(has), std::string::npos) << message;
+    }
   }
   const RawResponse odd = s.send(make_request("GET", "/" + std::string(4000, 'x') + "%ff%0a"));
   EXPECT_EQ(odd.status, 400);
@@ -277,6 +273,30 @@ TEST(Api, PointersOfOtherApisAreTrue) {
           << known.path;
     }
     EXPECT_EQ(exists, route) << row.paths;
+  }
+}
+
+// A page that loads nothing: its policy lets in its own style alone.
+TEST(Api, TheRoutesAreAPageToo) {
+  ServerConfig config;
+  config.api_key = "secret";
+  TestServer s({}, config);
+  const RawResponse page = s.send(make_request("GET", "/docs"));
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
+  const std::string policy = page.header("content-security-policy");
+  EXPECT_TRUE(policy.starts_with("default-src 'none'; style-src 'sha256-")) << policy;
+  EXPECT_EQ(policy.find("unsafe"), std::string::npos);
+  for (const char* forbidden : {"<script", "http://", "https://", "style=", "src="}) {
+    EXPECT_EQ(page.body.find(forbidden), std::string::npos) << forbidden;
+  }
+  for (const Route& route : route_table()) {
+    EXPECT_NE(page.body.find(fmt::format("{} {}<", route.method, route.pattern())),
+              std::string::npos)
+        << route.path;
+  }
+  for (const char* field : {"max_output_tokens", "stop_sequences", "return_token_ids"}) {
+    EXPECT_NE(page.body.find(field), std::string::npos) << field;
   }
 }
 
@@ -341,7 +361,12 @@ TEST(Api, KeyGuardsAllButTheProbes) {
         Form{"Authorization: sk-test-123", 401},
         Form{"Authorization: Basic sk-test-123", 401},
         Form{"Authorization: Bearer sk-t\xC3\xA9st-123", 401},
-        Form{"X-Api-Key: sk-test-123", 401},
+        Form{"X-Api-Key: sk-test-123", 200},
+        Form{"X-Api-Key: sk-test-12", 401},
+        Form{"Api-Key: sk-test-123", 401},
+        Form{"X-Api-Key: sk-test-123\r\nAuthorization: Bearer sk-test-123", 200},
+        Form{"X-Api-Key: sk-test-12\r\nAuthorization: Bearer sk-test-123", 401},
+        Form{"X-Api-Key: sk-test-123\r\nX-Api-Key: sk-test-123", 400},
         Form{"Authorization: Bearer sk-test-123\r\nAuthorization: Bearer x", 400}}) {
     EXPECT_EQ(s.send(make_request("GET", "/v1/models", "", {form.header})).status, form.status)
         << form.header;

@@ -358,14 +358,15 @@ TEST(Catalogue, H18_ExactlyOneHost) {
 TEST(Catalogue, H19_UpgradesAreIgnoredOnEveryRoute) {
   TestServer s({}, quick());
   for (const Route& route : route_table()) {
-    const bool get = std::string_view(route.method) == "GET";
-    const std::string path = std::string(route.path) + (route.takes_name() ? "x" : "");
+    const std::string path =
+        std::string(route.path) + (route.takes_name() ? "x" : "") + route.after;
     for (const char* protocol : {"websocket", "h2c"}) {
       const std::vector<std::string> headers{"Connection: Upgrade, HTTP2-Settings",
                                              fmt::format("Upgrade: {}", protocol),
                                              "HTTP2-Settings: AAMAAABkAAQAAP__"};
       const RawResponse response =
-          s.send(get ? make_request("GET", path, "", headers) : make_post(path, kHello, headers));
+          s.send(route.takes_body() ? make_post(path, kHello, headers)
+                                    : make_request(route.method, path, "", headers));
       EXPECT_TRUE(response.status == 200 || response.status == 400 || response.status == 404)
           << path << " " << response.status;
       EXPECT_EQ(response.header("upgrade"), "");

@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "http/test_server.h"
+#include "serve/dialect.h"
+#include "serve/http_api.h"
 #include "serve/limit_table.h"
 #include "serve/openai/fields.h"
 
@@ -238,6 +240,70 @@ TEST(Catalogue, N07_EveryFieldRefusesEveryOtherTypeByName) {
     }
   }
   EXPECT_GT(checked, 300);
+}
+
+// Q-05 and the like: what is JSON, and what type a field has, is judged alike on every route.
+TEST(Catalogue, N01_N07_TheOtherDialectsReadJsonAlike) {
+  TestServer s;
+  int checked = 0;
+  for (const Route& route : route_table()) {
+    if (!route.takes_body()) {
+      continue;
+    }
+    for (const std::string& bad : {std::string("{"),
+                                   std::string("[]"),
+                                   std::string("7"),
+                                   std::string(R"({"model":1,"model":2})"),
+                                   std::string("\xef\xbb\xbf{}"),
+                                   std::string(R"({"x":"\ud800"})"),
+                                   std::string("{\"x\":\"\xff\"}"),
+                                   std::string(R"({"x":NaN})"),
+                                   R"({"x":)" + repeat("[", 200) + repeat("]", 200) + "}",
+                                   R"({"x":)" + std::string(100, '1') + "}"}) {
+      EXPECT_EQ(s.post(route.path, bad).status, 400) << route.path << " " << bad.substr(0, 40);
+    }
+    for (const FieldRule& rule : route.dialect->fields()) {
+      if ((rule.routes >> static_cast<unsigned>(route.number) & 1U) == 0 ||
+          rule.type == ParameterType::kSeveral) {
+        continue;
+      }
+      const char* value = rule.type == ParameterType::kString ? "7" : R"("no")";
+      const RawResponse response =
+          s.post(route.path, fmt::format(R"({{"{}":{}}})", rule.name, value));
+      EXPECT_EQ(response.status, 400) << route.path << rule.name;
+      EXPECT_NE(response.body.find(rule.name), std::string::npos) << response.body;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 200);
+  EXPECT_EQ(s.model->generations(), 0U);
+}
+
+// What a number may be is the same wherever it is said.
+TEST(Catalogue, P01_NumbersOfOtherDialectsHaveTheirBounds) {
+  TestServer s;
+  int checked = 0;
+  for (const Route& route : route_table()) {
+    if (!route.takes_body() || route.dialect == dialects().front()) {
+      continue;
+    }
+    for (const FieldRule& rule : route.dialect->fields()) {
+      const bool number =
+          rule.type == ParameterType::kInteger || rule.type == ParameterType::kNumber;
+      if ((rule.routes >> static_cast<unsigned>(route.number) & 1U) == 0 || !number ||
+          rule.range.max > 1e18) {
+        continue;
+      }
+      for (const double value : {rule.range.min - 1, rule.range.max + 1}) {
+        const RawResponse response =
+            s.post(route.path, fmt::format(R"({{"{}":{}}})", rule.name, value));
+        EXPECT_EQ(response.status, 400) << route.path << rule.name << value;
+        EXPECT_NE(response.body.find(rule.name), std::string::npos) << response.body;
+        ++checked;
+      }
+    }
+  }
+  EXPECT_GT(checked, 40);
 }
 
 TEST(Catalogue, N08_BigBodiesAreRefusedOrServedInBoundedTime) {

@@ -82,7 +82,7 @@ TEST(Cors, PreflightsNeedNoKey) {
     EXPECT_EQ(response.header("content-length"), "");
     EXPECT_EQ(allowed_of(response), kPage);
     EXPECT_EQ(response.header("vary"), "Origin");
-    EXPECT_EQ(response.header("access-control-allow-methods"), "GET, HEAD, POST");
+    EXPECT_EQ(response.header("access-control-allow-methods"), "GET, HEAD, POST, DELETE");
     EXPECT_EQ(response.header("access-control-allow-headers"), "authorization,content-type");
     EXPECT_EQ(response.header("access-control-max-age"), "600");
     EXPECT_EQ(response.header("access-control-allow-private-network"), "");
@@ -121,7 +121,8 @@ TEST(Cors, ThePageCanReadRepliesAndErrors) {
     EXPECT_EQ(response.status, status) << request;
     EXPECT_EQ(allowed_of(response), kPage) << request;
     EXPECT_EQ(response.header("access-control-expose-headers"),
-              "x-request-id, Retry-After, x-should-retry, X-Tutti-Warning");
+              "x-request-id, Retry-After, x-should-retry, X-Tutti-Warning, X-Tutti-Reply, "
+              "request-id");
   }
   for (const char* origin : {"Origin: https://evil.test", "Origin: null", "X: y"}) {
     const RawResponse response = s.send(make_post(kChat, kHello, {origin, key}));

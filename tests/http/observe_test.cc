@@ -276,16 +276,15 @@ TEST(RefusalLog, EveryRefusedOrLostRequestLeavesALine) {
        {"POST /v1/chat/completions 400 ", "from 127.0.0.1", "n: got 129", "(invalid_argument)"}},
       {make_post(kChat, R"({"messages":[{"role":"user","content":"hi"}],"model":"x"})", auth),
        {" 404 ", "model \"x\" is not served here", "(model_not_found)"}},
-      {make_request("POST", "/api/chat", "", auth),
-       {"POST /api/chat 404 ", "Ollama", "(not_found)"}},
+      {make_request("POST", "/api/pull", "", auth),
+       {"POST /api/pull 404 ", "Ollama", "(not_found)"}},
       {make_request("GET", kChat, "", auth), {" 405 ", "this route takes POST"}},
       {make_request("GET", "/v1/models"), {"GET /v1/models 401 ", "no API key"}},
       {make_request("POST", kChat, "hi", auth), {" 415 ", "application/json"}},
       {"GET /health HTTP/1.1\r\nHost: evil.test\r\n\r\n", {" 403 ", "evil.test"}},
       {"\x16\x03\x01 and more", {"no request 400 ", "http://, not https://"}},
       {"PRI * HTTP/2.0\r\n\r\n", {"HTTP/2 is not spoken here"}},
-      {make_request("GET", "/v1/models", "", {"X-Api-Key: sk-1"}),
-       {"got the API key as x-api-key"}},
+      {make_request("GET", "/v1/models", "", {"Api-Key: sk-1"}), {"got the API key as api-key"}},
   };
   for (const Refused& one : all) {
     const std::string log = log_of([&](const TestServer& s) { (void)s.send(one.request); }, config);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/ascii.h"
 #include "serve/dialect.h"
 #include "serve/http_api.h"
 
@@ -21,9 +22,10 @@ const Json* at(const Json& json, std::initializer_list<const char*> path) {
 TEST(OpenApi, HasEveryRouteUnderItsMethod) {
   const Json document = openapi_document();
   for (const Route& route : route_table()) {
-    const std::string path = route.path + std::string(route.takes_name() ? "{name}" : "");
-    const char* method = std::string_view(route.method) == "GET" ? "get" : "post";
-    EXPECT_NE(at(document, {"paths", path.c_str(), method, "responses", "200"}), nullptr) << path;
+    const std::string path = route.pattern();
+    const std::string method = to_lower(route.method);
+    EXPECT_NE(at(document, {"paths", path.c_str(), method.c_str(), "responses", "200"}), nullptr)
+        << path;
   }
 }
 

@@ -214,7 +214,6 @@ TEST(RequestFields, KnownButUnsupportedFieldsAreRefused) {
                             R"("guided_json":{})",
                             R"("structured_outputs":{"json":{}})",
                             R"("chat_template":"x")",
-                            R"("enable_thinking":false)",
                             R"("include_reasoning":false)"}) {
     for (const OpenAiRoute route : {kChat, kCompletions}) {
       const auto parsed = parse(route, minimal(route) + "," + field);
@@ -334,13 +333,36 @@ TEST(RequestFields, AliasesAreNoFieldsAndPointAtFields) {
 
 // Each would have the model do something else than was asked, and say nothing.
 TEST(RequestFields, WhatWouldChangeTheMeaningSilentlyIsRefused) {
-  EXPECT_EQ(chat(R"("think":true)"), "");
-  EXPECT_EQ(chat(R"("think":false)"), "think unsupported");
-  EXPECT_EQ(chat(R"("thinking":{"type":"enabled"})"), "");
-  EXPECT_EQ(chat(R"("thinking":{"type":"disabled"})"), "thinking unsupported");
   EXPECT_EQ(chat(R"("system":"Answer in French")"), "system unsupported");
   EXPECT_EQ(chat(R"("format":"json")"), "format unsupported");
-  EXPECT_EQ(chat(R"("enable_thinking":false)"), "enable_thinking unsupported");
+}
+
+TEST(CanonicalRequest, ReasoningIsSwitchedByAnyOfItsNames) {
+  EXPECT_EQ(good(kChat, R"("n":1)").chat.reasoning, std::nullopt);
+  for (const char* off : {R"("enable_thinking":false)",
+                          R"("think":false)",
+                          R"("thinking":false)",
+                          R"("thinking":{"type":"disabled"})"}) {
+    EXPECT_EQ(good(kChat, off).chat.reasoning, false) << off;
+  }
+  for (const char* on : {R"("enable_thinking":true)", R"("thinking":{"type":"adaptive"})"}) {
+    EXPECT_EQ(good(kChat, on).chat.reasoning, true) << on;
+  }
+  EXPECT_EQ(chat(R"("thinking":{"type":"on"})"), "thinking.type invalid_argument");
+  EXPECT_EQ(chat(R"("thinking":7)"), "thinking invalid_argument");
+}
+
+TEST(CanonicalRequest, HowThePromptEnds) {
+  EXPECT_TRUE(good(kChat, R"("n":1)").chat.add_generation_prompt);
+  EXPECT_FALSE(good(kChat, R"("add_generation_prompt":false)").chat.add_generation_prompt);
+  const CanonicalRequest on = good(kChat, R"("continue_final_message":true)");
+  EXPECT_TRUE(on.chat.continue_final_message);
+  EXPECT_FALSE(on.chat.add_generation_prompt);
+  EXPECT_EQ(chat(R"("continue_final_message":true,"add_generation_prompt":true)"),
+            "continue_final_message invalid_argument");
+  EXPECT_EQ(good(kChat, R"("truncate_prompt_tokens":7)").keep_prompt_tokens, 7);
+  EXPECT_EQ(good(kChat, R"("truncate_prompt_tokens":-1)").keep_prompt_tokens, -1);
+  EXPECT_EQ(good(kChat, R"("truncate_prompt_tokens":0)").keep_prompt_tokens, std::nullopt);
 }
 
 TEST(CanonicalRequest, SamplingComesFromDefaultsAndRequest) {

@@ -1,12 +1,20 @@
 // docs/serving.md holds tables of routes, limits, request fields and metrics. They must be what the
 // code says.
+#include <functional>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "base/option_names.h"
 #include "doc_tables.h"
+#include "serve/anthropic/anthropic.h"
 #include "serve/http_api.h"
 #include "serve/limit_table.h"
+#include "serve/ollama/ollama.h"
 #include "serve/openai/fields.h"
+#include "serve/openai/openai.h"
+#include "serve/responses/responses.h"
+#include "serve/vllm/vllm.h"
 
 namespace tutti {
 namespace {
@@ -68,26 +76,51 @@ std::string range_text(const FieldRule& rule) {
                                                rule.range.max);
 }
 
-std::string fields_table() {
+std::string rows_of(const Dialect& dialect,
+                    const std::function<std::string(const FieldRule&)>& routes) {
   std::string out =
       "| field | routes | type | range | if absent | what |\n|---|---|---|---|---|---|\n";
   std::string refused;
-  for (const FieldRule& rule : openai_fields()) {
+  for (const FieldRule& rule : dialect.fields()) {
     if (rule.use == FieldUse::kRefused) {
       refused += fmt::format("{}`{}`", refused.empty() ? "" : ", ", rule.name);
       continue;
     }
     out += fmt::format("| `{}` | {} | {} | {} | {} | {} |\n",
                        rule.name,
-                       rule.routes == kBothRoutes ? "both"
-                       : rule.routes == kChatOnly ? "chat"
-                                                  : "completions",
+                       routes(rule),
                        type_name(rule.type),
                        range_text(rule),
                        spell_options(rule.fallback, &as_flag),
                        rule.use == FieldUse::kHarmless ? "accepted, no effect" : rule.help);
   }
   return out + "\nKnown and refused by name unless they ask for nothing: " + refused + ".\n";
+}
+
+std::string fields_table() {
+  return rows_of(openai_dialect(), [](const FieldRule& rule) {
+    return rule.routes == kBothRoutes ? "both" : rule.routes == kChatOnly ? "chat" : "completions";
+  });
+}
+
+// Of another dialect: its routes by their last words, those of one name once.
+std::string dialect_table(const Dialect& dialect) {
+  return rows_of(dialect, [&](const FieldRule& rule) {
+    std::string all;
+    std::string out;
+    for (size_t i = 0; i < dialect.routes().size(); ++i) {
+      const std::string_view path = dialect.routes()[i].path;
+      const std::string name(path.substr(path.rfind('/') + 1));
+      const auto add = [&](std::string& to) {
+        to += to.find(name) != std::string::npos ? "" : (to.empty() ? "" : ", ") + name;
+      };
+      add(all);
+      if ((rule.routes >> i & 1U) != 0) {
+        add(out);
+      }
+    }
+    return out.empty() ? std::string("options") : out == all ? std::string("all") : out;
+  });
 }
 
 std::string metrics_table() {
@@ -102,9 +135,8 @@ std::string metrics_table() {
 std::string routes_table() {
   std::string out = "| route | method | key | above the connection limit |\n|---|---|---|---|\n";
   for (const Route& route : route_table()) {
-    out += fmt::format("| `{}{}` | {} | {} | {} |\n",
-                       route.path,
-                       route.takes_name() ? "{model}" : "",
+    out += fmt::format("| `{}` | {} | {} | {} |\n",
+                       route.pattern(),
                        route.method,
                        route.needs_key ? "yes" : "no",
                        route.probe ? "answered" : "503");
@@ -118,17 +150,24 @@ TEST(ServingDoc, TablesAreWhatTheCodeSays) {
                           {"limits", limits_table()},
                           {"fields", fields_table()},
                           {"metrics", metrics_table()}});
+  testing::expect_tables("docs/dialects.md",
+                         {{"anthropic fields", dialect_table(anthropic_dialect())},
+                          {"responses fields", dialect_table(responses_dialect())},
+                          {"ollama fields", dialect_table(ollama_dialect())},
+                          {"vllm fields", dialect_table(vllm_dialect())}});
 }
 
 // A range in the table that the code does not enforce would be worse than none.
 TEST(ServingDoc, EveryUsedFieldHasADefaultAndEveryNumberARange) {
-  for (const FieldRule& rule : openai_fields()) {
-    if (rule.use == FieldUse::kUsed) {
-      EXPECT_STRNE(rule.fallback, "") << rule.name;
-      EXPECT_STRNE(rule.help, "") << rule.name;
-    }
-    if (rule.type == ParameterType::kInteger || rule.type == ParameterType::kNumber) {
-      EXPECT_LT(rule.range.min, rule.range.max) << rule.name;
+  for (const Dialect* dialect : dialects()) {
+    for (const FieldRule& rule : dialect->fields()) {
+      if (rule.use == FieldUse::kUsed) {
+        EXPECT_STRNE(rule.fallback, "") << rule.name;
+        EXPECT_STRNE(rule.help, "") << rule.name;
+      }
+      if (rule.type == ParameterType::kInteger || rule.type == ParameterType::kNumber) {
+        EXPECT_LT(rule.range.min, rule.range.max) << rule.name;
+      }
     }
   }
 }
@@ -136,7 +175,11 @@ TEST(ServingDoc, EveryUsedFieldHasADefaultAndEveryNumberARange) {
 // What a route lets through, the engine must take.
 TEST(ServingDoc, NoFieldAllowsMoreThanItsParameter) {
   int checked = 0;
-  for (const FieldRule& rule : openai_fields()) {
+  std::vector<FieldRule> rules;
+  for (const Dialect* dialect : dialects()) {
+    rules.insert(rules.end(), dialect->fields().begin(), dialect->fields().end());
+  }
+  for (const FieldRule& rule : rules) {
     const RequestParameter* parameter = rule.parameter;
     if (parameter == nullptr) {
       continue;

@@ -64,6 +64,9 @@ class ChatFormat final : public ReplyFormat {
         chunk_("data: " + envelope_json(envelope_, "chat.completion.chunk") + R"("choices":[)") {}
 
   void begin(std::string& out) override {
+    if (envelope_.token_ids) {
+      more_ = R"(,"prompt_token_ids":)" + ids_json(envelope_.prompts[0]);
+    }
     for (int32_t i = 0; i < envelope_.choices; ++i) {
       open_chunk(out, i);
       out += R"("role":"assistant","content":"")";
@@ -78,6 +81,7 @@ class ChatFormat final : public ReplyFormat {
     const auto text = [&](const char* field, const std::string& said) {
       text_chunk(out, delta.choice, field, said, std::exchange(logprobs, nullptr));
     };
+    tokens_ = envelope_.token_ids ? &delta.tokens : nullptr;
     const OutputEvents& events = delta.events;
     for (size_t i = 0; i < events.size(); ++i) {
       const OutputEvent& event = events[i];
@@ -120,6 +124,7 @@ class ChatFormat final : public ReplyFormat {
       open_chunk(out, delta.choice);
       close_chunk(out, nullptr, finish_text(*delta.finish, delta.calls));
     }
+    tokens_ = nullptr;
   }
 
   void end(const GenerationUsage& usage, std::string& out) override {
@@ -158,10 +163,17 @@ class ChatFormat final : public ReplyFormat {
       } else {
         out += "null";
       }
-      out += fmt::format(R"(,"finish_reason":"{}"}})",
+      out += fmt::format(R"(,"finish_reason":"{}")",
                          finish_text(choice.finish, static_cast<int64_t>(choice.calls.size())));
+      if (envelope_.token_ids) {
+        out += R"(,"token_ids":)" + ids_json(choice.tokens);
+      }
+      out += '}';
     }
     out += ']';
+    if (envelope_.token_ids) {
+      out += R"(,"prompt_token_ids":)" + ids_json(envelope_.prompts[0]);
+    }
     if (envelope_.prompt_logprobs) {
       out += R"(,"prompt_logprobs":)";
       append_prompt_logprobs(out, choices[0].prompt_logprobs);
@@ -180,7 +192,7 @@ class ChatFormat final : public ReplyFormat {
 
   void close_chunk(std::string& out,
                    const std::vector<TokenLogprobs>* logprobs,
-                   const char* finish) const {
+                   const char* finish) {
     out += R"(},"logprobs":)";
     if (logprobs == nullptr) {
       out += "null";
@@ -189,7 +201,12 @@ class ChatFormat final : public ReplyFormat {
     }
     out += R"(,"finish_reason":)";
     append_finish_reason(out, finish);
-    out += envelope_.include_usage ? R"(}],"usage":null})" : "}]}";
+    if (tokens_ != nullptr) {
+      out += R"(,"token_ids":)" + ids_json(*std::exchange(tokens_, nullptr));
+    }
+    out += "}]";
+    out += std::exchange(more_, {});
+    out += envelope_.include_usage ? R"(,"usage":null})" : "}";
     out += "\n\n";
   }
 
@@ -198,7 +215,7 @@ class ChatFormat final : public ReplyFormat {
     out += fmt::format(R"("tool_calls":[{{"index":{},)", call);
   }
 
-  void close_call_chunk(std::string& out) const {
+  void close_call_chunk(std::string& out) {
     out += "}]";
     close_chunk(out, nullptr, nullptr);
   }
@@ -207,7 +224,7 @@ class ChatFormat final : public ReplyFormat {
                   int32_t choice,
                   const char* field,
                   const std::string& text,
-                  const std::vector<TokenLogprobs>* logprobs) const {
+                  const std::vector<TokenLogprobs>* logprobs) {
     open_chunk(out, choice);
     out += '"';
     out += field;
@@ -217,7 +234,9 @@ class ChatFormat final : public ReplyFormat {
   }
 
   ReplyEnvelope envelope_;
-  std::string chunk_;  // what every event begins with
+  std::string chunk_;                             // what every event begins with
+  std::string more_;                              // members of the next chunk
+  const std::vector<int32_t>* tokens_ = nullptr;  // of the piece, until a chunk has them
 };
 
 }  // namespace

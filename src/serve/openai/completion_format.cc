@@ -1,5 +1,6 @@
 // text_completion objects (the legacy API), whole or streamed.
 #include <algorithm>
+#include <set>
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -103,6 +104,7 @@ class CompletionFormat final : public ReplyFormat {
                   text,
                   delta.logprobs.empty() ? nullptr : &delta.logprobs,
                   delta.finish ? to_string(*delta.finish) : nullptr);
+    append_ids(out, delta.choice, delta.tokens, told_.insert(delta.choice).second);
     out += envelope_.include_usage ? R"(],"usage":null})" : "]}";
     out += "\n\n";
   }
@@ -126,6 +128,7 @@ class CompletionFormat final : public ReplyFormat {
                     choices[i].reasoning + choices[i].content,
                     envelope_.logprobs ? &choices[i].logprobs : nullptr,
                     to_string(choices[i].finish));
+      append_ids(out, static_cast<int32_t>(i), choices[i].tokens, true);
       if (envelope_.prompt_logprobs) {
         out.pop_back();  // the choice goes on
         out += R"(,"prompt_logprobs":)";
@@ -138,6 +141,24 @@ class CompletionFormat final : public ReplyFormat {
   }
 
  private:
+  // More of the choice that `out` ends with.
+  void append_ids(std::string& out,
+                  int32_t choice,
+                  const std::vector<int32_t>& tokens,
+                  bool with_prompt) const {
+    if (!envelope_.token_ids) {
+      return;
+    }
+    out.pop_back();  // the choice goes on
+    out += R"(,"token_ids":)" + ids_json(tokens);
+    if (with_prompt) {
+      const size_t each = offsets_.size() / envelope_.prompts.size();  // choices of a prompt
+      out += R"(,"prompt_token_ids":)" +
+             ids_json(envelope_.prompts[static_cast<size_t>(choice) / each]);
+    }
+    out += '}';
+  }
+
   void append_choice(std::string& out,
                      int32_t index,
                      const std::string& text,
@@ -161,6 +182,7 @@ class CompletionFormat final : public ReplyFormat {
   ReplyEnvelope envelope_;
   std::string object_;            // what every object begins with
   std::vector<int64_t> offsets_;  // per choice, in characters
+  std::set<int32_t> told_;        // choices of a stream that have said the ids of their prompts
 };
 
 }  // namespace

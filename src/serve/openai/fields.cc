@@ -3,6 +3,8 @@
 #include <optional>
 #include <vector>
 
+#include "serve/field_table.h"
+
 namespace tutti {
 
 namespace {
@@ -11,64 +13,7 @@ using enum FieldUse;
 using enum ParameterType;
 constexpr double kIntMax = 2147483647;
 constexpr double kSecondsMax = 2'592'000;  // 30 days; the server's own limit is below
-constexpr ValueRange kNoRange;
 constexpr ValueRange kCount{0, kIntMax};
-
-// A field that fills the parameter of its name. `narrower`: what OpenAI allows of its range.
-FieldRule fills(const char* name, unsigned routes, std::optional<ValueRange> narrower = {}) {
-  const RequestParameter& parameter = request_parameter(name);
-  return {.name = name,
-          .routes = routes,
-          .use = kUsed,
-          .type = parameter.type,
-          .range = narrower.value_or(parameter.range),
-          .parameter = &parameter,
-          .fallback = parameter.fallback,
-          .help = parameter.help};
-}
-
-// A second name of a parameter's field.
-FieldRule also_fills(const char* name, unsigned routes, const FieldRule& first) {
-  FieldRule rule = first;
-  rule.name = name;
-  rule.routes = routes;
-  return rule;
-}
-
-// A field of the request around the generation.
-FieldRule used(const char* name,
-               unsigned routes,
-               ParameterType type,
-               const char* fallback,
-               const char* help,
-               ValueRange range = kNoRange) {
-  return {.name = name,
-          .routes = routes,
-          .use = kUsed,
-          .type = type,
-          .range = range,
-          .fallback = fallback,
-          .help = help};
-}
-
-FieldRule harmless(const char* name, unsigned routes, ParameterType type) {
-  return {.name = name, .routes = routes, .use = kHarmless, .type = type, .range = {}};
-}
-
-FieldRule refused(const char* name,
-                  unsigned routes,
-                  ParameterType type,
-                  const char* neutral = "",
-                  const char* remedy = "",
-                  ValueRange range = kNoRange) {
-  return {.name = name,
-          .routes = routes,
-          .use = kRefused,
-          .type = type,
-          .range = range,
-          .neutral = neutral,
-          .remedy = remedy};
-}
 
 std::vector<FieldRule> used_rules() {
   const ValueRange top = request_parameter("top_logprobs").range;
@@ -116,6 +61,13 @@ std::vector<FieldRule> used_rules() {
       used("parallel_tool_calls", kChatOnly, kBool, "true", "false: one call a choice at most"),
       used("chat_template_kwargs", kChatOnly, kObject, "none", "More variables of the chat template"),
       used("reasoning_effort", kChatOnly, kString, "the template's", "The template's variable of that name"),
+      used("enable_thinking", kChatOnly, kBool, "the template's", "Switches reasoning where the model can"),
+      used("think", kChatOnly, kBool, "the template's", "The same"),
+      used("thinking", kChatOnly, kSeveral, "the template's", "The same: true, false, or an object with type enabled, adaptive or disabled"),
+      used("add_generation_prompt", kChatOnly, kBool, "true", "End the prompt with the opening of the model's turn"),
+      used("continue_final_message", kChatOnly, kBool, "false", "Instead, go on with the last message"),
+      used("truncate_prompt_tokens", kBothRoutes, kInteger, "none", "Keep so many tokens of the prompt's end; -1: as many as there is room for, 0: all", {-1, kIntMax}),
+      used("return_token_ids", kBothRoutes, kBool, "false", "Send the ids of the tokens too, the prompt's and the answer's"),
       // clang-format on
   };
 }
@@ -155,8 +107,6 @@ constexpr FieldAlias kAliases[] = {
     {"prompt", kTextRoute},
 };
 
-constexpr const char* kSwitch =
-    R"(; send it as "chat_template_kwargs": {"enable_thinking": …}, if the model can)";
 constexpr const char* kSystem =
     R"(; send it as the first message: {"role": "system", "content": …})";
 constexpr const char* kNoTemplate = "; a prompt has no template";
@@ -204,20 +154,16 @@ std::vector<FieldRule> unused_rules() {
       refused("length_penalty", kBothRoutes, kNumber, "1|1.0", "", {-10, 10}),
       refused("typical_p", kBothRoutes, kNumber, "1|1.0", "", {0, 1}),
       refused("logits_processors", kBothRoutes, kList, "[]"),
-      refused("truncate_prompt_tokens", kBothRoutes, kInteger, "", "", {-1, kIntMax}),
       refused("include_stop_str_in_output", kBothRoutes, kBool, "false"),
       refused("spaces_between_special_tokens", kBothRoutes, kBool, "true"),
       refused("detokenize", kBothRoutes, kBool, "true"),
-      refused("return_token_ids", kBothRoutes, kBool, "false"),
       refused("return_tokens_as_token_ids", kBothRoutes, kBool, "false"),
-      refused("add_generation_prompt", kBothRoutes, kBool, "true"),
-      refused("continue_final_message", kBothRoutes, kBool, "false"),
+      refused("add_generation_prompt", kCompletionsOnly, kBool, "true", kNoTemplate),
+      refused("continue_final_message", kCompletionsOnly, kBool, "false", "; a completion always goes on with its prompt"),
       refused("add_special_tokens", kBothRoutes, kBool, "true"),
       refused("include_reasoning", kBothRoutes, kBool, "true", kReasoningApart),
       refused("separate_reasoning", kBothRoutes, kBool, "true", kReasoningApart),
-      refused("enable_thinking", kBothRoutes, kBool, "", R"(; send it as "chat_template_kwargs": {"enable_thinking": …})"),
-      refused("think", kChatOnly, kSeveral, "true", kSwitch),
-      refused("thinking", kChatOnly, kSeveral, R"(true|{"type":"enabled"}|{"type":"adaptive"})", kSwitch),
+      refused("enable_thinking", kCompletionsOnly, kBool, "", kNoTemplate),
       refused("thinking_budget", kChatOnly, kSeveral, "-1", "; max_tokens bounds the answer, reasoning included"),
       refused("system", kChatOnly, kSeveral, R"("")", kSystem),
       refused("format", kBothRoutes, kSeveral, R"(""|"text")"),

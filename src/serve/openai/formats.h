@@ -19,6 +19,8 @@ std::string envelope_json(const ReplyEnvelope& envelope, const char* object);
 std::string error_event(const Status& status);
 /// "stop" in quotes, or null.
 void append_finish_reason(std::string& out, const char* finish);
+/// "[1,2,3]"
+std::string ids_json(const std::vector<int32_t>& ids);
 /// JSON has no infinities: -9999 stands for "impossible", as in OpenAI's replies.
 void append_logprob(std::string& out, float logprob);
 /// vLLM's form: one entry per prompt token, null for the first, then an object from token ids to

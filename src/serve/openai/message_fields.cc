@@ -1,14 +1,11 @@
 #include "serve/openai/message_fields.h"
 
 #include "base/field_error.h"
+#include "serve/request_parts.h"
 
 namespace tutti {
 
 namespace {
-
-Status unsupported_at(const std::string& path, const std::string& what) {
-  return error(StatusCode::kUnsupported, "{}: {} not supported yet", path, what).with_param(path);
-}
 
 Result<std::string> text_of_part(const Json& part, const std::string& path) {
   if (!part.is_object()) {

@@ -9,8 +9,8 @@ namespace tutti {
 namespace {
 
 constexpr DialectRoute kRoutes[] = {
-    {.path = "/v1/chat/completions", .id_prefix = "chatcmpl"},
-    {.path = "/v1/completions", .id_prefix = "cmpl"},
+    {.path = "/v1/chat/completions", .id_prefix = "chatcmpl", .what = "The next message of a chat"},
+    {.path = "/v1/completions", .id_prefix = "cmpl", .what = "What follows a text"},
 };
 
 class OpenAi final : public Dialect {
@@ -33,7 +33,9 @@ class OpenAi final : public Dialect {
                : make_completion_format(std::move(envelope));
   }
 
-  std::string error_body(const ApiError& error) const override { return error_json(error); }
+  std::string error_body(const ApiError& error, std::string_view) const override {
+    return error_json(error);
+  }
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/ranges.h>
+
 #include "base/json.h"
 #include "base/utf8.h"
 #include "serve/http_message.h"
@@ -54,6 +56,10 @@ void append_finish_reason(std::string& out, const char* finish) {
   out += '"';
   out += finish;
   out += '"';
+}
+
+std::string ids_json(const std::vector<int32_t>& ids) {
+  return fmt::format("[{}]", fmt::join(ids, ","));
 }
 
 void append_logprob(std::string& out, float logprob) {

@@ -7,6 +7,7 @@
 #include "serve/openai/fields.h"
 #include "serve/openai/message_fields.h"
 #include "serve/openai/rule_fields.h"
+#include "serve/request_parts.h"
 
 namespace tutti {
 
@@ -84,42 +85,9 @@ Status read_logprobs(OpenAiRoute route, const JsonObject& body, CanonicalRequest
   return ok_status();
 }
 
-Status add_stop(const Json& json,
-                const std::string& path,
-                const RequestLimits& limits,
-                std::vector<std::string>& out) {
-  if (!json.is_string()) {
-    return field_error(path, fmt::format("got {}, wanted a string", json.type_name()));
-  }
-  const std::string& text = json.as_string();
-  if (text.empty() || text.size() > static_cast<size_t>(limits.stop_string_bytes)) {
-    return field_error(
-        path, fmt::format("got {} bytes, wanted 1 to {}", text.size(), limits.stop_string_bytes));
-  }
-  out.push_back(text);
-  return ok_status();
-}
-
 Status read_stop(const JsonObject& body, const RequestLimits& limits, GenerationRequest& out) {
   const Json* stop = any_field(body, "stop");
-  if (stop == nullptr) {
-    return ok_status();
-  }
-  if (stop->is_string()) {
-    return add_stop(*stop, "stop", limits, out.stop);
-  }
-  if (!stop->is_array()) {
-    return field_error("stop", fmt::format("got {}, wanted a string or a list", stop->type_name()));
-  }
-  const JsonArray& items = stop->as_array();
-  if (items.size() > static_cast<size_t>(limits.stop_strings)) {
-    return field_error(
-        "stop", fmt::format("got {} strings, at most {}", items.size(), limits.stop_strings));
-  }
-  for (size_t i = 0; i < items.size(); ++i) {
-    TUTTI_RETURN_IF_ERROR(add_stop(items[i], fmt::format("stop[{}]", i), limits, out.stop));
-  }
-  return ok_status();
+  return stop == nullptr ? ok_status() : read_stops(*stop, "stop", limits, out.stop);
 }
 
 Status read_stop_token_ids(const JsonObject& body,
@@ -242,6 +210,39 @@ Status read_tools(const JsonObject& body, const RequestLimits& limits, Canonical
   return ok_status();
 }
 
+// Three names of one switch.
+Status read_thinking(const JsonObject& body, ChatInput& out) {
+  for (const char* name : {"enable_thinking", "think", "thinking"}) {
+    const Json* value = any_field(body, name);
+    if (value == nullptr) {
+      continue;
+    }
+    out.reasoning_field = name;
+    if (value->is_bool()) {
+      out.reasoning = value->as_bool();
+      continue;
+    }
+    TUTTI_TRY(const std::string type, string_member(*value, "type", name));
+    if (type != "enabled" && type != "adaptive" && type != "disabled") {
+      return field_error(
+          fmt::format("{}.type", name),
+          fmt::format("got \"{}\", wanted enabled, adaptive or disabled", type.substr(0, 80)));
+    }
+    out.reasoning = type != "disabled";
+  }
+  return ok_status();
+}
+
+// How the prompt ends.
+Status read_ending(const JsonObject& body, ChatInput& out) {
+  const auto opens = bool_field(body, "add_generation_prompt");
+  out.continue_final_message = bool_field(body, "continue_final_message").value_or(false);
+  out.add_generation_prompt = opens.value_or(!out.continue_final_message);
+  return opens.value_or(false) && out.continue_final_message
+             ? field_error("continue_final_message", "contradicts add_generation_prompt")
+             : ok_status();
+}
+
 Status read_chat(const JsonObject& body, const RequestLimits& limits, CanonicalRequest& out) {
   const Json* messages = any_field(body, "messages");
   if (messages == nullptr) {
@@ -257,6 +258,8 @@ Status read_chat(const JsonObject& body, const RequestLimits& limits, CanonicalR
   if (const Json* kwargs = any_field(body, "chat_template_kwargs")) {
     out.chat.template_kwargs = kwargs->as_object();
   }
+  TUTTI_RETURN_IF_ERROR(read_thinking(body, out.chat));
+  TUTTI_RETURN_IF_ERROR(read_ending(body, out.chat));
   if (const auto effort = string_field(body, "reasoning_effort")) {
     constexpr std::string_view kLevels[] = {
         "none", "minimal", "low", "medium", "high", "xhigh", "max"};
@@ -294,6 +297,10 @@ Result<CanonicalRequest> parse_openai_request(OpenAiRoute route,
   TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, info, limits, generation));
   TUTTI_RETURN_IF_ERROR(read_rules(body, info, limits, generation));
   out.timeout_seconds = number_field(body, "timeout");
+  out.token_ids = bool_field(body, "return_token_ids").value_or(false);
+  if (const auto keep = int_field(body, "truncate_prompt_tokens"); keep && *keep != 0) {
+    out.keep_prompt_tokens = *keep;
+  }
   const int64_t n = generation.n;
   if (route == OpenAiRoute::kChat) {
     TUTTI_RETURN_IF_ERROR(read_chat(body, limits, out));
