@@ -1,6 +1,7 @@
 // The rows of the dialects' tables of fields.
 #pragma once
 #include <optional>
+#include <vector>
 
 #include "serve/field_rules.h"
 
@@ -60,6 +61,40 @@ inline FieldRule refused(const char* name,
           .range = range,
           .neutral = neutral,
           .remedy = remedy};
+}
+
+/// How tokens are chosen, and what else a request of any API may say of its generation, under the
+/// names of the parameters.
+inline std::vector<FieldRule> generation_rows(unsigned routes) {
+  constexpr double kIntMax = 2147483647;
+  constexpr double kSecondsMax = 2'592'000;
+  return {
+      fills("temperature", routes, ValueRange{0, 2}),
+      fills("top_p", routes),
+      fills("top_k", routes, ValueRange{-1, kIntMax}),
+      fills("min_p", routes),
+      fills("presence_penalty", routes),
+      fills("frequency_penalty", routes),
+      fills("repetition_penalty", routes, ValueRange{0, 10, true}),
+      fills("seed", routes),
+      fills("priority", routes),
+      fills("cache_salt", routes),
+      fills("ignore_eos", routes),
+      fills("min_tokens", routes),
+      used("timeout",
+           routes,
+           ParameterType::kNumber,
+           "‹request_timeout›",
+           "Seconds of the whole request",
+           {0, kSecondsMax, true}),
+  };
+}
+
+/// All of them, one after the other.
+inline std::vector<FieldRule> joined(std::vector<FieldRule> rows,
+                                     const std::vector<FieldRule>& more) {
+  rows.insert(rows.end(), more.begin(), more.end());
+  return rows;
 }
 
 }  // namespace tutti

@@ -184,25 +184,47 @@ const char* summary(const Route& route) {
   return "";
 }
 
+const char* media_type(RouteId id) {
+  switch (id) {
+    case RouteId::kMetrics:
+      return "text/plain";
+    case RouteId::kDocs:
+      return "text/html";
+    case RouteId::kReply:
+      return "text/event-stream";
+    default:
+      return "application/json";
+  }
+}
+
+Json parameter(const char* name, const char* in, const char* what) {
+  return Json::object({{"name", name},
+                       {"in", in},
+                       {"required", std::string_view(in) == "path"},
+                       {"description", what},
+                       {"schema", Json::object({{"type", "string"}})}});
+}
+
 Json get_operation(const Route& route) {
-  const bool text = route.id == RouteId::kMetrics || route.id == RouteId::kDocs;
+  const char* type = media_type(route.id);
+  const bool text = std::string_view(type) != "application/json";
   Json operation = Json::object(
       {{"summary", summary(route)},
        {"responses",
         Json::object(
             {{"200",
-              Json::object({{"description", summary(route)},
-                            {"content",
-                             content(text ? "text/plain" : "application/json",
-                                     Json::object({{"type", text ? "string" : "object"}}))}})},
+              Json::object(
+                  {{"description", summary(route)},
+                   {"content",
+                    content(type, Json::object({{"type", text ? "string" : "object"}}))}})},
              {"default", error_reply(route.dialect)}})}});
   if (route.takes_name()) {
-    operation.as_object().set(
-        "parameters",
-        Json::array({Json::object({{"name", route.of},
-                                   {"in", "path"},
-                                   {"required", true},
-                                   {"schema", Json::object({{"type", "string"}})}})}));
+    JsonArray parameters{parameter(route.of, "path", "Its name or id")};
+    if (route.id == RouteId::kReply) {
+      parameters.push_back(parameter("after", "query", "Number of the last event that came"));
+      parameters.push_back(parameter("Last-Event-ID", "header", "The same"));
+    }
+    operation.as_object().set("parameters", std::move(parameters));
   }
   return operation;
 }

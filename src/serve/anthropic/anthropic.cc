@@ -15,7 +15,6 @@ namespace {
 
 using enum ParameterType;
 constexpr double kIntMax = 2147483647;
-constexpr double kSecondsMax = 2'592'000;
 
 // The second pair is where Xinference has them.
 constexpr DialectRoute kRoutes[] = {
@@ -38,8 +37,9 @@ constexpr bool counts(int route) {
 }
 
 std::span<const FieldRule> anthropic_fields() {
-  static const std::vector<FieldRule> kFields{
-      // clang-format off
+  static const std::vector<FieldRule> kFields = joined(
+      {
+          // clang-format off
       used("model", kAll, kString, "the only model", "Name of the model"),
       used("messages", kAll, kList, "required", "The chat so far; one that ends with the assistant's words is gone on with"),
       used("system", kAll, kSeveral, "none", "What the model is told first: text, or a list of text blocks"),
@@ -50,17 +50,6 @@ std::span<const FieldRule> anthropic_fields() {
       used("stream", kMessages, kBool, "false", "Send the answer as it comes"),
       fills("max_tokens", kMessages, ValueRange{1, kIntMax}),
       used("stop_sequences", kMessages, kList, "none", "Strings that end the answer"),
-      fills("temperature", kMessages, ValueRange{0, 2}),
-      fills("top_p", kMessages),
-      fills("top_k", kMessages, ValueRange{-1, kIntMax}),
-      fills("min_p", kMessages),
-      fills("repetition_penalty", kMessages, ValueRange{0, 10, true}),
-      fills("seed", kMessages),
-      fills("priority", kMessages),
-      fills("cache_salt", kMessages),
-      fills("ignore_eos", kMessages),
-      fills("min_tokens", kMessages),
-      used("timeout", kMessages, kNumber, "‹request_timeout›", "Seconds of the whole request", {0, kSecondsMax, true}),
       harmless("metadata", kAll, kObject),
       harmless("service_tier", kAll, kString),
       harmless("inference_geo", kAll, kString),
@@ -76,8 +65,9 @@ std::span<const FieldRule> anthropic_fields() {
       refused("mcp_servers", kAll, kList, "[]"),
       refused("container", kAll, kSeveral),
       refused("output_format", kAll, kObject, R"({"type":"text"})", "; send it as output_config.format"),
-      // clang-format on
-  };
+          // clang-format on
+      },
+      generation_rows(kMessages));
   return kFields;
 }
 

@@ -17,7 +17,6 @@ namespace {
 
 using enum ParameterType;
 constexpr double kIntMax = 2147483647;
-constexpr double kSecondsMax = 2'592'000;
 
 constexpr DialectRoute kRoutes[] = {
     {.path = "/v1/responses", .id_prefix = "resp_", .what = "Answer to a list of items"},
@@ -31,9 +30,10 @@ std::span<const FieldRule> responses_fields() {
   static const std::vector<FieldRule> kFields = [] {
     FieldRule length =
         also_fills("max_output_tokens", kCreate, fills("max_tokens", 0, ValueRange{1, kIntMax}));
-    return std::vector<FieldRule>{
-        length,
-        // clang-format off
+    return joined(
+        {
+            length,
+            // clang-format off
         used("model", kBoth, kString, "the only model", "Name of the model"),
         used("input", kBoth, kSeveral, "required", "What the user says: text, or a list of items"),
         used("instructions", kBoth, kString, "none", "What the model is told first"),
@@ -46,20 +46,7 @@ std::span<const FieldRule> responses_fields() {
         used("reasoning", kBoth, kObject, "the template's", "effort: the template's variable reasoning_effort"),
         used("text", kBoth, kObject, "none", "format: the form of the answer"),
         used("metadata", kCreate, kObject, "none", "Repeated in the response"),
-        fills("temperature", kCreate, ValueRange{0, 2}),
-        fills("top_p", kCreate),
-        fills("top_k", kCreate, ValueRange{-1, kIntMax}),
-        fills("min_p", kCreate),
-        fills("presence_penalty", kCreate),
-        fills("frequency_penalty", kCreate),
-        fills("repetition_penalty", kCreate, ValueRange{0, 10, true}),
-        fills("seed", kCreate),
-        fills("priority", kCreate),
-        fills("cache_salt", kCreate),
-        fills("ignore_eos", kCreate),
-        fills("min_tokens", kCreate),
         used("stop", kCreate, kSeveral, "none", "Strings that end the answer"),
-        used("timeout", kCreate, kNumber, "‹request_timeout›", "Seconds of the whole request", {0, kSecondsMax, true}),
         harmless("include", kBoth, kList),
         harmless("user", kBoth, kSeveral),
         harmless("safety_identifier", kBoth, kString),
@@ -75,8 +62,9 @@ std::span<const FieldRule> responses_fields() {
         refused("prompt", kBoth, kObject),
         refused("context_management", kBoth, kSeveral, "[]"),
         refused("moderation", kBoth, kSeveral),
-        // clang-format on
-    };
+            // clang-format on
+        },
+        generation_rows(kCreate));
   }();
   return kFields;
 }

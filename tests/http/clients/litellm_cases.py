@@ -48,7 +48,8 @@ def tool_round(api):
     assert ask(api, messages, tools=TOOLS).choices[0].message.content == WEATHER_ANSWER
 
 
-@case(*APIS)
+# Not Ollama's: litellm numbers both calls 0 and glues their arguments (findings/litellm_glues_ollama_calls.sh).
+@case("openai", "anthropic")
 def two_tools_streamed(api):
     chunks = list(ask(api, BOTH, tools=TOOLS, stream=True))
     whole = litellm.stream_chunk_builder(chunks)
