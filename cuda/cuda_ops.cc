@@ -110,6 +110,17 @@ void CudaOps::run(const op::AddRmsNorm& args) {
          "add_rms_norm");
 }
 
+void CudaOps::run(const op::LayerNorm& args) {
+  enter();
+  finish(cuda::layer_norm(rows(args.y),
+                          const_rows(args.x),
+                          args.weight.data<float>(),
+                          floats(args.bias),
+                          args.eps,
+                          o_.stream),
+         "layer_norm");
+}
+
 void CudaOps::run(const op::SumSquares& args) {
   enter();
   finish(cuda::sum_squares({args.y.data<float>(), args.y.stride(0)},
@@ -140,6 +151,13 @@ void CudaOps::run(const op::SiluMul& args) {
   enter();
   finish(cuda::silu_mul(rows(args.y), const_rows(args.gate), const_rows(args.up), o_.stream),
          "silu_mul");
+}
+
+void CudaOps::run(const op::GeluMul& args) {
+  enter();
+  finish(cuda::gelu_mul(
+             rows(args.y), const_rows(args.gate), const_rows(args.up), args.tanh, o_.stream),
+         "gelu_mul");
 }
 
 void CudaOps::run(const op::RopeTable& args) {

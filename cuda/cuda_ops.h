@@ -62,6 +62,7 @@ class CudaOps final : public Ops {
   void run(const op::Embedding& args);
   void run(const op::RmsNorm& args);
   void run(const op::AddRmsNorm& args);
+  void run(const op::LayerNorm& args);
   void run(const op::SumSquares& args);
   void run(const op::NormPart& args);
   void run(const op::Add& args);
@@ -69,6 +70,7 @@ class CudaOps final : public Ops {
   void run(const op::GroupedLinear& args);
   void run(const op::BatchedLinear& args);
   void run(const op::SiluMul& args);
+  void run(const op::GeluMul& args);
   void run(const op::GatedLinear& args);
   void run(const op::GroupedGatedLinear& args);
   void run(const op::RopeAndWriteKv& args);

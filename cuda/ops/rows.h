@@ -14,6 +14,13 @@ cudaError_t add_rms_norm(const Rows& y,
                          const float* weight,
                          float eps,
                          cudaStream_t s);
+/// `bias` may be null.
+cudaError_t layer_norm(const Rows& y,
+                       const ConstRows& x,
+                       const float* weight,
+                       const float* bias,
+                       float eps,
+                       cudaStream_t s);
 /// `y`: [t, 2]; also.data nullptr: 0 for it.
 cudaError_t sum_squares(const TypedRows<float>& y,
                         const ConstRows& x,
@@ -29,6 +36,8 @@ cudaError_t norm_part(const Rows& y,
                       cudaStream_t s);
 cudaError_t add(const Rows& y, const ConstRows& x, cudaStream_t s);
 cudaError_t silu_mul(const Rows& y, const ConstRows& gate, const ConstRows& up, cudaStream_t s);
+cudaError_t gelu_mul(
+    const Rows& y, const ConstRows& gate, const ConstRows& up, bool tanh, cudaStream_t s);
 cudaError_t gather_rows(const Rows& y, const ConstRows& x, const int32_t* rows, cudaStream_t s);
 
 /// `table`: [t, 2 * half] f32.

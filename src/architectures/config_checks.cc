@@ -15,17 +15,21 @@ Status read_decoder_config(const HfConfig& hf,
   out.max_context = f.int_or("max_position_embeddings", default_context, kContext);
   out.eps = f.number_or("rms_norm_eps", 1e-6, {.min = 0.0, .max = 1.0});
   out.tied = f.bool_or("tie_word_embeddings", false);
-  const std::string act = f.string_or("hidden_act", "silu");
   TUTTI_RETURN_IF_ERROR(f.status());
-  if (act != "silu" && act != "swish") {
-    return error(StatusCode::kUnsupported,
-                 "{}: hidden_act \"{}\" is not supported by {}; supported is \"silu\"",
-                 hf.path,
-                 act,
-                 hf.architecture);
-  }
   TUTTI_TRY(out.rope, hf.rope(out.max_context));
   return ok_status();
+}
+
+Status require_silu(const HfConfig& hf, FieldReader& f) {
+  const std::string act = f.string_or("hidden_act", "silu");
+  TUTTI_RETURN_IF_ERROR(f.status());
+  return act == "silu" || act == "swish"
+             ? ok_status()
+             : error(StatusCode::kUnsupported,
+                     "{}: hidden_act \"{}\" is not supported by {}; supported is \"silu\"",
+                     hf.path,
+                     act,
+                     hf.architecture);
 }
 
 int64_t read_expert_count(FieldReader& f,

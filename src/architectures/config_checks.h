@@ -11,12 +11,15 @@ namespace tutti {
 inline constexpr IntRange kDim{.min = 1, .max = int64_t{1} << 20};
 
 /// `default_context`: max_position_embeddings of the class, for files without it. Reads vocab_size,
-/// hidden_size, num_hidden_layers, max_position_embeddings, rms_norm_eps, tie_word_embeddings,
-/// rotary settings, and hidden_act (which must be silu).
+/// hidden_size, num_hidden_layers, max_position_embeddings, rms_norm_eps, tie_word_embeddings and
+/// rotary settings.
 Status read_decoder_config(const HfConfig& hf,
                            FieldReader& fields,
                            int64_t default_context,
                            DecoderConfig& out);
+
+/// hidden_act must be silu.
+Status require_silu(const HfConfig& hf, FieldReader& fields);
 
 /// The number of experts under the first of `keys` that the file has: the name changed between
 /// transformers versions, and the first wins.

@@ -16,7 +16,8 @@ struct DecoderConfig {
   int64_t layers = 0;
   int64_t max_context = 0;
   double eps = 1e-6;
-  bool tied = false;  ///< the head is the transposed embedding
+  NormKind norm = NormKind::kRms;  ///< of the residual stream
+  bool tied = false;               ///< the head is the transposed embedding
   RopeConfig rope;
   int64_t rotary_dim = 0;
 };
@@ -30,7 +31,7 @@ class Decoder final : public CausalLm {
   Decoder(const Scope& scope, const Config& c)
       : embed_(scope / "model" / "embed_tokens", c.vocab, c.hidden),
         rotary_(scope / "model" / "rotary", c.rope, c.rotary_dim),
-        norm_(scope / "model" / "norm", c.hidden, c.eps) {
+        norm_(scope / "model" / "norm", c.hidden, c.eps, c.norm) {
     info_.vocab_size = c.vocab;
     info_.max_context = c.max_context;
     info_.long_rope_from = long_rope_from(c.rope);
@@ -79,7 +80,7 @@ class Decoder final : public CausalLm {
   VocabParallelEmbedding embed_;
   RotaryEmbedding rotary_;
   std::vector<Layer> layers_;
-  RmsNorm norm_;
+  StreamNorm norm_;
   std::unique_ptr<VocabParallelEmbedding> head_;
 };
 

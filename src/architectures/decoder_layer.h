@@ -26,9 +26,9 @@ class DecoderLayer {
   using Config = LayeredConfig<AttentionConfig>;
 
   DecoderLayer(const Scope& s, const Config& c, int64_t index)
-      : attn_norm_(s / "input_layernorm", c.hidden, c.eps),
+      : attn_norm_(s / "input_layernorm", c.hidden, c.eps, c.norm),
         attn_(s / "self_attn", at_layer(c.attention, index)),
-        mlp_norm_(s / "post_attention_layernorm", c.hidden, c.eps) {
+        mlp_norm_(s / "post_attention_layernorm", c.hidden, c.eps, c.norm) {
     if (index < ssize(c.has_experts.size()) && c.has_experts[usize(index)]) {
       moe_.emplace(s / c.experts_name, c.moe);
     } else {
@@ -54,9 +54,9 @@ class DecoderLayer {
     return c;
   }
 
-  RmsNorm attn_norm_;
+  StreamNorm attn_norm_;
   Attention attn_;
-  RmsNorm mlp_norm_;
+  StreamNorm mlp_norm_;
   std::optional<GatedMlp> mlp_;
   std::optional<Moe> moe_;
 };

@@ -103,6 +103,7 @@ Result<std::unique_ptr<CausalLm>> make_deepseek_v3(const HfConfig& config,
   FieldReader fields = config.fields();
   DeepseekV3Config c;
   TUTTI_RETURN_IF_ERROR(read_decoder_config(config, fields, 4096, c));
+  TUTTI_RETURN_IF_ERROR(require_silu(config, fields));
   TUTTI_RETURN_IF_ERROR(parse_attention(config, fields, c));
   TUTTI_RETURN_IF_ERROR(parse_experts(config, fields, c));
   c.attention.form = options.mla_form;

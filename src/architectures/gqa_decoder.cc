@@ -7,6 +7,9 @@ Status read_gqa_config(const HfConfig& hf,
                        const GqaDefaults& defaults,
                        GqaConfig& c) {
   TUTTI_RETURN_IF_ERROR(read_decoder_config(hf, f, defaults.max_context, c));
+  if (!defaults.any_activation) {
+    TUTTI_RETURN_IF_ERROR(require_silu(hf, f));
+  }
   AttentionConfig& a = c.attention;
   a.hidden = c.hidden;
   a.heads = f.required_int("num_attention_heads", kDim);

@@ -18,8 +18,9 @@ using GqaDecoder = Decoder<DecoderLayer<Attention, AttentionConfig>, GqaConfig>;
 /// Values that transformers' configuration class gives to keys a file leaves out.
 struct GqaDefaults {
   int64_t max_context = 0;
-  int64_t kv_heads = 0;  ///< 0: as many as heads. A null key always means that
-  int64_t head_dim = 0;  ///< 0: hidden_size / num_attention_heads
+  int64_t kv_heads = 0;         ///< 0: as many as heads. A null key always means that
+  int64_t head_dim = 0;         ///< 0: hidden_size / num_attention_heads
+  bool any_activation = false;  ///< hidden_act is the model file's; else it must be silu
 };
 
 /// Reads and checks everything but biases and experts. Errors name file, key, value and wanted.

@@ -8,6 +8,7 @@
 #include "architectures/qwen2.h"
 #include "architectures/qwen3.h"
 #include "architectures/qwen3_moe.h"
+#include "architectures/spark.h"
 
 namespace tutti {
 
@@ -20,6 +21,8 @@ constexpr auto kArchitectures = std::to_array<Architecture>({
     {"Qwen2ForCausalLM", &make_qwen2},
     {"Qwen3ForCausalLM", &make_qwen3},
     {"Qwen3MoeForCausalLM", &make_qwen3_moe},
+    {"SparkForCausalLM", &make_spark},
+    {"SparkModel", &make_spark},
 });
 
 }  // namespace

@@ -1,13 +1,16 @@
-// SwiGLU feed-forward (arXiv:2002.05202): down(silu(gate(x)) * up(x)).
+// Gated feed-forward (arXiv:2002.05202): down(silu(gate(x)) * up(x)), or gelu in place of silu.
 #pragma once
 #include "nn/linear.h"
 
 namespace tutti {
 
+enum class Activation { kSilu, kGelu, kGeluTanh };
+
 struct GatedMlpConfig {
   int64_t hidden = 0;
   int64_t width = 0;
   bool bias = false;
+  Activation activation = Activation::kSilu;
 };
 
 class GatedMlp {
@@ -20,12 +23,15 @@ class GatedMlp {
   /// The same, to y.
   void into(TensorView y, const ComputeContext& ctx, ConstTensorView x) const;
 
-  /// Its two operations, for those that take them along: silu(gate(x)) * up(x) is the first half of
-  /// the first one's y; down of such rows.
+  /// Its two operations, for those that take them along, with silu: silu(gate(x)) * up(x) is the
+  /// first half of the first one's y; down of such rows.
   op::GatedLinear gate_up(const ComputeContext& ctx, ConstTensorView x) const;
   op::Linear down(TensorView y, const ComputeContext& ctx, ConstTensorView rows) const;
 
  private:
+  TensorView activated(const ComputeContext& ctx, ConstTensorView x) const;
+
+  Activation activation_;
   Range take_;
   Linear gate_up_;
   RowParallelLinear down_;

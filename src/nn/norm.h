@@ -1,5 +1,9 @@
-// RMSNorm (arXiv:1910.07467): x / sqrt(mean(x^2) + eps) * weight.
+// RMSNorm (arXiv:1910.07467): x / sqrt(mean(x^2) + eps) * weight. LayerNorm (arXiv:1607.06450)
+// takes the mean away first and has a bias.
 #pragma once
+#include <utility>
+#include <variant>
+
 #include "nn/compute_context.h"
 #include "nn/scope.h"
 
@@ -50,6 +54,73 @@ class RmsNorm {
  private:
   Param* weight_;
   float eps_;
+};
+
+class LayerNorm {
+ public:
+  LayerNorm(const Scope& scope, int64_t width, double eps) : eps_(static_cast<float>(eps)) {
+    weight_ = vector(scope, "weight", width);
+    bias_ = vector(scope, "bias", width);
+  }
+
+  TensorView operator()(const ComputeContext& ctx, ConstTensorView x) const {  // [t, d] -> [t, d]
+    const TensorView y = ctx.alloc(x.shape());
+    ctx.ops.call(op::LayerNorm{y, x, weight_->tensor(), bias_->tensor(), eps_});
+    return y;
+  }
+
+  /// As RmsNorm's.
+  TensorView add_parts(const ComputeContext& ctx, TensorView residual, TensorView x) const {
+    ctx.parallel.tp.all_reduce_sum(x);
+    ctx.ops.add(residual, x);
+    return (*this)(ctx, residual);
+  }
+
+ private:
+  static Param* vector(const Scope& scope, const char* name, int64_t width) {
+    ParamSpec spec;
+    spec.name = scope.name(name);
+    spec.sources = {{spec.name, width, {0, width}}};
+    spec.dtype = DTypeRule::kF32;
+    return scope.registry().add(std::move(spec));
+  }
+
+  Param* weight_;
+  Param* bias_;
+  float eps_;
+};
+
+enum class NormKind { kRms, kLayer };
+
+/// The norm of a residual stream, of either kind.
+class StreamNorm {
+ public:
+  StreamNorm(const Scope& scope, int64_t width, double eps, NormKind kind) {
+    if (kind == NormKind::kRms) {
+      norm_.emplace<RmsNorm>(scope, width, eps);
+    } else {
+      norm_.emplace<LayerNorm>(scope, width, eps);
+    }
+  }
+
+  TensorView operator()(const ComputeContext& ctx, ConstTensorView x) const {
+    return visit([&](const auto& norm) { return norm(ctx, x); });
+  }
+
+  TensorView add_parts(const ComputeContext& ctx, TensorView residual, TensorView x) const {
+    return visit([&](const auto& norm) { return norm.add_parts(ctx, residual, x); });
+  }
+
+ private:
+  template <class F>
+  TensorView visit(const F& f) const {
+    if (const auto* layer = std::get_if<LayerNorm>(&norm_)) {
+      return f(*layer);
+    }
+    return f(std::get<RmsNorm>(norm_));
+  }
+
+  std::variant<std::monostate, RmsNorm, LayerNorm> norm_;
 };
 
 }  // namespace tutti

@@ -12,7 +12,7 @@ class Residual {
   Residual(const ComputeContext& ctx, TensorView h) : sum_(h), pending_(ctx.alloc(h.shape())) {}
 
   /// norm(h), [t, d] act, after everything pending has been added.
-  TensorView norm(const ComputeContext& ctx, const RmsNorm& norm) {
+  TensorView norm(const ComputeContext& ctx, const StreamNorm& norm) {
     if (!has_pending_) {
       return norm(ctx, sum_);
     }
@@ -22,7 +22,7 @@ class Residual {
 
   /// norm(h + the sum of all ranks' x), [t, d] act; h becomes that sum. `x`: [t, d] act,
   /// contiguous; lost afterwards.
-  TensorView add_and_norm(const ComputeContext& ctx, const RmsNorm& norm, TensorView x) const {
+  TensorView add_and_norm(const ComputeContext& ctx, const StreamNorm& norm, TensorView x) const {
     TUTTI_CHECK(!has_pending_);
     return norm.add_parts(ctx, sum_, x);
   }
@@ -35,7 +35,9 @@ class Residual {
 
   /// norm(h) of some rows ([r] i32), [r, d] act, after everything pending has been added to them;
   /// the others stay behind.
-  TensorView norm_rows(const ComputeContext& ctx, const RmsNorm& norm, ConstTensorView rows) const {
+  TensorView norm_rows(const ComputeContext& ctx,
+                       const StreamNorm& norm,
+                       ConstTensorView rows) const {
     const Shape shape{rows.dim(0), sum_.dim(1)};
     const TensorView sum = ctx.alloc_f32(shape);
     ctx.ops.gather_rows(sum, sum_, rows);

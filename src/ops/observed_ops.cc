@@ -37,6 +37,10 @@ OpCost cost(const op::AddRmsNorm& args, const AttentionWork&) {
   return {"add_rms_norm", bytes_of(args.y, args.residual, args.residual, args.x, args.weight)};
 }
 
+OpCost cost(const op::LayerNorm& args, const AttentionWork&) {
+  return {"layer_norm", bytes_of(args.y, args.x, args.weight, args.bias)};
+}
+
 OpCost cost(const op::SumSquares& args, const AttentionWork&) {
   return {"sum_squares", bytes_of(args.y, args.x, args.also)};
 }
@@ -73,6 +77,10 @@ OpCost cost(const op::BatchedLinear& args, const AttentionWork&) {
 
 OpCost cost(const op::SiluMul& args, const AttentionWork&) {
   return {"silu_mul", bytes_of(args.y, args.gate, args.up)};
+}
+
+OpCost cost(const op::GeluMul& args, const AttentionWork&) {
+  return {"gelu_mul", bytes_of(args.y, args.gate, args.up)};
 }
 
 OpCost cost(const op::GatedLinear& args, const AttentionWork&) {

@@ -50,6 +50,17 @@ struct AddRmsNorm {
   float eps = 0;
 };
 
+/// y = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias over the last dimension. In place
+/// allowed (y == x).
+struct LayerNorm {
+  static constexpr const char* kName = "layer_norm";
+  TensorView y;            ///< [t, d] act
+  ConstTensorView x;       ///< [t, d] act or f32
+  ConstTensorView weight;  ///< [d] f32
+  ConstTensorView bias;    ///< [d] f32 or undefined
+  float eps = 0;
+};
+
 /// y[t] = the sums of squares of row t of x and of also; of an undefined one 0.
 struct SumSquares {
   static constexpr const char* kName = "sum_squares";
@@ -113,6 +124,16 @@ struct SiluMul {
   TensorView y;          ///< [t, n] act
   ConstTensorView gate;  ///< the same
   ConstTensorView up;    ///< [t, n] act
+};
+
+/// y = gelu(gate) * up, gelu(z) = z * Phi(z), or with `tanh` its approximation
+/// z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))). y may be gate or up.
+struct GeluMul {
+  static constexpr const char* kName = "gelu_mul";
+  TensorView y;          ///< [t, n] act
+  ConstTensorView gate;  ///< the same
+  ConstTensorView up;    ///< [t, n] act
+  bool tanh = false;
 };
 
 /// y[:, :n] = silu(x * gate^T) * (x * up^T): Linear and SiluMul without rounding in between
@@ -440,6 +461,7 @@ struct Scatter {
 using Any = std::variant<Embedding,
                          RmsNorm,
                          AddRmsNorm,
+                         LayerNorm,
                          SumSquares,
                          NormPart,
                          Add,
@@ -447,6 +469,7 @@ using Any = std::variant<Embedding,
                          GroupedLinear,
                          BatchedLinear,
                          SiluMul,
+                         GeluMul,
                          GatedLinear,
                          GroupedGatedLinear,
                          RopeTable,

@@ -138,6 +138,17 @@ void check(const op::AddRmsNorm& args) {
   expect_f32("weight", args.weight, {args.x.dim(1)});
 }
 
+void check(const op::LayerNorm& args) {
+  expect_rank("x", args.x, 2);
+  const DType act = activation_dtype("y", args.y);
+  expect_act_or_f32("x", args.x, act, args.x.shape());
+  expect("y", args.y, act, args.x.shape());
+  expect_f32("weight", args.weight, {args.x.dim(1)});
+  if (args.bias.defined()) {
+    expect_f32("bias", args.bias, {args.x.dim(1)});
+  }
+}
+
 void check(const op::SumSquares& args) {
   expect_rank("x", args.x, 2);
   const DType act = activation_dtype("x", args.x);
@@ -211,6 +222,10 @@ void check(const op::SiluMul& args) {
   expect("gate", args.gate, act, args.gate.shape());
   expect("up", args.up, act, args.gate.shape());
   expect("y", args.y, act, args.gate.shape());
+}
+
+void check(const op::GeluMul& args) {
+  check(op::SiluMul{args.y, args.gate, args.up});
 }
 
 void check(const op::GatedLinear& args) {

@@ -211,7 +211,7 @@ class Docs(unittest.TestCase):
         with open(os.path.join(SOURCE, "src", "architectures", "registry.cc"), encoding="utf-8") as f:
             known = set(re.findall(r'\{"(\w+)", &make_', f.read()))
         self.assertGreater(len(known), 4)
-        self.assertEqual(set(re.findall(r"^\| `(\w+ForCausalLM)` ", text_of("docs/models.md"), re.M)), known)
+        self.assertEqual(set(re.findall(r"^\| `(\w+(?:ForCausalLM|Model))` ", text_of("docs/models.md"), re.M)), known)
 
     def test_messages_that_are_quoted_exist(self):
         """In the column of what is seen."""

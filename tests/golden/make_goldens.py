@@ -573,6 +573,18 @@ FIXTURES = [
             rope_parameters={"rope_type": "default", "rope_theta": 50000.0, "partial_rotary_factor": 0.5},
             dtype="float32"),
     },
+    {
+        "name": "spark_f32",
+        "what": "LayerNorm with bias whose epsilon 1e-3 decides, an MLP gated by gelu, biases on q, k and v, 2 key-value heads; "
+        "the reference is StableLM's class, whose parts these are",
+        "weights": "f32",
+        "config": {
+            "architectures": ["SparkForCausalLM"], "model_type": "spark", "hidden_act": "gelu", "attention_bias": False,
+            "qkv_bias": True, "mlp_bias": False, "bos_token_id": 1, "eos_token_id": 5, "pad_token_id": 0, "layer_norm_eps": 1e-3,
+            "tie_word_embeddings": False, "use_cache": True, "hidden_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 8, "num_key_value_heads": 2, "intermediate_size": 48, "vocab_size": 163,
+            "max_position_embeddings": 256, "rope_theta": 1000000.0, "torch_dtype": "float32"},
+    },
 ]
 for _spec in FIXTURES:
     for _key in _spec.get("without", []):
@@ -600,7 +612,7 @@ def attention_shapes(config, prefix):
         kv = c["num_key_value_heads"]
         rows = [("q_proj", heads * d, h), ("k_proj", kv * d, h), ("v_proj", kv * d, h), ("o_proj", h, heads * d)]
         biased = {"q_proj", "k_proj", "v_proj", "o_proj"} if c.get("attention_bias") else set()
-        if c["model_type"] == "qwen2":
+        if c["model_type"] == "qwen2" or c.get("qkv_bias"):
             biased = {"q_proj", "k_proj", "v_proj"}
         norms = [("q_norm", d), ("k_norm", d)] if c["model_type"].startswith("qwen3") else []
         if is_minimax(c):
@@ -631,6 +643,12 @@ def mlp_shapes(prefix, hidden, width, bias):
             yield f"{prefix}{name}.bias", (out,)
 
 
+def norm_shapes(config, name):
+    yield name + ".weight", (config["hidden_size"],)
+    if config["model_type"] == "spark":
+        yield name + ".bias", (config["hidden_size"],)
+
+
 def has_experts(config, index):
     if is_dsv3(config):
         return index >= config["first_k_dense_replace"]
@@ -641,9 +659,9 @@ def has_experts(config, index):
 
 def layer_shapes(config, index):
     c, h, prefix = config, config["hidden_size"], f"model.layers.{index}."
-    yield prefix + "input_layernorm.weight", (h,)
+    yield from norm_shapes(c, prefix + "input_layernorm")
     yield from attention_shapes(c, prefix + "self_attn.")
-    yield prefix + "post_attention_layernorm.weight", (h,)
+    yield from norm_shapes(c, prefix + "post_attention_layernorm")
     if not has_experts(c, index):
         yield from mlp_shapes(prefix + "mlp.", h, c["intermediate_size"], c.get("mlp_bias", False))
         return
@@ -673,7 +691,7 @@ def tensor_shapes(config):
     yield "model.embed_tokens.weight", (vocab, h)
     for index in range(layers):
         yield from layer_shapes(config, index)
-    yield "model.norm.weight", (h,)
+    yield from norm_shapes(config, "model.norm")
     if not config["tie_word_embeddings"]:
         yield "lm_head.weight", (vocab, h)
     for index in range(layers, layers + config.get("num_nextn_predict_layers", 0)):
@@ -942,6 +960,9 @@ def reference_config(config):
             multiplier = rope.get("attention_factor") or 0.1 * math.log(rope["factor"]) + 1.0
             rope["attention_factor"] = multiplier * rope.pop("attn_factor")
             plain[key] = rope
+    if plain["model_type"] == "spark":
+        plain.update(architectures=["StableLmForCausalLM"], model_type="stablelm", use_qkv_bias=plain["qkv_bias"],
+                     partial_rotary_factor=1.0)
     if is_minimax(plain):
         # This version of transformers ignores rotary_dim, and knows no model without a selection bias.
         share = plain["rotary_dim"] / plain["head_dim"] if "rotary_dim" in plain else 1.0

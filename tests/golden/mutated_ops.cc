@@ -17,7 +17,7 @@ namespace tutti::testing {
 
 namespace {
 
-constexpr std::array<std::pair<Mistake, const char*>, 25> kNames{{
+constexpr std::array<std::pair<Mistake, const char*>, 27> kNames{{
     {Mistake::kNone, "none"},
     {Mistake::kNormsDropped, "norms dropped"},
     {Mistake::kNormWeightsOne, "norm weights ignored"},
@@ -30,6 +30,8 @@ constexpr std::array<std::pair<Mistake, const char*>, 25> kNames{{
     {Mistake::kRopePairing, "rope pairing"},
     {Mistake::kRopeBase, "rope base"},
     {Mistake::kRopeMultiplierOne, "rope multiplier ignored"},
+    {Mistake::kGeluOther, "gelu of the other kind"},
+    {Mistake::kLayerMeanKept, "mean kept"},
     {Mistake::kSoftmaxScale, "softmax scale"},
     {Mistake::kKvHeads, "KV head mapping"},
     {Mistake::kOwnKeyUnseen, "attention one key short"},
@@ -210,6 +212,30 @@ class MutatedOps final : public ForwardingOps {
       args.eps = 1e-5F;
     }
     inner().rms_norm(args.y, args.x, args.weight, args.eps);
+  }
+
+  void run(op::LayerNorm args) {
+    if (is(Mistake::kNormsDropped) || is(Mistake::kLayerMeanKept)) {
+      // Both keep the bias away too.
+      if (is(Mistake::kNormsDropped)) {
+        copy_as_norm(args.y, args.x);
+      } else {
+        inner().rms_norm(args.y, args.x, args.weight, args.eps);
+      }
+      return;
+    }
+    if (is(Mistake::kNormWeightsOne)) {
+      args.weight = all(1.0F, args.x.dim(-1));
+    }
+    if (is(Mistake::kBiasIgnored)) {
+      args.bias = {};
+    }
+    inner().call(args);
+  }
+
+  void run(op::GeluMul args) {
+    args.tanh = is(Mistake::kGeluOther) ? !args.tanh : args.tanh;
+    inner().call(args);
   }
 
   void run(op::AddRmsNorm args) {

@@ -20,6 +20,8 @@ enum class Mistake {
   kRopePairing,        ///< half-split pairs instead of interleaved ones, or the other way
   kRopeBase,           ///< a base ten times as large
   kRopeMultiplierOne,  ///< cos and sin are not scaled
+  kGeluOther,          ///< gelu's approximation for gelu, or the other way
+  kLayerMeanKept,      ///< norms do not take the mean away
   kSoftmaxScale,       ///< scores 1.3 times as large
   kKvHeads,            ///< query head h reads KV head h % hkv instead of h * hkv / hq
   kOwnKeyUnseen,       ///< a step's queries see one key too few, if there is a context before them

@@ -234,6 +234,13 @@ const std::map<std::string, Entry>& entries() {
          Mistake::kKvHeads},
         {},
         {{"", "mlp_only_layers", "[]"}}}},
+      {"spark_f32",
+       {{Mistake::kBiasIgnored, Mistake::kLayerMeanKept, Mistake::kGeluOther, Mistake::kKvHeads},
+        {{"", "hidden_act", "\"silu\""}, {"", "layer_norm_eps", "1e-6"}},
+        {{"", "rms_norm_eps", "1e-5"},
+         {"", "qkv_bias", "false"},
+         {"", "clip_qkv", "8"},
+         {"", "hidden_act", "\"relu\""}}}},
   };
   return map;
 }

@@ -141,6 +141,16 @@ class PlantedOps final : public ForwardingOps {
     inner().call(args);
   }
 
+  void wrong(op::LayerNorm args) {
+    args.weight = shifted(args.weight);
+    inner().call(args);
+  }
+
+  void wrong(op::GeluMul args) {
+    std::swap(args.gate, args.up);
+    inner().call(args);
+  }
+
   void wrong(op::SumSquares args) {
     args.x = without_tail(args.x);
     inner().call(args);

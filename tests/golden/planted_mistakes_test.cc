@@ -37,7 +37,6 @@ constexpr Way kWays[] = {
 /// What no greedy forward pass uses, and where it is held to the host's results instead.
 const std::map<std::string, const char*>& used_elsewhere() {
   static const std::map<std::string, const char*> map{
-      {"add", "ops_parity_test, cuda_parity_test; no model calls it by itself"},
       {"draw", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
       {"log_probs", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
       {"adjust_logits", "ops_parity_test, device_sampling_test, cuda_sampling_test"},
@@ -146,7 +145,8 @@ TEST(PlantedMistakeListTest, EveryOperationAndCollectiveIsUsedSomewhere) {
   for (const auto& [name, where] : used_elsewhere()) {
     used.insert(name);
   }
-  for (const char* fixture : {"llama_d64_bf16", "qwen3moe_d128_bf16", "dsv3_bf16", "minimax_fp8"}) {
+  for (const char* fixture :
+       {"llama_d64_bf16", "qwen3moe_d128_bf16", "dsv3_bf16", "minimax_fp8", "spark_f32"}) {
     for (const auto& [name, way] : calls_of(load_golden(fixture))) {
       used.insert(name);
     }

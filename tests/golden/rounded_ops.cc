@@ -83,6 +83,16 @@ class RoundedOps final : public ForwardingOps {
     round_all(args.y);
   }
 
+  void run(op::LayerNorm args) {
+    inner().call(args);
+    round_all(args.y);
+  }
+
+  void run(op::GeluMul args) {
+    inner().call(args);
+    round_all(args.y);
+  }
+
   void run(op::NormPart args) {
     inner().call(args);
     round_all(args.y);

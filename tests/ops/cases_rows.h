@@ -55,6 +55,38 @@ inline OpCase add_rms_norm_case(const Shape& shape, int64_t gap) {
   return c;
 }
 
+inline OpCase layer_norm_case(const Shape& shape, int64_t gap, bool bias, NormInput from) {
+  OpCase c{.name = shape_name("layer_norm", shape, gap) + (bias ? "" : " without bias") +
+                   (from == NormInput::kResidual ? " of residual" : "")};
+  c.tolerance = sum_tolerance(shape[1], 0);
+  c.bytes = f32_bytes(shape, 2);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView y = op.act_output(normal(shape, 1, gap));
+    const op::LayerNorm call{.y = y,
+                             .x = from == NormInput::kInPlace ? y
+                                  : from == NormInput::kResidual
+                                      ? op.input(normal(shape, 1, gap))
+                                      : op.act_input(normal(shape, 1, gap)),
+                             .weight = op.input(normal({shape[1]}, 2)),
+                             .bias = bias ? op.input(normal({shape[1]}, 3)) : TensorView(),
+                             .eps = 1e-3F};
+    op.set_call([=](Ops& ops) { ops.call(call); });
+  };
+  return c;
+}
+
+inline OpCase gelu_mul_case(const Shape& shape, int64_t gap, bool tanh) {
+  OpCase c{.name = shape_name(tanh ? "gelu_mul tanh" : "gelu_mul", shape, gap),
+           .tolerance = rounding_tolerance()};
+  c.bytes = f32_bytes(shape, 3);
+  c.prepare = [=](PreparedOp& op) {
+    const TensorView gate = op.act_output(normal(shape, 1, gap));
+    const TensorView up = op.act_input(normal(shape, 2, gap));
+    op.set_call([=](Ops& ops) { ops.call(op::GeluMul{gate, gate, up, tanh}); });
+  };
+  return c;
+}
+
 inline OpCase sum_squares_case(const Shape& shape, int64_t also, int64_t gap) {
   OpCase c{.name = shape_name("sum_squares", shape, gap) + " and " + std::to_string(also)};
   c.tolerance = sum_tolerance(std::max(shape[1], also), 0);
@@ -399,6 +431,11 @@ inline std::vector<OpCase> row_cases() {
         cases.push_back(rms_norm_case({rows, d}, gap, NormInput::kResidual));
         cases.push_back(rms_norm_case({rows, 3, d}, gap, NormInput::kActivation));
         cases.push_back(add_rms_norm_case({rows, d}, gap));
+        cases.push_back(layer_norm_case({rows, d}, gap, true, NormInput::kActivation));
+        cases.push_back(layer_norm_case({rows, d}, gap, true, NormInput::kResidual));
+        cases.push_back(layer_norm_case({rows, d}, gap, false, NormInput::kInPlace));
+        cases.push_back(gelu_mul_case({rows, d}, gap, /*tanh=*/false));
+        cases.push_back(gelu_mul_case({rows, d}, gap, /*tanh=*/true));
         cases.push_back(sum_squares_case({rows, d}, 0, gap));
         cases.push_back(sum_squares_case({rows, d}, 37, gap));
         cases.push_back(norm_part_case({rows, d}, gap, /*in_place=*/false));
@@ -429,6 +466,8 @@ inline std::vector<OpCase> row_bench_cases() {
   return {rms_norm_case({1, 7168}, 0, NormInput::kResidual),
           rms_norm_case({256, 7168}, 0, NormInput::kResidual),
           add_rms_norm_case({256, 7168}, 0),
+          layer_norm_case({256, 7168}, 0, true, NormInput::kResidual),
+          gelu_mul_case({256, 8192}, 0, /*tanh=*/false),
           sum_squares_case({256, 6144}, 1024, 0),
           norm_part_case({256, 6144}, 0, /*in_place=*/true),
           add_case({256, 7168}, 0),

@@ -31,6 +31,8 @@ std::vector<OpCase> large_cases() {
       linear_case({.dtype = DType::kBF16, .m = 6, .n = 96, .k = 100, .heads = 9}),
       rms_norm_case({40, 1000}, 0, NormInput::kActivation),
       add_rms_norm_case({40, 1000}, 5),
+      layer_norm_case({40, 1000}, 5, true, NormInput::kActivation),
+      gelu_mul_case({40, 1000}, 5, /*tanh=*/false),
       sum_squares_case({40, 1000}, 300, 5),
       norm_part_case({40, 1000}, 5, /*in_place=*/true),
       silu_mul_case({40, 1000}, 0),

@@ -89,6 +89,9 @@ struct CpuKernels {
   float (*sum_squares)(const float* x, int64_t n);
   /// y = x * factor * weight
   void (*scale)(float* y, const float* x, const float* weight, int64_t n, float factor);
+  /// `bias` may be null.
+  void (*layer_norm)(
+      float* y, const float* x, const float* weight, const float* bias, int64_t n, float eps);
   void (*silu_mul)(float* y, const float* gate, const float* up, int64_t n);
   void (*exp)(float* y, const float* x, int64_t n);
   /// y = sum over j < count of weights[j] * x[rows[j] * x_stride + ...], j ascending.

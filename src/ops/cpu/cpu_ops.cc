@@ -92,6 +92,17 @@ void CpuOps::run(const op::AddRmsNorm& args) {
   });
 }
 
+void CpuOps::run(const op::LayerNorm& args) {
+  const int64_t d = args.x.dim(1);
+  const auto* w = args.weight.data<float>();
+  const float* bias = args.bias.defined() ? args.bias.data<float>() : nullptr;
+  for_rows(args.x.dim(0), 2 * d * kFloatBytes, [&](int64_t begin, int64_t count) {
+    for (int64_t t = begin; t < begin + count; ++t) {
+      kernels_.layer_norm(row_of<float>(args.y, t), row_of<float>(args.x, t), w, bias, d, args.eps);
+    }
+  });
+}
+
 void CpuOps::run(const op::SumSquares& args) {
   const int64_t width = args.x.dim(1) + (args.also.defined() ? args.also.dim(1) : 0);
   for_rows(args.y.dim(0), width * kFloatBytes, [&](int64_t begin, int64_t count) {
@@ -136,6 +147,17 @@ void CpuOps::run(const op::SiluMul& args) {
                         row_of<float>(args.up, t),
                         args.y.dim(1));
     }
+  });
+}
+
+// No fast kernel: of the models here only one that nobody has tried has it.
+void CpuOps::run(const op::GeluMul& args) {
+  constexpr int64_t kErfCost = 32;  // in bytes moved meanwhile
+  for_rows(args.y.dim(0), args.y.dim(1) * kErfCost, [&](int64_t begin, int64_t count) {
+    ref_.call(op::GeluMul{.y = args.y.slice(0, begin, count),
+                          .gate = args.gate.slice(0, begin, count),
+                          .up = args.up.slice(0, begin, count),
+                          .tanh = args.tanh});
   });
 }
 

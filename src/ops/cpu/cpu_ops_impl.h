@@ -18,6 +18,7 @@ class CpuOps final : public Ops {
   void run(const op::Embedding& args);
   void run(const op::RmsNorm& args);
   void run(const op::AddRmsNorm& args);
+  void run(const op::LayerNorm& args);
   void run(const op::SumSquares& args);
   void run(const op::NormPart& args);
   void run(const op::Add& args);
@@ -25,6 +26,7 @@ class CpuOps final : public Ops {
   void run(const op::GroupedLinear& args);
   void run(const op::BatchedLinear& args);
   void run(const op::SiluMul& args);
+  void run(const op::GeluMul& args);
   void run(const op::RopeTable& args);
   void run(const op::Rope& args);
   void run(const op::WriteKv& args);

@@ -94,6 +94,32 @@ void rms_norm_row(float* y, const float* x, const float* weight, int64_t n, floa
   scale_row(y, x, weight, n, 1.0F / __builtin_sqrtf(mean + eps));
 }
 
+// The mean is taken away before squares are summed: rows far from zero keep their digits.
+void layer_norm_row(
+    float* y, const float* x, const float* weight, const float* bias, int64_t n, float eps) {
+  Simd::F sum = Simd::zero();
+  for_each_vector(
+      n, [&](int64_t i, int64_t lanes) { sum = Simd::add(sum, load_lanes(x + i, lanes)); });
+  const float mean = Simd::sum(sum) / static_cast<float>(n);
+  const Simd::F center = Simd::set1(mean);
+  Simd::F squares = Simd::zero();
+  int64_t whole = 0;
+  for (; whole + Simd::kWidth <= n; whole += Simd::kWidth) {
+    const Simd::F v = Simd::sub(Simd::load(x + whole), center);
+    squares = Simd::fma(v, v, squares);
+  }
+  float total = Simd::sum(squares);
+  for (; whole < n; ++whole) {
+    total += (x[whole] - mean) * (x[whole] - mean);
+  }
+  const Simd::F scale = Simd::set1(1.0F / __builtin_sqrtf(total / static_cast<float>(n) + eps));
+  for_each_vector(n, [&](int64_t i, int64_t lanes) {
+    const Simd::F v = Simd::mul(Simd::sub(load_lanes(x + i, lanes), center), scale);
+    const Simd::F b = bias != nullptr ? load_lanes(bias + i, lanes) : Simd::zero();
+    store_lanes(y + i, Simd::fma(v, load_lanes(weight + i, lanes), b), lanes);
+  });
+}
+
 void silu_mul_row(float* y, const float* gate, const float* up, int64_t n) {
   for_each_vector(n, [&](int64_t i, int64_t lanes) {
     const Simd::F z = load_lanes(gate + i, lanes);

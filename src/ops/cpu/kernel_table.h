@@ -33,6 +33,7 @@ constexpr CpuKernels make_kernels() {
           .rms_norm = rms_norm_row,
           .sum_squares = sum_squares_row,
           .scale = scale_row,
+          .layer_norm = layer_norm_row,
           .silu_mul = silu_mul_row,
           .exp = exp_row,
           .combine = combine_rows,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -129,6 +130,24 @@ void RefOps::run(const op::AddRmsNorm& args) {
   rms_norm(args.y, args.residual, args.weight, args.eps);
 }
 
+void RefOps::run(const op::LayerNorm& args) {
+  const int64_t d = args.x.dim(1);
+  for (int64_t t = 0; t < args.x.dim(0); ++t) {
+    const float* x = row_of<float>(args.x, t);
+    const double mean = std::accumulate(x, x + d, 0.0) / static_cast<double>(d);
+    double squares = 0;
+    for (int64_t i = 0; i < d; ++i) {
+      squares += (x[i] - mean) * (x[i] - mean);
+    }
+    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(d) + args.eps);
+    for (int64_t i = 0; i < d; ++i) {
+      const double bias = args.bias.defined() ? args.bias.data<float>()[i] : 0.0F;
+      row_of<float>(args.y, t)[i] =
+          static_cast<float>((x[i] - mean) * scale * args.weight.data<float>()[i] + bias);
+    }
+  }
+}
+
 void RefOps::run(const op::SumSquares& args) {
   for (int64_t t = 0; t < args.y.dim(0); ++t) {
     float* sums = row_of<float>(args.y, t);
@@ -164,6 +183,18 @@ void RefOps::run(const op::SiluMul& args) {
       const double z = row_of<float>(args.gate, t)[i];
       const double u = row_of<float>(args.up, t)[i];
       row_of<float>(args.y, t)[i] = static_cast<float>(z / (1.0 + std::exp(-z)) * u);
+    }
+  }
+}
+
+void RefOps::run(const op::GeluMul& args) {
+  for (int64_t t = 0; t < args.y.dim(0); ++t) {
+    for (int64_t i = 0; i < args.y.dim(1); ++i) {
+      const double z = row_of<float>(args.gate, t)[i];
+      const double inner = std::sqrt(2.0 / std::numbers::pi) * (z + 0.044715 * z * z * z);
+      const double gelu = args.tanh ? 0.5 * z * (1.0 + std::tanh(inner))
+                                    : 0.5 * z * std::erfc(-z / std::numbers::sqrt2);
+      row_of<float>(args.y, t)[i] = static_cast<float>(gelu * row_of<float>(args.up, t)[i]);
     }
   }
 }

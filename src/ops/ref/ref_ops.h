@@ -14,6 +14,7 @@ class RefOps final : public Ops {
   void run(const op::Embedding& args);
   void run(const op::RmsNorm& args);
   void run(const op::AddRmsNorm& args);
+  void run(const op::LayerNorm& args);
   void run(const op::SumSquares& args);
   void run(const op::NormPart& args);
   void run(const op::Add& args);
@@ -21,6 +22,7 @@ class RefOps final : public Ops {
   void run(const op::GroupedLinear& args);
   void run(const op::BatchedLinear& args);
   void run(const op::SiluMul& args);
+  void run(const op::GeluMul& args);
   void run(const op::RopeTable& args);
   void run(const op::Rope& args);
   void run(const op::WriteKv& args);

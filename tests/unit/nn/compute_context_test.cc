@@ -57,9 +57,9 @@ std::vector<double> mlp_by_hand() {
 
 TEST_F(ComputeContextTest, BlockByHand) {
   LoneRank rank(0, 1);
-  const RmsNorm norm(rank.scope() / "norm", 2, 0.0);
+  const StreamNorm norm(rank.scope() / "norm", 2, 0.0, NormKind::kRms);
   const GatedMlp mlp(rank.scope() / "mlp", {.hidden = 2, .width = 2});
-  const RmsNorm last(rank.scope() / "last", 2, 0.0);
+  const StreamNorm last(rank.scope() / "last", 2, 0.0, NormKind::kRms);
   std::vector<TestTensor> tensors = mlp_tensors("mlp.");
   tensors.push_back(make_tensor("norm.weight", "F32", {2}, {5, 10}));
   tensors.push_back(make_tensor("last.weight", "F32", {2}, {1, 1}));
