@@ -76,6 +76,9 @@ std::vector<Mistake> bf16_mistakes(const std::string& fixture) {
   if (fixture.starts_with("qwen3")) {
     add({Mistake::kHeadNormsDropped, Mistake::kHeadWeightsOne});
   }
+  if (fixture.starts_with("minimax_")) {
+    add({Mistake::kHeadNormsDropped, Mistake::kHeadWeightsOne});
+  }
   if (fixture.starts_with("qwen3moe_")) {
     add({Mistake::kRouterNormalize, Mistake::kRouterScoring});
   }

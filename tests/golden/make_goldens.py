@@ -585,6 +585,19 @@ FIXTURES = [
             "num_attention_heads": 8, "num_key_value_heads": 2, "intermediate_size": 48, "vocab_size": 163,
             "max_position_embeddings": 256, "rope_theta": 1000000.0, "torch_dtype": "float32"},
     },
+    {
+        "name": "minimax_d128_bf16",
+        "what": "shapes of the fast attention kernels: heads of 128 of which 64 dimensions turn, norms over all heads together, 2 of 6 "
+        "experts, 4 query heads on 2 key-value heads, bfloat16; no expert selection that bf16 could change; v4 configuration keys",
+        "weights": "bf16",
+        "prompt": 17,
+        "selection_bias": (-0.05, 0.05),
+        "token_routes": 4.0,
+        "config": minimax(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=128, rotary_dim=64,
+            intermediate_size=8, num_local_experts=6, num_experts_per_tok=2, vocab_size=128, max_position_embeddings=256,
+            rope_theta=10000.0, torch_dtype="bfloat16"),
+    },
 ]
 for _spec in FIXTURES:
     for _key in _spec.get("without", []):
@@ -809,13 +822,13 @@ def route_by_token(tensors, config, strength, gen):
     first columns of its embedding, which the routers read."""
     import torch
 
-    experts, top = config["num_experts"], config["num_experts_per_tok"]
+    experts, top = config.get("num_experts") or config["num_local_experts"], config["num_experts_per_tok"]
     embedding = tensors["model.embed_tokens.weight"]
     chosen = torch.rand((len(embedding), experts), generator=gen).topk(top, dim=-1).indices
     embedding *= 10
     embedding[:, :experts] = torch.zeros((len(embedding), experts)).scatter_(1, chosen, strength)
     for name, value in tensors.items():
-        if name.endswith("mlp.gate.weight"):
+        if name.endswith(("mlp.gate.weight", "block_sparse_moe.gate.weight")):
             value *= 0.1
             value[:, :experts] += 0.5 * torch.eye(experts)
 

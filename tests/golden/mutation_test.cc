@@ -147,6 +147,15 @@ const std::map<std::string, Entry>& entries() {
          {"", "num_experts_per_tok", "2"},
          {"", "use_qk_norm", "false"}},
         {{"", "use_routing_bias", "true"}}}},
+      {"minimax_d128_bf16",
+       {{Mistake::kHeadNormsDropped,
+         Mistake::kHeadWeightsOne,
+         Mistake::kNormsByHead,
+         Mistake::kRouterNormalize,
+         Mistake::kRouterScoring,
+         Mistake::kKvHeads},
+        {{"", "rotary_dim", ""}},
+        {{"", "head_dim", "64"}}}},
       {"minimax_fp8",
        {{Mistake::kScaleBlocksFirst,
          Mistake::kHeadNormsDropped,
@@ -236,11 +245,9 @@ const std::map<std::string, Entry>& entries() {
         {{"", "mlp_only_layers", "[]"}}}},
       {"spark_f32",
        {{Mistake::kBiasIgnored, Mistake::kLayerMeanKept, Mistake::kGeluOther, Mistake::kKvHeads},
-        {{"", "hidden_act", "\"silu\""}, {"", "layer_norm_eps", "1e-6"}},
-        {{"", "rms_norm_eps", "1e-5"},
-         {"", "qkv_bias", "false"},
-         {"", "clip_qkv", "8"},
-         {"", "hidden_act", "\"relu\""}}}},
+        {{"", "hidden_act", "\"silu\""}, {"", "layer_norm_eps", "1e-6"}, {"", "qkv_bias", "false"}},
+        // Both epsilons; a key that nobody knows; what no kernel has.
+        {{"", "rms_norm_eps", "1e-5"}, {"", "clip_qkv", "8"}, {"", "hidden_act", "\"relu\""}}}},
   };
   return map;
 }
