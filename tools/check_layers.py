@@ -14,14 +14,15 @@ LEVELS = {
     "comm": 2, "ops": 2, "loader": 2, "kv": 2, "watch": 2,
     "backend": 3, "nn": 3,
     "architectures": 4, "sched": 4,
-    "engine": 5,
-    "plan": 6, "serve": 6, "doctor": 6,
-    "supervise": 7,
-    "apps": 8,
+    "grammar": 5,
+    "engine": 6,
+    "plan": 7, "serve": 7, "doctor": 7,
+    "supervise": 8,
+    "apps": 9,
 }
 
 # Host-only folders: they build and test without any device.
-HOST_ONLY = {"sched": {"base", "sched"}}
+HOST_ONLY = {"sched": {"base", "sched"}, "grammar": {"base", "text", "jinja", "sched", "grammar"}}
 
 # Sharding belongs to nn and loader; device kinds belong to device and backend.
 BANNED_WORDS = {

@@ -1,0 +1,109 @@
+#include "grammar/grammar_compiler.h"
+
+#include <gtest/gtest.h>
+
+#include "grammar_texts.h"
+
+namespace tutti::grammar {
+namespace {
+
+using Kind = GrammarSpec::Kind;
+
+// Whether the tokens of bytes and the special ones (as ids) may come one after the other and end.
+bool reads(const TokenGrammar& grammar, const std::vector<int32_t>& tokens, size_t vocabulary) {
+  const auto state = grammar.start();
+  std::vector<uint32_t> mask((vocabulary + 31) / 32);
+  for (const int32_t token : tokens) {
+    std::ranges::fill(mask, 0U);
+    state->fill_mask(mask);
+    if ((mask[static_cast<size_t>(token) / 32] >> (token % 32) & 1U) == 0) {
+      return false;
+    }
+    if (!state->accept(token)) {
+      return false;
+    }
+  }
+  std::ranges::fill(mask, 0U);
+  state->fill_mask(mask);
+  return (mask[(vocabulary - 1) / 32] >> ((vocabulary - 1) % 32) & 1U) != 0;
+}
+
+std::vector<int32_t> bytes(std::string_view text) {
+  std::vector<int32_t> out;
+  for (const char c : text) {
+    out.push_back(static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+TEST(GrammarCompiler, ReasoningComesBeforeTheGrammar) {
+  const std::vector<std::string> texts = byte_texts();
+  GrammarCompiler compiler(texts, {});
+  const GrammarSpec spec = text_spec(Kind::kPattern, "yes|no");
+  const auto end = static_cast<int32_t>(texts.size() - 1);
+  const auto opened = *compiler.compile(spec, {.close = "</think>"}, {end});
+  EXPECT_TRUE(reads(*opened, bytes("I <think> so</thin.</think>\n\nyes"), texts.size()));
+  EXPECT_FALSE(reads(*opened, bytes("yes"), texts.size()));
+  EXPECT_FALSE(reads(*opened, bytes("a</think>maybe"), texts.size()));
+  const auto optional =
+      *compiler.compile(spec, {.open = "<think>", .close = "</think>", .optional = true}, {end});
+  EXPECT_TRUE(reads(*optional, bytes("no"), texts.size()));
+  EXPECT_TRUE(reads(*optional, bytes("<think>well</think>no"), texts.size()));
+  EXPECT_FALSE(reads(*optional, bytes("well</think>no"), texts.size()));
+}
+
+TEST(GrammarCompiler, MarksThatAreSpecialTokensAreNoText) {
+  std::vector<std::string> texts = byte_texts({special_token_text(256)});
+  GrammarCompiler compiler(texts, {{"</think>", 256}});
+  const auto end = static_cast<int32_t>(texts.size() - 1);
+  const auto grammar =
+      *compiler.compile(text_spec(Kind::kPattern, "yes"), {.close = "</think>"}, {end});
+  std::vector<int32_t> tokens = bytes("hm </think>");
+  tokens.push_back(256);
+  for (const int32_t token : bytes("yes")) {
+    tokens.push_back(token);
+  }
+  EXPECT_TRUE(reads(*grammar, tokens, texts.size()));
+  EXPECT_FALSE(reads(*grammar, bytes("hm </think>yes"), texts.size()));
+}
+
+TEST(GrammarCompiler, ErrorsAreAboutTheField) {
+  GrammarCompiler compiler(byte_texts(), {});
+  GrammarSpec spec = schema_spec(R"({"type":"string","minLength":3,"maxLength":2})");
+  spec.field = "guided_json";
+  const auto made = compiler.compile(spec, {}, {256});
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.status().param(), "guided_json");
+  EXPECT_EQ(made.status().message(),
+            "guided_json: no text can satisfy it: its conditions contradict each other");
+}
+
+// G-04: what is kept stays bounded.
+TEST(GrammarCompiler, ManyGrammarsAreForgotten) {
+  GrammarCompiler compiler(byte_texts(), {});
+  for (int i = 0; i < 3000; ++i) {
+    const auto made =
+        compiler.compile(text_spec(Kind::kPattern, "value " + std::to_string(i)), {}, {256});
+    ASSERT_TRUE(made.ok());
+  }
+  EXPECT_LE(compiler.kept_bytes(), GrammarCompiler::kKeptBytes);
+  const auto a = compiler.compile(text_spec(Kind::kPattern, "again"), {}, {256});
+  EXPECT_EQ(compiler.kept() > 0, true);
+  const size_t kept = compiler.kept();
+  const auto b = compiler.compile(text_spec(Kind::kPattern, "again"), {}, {256});
+  EXPECT_EQ(compiler.kept(), kept);
+}
+
+// G-06: bad ones leave nothing behind.
+TEST(GrammarCompiler, BadGrammarsHarmNobody) {
+  GrammarCompiler compiler(byte_texts(), {});
+  for (int i = 0; i < 2000; ++i) {
+    EXPECT_FALSE(
+        compiler.compile(text_spec(Kind::kPattern, "(" + std::to_string(i)), {}, {256}).ok());
+  }
+  EXPECT_EQ(compiler.kept(), 0U);
+  EXPECT_TRUE(compiler.compile(text_spec(Kind::kPattern, "good"), {}, {256}).ok());
+}
+
+}  // namespace
+}  // namespace tutti::grammar
