@@ -129,6 +129,13 @@ class ByteEngine final : public LanguageModel {
     return prompt;
   }
 
+  Result<std::shared_ptr<const TokenGrammar>> constrain(
+      const OutputWish& wish,
+      const OutputForm& form,
+      std::span<const int32_t> stop_ids) const override {
+    return engine_->constrain(wish, form, stop_ids);
+  }
+
   Result<uint64_t> generate(GenerationRequest request,
                             std::shared_ptr<GenerationSink> sink) override {
     return engine_->generate(std::move(request), std::move(sink));

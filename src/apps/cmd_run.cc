@@ -55,12 +55,14 @@ Status run(const RunOptions& typed) {
     messages.push_back(chat_message("system", options.system));
   }
   if (tools != nullptr) {  // whether the model can be shown any is known before anything is asked
-    TUTTI_RETURN_IF_ERROR(model.engine
-                              ->prepare({.messages = Json(JsonArray{chat_message("user", "")}),
-                                         .tools = tools,
-                                         .one_call = false,
-                                         .template_kwargs = {}})
-                              .status());
+    TUTTI_TRY(const Prompt probe,
+              model.engine->prepare({.messages = Json(JsonArray{chat_message("user", "")}),
+                                     .tools = tools,
+                                     .one_call = false,
+                                     .template_kwargs = {}}));
+    if (probe.tools_described && !options.model.quiet) {
+      std::cerr << "this model's chat template shows no tools: they stand in the system message\n";
+    }
   }
   const InterruptGuard guard;
   if (options.prompt.empty()) {

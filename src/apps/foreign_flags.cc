@@ -54,7 +54,7 @@ constexpr auto kFlags = std::to_array<ForeignFlag>({
     {"--cpu-offload-gb --n-cpu-moe -ncmoe --cpu-moe -cmoe --override-tensor -ot --fit", "vLLM, SGLang, llama.cpp", "", "a model is on the GPUs whole, or on the CPU: tutti plan MODEL says what fits"},
     {"--enable-lora --lora-modules --lora-paths --lora", "vLLM, SGLang, llama.cpp, Xinference", "", "adapters are not supported; merge them into MODEL first"},
     {"--speculative-config --speculative-algorithm --model-draft -md", "vLLM, SGLang, llama.cpp", "", "speculative decoding is not supported; leave it out"},
-    {"--guided-decoding-backend --structured-outputs-config --grammar-backend --grammar --json-schema -j", "vLLM, SGLang, llama.cpp", "", "structured output is not supported yet; leave it out"},
+    {"--guided-decoding-backend --structured-outputs-config --grammar-backend --grammar --json-schema -j", "vLLM, SGLang, llama.cpp", "", "a request says what its answer must be: response_format or structured_outputs; leave it out"},
     {"--limit-mm-per-prompt --mmproj -mm", "vLLM, llama.cpp", "", "models of text alone are supported"},
     {"--rope-scaling --rope-freq-base --rope-freq-scale --yarn-orig-ctx --hf-overrides", "vLLM, llama.cpp", "", "config.json of MODEL says it; --context chooses the length"},
     {"--revision --tokenizer-revision", "vLLM, SGLang", "", "give the directory of that snapshot of the Hugging Face cache as MODEL"},
@@ -67,7 +67,7 @@ constexpr auto kFlags = std::to_array<ForeignFlag>({
     {"--verbose -v --log-verbose", "llama.cpp, Ollama", "", "use --log-level debug with tutti serve; tutti run says its speed anyhow"},
     {"--nowordwrap --hidethinking", "Ollama", "", "there is nothing to choose; tutti run -q MODEL \"PROMPT\" prints the answer alone"},
     {"--think --enable-thinking --reasoning-budget", "Ollama, Xinference, llama.cpp", "", "a request says it: \"chat_template_kwargs\": {\"enable_thinking\": false}, if the model can"},
-    {"--format", "Ollama", "", "structured output is not supported yet; leave it out"},
+    {"--format", "Ollama", "", "a request says what its answer must be: response_format; leave it out"},
     {"--endpoint --replica --worker-ip --supervisor-address", "Xinference", "", "tutti launch takes --endpoint and --replica, for a server of tutti serve --empty or -f; there is one machine"},
     {"--root-path --fastapi-root-path --api-prefix", "vLLM, SGLang, llama.cpp", "", "not supported; have the proxy take the prefix away"},
     // clang-format on

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
 #include "engine/output.h"
+#include "engine/output_wish.h"
 #include "engine/prompt.h"
 #include "sched/logit_rules.h"
 #include "sched/sampling_params.h"
@@ -105,13 +107,18 @@ class LanguageModel {
   virtual const GenerationDefaults& defaults() const = 0;
 
   /// A chat as the model's template writes it. kUnsupported if the model has no chat template, or
-  /// tools are given and its template does not show them or calls of an unknown form. Thread-safe.
+  /// tools are given and its template has calls of no known form. Thread-safe.
   virtual Result<Prompt> prepare(const ChatInput& chat) const = 0;
   /// A raw text. kUnsupported without a tokenizer. Thread-safe.
   virtual Result<Prompt> prepare(const std::string& text) const = 0;
 
   /// Its tokens as text; nullptr without a tokenizer. Lives as long as the model.
   virtual const TokenText* token_text() const { return nullptr; }
+
+  /// The grammar of what `wish` leaves of the outputs behind a prompt of that form; nullptr if it
+  /// leaves all. `stop_ids`: of the request. kUnsupported without a tokenizer. Thread-safe.
+  virtual Result<std::shared_ptr<const TokenGrammar>> constrain(
+      const OutputWish& wish, const OutputForm& form, std::span<const int32_t> stop_ids) const = 0;
 
   /// Validates and queues; the id is for cancel(). Errors: kInvalidArgument, kContextLength,
   /// kOverloaded, kUnavailable. The sink gets no call if this fails.

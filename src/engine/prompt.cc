@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/tool_prompt.h"
 #include "text/chat_template.h"
 #include "text/reasoning.h"
 #include "text/tokenizer.h"
@@ -151,13 +152,12 @@ Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,
   if (chat.tools != nullptr && chat_template.tool_call_markup() == nullptr) {
     return unsupported_tools("has no known form of tool calls");
   }
-  if (chat.tools != nullptr && !chat_template.shows_tools()) {
-    return unsupported_tools("does not show declared tools to the model");
-  }
   TUTTI_TRY(JsonObject variables, variables_of(chat_template, chat));
   TUTTI_TRY(std::vector<std::string> unread, unread_variables(chat_template, variables));
   const bool opens = chat.add_generation_prompt && !chat.continue_final_message;
-  const ChatTemplateInput input{.messages = chat.messages,
+  const bool describe = chat.tools != nullptr && !chat_template.shows_tools();
+  const Json described = describe ? with_tools_described(chat.messages, *chat.tools) : Json();
+  const ChatTemplateInput input{.messages = describe ? described : chat.messages,
                                 .tools = chat.tools.get(),
                                 .kwargs = std::move(variables),
                                 .add_generation_prompt = opens,
@@ -176,6 +176,7 @@ Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,
   TUTTI_TRY(out.tokens, tokenizer.encode_spans(spans, /*add_special_tokens=*/false, /*threads=*/0));
   out.form = make_form(chat_template, chat, rendered);
   out.unread = std::move(unread);
+  out.tools_described = describe;
   return out;
 }
 

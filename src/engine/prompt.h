@@ -31,6 +31,8 @@ struct Prompt {
   OutputForm form;
   /// Fields of `template_kwargs` that the template does not read: they had no effect.
   std::vector<std::string> unread;
+  /// The template shows no tools: they stand in the system message.
+  bool tools_described = false;
 };
 
 /// A chat in OpenAI's terms, checked.
@@ -49,7 +51,7 @@ struct ChatInput {
 
 /// Special-token text is parsed in what the template wrote and plain text in what the messages
 /// brought, so that a message cannot end its turn or open another. `now_unix`: what the template
-/// takes for now. kUnsupported, about "tools": see LanguageModel::prepare; about
+/// takes for now. kUnsupported, about "tools": the template has calls of no known form; about
 /// "chat_template_kwargs" or "reasoning_effort": they switch reasoning off, of a model that reasons
 /// and whose template does not read them.
 Result<Prompt> make_chat_prompt(const ChatTemplate& chat_template,

@@ -34,6 +34,9 @@ TextEngine::TextEngine(TextEngineParts parts)
              .max_sequence_tokens = info_.max_context,
              .max_choices = narrow<int32_t>(std::min<int64_t>(INT32_MAX, parts.engine.max_waiting)),
              .has_text = text_ != nullptr};
+  if (text_ != nullptr) {
+    constrainer_ = std::make_unique<Constrainer>(text_, info_.vocab_size, defaults_.eos_token_ids);
+  }
 }
 
 TextEngine::~TextEngine() {
@@ -70,6 +73,20 @@ Result<Prompt> TextEngine::prepare(const std::string& text) const {
         .with_param("prompt");
   }
   return make_completion_prompt(*tokenizer_, text);
+}
+
+Result<std::shared_ptr<const TokenGrammar>> TextEngine::constrain(
+    const OutputWish& wish, const OutputForm& form, std::span<const int32_t> stop_ids) const {
+  if (!wish.binds()) {
+    return std::shared_ptr<const TokenGrammar>();
+  }
+  if (constrainer_ == nullptr) {
+    return error(StatusCode::kUnsupported,
+                 "model \"{}\" has no tokenizer (tokenizer.json is not among its files), so its "
+                 "output cannot be bound to a grammar",
+                 info_.id);
+  }
+  return constrainer_->grammar_of(wish, form, stop_ids);
 }
 
 Result<uint64_t> TextEngine::generate(GenerationRequest request,

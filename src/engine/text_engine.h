@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/constrain.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
 #include "engine/language_model.h"
@@ -38,6 +39,11 @@ class TextEngine final : public LanguageModel {
 
   const TokenText* token_text() const override { return text_.get(); }
 
+  Result<std::shared_ptr<const TokenGrammar>> constrain(
+      const OutputWish& wish,
+      const OutputForm& form,
+      std::span<const int32_t> stop_ids) const override;
+
   /// max_tokens is lowered to what the context has left unless it must fit. Besides the errors of
   /// LanguageModel: kOutOfMemory if the prompt fits the context and not the KV memory, kUnsupported
   /// for stop strings or bad words without a tokenizer.
@@ -62,6 +68,7 @@ class TextEngine final : public LanguageModel {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const ChatTemplate> chat_template_;
   std::shared_ptr<const TokenText> text_;
+  std::unique_ptr<Constrainer> constrainer_;  // nullptr without text
   GenerationTable table_;
   std::atomic<uint64_t> next_id_ = 1;
   GenerationLimits limits_;

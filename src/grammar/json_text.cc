@@ -8,15 +8,14 @@ namespace tutti::grammar {
 
 namespace {
 
-constexpr uint32_t kMaxIndent = 64;
+constexpr uint32_t kMaxSpaces = 48;
+constexpr uint32_t kMaxTabs = 12;
 
 // More of it would be a way to write for ever without saying anything.
 ExprId usual_space(RegexPool& pool) {
-  ByteSet indent;
-  indent.add(' ');
-  indent.add('\t');
-  const ExprId line =
-      pool.concat(pool.literal("\n"), pool.repeat(pool.bytes(indent), 0, kMaxIndent));
+  const ExprId indent = pool.either(pool.repeat(pool.literal(" "), 0, kMaxSpaces),
+                                    pool.repeat(pool.literal("\t"), 0, kMaxTabs));
+  const ExprId line = pool.concat(pool.literal("\n"), indent);
   return pool.optional(pool.either(pool.literal(" "), line));
 }
 

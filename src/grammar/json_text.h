@@ -13,7 +13,7 @@ namespace tutti::grammar {
 class JsonText {
  public:
   /// `space`: what may stand between the pieces; unset: nothing, a space, or a new line with an
-  /// indent of at most 64.
+  /// indent of at most 48 spaces or 12 tabs.
   explicit JsonText(RegexPool& pool, std::optional<ExprId> space = {});
 
   RegexPool& pool() { return pool_; }

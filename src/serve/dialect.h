@@ -32,6 +32,7 @@ using TextPrompt = std::variant<std::string, std::vector<int32_t>>;
 struct CanonicalRequest {
   GenerationRequest generation;     ///< everything but the prompt
   ChatInput chat;                   ///< if there are no `prompts`
+  OutputWish wish;                  ///< what the output must be
   std::vector<TextPrompt> prompts;  ///< each becomes a generation of generation.n choices
   bool stream = false;
   std::optional<double> timeout_seconds;

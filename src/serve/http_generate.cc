@@ -170,7 +170,9 @@ class Starter {
     for (int32_t i = 0; i < count; ++i) {
       const auto sink =
           make_sink(inbox, watch, {.first = i * n, .count = n, .token_ids = request_.token_ids});
-      Result<uint64_t> id = model_->generate(generation(static_cast<size_t>(i)), sink);
+      GenerationRequest one = generation(static_cast<size_t>(i));
+      TUTTI_TRY(one.grammar, model_->constrain(request_.wish, one.form, one.stop_token_ids));
+      Result<uint64_t> id = model_->generate(std::move(one), sink);
       if (!id.ok()) {
         return in_client_words(std::move(id).status(), request_.length_field);
       }
@@ -279,6 +281,10 @@ Result<Reply> HttpApi::generate(const Route& route,
                     header_text(field.substr(0, 100))));
   }
   cut_prompts(request, model->info().max_context, prompts);
+  if (prompts.front().tools_described) {
+    warnings.push_back(
+        "tools: this model's chat template shows none, so they stand in the system message");
+  }
   TUTTI_RETURN_IF_ERROR(check_prompt_parts(
       request, prompts, config_.request_limits, config_.limits.stream_buffer_bytes));
   if (*input.gone) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/field_error.h"
+#include "serve/answer_form.h"
+#include "serve/tool_choice.h"
 
 namespace tutti {
 
@@ -71,6 +73,10 @@ Result<Json> function_tool(const Json& tool, const std::string& path, const char
     }
     function.as_object().append("parameters", *parameters);
   }
+  const Json* strict = tool.find("strict");
+  if (strict != nullptr && strict->is_bool()) {
+    function.as_object().append("strict", *strict);
+  }
   return Json::object({{"type", "function"}, {"function", std::move(function)}});
 }
 
@@ -89,27 +95,21 @@ Status take_tools(JsonArray tools, const RequestLimits& limits, CanonicalRequest
   }
   if (!tools.empty()) {
     out.chat.tools = std::make_shared<const Json>(std::move(tools));
+    out.wish.strict_calls = any_strict(*out.chat.tools);
   }
   return ok_status();
 }
 
 Status take_tool_choice(const Json& choice, const std::string& path, CanonicalRequest& out) {
-  if (choice.is_string() && choice.as_string() == "none") {
-    out.chat.tools = nullptr;
-    return ok_status();
-  }
-  if (choice.is_string() && choice.as_string() == "auto") {
-    return ok_status();
-  }
-  return unsupported_at(path, "a choice other than \"auto\" and \"none\" is");
+  return choose_tools(choice, path, out);
 }
 
-Status take_response_format(const Json& format, const std::string& path, CanonicalRequest&) {
-  const Json* type = format.find("type");
-  if (type != nullptr && type->is_string() && type->as_string() == "text") {
-    return ok_status();
+Status take_response_format(const Json& format, const std::string& path, CanonicalRequest& out) {
+  TUTTI_TRY(out.wish.answer, read_response_format(format, path));
+  if (out.wish.answer.has_value()) {
+    out.wish.answer->field = path;
   }
-  return unsupported_at(path, "a form other than text is");
+  return ok_status();
 }
 
 Result<std::string> text_of_parts(const Json& content,

@@ -850,11 +850,11 @@ class PipedChatTest(Case):
             self.assertEqual(done.returncode, 64, done.stderr)
             self.assertIn(part, done.stderr)
 
-    def test_tools_that_the_model_cannot_see_are_refused_before_anything_is_asked(self):
+    def test_tools_that_the_template_does_not_show_are_said_to_stand_in_the_system_message(self):
         tools = self.write("tools.json", json.dumps([{"type": "function", "function": {"name": "f"}}]))
-        done = self.piped(b"", "--tools", tools)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn(b"chat template", done.stderr)
+        done = self.piped(b"What is 3+4?\n", "--tools", tools)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b"system message", done.stderr)
 
 
 class Server:

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/generation_config.h"
+#include "engine/tool_prompt.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -138,16 +139,38 @@ TEST(ChatPrompt, ToolsSayHowTheirCallsAreRead) {
   EXPECT_TRUE(prompt->form.one_call);
 }
 
-TEST(ChatPrompt, ToolsThatTheTemplateDoesNotKnowAreRefused) {
+TEST(ChatPrompt, ToolsOfNoKnownFormAreRefused) {
   ChatInput input = say("x");
   input.tools = one_tool();
-  for (const char* source : {"{{ tools }}{{ messages }}", "{{ messages }}{# <tool_call> #}"}) {
-    auto chat = ChatTemplate::parse(source, {});
-    ASSERT_TRUE(chat.ok());
-    const auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
-    EXPECT_EQ(prompt.status().code(), StatusCode::kUnsupported) << source;
-    EXPECT_EQ(prompt.status().param(), "tools") << source;
-  }
+  auto chat = ChatTemplate::parse("{{ tools }}{{ messages }}", {});
+  ASSERT_TRUE(chat.ok());
+  const auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  EXPECT_EQ(prompt.status().code(), StatusCode::kUnsupported);
+  EXPECT_EQ(prompt.status().param(), "tools");
+}
+
+// DeepSeek-R1's template has a form of calls and shows no tools.
+TEST(ChatPrompt, ToolsThatTheTemplateDoesNotShowAreDescribed) {
+  auto chat = ChatTemplate::parse(
+      "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}{# <tool_call> #}", {});
+  ASSERT_TRUE(chat.ok());
+  ChatInput input = say("x");
+  input.tools = one_tool();
+  const auto prompt = make_chat_prompt(**chat, *tiny_tokenizer(), input, 0);
+  ASSERT_TRUE(prompt.ok()) << prompt.status().message();
+  EXPECT_TRUE(prompt->tools_described);
+  EXPECT_NE(prompt->form.calls, nullptr);
+  const Json described = with_tools_described(input.messages, *input.tools);
+  ASSERT_EQ(described.as_array().size(), 2U);
+  EXPECT_EQ(described.as_array()[0].find("role")->as_string(), "system");
+  const std::string text = described.as_array()[0].find("content")->as_string();
+  EXPECT_NE(text.find(to_string(*input.tools->as_array()[0].find("function"))), std::string::npos);
+  // A system message keeps its text, the tools come behind it.
+  const Json again = with_tools_described(described, *input.tools);
+  ASSERT_EQ(again.as_array().size(), 2U);
+  EXPECT_TRUE(again.as_array()[0].find("content")->as_string().starts_with(text + "\n\n"));
+  input.tools = nullptr;
+  EXPECT_FALSE(make_chat_prompt(**chat, *tiny_tokenizer(), input, 0)->tools_described);
 }
 
 ChatInput say_with(const char* variable, Json value) {

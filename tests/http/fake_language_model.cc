@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "grammar/grammar_compiler.h"
+
 namespace tutti::testing {
 
 using namespace std::chrono_literals;
@@ -238,6 +240,33 @@ Result<Prompt> byte_prompt(const std::string& text) {
     made.tokens.push_back(static_cast<unsigned char>(c));
   }
   return made;
+}
+
+// Checked as a model of bytes would; its scripted replies do as they please.
+Result<std::shared_ptr<const TokenGrammar>> FakeLanguageModel::constrain(
+    const OutputWish& wish,
+    const OutputForm& /*form*/,
+    std::span<const int32_t> /*stop_ids*/) const {
+  {
+    const std::lock_guard lock(mutex_);
+    wish_ = wish;
+  }
+  if (wish.answer.has_value()) {
+    std::vector<std::string> texts;
+    for (int byte = 0; byte < 256; ++byte) {
+      texts.emplace_back(1, static_cast<char>(byte));
+    }
+    const auto made = grammar::GrammarCompiler(texts, {}).compile(*wish.answer, {}, {});
+    if (!made.ok()) {
+      return made.status();
+    }
+  }
+  return std::shared_ptr<const TokenGrammar>();
+}
+
+OutputWish FakeLanguageModel::last_wish() const {
+  const std::lock_guard lock(mutex_);
+  return wish_;
 }
 
 Result<Prompt> FakeLanguageModel::prepare(const ChatInput& chat) const {

@@ -63,6 +63,11 @@ class FakeLanguageModel final : public LanguageModel {
 
   Result<Prompt> prepare(const std::string& text) const override { return byte_prompt(text); }
 
+  Result<std::shared_ptr<const TokenGrammar>> constrain(
+      const OutputWish& wish,
+      const OutputForm& form,
+      std::span<const int32_t> stop_ids) const override;
+
   Result<uint64_t> generate(GenerationRequest request,
                             std::shared_ptr<GenerationSink> sink) override;
   void cancel(uint64_t generation) override;
@@ -82,6 +87,9 @@ class FakeLanguageModel final : public LanguageModel {
 
   GenerationDefaults& mutable_defaults() { return defaults_; }
 
+  /// The last wish of an output that a request had.
+  OutputWish last_wish() const;
+
   /// The last chat that was prepared.
   ChatInput last_chat() const;
 
@@ -99,6 +107,7 @@ class FakeLanguageModel final : public LanguageModel {
   Status health_;
   Status next_failure_;
   mutable ChatInput chat_;
+  mutable OutputWish wish_;
   size_t cancels_ = 0;
   uint64_t generated_tokens_ = 0;
   bool stopping_ = false;
@@ -118,6 +127,13 @@ class ByteModel : public LanguageModel {
   Result<Prompt> prepare(const ChatInput& chat) const override { return byte_prompt(chat); }
 
   Result<Prompt> prepare(const std::string& text) const override { return byte_prompt(text); }
+
+  Result<std::shared_ptr<const TokenGrammar>> constrain(
+      const OutputWish& wish,
+      const OutputForm& form,
+      std::span<const int32_t> stop_ids) const override {
+    return model_->constrain(wish, form, stop_ids);
+  }
 
   Result<uint64_t> generate(GenerationRequest request,
                             std::shared_ptr<GenerationSink> sink) override {

@@ -82,7 +82,7 @@ TEST(OpenApi, SaysWhatIsAllowed) {
   EXPECT_EQ(to_string(*chat({"properties", "max_tokens", "minimum"})), "1");
   EXPECT_EQ(to_string(*chat({"properties", "n", "type"})), R"(["integer","null"])");
   EXPECT_EQ(to_string(*chat({"required"})), R"(["messages"])");
-  EXPECT_THAT(chat({"properties", "guided_json", "description"})->as_string(),
+  EXPECT_THAT(chat({"properties", "web_search_options", "description"})->as_string(),
               ::testing::HasSubstr("Not supported"));
   EXPECT_THAT(chat({"properties", "user", "description"})->as_string(),
               ::testing::HasSubstr("without effect"));

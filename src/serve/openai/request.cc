@@ -4,6 +4,7 @@
 
 #include "base/field_error.h"
 #include "engine/request_check.h"
+#include "serve/answer_form.h"
 #include "serve/openai/fields.h"
 #include "serve/openai/message_fields.h"
 #include "serve/openai/rule_fields.h"
@@ -191,23 +192,17 @@ Status check_tool(const Json& tool, const std::string& path) {
 
 Status read_tools(const JsonObject& body, const RequestLimits& limits, CanonicalRequest& out) {
   const Json* tools = any_field(body, "tools");
+  const Json* choice = any_field(body, "tool_choice");
   if (tools == nullptr || tools->as_array().empty()) {
-    return ok_status();
+    return choice == nullptr ? ok_status() : take_tool_choice(*choice, "tool_choice", out);
   }
   const size_t count = tools->as_array().size();
-  if (count > static_cast<size_t>(limits.tools)) {
-    return field_error("tools",
-                       fmt::format("got {} tools, at most {} are taken", count, limits.tools));
-  }
   for (size_t i = 0; i < count; ++i) {
     TUTTI_RETURN_IF_ERROR(check_tool(tools->as_array()[i], fmt::format("tools[{}]", i)));
   }
   out.chat.one_call = !bool_field(body, "parallel_tool_calls").value_or(true);
-  const Json* choice = any_field(body, "tool_choice");
-  if (choice == nullptr || choice->as_string() != "none") {
-    out.chat.tools = std::make_shared<const Json>(*tools);
-  }
-  return ok_status();
+  TUTTI_RETURN_IF_ERROR(take_tools(tools->as_array(), limits, out));
+  return choice == nullptr ? ok_status() : take_tool_choice(*choice, "tool_choice", out);
 }
 
 // Three names of one switch.
@@ -296,6 +291,7 @@ Result<CanonicalRequest> parse_openai_request(OpenAiRoute route,
   TUTTI_RETURN_IF_ERROR(read_stop(body, limits, generation));
   TUTTI_RETURN_IF_ERROR(read_stop_token_ids(body, info, limits, generation));
   TUTTI_RETURN_IF_ERROR(read_rules(body, info, limits, generation));
+  TUTTI_TRY(out.wish.answer, read_answer_form(body));
   out.timeout_seconds = number_field(body, "timeout");
   out.token_ids = bool_field(body, "return_token_ids").value_or(false);
   if (const auto keep = int_field(body, "truncate_prompt_tokens"); keep && *keep != 0) {
