@@ -10,6 +10,9 @@ namespace tutti::grammar {
 
 class GrammarCore {
  public:
+  // A tenth of what the budget allows, so that no text under way meets it.
+  static constexpr size_t kWornBytes = size_t{16} << 20U;
+
   GrammarCore(std::unique_ptr<Machine> made,
               std::shared_ptr<const Vocabulary> of_model,
               const GrammarBudget& given)
@@ -22,7 +25,9 @@ class GrammarCore {
 
   // Others ask while the grammar is in use.
   void count() {
-    bytes.store(machine->memory_bytes() + masks.memory_bytes(), std::memory_order_relaxed);
+    const size_t of_machine = machine->memory_bytes();
+    bytes.store(of_machine + masks.memory_bytes(), std::memory_order_relaxed);
+    worn.store(machine->exhausted() || of_machine > kWornBytes, std::memory_order_relaxed);
   }
 
   const GrammarBudget budget;
@@ -30,6 +35,7 @@ class GrammarCore {
   std::shared_ptr<const Vocabulary> vocabulary;
   TokenMasks masks;
   std::atomic<size_t> bytes = 0;
+  std::atomic<bool> worn = false;
 };
 
 namespace {
@@ -100,6 +106,10 @@ Result<std::shared_ptr<GrammarCore>> make_core(Syntax syntax,
 
 size_t memory_bytes(const GrammarCore& core) {
   return core.bytes.load(std::memory_order_relaxed);
+}
+
+bool worn(const GrammarCore& core) {
+  return core.worn.load(std::memory_order_relaxed);
 }
 
 std::shared_ptr<const TokenGrammar> make_token_grammar(std::shared_ptr<GrammarCore> core,

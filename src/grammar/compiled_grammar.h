@@ -25,6 +25,10 @@ Result<std::shared_ptr<GrammarCore>> make_core(Syntax syntax,
 /// Roughly, of host memory. Thread-safe.
 size_t memory_bytes(const GrammarCore& core);
 
+/// It has grown so much, by all the texts it has read, that who begins anew had better make it
+/// anew. Thread-safe.
+bool worn(const GrammarCore& core);
+
 /// `end_ids`: the tokens that may come where a text may end.
 std::shared_ptr<const TokenGrammar> make_token_grammar(std::shared_ptr<GrammarCore> core,
                                                        std::vector<int32_t> end_ids);

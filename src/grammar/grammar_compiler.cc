@@ -103,6 +103,11 @@ std::shared_ptr<GrammarCore> GrammarCompiler::find(const std::string& key) {
   if (found == by_key_.end()) {
     return nullptr;
   }
+  if (worn(*found->second->core)) {  // those under way go on with it
+    kept_.erase(found->second);
+    by_key_.erase(found);
+    return nullptr;
+  }
   kept_.splice(kept_.begin(), kept_, found->second);
   return found->second->core;
 }

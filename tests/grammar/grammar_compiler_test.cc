@@ -1,5 +1,8 @@
 #include "grammar/grammar_compiler.h"
 
+#include <algorithm>
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "grammar_texts.h"
@@ -92,6 +95,32 @@ TEST(GrammarCompiler, ManyGrammarsAreForgotten) {
   const size_t kept = compiler.kept();
   const auto b = compiler.compile(text_spec(Kind::kPattern, "again"), {}, {256});
   EXPECT_EQ(compiler.kept(), kept);
+}
+
+// A grammar that one request wore out is made anew for the next.
+TEST(GrammarCompiler, AWornGrammarIsNotHandedOut) {
+  const std::vector<std::string> texts = byte_texts();
+  GrammarCompiler compiler(texts, {});
+  const auto end = static_cast<int32_t>(texts.size() - 1);
+  const GrammarSpec spec = text_spec(Kind::kPattern, "(a|b)*a(a|b){60}");
+  std::mt19937 random(3);
+  const auto worn_out = *compiler.compile(spec, {}, {end});
+  const auto state = worn_out->start();
+  std::vector<uint32_t> mask((texts.size() + 31) / 32);
+  bool stuck = false;
+  for (int i = 0; i < 400000 && !stuck; ++i) {
+    state->accept(random() % 2 == 0 ? 'a' : 'b');
+    if (i % 1000 == 0) {
+      std::ranges::fill(mask, 0U);
+      state->fill_mask(mask);
+      stuck = mask['a' / 32] == 0;
+    }
+  }
+  EXPECT_TRUE(stuck);
+  const auto anew = (*compiler.compile(spec, {}, {end}))->start();
+  std::ranges::fill(mask, 0U);
+  anew->fill_mask(mask);
+  EXPECT_NE(mask['a' / 32], 0U);
 }
 
 // G-06: bad ones leave nothing behind.
