@@ -32,6 +32,24 @@ std::vector<std::string> all_texts() {
   return texts;
 }
 
+// `text` goes on with so many pieces that there are `min` to `max` with the `done` before.
+bool in_pieces(
+    const Meant& piece, uint32_t min, uint32_t max, std::string_view text, uint32_t done) {
+  if (done > kLength + min) {
+    return false;
+  }
+  if (text.empty() && done >= min) {
+    return true;
+  }
+  for (size_t cut = 0; cut <= text.size() && (max == kUnbounded || done < max); ++cut) {
+    if ((cut > 0 || done < min) && piece.holds(text.substr(0, cut)) &&
+        in_pieces(piece, min, max, text.substr(cut), done + 1)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 Meant random_meant(RegexPool& pool, std::mt19937& random, int depth) {
   const auto below = [&] { return random_meant(pool, random, depth - 1); };
   switch (depth == 0 ? random() % 3 : random() % 8) {
@@ -74,24 +92,8 @@ Meant random_meant(RegexPool& pool, std::mt19937& random, int depth) {
       const auto min = static_cast<uint32_t>(random() % 3);
       const uint32_t max =
           random() % 2 == 0 ? kUnbounded : min + static_cast<uint32_t>(random() % 3);
-      // times(text, n): text is n or more pieces, as the bounds allow.
-      const auto times = std::make_shared<std::function<bool(std::string_view, uint32_t)>>();
-      *times = [a, min, max, times](std::string_view text, uint32_t done) {
-        if (done > kLength + min) {
-          return false;
-        }
-        if (text.empty() && done >= min) {
-          return true;
-        }
-        for (size_t cut = 0; cut <= text.size() && (max == kUnbounded || done < max); ++cut) {
-          if ((cut > 0 || done < min) && a.holds(text.substr(0, cut)) &&
-              (*times)(text.substr(cut), done + 1)) {
-            return true;
-          }
-        }
-        return false;
-      };
-      return {pool.repeat(a.expr, min, max), [times](auto text) { return (*times)(text, 0); }};
+      return {pool.repeat(a.expr, min, max),
+              [a, min, max](auto text) { return in_pieces(a, min, max, text, 0); }};
     }
   }
 }
