@@ -41,6 +41,8 @@ Result<std::shared_ptr<const TokenGrammar>> Constrainer::grammar_of(
     const OutputWish& wish, const OutputForm& form, std::span<const int32_t> stop_ids) {
   std::vector<int32_t> end_ids = eos_ids_;
   end_ids.insert(end_ids.end(), stop_ids.begin(), stop_ids.end());
+  // Files may name ids that the model has no row for.
+  std::erase_if(end_ids, [&](int32_t id) { return id < 0 || id >= vocab_size_; });
   grammar::Preamble preamble;
   if (form.reasoning != nullptr && !form.reasoning_closed) {
     preamble.open = form.reasoning_open ? "" : form.reasoning->open;

@@ -10,7 +10,7 @@ namespace tutti::grammar {
 
 class GrammarCore {
  public:
-  // A tenth of what the budget allows, so that no text under way meets it.
+  // Well below what the budget allows, so that ordinary texts under way do not meet it.
   static constexpr size_t kWornBytes = size_t{16} << 20U;
 
   GrammarCore(std::unique_ptr<Machine> made,
@@ -72,7 +72,7 @@ class CoreState final : public GrammarState {
     for (const char byte : core_->vocabulary->text(token)) {
       place_ = machine.step(place_, static_cast<uint8_t>(byte));
     }
-    return place_ != Machine::kNowhere;
+    return place_ != Machine::kNowhere || machine.exhausted();  // the next mask says so
   }
 
  private:

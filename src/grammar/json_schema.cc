@@ -419,14 +419,4 @@ Result<NodeId> add_json_schema(const Json& schema, const SchemaOptions& options,
   return SchemaCompiler(document, options, out, text).compile(schema);
 }
 
-Status compile_json_schema(const Json& schema, const SchemaOptions& options, Syntax& out) {
-  TUTTI_TRY(const NodeId root, add_json_schema(schema, options, out));
-  out.set_root(root);
-  return ok_status();
-}
-
-Status compile_any_json_object(const SchemaOptions& options, Syntax& out) {
-  return compile_json_schema(Json::object({{"type", "object"}}), options, out);
-}
-
 }  // namespace tutti::grammar

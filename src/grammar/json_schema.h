@@ -18,15 +18,9 @@ struct SchemaOptions {
   std::optional<std::string> space;
 };
 
-/// The JSON texts that are valid under `schema`. Errors: kInvalidArgument of what is no schema,
-/// kUnsupported, naming the keyword, of what cannot be enforced. The keywords are listed in
+/// The node of the JSON texts that are valid under `schema`. Errors: kInvalidArgument of what is no
+/// schema, kUnsupported, naming the keyword, of what cannot be enforced. The keywords are listed in
 /// docs/structured-output.md.
-Status compile_json_schema(const Json& schema, const SchemaOptions& options, Syntax& out);
-
-/// Any JSON object (OpenAI's json_object).
-Status compile_any_json_object(const SchemaOptions& options, Syntax& out);
-
-/// As above, as a part of another grammar: the node of its texts.
 Result<NodeId> add_json_schema(const Json& schema, const SchemaOptions& options, Syntax& out);
 
 }  // namespace tutti::grammar

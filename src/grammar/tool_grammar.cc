@@ -285,10 +285,6 @@ class CallGrammar {
 
 }  // namespace
 
-bool CallWish::strict() const {
-  return tools != nullptr && std::ranges::any_of(tools->as_array(), is_strict);
-}
-
 std::string CallWish::key() const {
   return fmt::format("calls {} {} {} {}", markup->grammar, required, one_call, to_string(*tools));
 }

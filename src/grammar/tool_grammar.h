@@ -19,9 +19,6 @@ struct CallWish {
   bool required = false;  ///< the answer is calls, and no text
   bool one_call = false;
 
-  /// A tool promises that its arguments are valid ("strict": true).
-  bool strict() const;
-
   std::string key() const;
 };
 

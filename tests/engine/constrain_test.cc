@@ -236,6 +236,23 @@ TEST(Constrain, ReasoningComesFirst) {
   EXPECT_FALSE((*closed)->start()->accept('h'));
 }
 
+// generation_config.json may name end ids beyond the vocabulary.
+TEST(Constrain, EndIdsWithoutARowAreNoBitsOfTheMask) {
+  auto text = std::make_shared<ByteText>();
+  Constrainer constrainer(text, text->size(), {text->size() - 1, 1 << 20});
+  OutputWish wish;
+  wish.answer = grammar::GrammarSpec{
+      .kind = grammar::GrammarSpec::Kind::kChoice, .choices = {"a"}, .field = "guided_choice"};
+  const auto made = constrainer.grammar_of(wish, {}, {});
+  ASSERT_TRUE(made.ok());
+  const auto state = (*made)->start();
+  ASSERT_TRUE(state->accept('a'));
+  std::vector<uint32_t> mask((static_cast<size_t>(text->size()) + 31) / 32);
+  state->fill_mask(mask);
+  const auto end = static_cast<size_t>(text->size() - 1);
+  EXPECT_EQ(mask[end / 32] >> (end % 32) & 1U, 1U);
+}
+
 TEST(Constrain, SchemasOfStrictToolsMustBeEnforceable) {
   World world;
   const auto bad = std::make_shared<const Json>(*parse_json(
